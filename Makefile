@@ -1,0 +1,38 @@
+# Everything that a checkout does. `make help` lists it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+BIN := node_modules/.bin
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+.PHONY: setup
+setup: node_modules/.installed ## install what the lock file names
+
+node_modules/.installed: package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: build
+build: setup ## compile to dist/
+	@rm -rf dist
+	$(BIN)/tsc -p tsconfig.build.json
+	@chmod +x dist/src/main.js
+
+.PHONY: run
+run: build ## start the service on an embedded PostgreSQL, with demo data and real decisions on it
+	@exec node dist/src/main.js serve --demo
+
+.PHONY: check
+check: setup ## types and style
+	$(BIN)/tsc -p tsconfig.json
+	$(BIN)/biome ci --error-on-warnings
+
+.PHONY: test
+test: check build ## every check and every test; what CI runs
+	$(BIN)/mocha
+
+.PHONY: format
+format: setup ## let the formatter write the style
+	$(BIN)/biome check --write

@@ -1,0 +1,6 @@
+/** Every migration, in order, under the name that databases remember it by: no file extension, never changed. */
+
+import type { Knex } from 'knex';
+import * as tables from './001_tables.ts';
+
+export const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([['001_tables', tables]]);

@@ -1,0 +1,65 @@
+/** The path of a decision: load the facts, decide, record, and only then answer. */
+
+import { v7 as uuidv7 } from 'uuid';
+import type { Context, RecordEntries } from './audit/record.ts';
+import type { Deadline } from './deadline.ts';
+import type { LoadFacts, Question } from './facts/load.ts';
+import { decide } from './policy/decide.ts';
+import type { Facts } from './policy/facts.ts';
+import type { Effect } from './policy/parse.ts';
+import type { Policy } from './policy/policy.ts';
+
+export interface AuthorizeRequest extends Question {
+  readonly context: Context;
+}
+
+export interface Answer {
+  readonly decisionId: string;
+  readonly effect: Effect;
+  readonly code: string;
+  /** The HTTP status that the calling service should answer its own client with. */
+  readonly status: number;
+  /** For that client's eyes. */
+  readonly message: string;
+  readonly rule: string;
+  /** Digest of the policy that decided. */
+  readonly policy: string;
+  readonly facts: Facts;
+}
+
+/**
+ * Answers in the order of the requests: one load and one commit for all of them.
+ * @throws Failure: then none of them is answered. A denial is not thrown, it is an answer.
+ */
+export type Authorize = (
+  callerId: string,
+  requests: readonly AuthorizeRequest[],
+  deadline: Deadline,
+) => Promise<Answer[]>;
+
+export function authorizer(parts: { loadFacts: LoadFacts; policy: Policy; record: RecordEntries }): Authorize {
+  const { loadFacts, policy, record } = parts;
+  return async (callerId, requests, deadline) => {
+    const loaded = await loadFacts(requests, deadline);
+    const answers = loaded.map(({ facts, reasons }): Answer => {
+      const decision = decide(policy, facts);
+      const code = policy.codes.get(decision.code);
+      if (!code) throw new Error(`the policy has no code ${decision.code}`);
+      const reason = code.reason && reasons[code.reason];
+      const message = reason === undefined ? code.message : `${code.message} ${reason}`;
+      return { decisionId: uuidv7(), ...decision, status: code.status, message, policy: policy.digest, facts };
+    });
+    await record(
+      answers.map(({ decisionId, effect, code, rule, facts }, index) => ({
+        id: decisionId,
+        callerId,
+        facts,
+        decision: { effect, code, rule },
+        policy: policy.digest,
+        context: requests[index]?.context ?? {},
+      })),
+      deadline,
+    );
+    return answers;
+  };
+}

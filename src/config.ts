@@ -1,0 +1,122 @@
+/** The settings. The only reader of the process's environment; everything else is handed what it needs. */
+
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { Refusal } from './errors.ts';
+import type { Pepper } from './keys/token.ts';
+
+/** The package's root: the folder above src/, or above dist/src/. */
+const ABOVE = path.dirname(import.meta.dirname);
+export const ROOT = existsSync(path.join(ABOVE, 'package.json')) ? ABOVE : path.dirname(ABOVE);
+
+export const VERSION = (JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string })
+  .version;
+
+const MIN_PEPPER_BYTES = 32;
+
+const integer = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,10}$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be a whole number from ${min} to ${max}`);
+
+const folder = z.string().transform((name) => path.resolve(name));
+
+const databaseUrl = z.string().refine((text) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url?.protocol === 'postgres:' || url?.protocol === 'postgresql:';
+}, 'must be postgres://user:password@host:port/database');
+
+const SETTINGS = {
+  PORT: { schema: integer(0, 65535), default: '8080', help: 'port of the HTTP service; 0: any free one' },
+  HOST: { schema: z.string(), default: '127.0.0.1', help: 'address that the HTTP service listens on' },
+  DATABASE_URL: { schema: databaseUrl, secret: true, help: 'PostgreSQL 15 or later; unset: embedded, under DATA_DIR' },
+  DATA_DIR: { schema: folder, default: path.join(ROOT, '.data'), help: 'folder of the embedded PostgreSQL' },
+  POLICY_DIR: { schema: folder, default: path.join(ROOT, 'policies'), help: 'folder of the policy files' },
+  BOOTSTRAP_TOKEN: {
+    schema: z.string().regex(/^[!-~]+$/, 'must be visible ASCII characters without spaces'),
+    secret: true,
+    help: 'token of a caller with every scope, for the first steps; unset: there is none',
+  },
+  KEY_PEPPERS: {
+    schema: z.string().transform(parsePeppers),
+    secret: true,
+    help: 'secrets that keys are digested under, id:base64,..; the first is current',
+  },
+  LOG_LEVEL: {
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    default: 'info',
+    help: 'least level that is logged, to standard error',
+  },
+  DECISION_DEADLINE_MS: { schema: integer(10, 60_000), default: '250', help: 'milliseconds that a decision may take' },
+  DATABASE_POOL: { schema: integer(1, 1000), default: '20', help: 'most connections to PostgreSQL' },
+  MAX_CONNECTIONS: { schema: integer(1, 1_000_000), default: '10000', help: 'most connections of HTTP clients' },
+  DRAIN_DELAY_MS: {
+    schema: integer(0, 600_000),
+    default: '0',
+    help: 'milliseconds for which requests are still served after SIGTERM, while /readyz already fails',
+  },
+  SHUTDOWN_LIMIT_MS: { schema: integer(1, 600_000), default: '10000', help: 'milliseconds that ending may take' },
+} as const satisfies Record<string, Setting>;
+
+interface Setting {
+  readonly schema: z.ZodType<unknown, string>;
+  readonly default?: string;
+  readonly secret?: true;
+  readonly help: string;
+}
+
+type Settings = typeof SETTINGS;
+
+/** The parsed settings under their environment names; a setting without default may be undefined. */
+export type Config = {
+  readonly [Name in keyof Settings]:
+    | z.output<Settings[Name]['schema']>
+    | (Settings[Name] extends { default: string } ? never : undefined);
+};
+
+/** Reads the settings; an empty variable counts as unset. @throws Refusal that names each bad setting, without its value. */
+export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  const faults: string[] = [];
+  const entries = Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
+    const text = environment[name] || setting.default;
+    if (text === undefined) return [name, undefined];
+    const parsed = setting.schema.safeParse(text);
+    if (!parsed.success) faults.push(`${name} ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
+    return [name, parsed.data];
+  });
+  if (faults.length > 0) throw new Refusal(`the settings are refused:\n  ${faults.join('\n  ')}`);
+  return Object.fromEntries(entries) as Config;
+}
+
+/** Every setting for a person to read: secrets are masked, whatever their value. */
+export function describeConfig(
+  environment: NodeJS.ProcessEnv = process.env,
+): { name: string; value: string | null; source: 'environment' | 'default'; help: string }[] {
+  loadConfig(environment);
+  return Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
+    const set = environment[name] || undefined;
+    const value = set !== undefined && setting.secret ? '********' : (set ?? setting.default ?? null);
+    return { name, value, source: set === undefined ? 'default' : 'environment', help: setting.help };
+  });
+}
+
+/** `id:base64,id:base64`, the first of which new digests are made under. */
+export function parsePeppers(text: string, context: z.RefinementCtx): readonly [Pepper, ...Pepper[]] {
+  const peppers = text.split(',').map((entry) => {
+    const [, id, base64] = /^([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/]+={0,2})$/.exec(entry.trim()) ?? [];
+    return { id: id ?? '', secret: Buffer.from(base64 ?? '', 'base64') };
+  });
+  const [first, ...rest] = peppers;
+  const sound = peppers.every((pepper) => pepper.id !== '' && pepper.secret.length >= MIN_PEPPER_BYTES);
+  if (!first || !sound || new Set(peppers.map((pepper) => pepper.id)).size !== peppers.length) {
+    context.addIssue({
+      code: 'custom',
+      message: `must be id:base64,.. with different ids and at least ${MIN_PEPPER_BYTES} bytes each (openssl rand -base64 32)`,
+    });
+    return z.NEVER;
+  }
+  return [first, ...rest];
+}

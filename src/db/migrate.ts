@@ -1,0 +1,62 @@
+/** Brings a database to the tables that the code knows, however many processes start at once. */
+
+import type { Knex } from 'knex';
+import { MIGRATIONS } from '../../migrations/index.ts';
+import { Refusal } from '../errors.ts';
+
+/** Any number that nobody else takes; all processes must agree on it. */
+const LOCK = 7_236_542_190_417;
+
+const CONFIG: Knex.MigratorConfig = {
+  migrationSource: {
+    getMigrations: async () => [...MIGRATIONS.keys()],
+    getMigrationName: (name: string) => name,
+    getMigration: async (name: string) => {
+      const migration = MIGRATIONS.get(name);
+      if (!migration) throw new Error(`no migration ${name}`);
+      return migration;
+    },
+  },
+};
+
+/**
+ * Applies what is missing and returns its names. All of it is one transaction under an advisory lock of that
+ * transaction: who comes second waits and then finds nothing to do, and a process that dies leaves neither a lock nor
+ * half a step.
+ *
+ * @throws Refusal when the database has migrations that this code does not know.
+ */
+export async function migrate(db: Knex): Promise<string[]> {
+  return db.transaction(async (trx) => {
+    await trx.raw('select pg_advisory_xact_lock(?)', [LOCK]);
+    refuseNewer(await appliedMigrations(trx));
+    const [, applied] = (await trx.migrate.latest(CONFIG)) as [number, string[]];
+    return applied;
+  });
+}
+
+/** Whether the database stands exactly where the code does. @throws what the database throws. */
+export async function migrationsCurrent(db: Knex, limitMs: number): Promise<boolean> {
+  const applied = await appliedMigrations(db, limitMs);
+  return applied.length === MIGRATIONS.size && applied.every((name) => MIGRATIONS.has(name));
+}
+
+async function appliedMigrations(db: Knex, limitMs = 60_000): Promise<string[]> {
+  const exists = await db
+    .raw<{ rows: unknown[] }>(`select where to_regclass('knex_migrations') is not null`)
+    .timeout(limitMs);
+  if (exists.rows.length === 0) return [];
+  const { rows } = await db
+    .raw<{ rows: { name: string }[] }>('select name from knex_migrations order by id')
+    .timeout(limitMs);
+  return rows.map((row) => row.name);
+}
+
+function refuseNewer(applied: readonly string[]): void {
+  const unknown = applied.filter((name) => !MIGRATIONS.has(name));
+  if (unknown.length === 0) return;
+  throw new Refusal(
+    `the database is newer than this code: it has the migrations ${unknown.join(', ')}, which this version does not know. ` +
+      'Deploy a version at least as new as the one that applied them, or point DATABASE_URL at another database.',
+  );
+}

@@ -1,0 +1,33 @@
+/** How long an answer may still take. One is made for each request and handed down to whatever waits. */
+
+import { Failure } from './errors.ts';
+
+export interface Deadline {
+  /** Milliseconds left, at least 1, so that it can be given to whatever takes 0 for "for ever". */
+  readonly remaining: () => number;
+  /** The promise's outcome, or Failure DEADLINE_EXCEEDED when that comes first. What was asked goes on, unheard. */
+  readonly race: <T>(promise: Promise<T>) => Promise<T>;
+  /** The promise's outcome; the time that it takes is the client's, not ours, and is added to the deadline. */
+  readonly excuse: <T>(promise: Promise<T>) => Promise<T>;
+}
+
+export function deadlineIn(milliseconds: number): Deadline {
+  let at = performance.now() + milliseconds;
+  const remaining = (): number => Math.max(1, Math.ceil(at - performance.now()));
+  return {
+    remaining,
+    race: (promise) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Failure('DEADLINE_EXCEEDED')), remaining());
+        promise.then(resolve, reject).finally(() => clearTimeout(timer));
+      }),
+    excuse: async (promise) => {
+      const since = performance.now();
+      try {
+        return await promise;
+      } finally {
+        at += performance.now() - since;
+      }
+    },
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * From what a client sent to the facts that are decided on: one round trip for a whole batch, behind a breaker and
+ * under the request's deadline. What the database cannot tell is a failure, never a guess.
+ */
+
+import { timingSafeEqual } from 'node:crypto';
+import type { Knex } from 'knex';
+import type { Breaker } from '../db/breaker.ts';
+import type { Deadline } from '../deadline.ts';
+import { digestOf, isToken, type Pepper } from '../keys/token.ts';
+import { closed, type Facts } from '../policy/facts.ts';
+
+export interface Question {
+  /** The API key as the client gave it; undefined when it gave none, or one that no header could carry. */
+  readonly apiKey: string | undefined;
+  readonly action: string;
+  readonly businessId: string | undefined;
+}
+
+export interface Loaded {
+  readonly facts: Facts;
+  /** The public reasons for which the user and the target are disabled, for the codes that show one. */
+  readonly reasons: { readonly user: string | undefined; readonly target: string | undefined };
+}
+
+interface FactsRow {
+  asked: number;
+  digest: Buffer | null;
+  key_id: string;
+  key_status: Facts['key']['status'];
+  allow_user_management: boolean;
+  environment: string;
+  user_id: string | null;
+  user_disabled: boolean;
+  user_reason: string | null;
+  businesses_disabled: boolean;
+  business_found: boolean;
+  business_disabled: boolean;
+  business_reason: string | null;
+  role: Facts['target']['role'];
+  in_restriction: boolean;
+}
+
+// Expiry compares with the database's clock, so that all processes agree on the moment.
+const LOAD = `
+  select asked.number as asked, k.digest, k.id as key_id,
+    case when k.revoked_at is not null then 'revoked' when k.expires_at <= now() then 'expired' else 'active' end as key_status,
+    k.allow_user_management, k.environment,
+    u.id as user_id, u.disabled_at is not null as user_disabled, u.disabled_reason as user_reason,
+    u.businesses_disabled_at is not null as businesses_disabled,
+    b.id is not null as business_found, b.disabled_at is not null as business_disabled, b.disabled_reason as business_reason,
+    coalesce(m.role, 'none') as role,
+    asked.business_id is not null and (not k.restricted or r.key_id is not null) as in_restriction
+  from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
+  join api_keys k on k.digest = asked.digest
+  left join users u on u.id = k.user_id
+  left join businesses b on b.id = asked.business_id
+  left join business_members m on m.business_id = b.id and m.user_id = u.id
+  left join api_key_businesses r on r.key_id = k.id and r.business_id = b.id`;
+
+// Interned: records that do not depend on who asks.
+const UNKNOWN_KEY: Facts['key'] = closed({ id: '', status: 'unknown', userManagement: false, environment: '' });
+const UNKNOWN_USER: Facts['user'] = closed({ id: '', status: 'unknown', businesses: 'active' });
+const NO_TARGET: Facts['target'] = closed({ id: '', status: 'none', role: 'none', inRestriction: false });
+const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
+
+export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Loaded[]>;
+
+/** A loader over `db`. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker. */
+export function factsLoader(db: Knex, peppers: readonly Pepper[], breaker: Breaker): LoadFacts {
+  return async (questions, deadline) => {
+    // A key stands in the table under one of the peppers; which of them is not known before it is found.
+    const digests = questions.flatMap(({ apiKey, businessId }, number) =>
+      apiKey !== undefined && isToken('apiKey', apiKey)
+        ? peppers.map((pepper) => ({ number, digest: digestOf(pepper, apiKey), businessId }))
+        : [],
+    );
+    const found = new Map<number, FactsRow>();
+    if (digests.length > 0) {
+      const bindings = [
+        digests.map((entry) => entry.number),
+        digests.map((entry) => entry.digest),
+        digests.map((entry) => entry.businessId ?? null),
+      ] as Knex.RawBinding[];
+      const { rows } = await breaker(
+        () => db.raw<{ rows: FactsRow[] }>(LOAD, bindings).timeout(deadline.remaining()),
+        deadline,
+      );
+      for (const row of rows) {
+        const confirmed = digests.some((entry) => entry.number === row.asked && same(entry.digest, row.digest));
+        if (confirmed) found.set(row.asked, row);
+      }
+    }
+    return questions.map((question, number) => factsOf(question, found.get(number)));
+  };
+}
+
+const same = (asked: Buffer, stored: Buffer | null): boolean =>
+  stored !== null && stored.length === asked.length && timingSafeEqual(stored, asked);
+
+function factsOf({ action, businessId }: Question, row: FactsRow | undefined): Loaded {
+  const request = closed({ action });
+  if (!row) {
+    const target: Facts['target'] =
+      businessId === undefined
+        ? NO_TARGET
+        : closed({ id: businessId, status: 'unknown', role: 'none', inRestriction: false });
+    return {
+      facts: closed({ key: UNKNOWN_KEY, user: UNKNOWN_USER, target, limit: WITHIN_LIMIT, request }),
+      reasons: { user: undefined, target: undefined },
+    };
+  }
+  const key: Facts['key'] = closed({
+    id: row.key_id,
+    status: row.key_status,
+    userManagement: row.allow_user_management,
+    environment: row.environment,
+  });
+  return {
+    facts: closed({ key, user: userOf(row), target: targetOf(businessId, row), limit: WITHIN_LIMIT, request }),
+    reasons: { user: row.user_reason ?? undefined, target: row.business_reason ?? undefined },
+  };
+}
+
+function userOf(row: FactsRow): Facts['user'] {
+  if (row.user_id === null) return UNKNOWN_USER;
+  return closed({
+    id: row.user_id,
+    status: row.user_disabled ? 'disabled' : 'active',
+    businesses: row.businesses_disabled ? 'disabled' : 'active',
+  });
+}
+
+function targetOf(businessId: string | undefined, row: FactsRow): Facts['target'] {
+  if (businessId === undefined) return NO_TARGET;
+  const present = row.business_disabled ? 'disabled' : 'active';
+  return closed({
+    id: businessId,
+    status: row.business_found ? present : 'unknown',
+    role: row.role,
+    inRestriction: row.in_restriction,
+  });
+}

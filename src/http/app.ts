@@ -1,0 +1,93 @@
+/** The Koa application: what surrounds every route. */
+
+import Router, { type RouterContext } from '@koa/router';
+import Koa, { type Middleware } from 'koa';
+import { deadlineIn } from '../deadline.ts';
+import { asFailure, Failure } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Service } from '../service.ts';
+import { requestIdOf, type State } from './context.ts';
+import { failureReply } from './replies.ts';
+import { authorizeRoutes } from './routes/authorize.ts';
+import { healthRoutes } from './routes/health.ts';
+
+/** `serving` while requests are taken, `draining` while they still are but readiness fails, `refusing` at the end. */
+export type Phase = 'serving' | 'draining' | 'refusing';
+
+export function createApp(service: Service, phase: () => Phase): Koa<State> {
+  const router = new Router<State>({ strict: true, sensitive: true });
+  authorizeRoutes(router, service);
+  healthRoutes(router, service, () => phase() !== 'serving');
+
+  const app = new Koa<State>();
+  app.use(prepare(service));
+  app.use(answerFailures(service.log));
+  app.use(refuseWhenStopping(phase));
+  app.use(refuseUnknownRoutes(router));
+  app.use(router.routes());
+  // Only what breaks after the middleware ends up here, such as a client that hangs up during its answer.
+  app.on('error', (error: unknown) => service.log.debug({ error }, 'a reply could not be delivered'));
+  return app;
+}
+
+function prepare({ config, log }: Service): Middleware<State> {
+  return async (ctx, next) => {
+    const since = performance.now();
+    ctx.state.deadline = deadlineIn(config.DECISION_DEADLINE_MS);
+    ctx.state.requestId = requestIdOf(ctx.req);
+    ctx.set('X-Request-Id', ctx.state.requestId);
+    ctx.set('Cache-Control', 'no-store');
+    ctx.set('X-Content-Type-Options', 'nosniff');
+    await next();
+    // The route, not the address: nobody knows what a lost client puts into an address.
+    const route = (ctx as RouterContext)._matchedRoute;
+    const ms = Math.round(performance.now() - since);
+    log.debug({ requestId: ctx.state.requestId, method: ctx.method, route, status: ctx.status, ms }, 'request');
+  };
+}
+
+function answerFailures(log: Log): Middleware<State> {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (failure.status >= 500) {
+        const level = failure.code === 'INTERNAL' ? 'error' : 'warn';
+        log[level]({ requestId: ctx.state.requestId, code: failure.code, error: failure.cause }, 'a request failed');
+      }
+      ctx.status = failure.status;
+      if (failure.code === 'UNAUTHENTICATED') ctx.set('WWW-Authenticate', 'Bearer');
+      if (failure.allow) ctx.set('Allow', failure.allow.join(', '));
+      if (failure.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(failure.retryAfterSeconds));
+      // What is left of an unread body would be taken for the next request.
+      if (!ctx.req.complete) ctx.set('Connection', 'close');
+      ctx.body = failureReply(failure);
+    }
+  };
+}
+
+function refuseWhenStopping(phase: () => Phase): Middleware<State> {
+  return async (ctx, next) => {
+    if (phase() === 'refusing') {
+      ctx.set('Connection', 'close');
+      throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
+    }
+    await next();
+    // The answer to what was accepted before the end is the last one on its connection.
+    if (phase() === 'refusing') ctx.set('Connection', 'close');
+  };
+}
+
+function refuseUnknownRoutes(router: Router<State>): Middleware<State> {
+  return async (ctx, next) => {
+    const { path, route } = router.match(ctx.path, ctx.method);
+    if (path.length === 0) throw new Failure('NOT_FOUND');
+    if (!route) {
+      throw new Failure('METHOD_NOT_ALLOWED', undefined, {
+        allow: [...new Set(path.flatMap((layer) => layer.methods))],
+      });
+    }
+    await next();
+  };
+}

@@ -1,0 +1,39 @@
+/** The body of a request: its type, its size, and its JSON. */
+
+import type { IncomingMessage } from 'node:http';
+import { Failure } from '../errors.ts';
+import { invalid, parseJson } from '../json.ts';
+
+/** What a client still sends after its body has proved too large is read up to here, so that it can read the answer. */
+const DRAIN_BYTES = 1024 * 1024;
+
+const JSON_TYPE = /^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
+
+/** @throws Failure UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE or INVALID_REQUEST, looked for in that order. */
+export async function readJson(request: IncomingMessage, maxBytes: number): Promise<unknown> {
+  if (!JSON_TYPE.test(request.headers['content-type'] ?? '') || request.headers['content-encoding'] !== undefined) {
+    throw new Failure('UNSUPPORTED_MEDIA_TYPE');
+  }
+  return parseJson(await readBytes(request, maxBytes));
+}
+
+function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const tooLarge = () =>
+      new Failure('PAYLOAD_TOO_LARGE', `The body is larger than ${maxBytes} bytes. Send less at a time.`);
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else chunks.length = 0;
+      if (size > DRAIN_BYTES) {
+        request.pause();
+        reject(tooLarge());
+      }
+    });
+    request.on('end', () => (size > maxBytes ? reject(tooLarge()) : resolve(Buffer.concat(chunks, size))));
+    request.on('error', () => reject(invalid('', 'the body was cut short')));
+    request.on('close', () => reject(invalid('', 'the body was cut short')));
+  });
+}

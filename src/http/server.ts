@@ -1,0 +1,78 @@
+/** The listening socket: its limits, and its orderly end. */
+
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure, Refusal } from '../errors.ts';
+import type { Service } from '../service.ts';
+import { createApp, type Phase } from './app.ts';
+import { failureReply } from './replies.ts';
+
+/** Milliseconds. A request's head, a whole request, and a connection without one; a slower client is cut off. */
+const LIMITS = {
+  headersTimeout: 5_000,
+  requestTimeout: 15_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 1_000,
+};
+
+export interface HttpServer {
+  readonly address: string;
+  /**
+   * Fails readiness, serves on for DRAIN_DELAY_MS, then stops listening, finishes what was accepted, and closes. What
+   * is not done SHUTDOWN_LIMIT_MS after that is cut off. Idempotent.
+   */
+  readonly close: () => Promise<void>;
+}
+
+/** @throws Refusal when the address cannot be listened on. */
+export async function listen(service: Service): Promise<HttpServer> {
+  const { HOST, PORT, MAX_CONNECTIONS, DRAIN_DELAY_MS, SHUTDOWN_LIMIT_MS } = service.config;
+  let phase: Phase = 'serving';
+  const server = createServer(LIMITS, createApp(service, () => phase).callback());
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on('clientError', answerUnreadable);
+  await listening(server, HOST, PORT);
+  const { port } = server.address() as AddressInfo;
+
+  const close = async (): Promise<void> => {
+    phase = 'draining';
+    await sleep(DRAIN_DELAY_MS);
+    phase = 'refusing';
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeIdleConnections();
+    const limit = setTimeout(() => server.closeAllConnections(), SHUTDOWN_LIMIT_MS);
+    await closed;
+    clearTimeout(limit);
+  };
+  let closing: Promise<void> | undefined;
+  return {
+    address: `http://${HOST.includes(':') ? `[${HOST}]` : HOST}:${port}`,
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+function listening(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(
+        new Refusal(`cannot listen on ${host} port ${port} (${cause.message}); set HOST or PORT to another`, cause),
+      ),
+    );
+    server.listen(port, host, resolve);
+  });
+}
+
+/** What is not HTTP, or too slow to become a request, still gets a body of our shape, if anybody reads it. */
+function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const body = JSON.stringify(failureReply(new Failure('INVALID_REQUEST', 'This is not a valid HTTP request.')));
+  const head = ['HTTP/1.1 400 Bad Request', 'Connection: close', 'Content-Type: application/json; charset=utf-8'];
+  socket.end(`${head.join('\r\n')}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}

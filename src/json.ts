@@ -1,0 +1,97 @@
+/**
+ * JSON read strictly. `JSON.parse` takes the last of two equal keys, rounds numbers, and lets through text that
+ * PostgreSQL refuses or that two readers would understand differently; here each of those is an error of the request.
+ */
+
+import { Failure, type Issue } from './errors.ts';
+
+const MAX_DEPTH = 8;
+
+// Only for texts that JSON.parse has accepted: it finds tokens, it does not validate them.
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|-?\d[^,\]}\s]*/g;
+
+interface Level {
+  /** The keys seen so far; undefined for an array. */
+  readonly keys: Set<string> | undefined;
+  /** The key or index that is being read. */
+  at: string | number;
+}
+
+/** @throws Failure INVALID_REQUEST that names every fault by its path; it never quotes the text, which may hold a key. */
+export function parseJson(body: Buffer): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
+  } catch {
+    throw invalid('', 'this is not valid UTF-8');
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalid('', text === '' ? 'there is nothing here; send a JSON object' : 'this is not valid JSON');
+  }
+  const issues = faultsOf(text);
+  if (issues.length > 0) throw new Failure('INVALID_REQUEST', undefined, { issues });
+  return value;
+}
+
+function faultsOf(text: string): Issue[] {
+  const levels: Level[] = [];
+  const issues: Issue[] = [];
+  const fault = (message: string): void =>
+    void issues.push({ path: printPath(levels.map((level) => level.at)), message });
+  let keyNext = false;
+  for (const [token] of text.matchAll(TOKEN)) {
+    const level = levels.at(-1);
+    switch (token[0]) {
+      case '{':
+      case '[':
+        if (levels.length === MAX_DEPTH) fault(`nested deeper than ${MAX_DEPTH} levels`);
+        levels.push(token === '{' ? { keys: new Set(), at: '' } : { keys: undefined, at: 0 });
+        keyNext = token === '{';
+        break;
+      case '}':
+      case ']':
+        levels.pop();
+        break;
+      case ',':
+        if (level && typeof level.at === 'number') level.at += 1;
+        keyNext = level?.keys !== undefined;
+        break;
+      case ':':
+        break;
+      case '"': {
+        const string = token.includes('\\') ? (JSON.parse(token) as string) : token.slice(1, -1);
+        if (keyNext && level?.keys) {
+          level.at = string;
+          if (level.keys.has(string)) fault('this key stands here twice');
+          level.keys.add(string);
+        }
+        keyNext = false;
+        // Only an escape can spell these: the text itself is valid UTF-8, and JSON takes no bare control characters.
+        if (string.includes('\0')) fault('the character NUL is not accepted');
+        if (!string.isWellFormed()) fault('a lone surrogate is not a character');
+        break;
+      }
+      default:
+        if (!/^(?:0|[1-9]\d*)$/.test(token) || !Number.isSafeInteger(Number(token))) {
+          fault('a number is a whole one from 0 to 2^53-1, written plainly');
+        }
+    }
+  }
+  return issues;
+}
+
+/** `requests[3].context.ip`; a key that is no plain name is left as `?`, since anything may stand there. */
+export function printPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((part) =>
+      typeof part === 'number' ? `[${part}]` : `.${/^\w{1,64}$/.test(String(part)) ? String(part) : '?'}`,
+    )
+    .join('')
+    .replace(/^\./, '');
+}
+
+export const invalid = (path: string, message: string): Failure =>
+  new Failure('INVALID_REQUEST', undefined, { issues: [{ path, message }] });

@@ -1,0 +1,58 @@
+/**
+ * The form of API keys and caller tokens, `<prefix><30 base62><6 base62 of the CRC-32 of what precedes>`, and the
+ * digests that they are stored and looked up by. The checksum refuses typos and junk without a database read; it
+ * authenticates nothing.
+ */
+
+import { createHmac, randomInt } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+
+const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+const RANDOM_LENGTH = 30;
+const CHECKSUM_LENGTH = 6;
+
+export type TokenKind = 'apiKey' | 'caller';
+
+const PREFIX: Record<TokenKind, string> = { apiKey: 'iqra_', caller: 'iqra_svc_' };
+
+/** A secret that digests are made under, so that a copy of the database alone cannot be searched for a key. */
+export interface Pepper {
+  readonly id: string;
+  readonly secret: Buffer;
+}
+
+/** A new token, with about 178 random bits. To be shown once and stored by its digest only. */
+export function createToken(kind: TokenKind): string {
+  const random = Array.from({ length: RANDOM_LENGTH }, () => BASE62[randomInt(BASE62.length)]).join('');
+  return PREFIX[kind] + random + checksum(PREFIX[kind] + random);
+}
+
+/** Whether a text has the form and the checksum of a token of that kind. */
+export function isToken(kind: TokenKind, text: string): boolean {
+  const prefix = PREFIX[kind];
+  if (text.length !== prefix.length + RANDOM_LENGTH + CHECKSUM_LENGTH || !text.startsWith(prefix)) return false;
+  return /^[0-9A-Za-z]+$/.test(text.slice(prefix.length)) && text.endsWith(checksum(text.slice(0, -CHECKSUM_LENGTH)));
+}
+
+function checksum(text: string): string {
+  let rest = crc32(text);
+  let digits = '';
+  for (let place = 0; place < CHECKSUM_LENGTH; place += 1) {
+    digits = BASE62.charAt(rest % BASE62.length) + digits;
+    rest = Math.floor(rest / BASE62.length);
+  }
+  return digits;
+}
+
+/** 32 bytes: HMAC-SHA-256 of the token under the pepper. */
+export const digestOf = (pepper: Pepper, token: string): Buffer =>
+  createHmac('sha256', pepper.secret).update(token).digest();
+
+/** What may be shown of an API key for ever: enough to tell one's keys apart, with more than 128 bits left unsaid. */
+export const hintOf = (token: string): string => `${token.slice(0, PREFIX.apiKey.length + 4)}...${token.slice(-4)}`;
+
+/**
+ * The API key in a client's Authorization header: the scheme `Token`, in any case, one space, the key, nothing more.
+ * Undefined for anything else, which is then no key.
+ */
+export const keyOfHeader = (header: string): string | undefined => /^token ([^\s]+)$/i.exec(header)?.[1];

@@ -1,0 +1,64 @@
+/** The scalar values that come from outside, in any of our documents, and the way from a schema's complaints to issues. */
+
+import { z } from 'zod';
+import { Failure } from './errors.ts';
+import { printPath } from './json.ts';
+
+/** An id from outside: opaque, compared byte by byte; a number is taken as its decimal digits. */
+export const idSchema = z
+  .union([z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/), z.int().nonnegative()], {
+    error: 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1',
+  })
+  .transform(String);
+
+export const actionSchema = z
+  .string()
+  .max(128, 'must have at most 128 characters')
+  .regex(/^[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/, 'must be lower-case words joined by colons, such as call:create');
+
+/** Text that people will read: no controls, no separators of lines, nothing that turns the direction of writing. */
+const visible = (max: number) =>
+  z
+    .string()
+    .min(1, `must have 1-${max} characters`)
+    .max(max, `must have 1-${max} characters`)
+    .regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]*$/u, 'must not have control, format or direction characters')
+    .regex(/\S/u, 'must have a visible character');
+
+export const nameSchema = visible(100);
+export const reasonSchema = visible(300);
+export const environmentSchema = z.string().regex(/^[a-z0-9-]{1,32}$/, 'must be 1-32 of the characters a-z 0-9 -');
+
+export const rateLimitSchema = z.strictObject({
+  requests: z
+    .int()
+    .min(1, 'must be 1 to 2^31-1')
+    .max(2 ** 31 - 1, 'must be 1 to 2^31-1'),
+  windowSeconds: z.int().min(1, 'must be 1 to 86400').max(86_400, 'must be 1 to 86400'),
+});
+
+/** RFC 3339 with a zone, from 1970 to 9999; as ISO text in UTC. */
+export const instantSchema = z
+  .string()
+  .refine(
+    (text) => z.iso.datetime({ offset: true }).safeParse(text).success && /^(?:19[7-9]|[2-9]\d\d)\d-/.test(text),
+    {
+      error: 'must be an RFC 3339 time such as 2030-01-31T12:00:00Z',
+    },
+  )
+  .transform((text) => new Date(text).toISOString());
+
+/** @throws Failure INVALID_REQUEST whose issues name everything that is wrong by path, without quoting it. */
+export function validate<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({
+          path: printPath([...issue.path, key]),
+          message: 'nothing reads this field; remove it',
+        }))
+      : [{ path: printPath(issue.path), message: issue.message }],
+  );
+  throw new Failure('INVALID_REQUEST', undefined, { issues });
+}
