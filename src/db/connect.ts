@@ -13,6 +13,7 @@ interface Options {
 
 const UNLIMITED_ACQUIRE_MS = 30_000;
 const CONNECT_MS = 2000;
+const ignore = (): void => undefined;
 
 /** A pool of connections. Nothing connects before it is needed. */
 export function connect({ url, poolSize, limitMs }: Options): Knex {
@@ -38,6 +39,8 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
     acquireConnectionTimeout: limitMs ?? UNLIMITED_ACQUIRE_MS,
     // Otherwise an error's message quotes the values of the statement that failed.
     compileSqlOnError: false,
+    // What fails is thrown; knex would print it besides, past our log.
+    log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
   });
 }
 

@@ -3,7 +3,7 @@
  * other and against what the database has, and then merged. What the document does not name is left as it is.
  */
 
-import { open } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import type { Knex } from 'knex';
 import { Failure, type Issue, Refusal } from '../errors.ts';
 import { parseJson } from '../json.ts';
@@ -129,10 +129,10 @@ async function check(trx: Knex.Transaction): Promise<void> {
 async function readAtMost(file: string, maxBytes: number): Promise<Buffer> {
   const tooLarge = new Refusal(`${file} is larger than ${maxBytes / 1024 / 1024} MiB; split it into several documents`);
   try {
-    const handle = await open(file === '-' ? '/dev/stdin' : file);
+    const input = file === '-' ? process.stdin : createReadStream(file);
     const chunks: Buffer[] = [];
     let size = 0;
-    for await (const chunk of handle.createReadStream() as AsyncIterable<Buffer>) {
+    for await (const chunk of input as AsyncIterable<Buffer>) {
       size += chunk.length;
       if (size > maxBytes) throw tooLarge;
       chunks.push(chunk);

@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { chown } from 'node:fs/promises';
 import { Refusal } from '../../errors.ts';
 
@@ -16,9 +16,14 @@ export interface Account {
 /** Undefined: the server runs as this process does. */
 export type ServerAccount = Account | undefined;
 
-/** @throws Refusal when this is root and the system has none of the accounts. */
-export function serverAccount(): ServerAccount {
+/**
+ * Under root: the owner of the data where there is some already, whichever accounts the system has got since.
+ * @throws Refusal when this is root and the system has none of the accounts.
+ */
+export function serverAccount(data: string): ServerAccount {
   if (process.getuid?.() !== 0) return undefined;
+  const owner = statSync(data, { throwIfNoEntry: false });
+  if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
   const accounts = readFileSync('/etc/passwd', 'utf8')
     .split('\n')
     .map((line) => line.split(':'));

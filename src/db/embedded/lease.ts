@@ -9,29 +9,39 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { runAs, SERVER_ENVIRONMENT, type ServerAccount } from './account.ts';
 
 /**
- * Runs "$@" for as long as the lease on standard input is held, and again when it dies: at once after a crash, but not
- * for ever when it never comes up. Stopping: a fast shutdown, also of a server that was suspended; then by force.
+ * Runs "$@" for as long as the lease on standard input is held, and again when it dies; but it does not try for ever what
+ * never comes up, and leaves a server alone whose process stands in the file $1: that one has a watchdog. Stopping: a fast
+ * shutdown, also of a server that was suspended; then harder; last by force, later than the server does that to its own.
+ *
+ * A signal that comes just before `wait` does not end it, so the reader says it again; that also paces the stopping.
  */
 const WATCHDOG = `
 trap '' HUP INT QUIT
-trap 'over=yes' TERM
+trap over=yes TERM
 exec 3<&0 </dev/null
-( exec 4<&3 3<&-; cat <&4 >/dev/null; exec 4<&-; kill -TERM $$ ) &
+( while read -r _; do :; done <&3; exec 3<&-; while kill -TERM $$; do sleep 0.2; done ) &
 exec 3<&-
-over= quick=0
-while [ -z "$over" ] && [ "$quick" -lt 20 ]; do
+file=$1 over= tries=5
+shift
+while [ -z "$over" ] && [ "$tries" -ne 0 ]; do
   began=$(date +%s)
   "$@" & server=$!
   wait "$server"
-  [ -n "$over" ] && break
-  if [ $(($(date +%s) - began)) -lt 2 ]; then quick=$((quick + 1)); else quick=0; fi
-  sleep 0.3
+  [ -z "$over" ] || break
+  { read -r other <"$file" && kill -0 "$other"; } 2>/dev/null && break
+  if [ $(($(date +%s) - began)) -ge 2 ]; then tries=-1 pause=0.3; else tries=$((tries - 1)) pause=1; fi
+  sleep "$pause"
 done
-[ -n "$over" ] || exit 1
-kill -INT "$server"; kill -CONT "$server"
-( sleep 8; kill -QUIT "$server"; sleep 2; kill -KILL "$server" ) 2>/dev/null & force=$!
-wait "$server"
-kill "$force"
+beat=0
+while kill -0 "$server"; do
+  kill -INT "$server"; kill -CONT "$server"
+  [ "$beat" -lt 30 ] || kill -QUIT "$server"
+  [ "$beat" -lt 65 ] || kill -KILL "$server"
+  beat=$((beat + 1))
+  wait "$server"
+done 2>/dev/null
+trap '' TERM
+kill -TERM 0
 `;
 
 export interface Lease {
@@ -58,14 +68,24 @@ export function attach(file: string): Lease | undefined {
   return end === undefined ? undefined : { watchdog: undefined, release: () => closeSync(end) };
 }
 
-/** Holds the lease and starts a watchdog on it that runs `command` as the account, its output going to the file `log`. */
-export function startWatchdog(file: string, account: ServerAccount, command: readonly string[], log: string): Lease {
+interface Watched {
+  readonly command: readonly string[];
+  /** Where the server writes down its process. */
+  readonly pidFile: string;
+  /** Where its output goes. */
+  readonly log: string;
+}
+
+/** Holds the lease and starts a watchdog on it, running as the account; unless another process has done so meanwhile. */
+export function startWatchdog(file: string, account: ServerAccount, { command, pidFile, log }: Watched): Lease {
+  const theirs = attach(file);
+  if (theirs) return theirs;
   // The read end must block in read(), and would block in open() without a writer; opened both ways it is both at once.
   const both = openSync(file, constants.O_RDWR | constants.O_NONBLOCK);
   const readEnd = openSync(file, constants.O_RDONLY);
   const writeEnd = openSync(file, constants.O_WRONLY);
   const output = openSync(log, 'a', 0o600);
-  const watchdog = spawn('/bin/sh', ['-c', WATCHDOG, 'iqra-authz-watchdog', ...command], {
+  const watchdog = spawn('/bin/sh', ['-c', WATCHDOG, 'iqra-authz-watchdog', pidFile, ...command], {
     ...account,
     cwd: '/',
     env: SERVER_ENVIRONMENT,

@@ -3,7 +3,7 @@
  * All processes that use the same data folder share one server; the first starts it, and with the last it stops.
  */
 
-import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,6 +29,8 @@ interface Options {
 
 const START_MS = 30_000;
 const STOP_MS = 15_000;
+/** How soon a watchdog notices that the lease is not held any more. */
+const LEFT_MS = 100;
 const DATABASE = 'authz';
 
 /**
@@ -38,26 +40,37 @@ const DATABASE = 'authz';
  * @throws Refusal that says what to do when it cannot be started.
  */
 export async function openEmbedded({ dataDir, binDir }: Options): Promise<EmbeddedServer> {
-  const account = serverAccount();
+  const home = path.resolve(dataDir);
+  const account = serverAccount(path.join(home, 'postgres'));
   // Root's folder must let the server through to its data; what is secret in it has mode 0600.
-  await mkdir(dataDir, { recursive: true, mode: account ? 0o711 : 0o700 }).catch((cause: Error) => {
-    throw new Refusal(
-      `${dataDir} cannot be made (${cause.message}); set DATA_DIR to a folder that you may write`,
-      cause,
-    );
+  await mkdir(home, { recursive: true, mode: account ? 0o711 : 0o700 }).catch((cause: Error) => {
+    throw new Refusal(`${home} cannot be made (${cause.message}); set DATA_DIR to a folder that you may write`, cause);
   });
   const bin = binDir ?? (await serverPrograms(account));
-  const cluster = await openCluster(dataDir, bin, account);
-  const log = path.join(dataDir, 'postgres.log');
-  const leaseFile = path.join(dataDir, 'postgres.lease');
+  const cluster = await openCluster(home, bin, account);
+  const log = path.join(home, 'postgres.log');
+  const leaseFile = path.join(home, 'postgres.lease');
   makeLease(leaseFile);
 
+  const start = async (): Promise<Lease> => {
+    const port = await freePort(await clearWay(cluster, bin, account, leaseFile));
+    const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories='];
+    const options = ['-D', cluster.folder, ...settings.flatMap((setting) => ['-c', setting])];
+    const command = [path.join(bin, 'postgres'), ...options];
+    return startWatchdog(leaseFile, account, { command, pidFile: pidFile(cluster), log });
+  };
   const giveUpAt = performance.now() + START_MS;
   do {
-    const lease = attach(leaseFile) ?? startWatchdog(leaseFile, account, await command(bin, cluster, account), log);
-    const url = await reach(cluster, lease, giveUpAt);
+    const lease = attach(leaseFile) ?? (await start());
+    const url = await reach(cluster, lease, giveUpAt).catch((error: unknown) => {
+      lease.release();
+      throw error;
+    });
     // A server that was stopping while we attached may have answered once more; its watchdog is gone by now.
-    if (url !== undefined && leaseIsWatched(leaseFile)) return { url, close: () => close(lease, cluster) };
+    if (url !== undefined && leaseIsWatched(leaseFile)) {
+      let closed: Promise<void> | undefined;
+      return { url, close: () => (closed ??= close(lease, cluster, leaseFile)) };
+    }
     lease.release();
   } while (performance.now() < giveUpAt);
   throw new Refusal(
@@ -65,32 +78,31 @@ export async function openEmbedded({ dataDir, binDir }: Options): Promise<Embedd
   );
 }
 
-async function command(bin: string, { folder }: Cluster, account: ServerAccount): Promise<string[]> {
-  await stopOrphan(bin, folder, account);
-  const settings = [`port=${await freePort()}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories='];
-  return [path.join(bin, 'postgres'), '-D', folder, ...settings.flatMap((setting) => ['-c', setting])];
-}
-
-/** A server without a watchdog, whose watchdog was killed. Told by its working folder, so that no other process is hit. */
-async function stopOrphan(bin: string, folder: string, account: ServerAccount): Promise<void> {
-  const pid = (await serverState(folder))?.pid;
-  const works = pid && (await realpath(`/proc/${pid}/cwd`).catch(() => undefined));
-  if (works === folder)
-    runAs(account, path.join(bin, 'pg_ctl'), ['stop', '-D', folder, '-m', 'fast', '-w', '-t', '15']);
+/**
+ * Ends what a server without a watchdog left behind: itself, or a file that names a process which by now is another one,
+ * and which PostgreSQL would take for a server. Returns the port, which those who used it go on using.
+ */
+async function clearWay(cluster: Cluster, bin: string, account: ServerAccount, leaseFile: string): Promise<number> {
+  const left = await readPidFile(cluster);
+  if (!left) return 0;
+  // Asked as the account, which may look at its own processes even where root may not, as in a container.
+  const works = runAs(account, 'readlink', ['-n', `/proc/${left.pid}/cwd`]).stdout;
+  // INVARIANT: asked in this order. A server that was there, and whose lease nobody watches after that, has no watchdog.
+  if (leaseIsWatched(leaseFile)) return left.port;
+  if (works === cluster.folder)
+    runAs(account, path.join(bin, 'pg_ctl'), ['stop', '-D', cluster.folder, '-m', 'fast', '-t', '15']);
+  else if (works) await rm(pidFile(cluster), { force: true });
+  return left.port;
 }
 
 /** The URL, once the server answers; undefined when it will not under this lease. */
-async function reach(
-  { folder, password }: Cluster,
-  { watchdog }: Lease,
-  giveUpAt: number,
-): Promise<string | undefined> {
+async function reach(cluster: Cluster, { watchdog }: Lease, giveUpAt: number): Promise<string | undefined> {
   while (performance.now() < giveUpAt) {
-    const state = await serverState(folder);
+    const state = await serverState(cluster);
     if (state?.status === 'ready') {
-      const base = `postgres://${USER}:${password}@127.0.0.1:${state.port}`;
+      const base = `postgres://${USER}:${cluster.password}@127.0.0.1:${state.port}`;
       if (await createDatabase(`${base}/postgres`)) return `${base}/${DATABASE}`;
-    } else if (state?.status === 'stopping' || (watchdog && watchdog.exitCode !== null)) {
+    } else if (state?.status === 'stopping' || (watchdog && (watchdog.exitCode ?? watchdog.signalCode) !== null)) {
       await sleep(50);
       return undefined;
     }
@@ -119,26 +131,49 @@ async function createDatabase(url: string): Promise<boolean> {
   }
 }
 
-async function close({ release }: Lease, { folder }: Cluster): Promise<void> {
+async function close({ release }: Lease, cluster: Cluster, leaseFile: string): Promise<void> {
   release();
   const since = performance.now();
-  // Who is not the last sees no change, and does not wait for one.
-  const patience = async (): Promise<number> => ((await serverState(folder))?.status === 'stopping' ? STOP_MS : 300);
-  while ((await serverState(folder)) !== undefined && performance.now() - since < (await patience())) await sleep(20);
+  // With the last one the lease's watch ends at once. Who is not the last does not wait for the server.
+  while (await serverState(cluster)) {
+    const waited = performance.now() - since;
+    if (waited > STOP_MS || (waited > LEFT_MS && leaseIsWatched(leaseFile))) return;
+    await sleep(20);
+  }
 }
 
-/** What the server says of itself in postmaster.pid: line 1 its process, 4 its port, 8 its state. Undefined: not running. */
-async function serverState(folder: string): Promise<{ pid: number; port: number; status: string } | undefined> {
-  const text = await readFile(path.join(folder, 'postmaster.pid'), 'utf8').catch(() => undefined);
+interface ServerState {
+  readonly pid: number;
+  readonly port: number;
+  readonly status: string;
+}
+
+/** What the server says of itself. Undefined: it is not running. */
+async function serverState(cluster: Cluster): Promise<ServerState | undefined> {
+  const state = await readPidFile(cluster);
+  try {
+    if (state) process.kill(state.pid, 0);
+    return state;
+  } catch {
+    return undefined;
+  }
+}
+
+const pidFile = ({ folder }: Cluster): string => path.join(folder, 'postmaster.pid');
+
+/** Line 1 is the server's process, 4 its port, 8 its state. Also of one that was killed. */
+async function readPidFile(cluster: Cluster): Promise<ServerState | undefined> {
+  const text = await readFile(pidFile(cluster), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   const lines = text.split('\n').map((line) => line.trim());
   return { pid: Number(lines[0]), port: Number(lines[3]), status: lines[7] ?? '' };
 }
 
-function freePort(): Promise<number> {
+/** The preferred port, or any when that is taken. */
+function freePort(preferred: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
+    const probe = createServer().once('error', (error) => (preferred ? resolve(freePort(0)) : reject(error)));
+    probe.listen(preferred, '127.0.0.1', () => {
       const address = probe.address();
       probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
     });

@@ -1,0 +1,55 @@
+/** `authz config` and the settings: complete, checked, and silent about secrets. */
+
+import { expect } from 'chai';
+import { authz } from '../support/cli.ts';
+
+describe('authz config', () => {
+  it('shows every setting, and masks those that are secret', async () => {
+    const env = {
+      BOOTSTRAP_TOKEN: 'very-secret-token',
+      KEY_PEPPERS: `a:${Buffer.alloc(32, 1).toString('base64')}`,
+      DATABASE_URL: 'postgres://u:hidden@h/d',
+      PORT: '9',
+    };
+    for (const args of [['config'], ['config', '--json']]) {
+      const { code, stdout, stderr } = await authz(args, env);
+      expect(code).to.equal(0);
+      for (const secret of ['very-secret', 'hidden', 'AQEB']) expect(stdout + stderr).to.not.include(secret);
+    }
+    const { stdout } = await authz(['config', '--json'], env);
+    const settings = JSON.parse(stdout) as { name: string; value: string | null; source: string }[];
+    expect(settings.find(({ name }) => name === 'PORT')).to.include({ value: '9', source: 'environment' });
+    expect(settings.find(({ name }) => name === 'DECISION_DEADLINE_MS')).to.include({
+      value: '250',
+      source: 'default',
+    });
+  });
+
+  it('names each bad setting without its value', async () => {
+    const { code, stderr } = await authz(['config'], {
+      PORT: '99999',
+      DATABASE_URL: 'mysql://u:hidden@h/d',
+      KEY_PEPPERS: 'a:c2hvcnQ=',
+      LOG_LEVEL: 'loud',
+    });
+    expect(code).to.equal(1);
+    for (const name of ['PORT', 'DATABASE_URL', 'KEY_PEPPERS', 'LOG_LEVEL']) expect(stderr).to.include(name);
+    expect(stderr).to.not.include('hidden').and.not.include('c2hvcnQ');
+  });
+
+  it('explains each verb with an example', async () => {
+    for (const verb of ['serve', 'migrate', 'import', 'config']) {
+      const { code, stdout } = await authz([verb, '--help']);
+      expect(code).to.equal(0);
+      expect(stdout).to.include('Example:');
+    }
+  });
+
+  it('ends with 2 when it is misused', async () => {
+    for (const args of [['fly'], ['serve', '--fast'], ['import'], []]) {
+      const { code, stderr } = await authz(args);
+      expect(code).to.equal(2);
+      expect(stderr).to.match(/authz VERB --help|Usage/);
+    }
+  });
+});

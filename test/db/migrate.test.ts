@@ -1,0 +1,86 @@
+/** Migrations: from nothing to the tables, by many processes at once, and never backwards. */
+
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { expect } from 'chai';
+import { MIGRATIONS } from '../../migrations/index.ts';
+import { connect } from '../../src/db/connect.ts';
+import { migrate, migrationsCurrent } from '../../src/db/migrate.ts';
+import { Refusal } from '../../src/errors.ts';
+import { newDatabase, POSTGRES } from '../support/postgres.ts';
+import { rejection } from '../support/rejection.ts';
+
+const TABLES = ['api_key_businesses', 'api_keys', 'business_members', 'businesses', 'callers', 'decisions', 'users'];
+
+describe('migrations', () => {
+  it('are all listed, under their file names', () => {
+    const files = readdirSync(path.join(import.meta.dirname, '..', '..', 'migrations'))
+      .map((file) => path.parse(file).name)
+      .filter((name) => name !== 'index');
+    expect([...MIGRATIONS.keys()]).to.deep.equal(files.sort());
+  });
+
+  for (const postgres of POSTGRES) {
+    describe(`on ${postgres}`, () => {
+      it('make every table, once, when several start at once', async () => {
+        const url = await newDatabase(postgres, 'template1');
+        const pools = Array.from({ length: 6 }, () => connect({ url, poolSize: 2 }));
+        const applied = await Promise.all(pools.map(migrate));
+        expect(applied.flat()).to.deep.equal([...MIGRATIONS.keys()]);
+        const [db] = pools;
+        const { rows } = await db?.raw(`select tablename from pg_tables where schemaname = 'public' order by 1`);
+        expect(rows.map((row: { tablename: string }) => row.tablename)).to.include.members(TABLES);
+        for (const pool of pools) await pool.destroy();
+      });
+
+      it('leave nothing half done, nor a lock, when one is cut off', async () => {
+        const url = await newDatabase(postgres, 'template1');
+        const [blocker, victim, next] = [1, 2, 3].map(() => connect({ url, poolSize: 2 })) as [never, never, never];
+        const db = blocker as ReturnType<typeof connect>;
+        // The name of a table that the migration makes is taken by a transaction that has not ended yet.
+        const trx = await db.transaction();
+        await trx.raw('create table decisions (id int)');
+        const cut = rejection(migrate(victim));
+        await waitForLock(db);
+        await trx.raw(
+          `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
+        );
+        await cut;
+        await trx.rollback();
+        expect(await migrate(next)).to.deep.equal([...MIGRATIONS.keys()]);
+        for (const pool of [blocker, victim, next]) await (pool as ReturnType<typeof connect>).destroy();
+      });
+
+      it('refuse a database that is newer than the code', async () => {
+        const db = connect({ url: await newDatabase(postgres), poolSize: 2 });
+        expect(await migrationsCurrent(db, 5000)).to.equal(true);
+        await db('knex_migrations').insert({ name: '999_from_the_future', batch: 9, migration_time: new Date() });
+        const refusal = await rejection(migrate(db));
+        expect(refusal).to.be.instanceOf(Refusal);
+        expect(refusal.message).to.include('999_from_the_future').and.include('newer than this code');
+        expect(await migrationsCurrent(db, 5000)).to.equal(false);
+        await db.destroy();
+      });
+
+      it('keep ids apart byte by byte', async () => {
+        const db = connect({ url: await newDatabase(postgres), poolSize: 1 });
+        await db('users').insert([{ id: 'a' }, { id: 'A' }, { id: '_' }, { id: '-' }, { id: '10' }, { id: '9' }]);
+        const rows = await db('users').select('id').orderBy('id');
+        expect(rows.map((row) => row.id)).to.deep.equal(['-', '10', '9', 'A', '_', 'a']);
+        for (const id of ['', 'a b', 'ä', 'x'.repeat(65), 'a\n']) {
+          expect(await rejection(db('users').insert({ id }))).to.have.property('code', '23514');
+        }
+        await db.destroy();
+      });
+    });
+  }
+});
+
+async function waitForLock(db: ReturnType<typeof connect>): Promise<void> {
+  for (;;) {
+    const { rows } = await db.raw(
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    if (rows.length > 0) return;
+  }
+}

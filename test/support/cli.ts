@@ -1,0 +1,47 @@
+/** The binary as a real process. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+
+export const ROOT = path.join(import.meta.dirname, '..', '..');
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const ENVIRONMENT = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
+
+/** Runs `authz ...args` to its end; the environment is `env` and nothing else that authz reads. */
+export async function authz(args: readonly string[], env: Record<string, string> = {}, input = ''): Promise<Outcome> {
+  const child = startAuthz(args, env);
+  child.stdin?.end(input);
+  const output = { stdout: '', stderr: '' };
+  child.stdout?.on('data', (chunk) => (output.stdout += chunk));
+  child.stderr?.on('data', (chunk) => (output.stderr += chunk));
+  const [code] = await once(child, 'close');
+  return { code, ...output };
+}
+
+/** Starts `authz ...args` from the build. */
+export const startAuthz = (args: readonly string[], env: Record<string, string> = {}): ChildProcess =>
+  spawn(process.execPath, [path.join(ROOT, 'dist', 'src', 'main.js'), ...args], {
+    env: { ...ENVIRONMENT, ...env },
+    stdio: 'pipe',
+  });
+
+/** All that a process has written so far, once it holds `text`. Fails when the process ends before. */
+export async function outputWith(child: ChildProcess, text: string): Promise<string> {
+  let output = '';
+  return new Promise((resolve, reject) => {
+    const look = (chunk: Buffer): void => {
+      output += chunk;
+      if (output.includes(text)) resolve(output);
+    };
+    child.stdout?.on('data', look);
+    child.stderr?.on('data', look);
+    child.once('close', () => reject(new Error(`ended without ${JSON.stringify(text)}:\n${output}`)));
+  });
+}
