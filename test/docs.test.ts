@@ -1,0 +1,83 @@
+/** What the documents say of codes, settings, commands and files is so. */
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect } from 'chai';
+import { describeConfig } from '../src/config.ts';
+import { FAILURES } from '../src/errors.ts';
+import { FACT_PATHS } from '../src/policy/facts.ts';
+import { loadPolicy } from '../src/rollout/load.ts';
+import { authz, ROOT } from './support/cli.ts';
+
+const read = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');
+const PAGES = ['.', 'docs', 'docs/adr'].flatMap((folder) =>
+  readdirSync(path.join(ROOT, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => path.join(folder, name)),
+);
+
+/** The cells of a page's table rows whose first cell matches. */
+const rowsOf = (page: string, first: RegExp): string[][] =>
+  read(page)
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    )
+    .filter(([cell = '']) => first.test(cell));
+
+describe('the documents', () => {
+  it('link only to what is there', () => {
+    const broken = PAGES.flatMap((page) =>
+      [...read(page).matchAll(/\]\((?!https?:)([^)#]+)/g)]
+        .map((match) => path.join(path.dirname(page), match[1] ?? ''))
+        .filter((target) => !existsSync(path.join(ROOT, target)))
+        .map((target) => `${page} -> ${target}`),
+    );
+    expect(PAGES.length).to.be.above(8);
+    expect(broken).to.deep.equal([]);
+  });
+
+  it('list every code with its status, and no other', async () => {
+    const { codes } = await loadPolicy(path.join(ROOT, 'policies'));
+    const decisions = [...codes].map(([code, { status }]) => `${code} ${status}`);
+    const failures = Object.entries(FAILURES).map(([code, { status }]) => `${code} ${status}`);
+    const listed = (page: string) => rowsOf(page, /^[A-Z_]{2,}$/).map(([code, status]) => `${code} ${status}`);
+    expect(listed('docs/errors.md')).to.have.members([...decisions, ...failures]);
+    expect(listed('README.md')).to.have.members(decisions);
+  });
+
+  it('list every setting with its default, and no other', () => {
+    const settings = describeConfig({}).map(({ name, value }) => [name, (value ?? '').replace(`${ROOT}/`, '')]);
+    const listed = rowsOf('docs/operations.md', /^[A-Z_, ]+$/).flatMap(([names = '', defaults = '']) =>
+      names.split(', ').map((name, index) => [name, defaults.split(', ')[index] ?? '']),
+    );
+    expect(listed).to.have.deep.members(settings);
+  });
+
+  it('list every fact, and no other', () => {
+    const listed = [...read('docs/policies.md').matchAll(/^\| (`r\.[^|]*)\|/gm)].flatMap(
+      (match) => (match[1] ?? '').match(/r\.[\w.]+/g) ?? [],
+    );
+    expect(listed).to.have.members([...FACT_PATHS.keys()]);
+  });
+
+  it('name only targets and verbs that exist', async () => {
+    const targets = new Set([...read('Makefile').matchAll(/^([a-z]+):/gm)].map((match) => match[1]));
+    const { stdout } = await authz(['--help']);
+    const verbs = new Set([...stdout.matchAll(/^ {2}([a-z]+) /gm)].map((match) => match[1]));
+    for (const page of PAGES) {
+      for (const [, target] of read(page).matchAll(/`(?:\w+=\S+ )?make ([a-z]+)`|^make ([a-z]+)/gm)) {
+        if (target) expect(targets, page).to.include(target);
+      }
+      for (const [, verb] of read(page).matchAll(/\bauthz ([a-z]+)`|npx authz ([a-z]+)/g)) {
+        if (verb) expect(verbs, page).to.include(verb);
+      }
+    }
+    expect(verbs.size).to.be.above(3);
+    expect((await authz(['--help'])).code).to.equal(0);
+  });
+});
