@@ -27,7 +27,7 @@ run: build ## start the service on an embedded PostgreSQL, with demo data and re
 .PHONY: check
 check: setup ## types and style
 	$(BIN)/tsc -p tsconfig.json
-	$(BIN)/biome ci --error-on-warnings
+	$(BIN)/biome ci --error-on-warnings --colors=off
 
 .PHONY: test
 test: check build ## every check and every test; what CI runs

@@ -5,6 +5,8 @@ import { Failure } from './errors.ts';
 export interface Deadline {
   /** Milliseconds left, at least 1, so that it can be given to whatever takes 0 for "for ever". */
   readonly remaining: () => number;
+  /** @throws Failure DEADLINE_EXCEEDED once it has passed. For what should not be begun any more. */
+  readonly check: () => void;
   /** The promise's outcome, or Failure DEADLINE_EXCEEDED when that comes first. What was asked goes on, unheard. */
   readonly race: <T>(promise: Promise<T>) => Promise<T>;
   /** The promise's outcome; the time that it takes is the client's, not ours, and is added to the deadline. */
@@ -16,6 +18,9 @@ export function deadlineIn(milliseconds: number): Deadline {
   const remaining = (): number => Math.max(1, Math.ceil(at - performance.now()));
   return {
     remaining,
+    check: () => {
+      if (performance.now() >= at) throw new Failure('DEADLINE_EXCEEDED');
+    },
     race: (promise) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(new Failure('DEADLINE_EXCEEDED')), remaining());

@@ -7,6 +7,9 @@ import { Failure, type Issue } from './errors.ts';
 
 const MAX_DEPTH = 8;
 
+/** The rest of many faults tells nobody anything more, and a reply must not outgrow its request. */
+const MAX_ISSUES = 100;
+
 // Only for texts that JSON.parse has accepted: it finds tokens, it does not validate them.
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|-?\d[^,\]}\s]*/g;
 
@@ -17,7 +20,7 @@ interface Level {
   at: string | number;
 }
 
-/** @throws Failure INVALID_REQUEST that names every fault by its path; it never quotes the text, which may hold a key. */
+/** @throws Failure INVALID_REQUEST that names faults by their paths; it never quotes the text, which may hold a key. */
 export function parseJson(body: Buffer): unknown {
   let text: string;
   try {
@@ -32,7 +35,7 @@ export function parseJson(body: Buffer): unknown {
     throw invalid('', text === '' ? 'there is nothing here; send a JSON object' : 'this is not valid JSON');
   }
   const issues = faultsOf(text);
-  if (issues.length > 0) throw new Failure('INVALID_REQUEST', undefined, { issues });
+  if (issues.length > 0) throw refused(issues);
   return value;
 }
 
@@ -43,6 +46,7 @@ function faultsOf(text: string): Issue[] {
     void issues.push({ path: printPath(levels.map((level) => level.at)), message });
   let keyNext = false;
   for (const [token] of text.matchAll(TOKEN)) {
+    if (levels.length > MAX_DEPTH || issues.length >= MAX_ISSUES) break;
     const level = levels.at(-1);
     switch (token[0]) {
       case '{':
@@ -83,15 +87,20 @@ function faultsOf(text: string): Issue[] {
   return issues;
 }
 
-/** `requests[3].context.ip`; a key that is no plain name is left as `?`, since anything may stand there. */
+/**
+ * `requests[3].context.ip`. A key that is no plain name is left as `?`: anything may stand there, an API key too.
+ * INVARIANT: no key or token of ours fits in; they are longer.
+ */
 export function printPath(path: readonly PropertyKey[]): string {
   return path
     .map((part) =>
-      typeof part === 'number' ? `[${part}]` : `.${/^\w{1,64}$/.test(String(part)) ? String(part) : '?'}`,
+      typeof part === 'number' ? `[${part}]` : `.${/^[A-Za-z_]{1,32}$/.test(String(part)) ? String(part) : '?'}`,
     )
     .join('')
     .replace(/^\./, '');
 }
 
-export const invalid = (path: string, message: string): Failure =>
-  new Failure('INVALID_REQUEST', undefined, { issues: [{ path, message }] });
+export const refused = (issues: readonly Issue[]): Failure =>
+  new Failure('INVALID_REQUEST', undefined, { issues: issues.slice(0, MAX_ISSUES) });
+
+export const invalid = (path: string, message: string): Failure => refused([{ path, message }]);

@@ -1,15 +1,16 @@
 /** The scalar values that come from outside, in any of our documents, and the way from a schema's complaints to issues. */
 
 import { z } from 'zod';
-import { Failure } from './errors.ts';
-import { printPath } from './json.ts';
+import { printPath, refused } from './json.ts';
+import { isToken } from './keys/token.ts';
 
-/** An id from outside: opaque, compared byte by byte; a number is taken as its decimal digits. */
+/** An id from outside: opaque, compared byte by byte; a number is its decimal digits. Ids are stored: never a key. */
 export const idSchema = z
   .union([z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/), z.int().nonnegative()], {
     error: 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1',
   })
-  .transform(String);
+  .transform(String)
+  .refine((id) => !isToken('apiKey', id) && !isToken('caller', id), 'must be an id, not an API key or token');
 
 export const actionSchema = z
   .string()
@@ -48,7 +49,7 @@ export const instantSchema = z
   )
   .transform((text) => new Date(text).toISOString());
 
-/** @throws Failure INVALID_REQUEST whose issues name everything that is wrong by path, without quoting it. */
+/** @throws Failure INVALID_REQUEST whose issues name what is wrong by path, without quoting it. */
 export function validate<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
@@ -60,5 +61,5 @@ export function validate<T extends z.ZodType>(schema: T, value: unknown): z.outp
         }))
       : [{ path: printPath(issue.path), message: issue.message }],
   );
-  throw new Failure('INVALID_REQUEST', undefined, { issues });
+  throw refused(issues);
 }

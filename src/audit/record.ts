@@ -41,7 +41,11 @@ export function recorder(db: Knex): RecordEntries {
   return async (entries, deadline) => {
     try {
       const rows = JSON.stringify(entries.map(rowOf));
-      await deadline.race(Promise.resolve(db.raw(INSERT, [rows]).timeout(deadline.remaining())));
+      // Who has waited for a connection until it was too late hears of no record, so none is made.
+      const insert = db.raw<{ rowCount: number | null }>(INSERT, [rows]).on('start', deadline.check);
+      const { rowCount } = await deadline.race(insert.then());
+      // A rule or a trigger can make an insert do nothing, and succeed at it.
+      if (rowCount !== entries.length) throw new Error(`of ${entries.length} decisions ${rowCount} were recorded`);
     } catch (error) {
       throw databaseFailure(error);
     }

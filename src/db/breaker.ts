@@ -30,7 +30,7 @@ export function createBreaker(): Breaker & { readonly state: () => 'open' | 'hal
   });
   const breaker: Breaker = async <T>(read: () => Promise<T>, deadline: Deadline) => {
     try {
-      return (await deadline.race(circuit.fire(read))) as T;
+      return (await circuit.fire(() => deadline.race(read()))) as T;
     } catch (error) {
       throw refusals[(error as { code?: string }).code ?? '']?.(error) ?? databaseFailure(error);
     }

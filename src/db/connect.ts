@@ -7,25 +7,38 @@ import { Failure } from '../errors.ts';
 interface Options {
   readonly url: string;
   readonly poolSize: number;
-  /** How long a statement, and the wait for a connection, may take; unset: no limit on statements (migrations, imports). */
+  /** Milliseconds that a statement, and the wait for a connection, may take; unset: statements have no limit (migrations, imports). */
   readonly limitMs?: number;
 }
 
 const UNLIMITED_ACQUIRE_MS = 30_000;
 const CONNECT_MS = 2000;
+/** How long after PostgreSQL should have ended a statement its connection is taken for lost. */
+const LOST_MS = 250;
+/** How long the server has to hang up when we do. */
+const GOODBYE_MS = 500;
 const ignore = (): void => undefined;
+
+/** What pg and knex have, and do not declare. */
+type Connection = pg.Client & { readonly connection: pg.Connection; readonly __knex__disposed?: unknown };
+
+const idle = (pool: { readonly free: readonly { readonly resource: Connection }[] }): Connection[] =>
+  pool.free.map(({ resource }) => resource);
 
 /** A pool of connections. Nothing connects before it is needed. */
 export function connect({ url, poolSize, limitMs }: Options): Knex {
   // INVARIANT: an insert that has been answered has been flushed, even where the database's own default says otherwise.
   const settings = ['-c synchronous_commit=on', `-c statement_timeout=${limitMs ?? 0}`];
-  const own = new URL(url).searchParams.get('options');
-  return knex({
+  const address = new URL(url);
+  const own = address.searchParams.getAll('options');
+  // pg prefers what the URL says to what it is told besides.
+  if (own.length > 0) address.searchParams.delete('options');
+  const db = knex({
     client: 'pg',
     connection: {
-      connectionString: url,
+      connectionString: own.length > 0 ? address.href : url,
       application_name: 'iqra-authz',
-      options: [...(own ? [own] : []), ...settings].join(' '),
+      options: [...own, ...settings].join(' '),
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
     },
@@ -33,6 +46,9 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
       min: 0,
       max: poolSize,
       idleTimeoutMillis: 30_000,
+      // A session keeps for ever what it began with: the address of a server that has been replaced, a read-only database.
+      maxConnectionLifetimeMillis: 60_000,
+      maxConnectionLifetimeJitterMillis: 30_000,
       createTimeoutMillis: CONNECT_MS,
       createRetryIntervalMillis: 50,
     },
@@ -42,6 +58,21 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
     // What fails is thrown; knex would print it besides, past our log.
     log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
   });
+  // A server that is suspended or cut off does not answer our goodbye, and its open socket would keep the process alive.
+  db.client.destroyRawConnection = (client: Connection): Promise<void> => {
+    setTimeout(() => client.connection.stream.destroy(), GOODBYE_MS).unref();
+    return client.end();
+  };
+  // Knex throws away the connection of a statement that it has timed out. A deadline must not do that: connecting anew
+  // is dearer than what it cut short, so a service that is merely busy would be kept so by that alone.
+  if (limitMs !== undefined) db.on('start', (statement: Knex.Raw) => statement.timeout(limitMs + LOST_MS));
+  // Knex would keep it until it comes up again, and the server its end of it. Where one is lost, the idle ones may be too.
+  const { pool } = db.client;
+  pool.on('release', (client: Connection) => {
+    if (!(client.__knex__disposed instanceof knex.KnexTimeoutError)) return;
+    for (const { connection } of [client, ...idle(pool)]) connection.stream.destroy();
+  });
+  return db;
 }
 
 const QUERY_CANCELED = '57014';

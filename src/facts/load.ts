@@ -6,6 +6,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
 import type { Breaker } from '../db/breaker.ts';
+import { databaseFailure } from '../db/connect.ts';
 import type { Deadline } from '../deadline.ts';
 import { digestOf, isToken, type Pepper } from '../keys/token.ts';
 import { closed, type Facts } from '../policy/facts.ts';
@@ -30,26 +31,28 @@ interface FactsRow {
   key_status: Facts['key']['status'];
   allow_user_management: boolean;
   environment: string;
-  user_id: string | null;
-  user_disabled: boolean;
+  user_id: string;
+  user_status: Facts['user']['status'];
+  user_businesses: Facts['user']['businesses'];
   user_reason: string | null;
-  businesses_disabled: boolean;
-  business_found: boolean;
-  business_disabled: boolean;
-  business_reason: string | null;
+  target_status: Facts['target']['status'];
+  target_reason: string | null;
   role: Facts['target']['role'];
   in_restriction: boolean;
 }
 
-// Expiry compares with the database's clock, so that all processes agree on the moment.
+// Expiry compares with the database's clock, so that all processes agree on the moment. What comes back is the facts
+// themselves, each checked by `decide`: nothing is concluded here from a value that could be missing.
 const LOAD = `
   select asked.number as asked, k.digest, k.id as key_id,
     case when k.revoked_at is not null then 'revoked' when k.expires_at <= now() then 'expired' else 'active' end as key_status,
     k.allow_user_management, k.environment,
-    u.id as user_id, u.disabled_at is not null as user_disabled, u.disabled_reason as user_reason,
-    u.businesses_disabled_at is not null as businesses_disabled,
-    b.id is not null as business_found, b.disabled_at is not null as business_disabled, b.disabled_reason as business_reason,
-    coalesce(m.role, 'none') as role,
+    coalesce(u.id, '') as user_id, u.disabled_reason as user_reason,
+    case when u.id is null then 'unknown' when u.disabled_at is not null then 'disabled' else 'active' end as user_status,
+    case when u.businesses_disabled_at is not null then 'disabled' else 'active' end as user_businesses,
+    case when b.id is null then 'unknown' when b.disabled_at is not null then 'disabled' else 'active' end as target_status,
+    b.disabled_reason as target_reason,
+    case when m.user_id is null then 'none' else m.role end as role,
     asked.business_id is not null and (not k.restricted or r.key_id is not null) as in_restriction
   from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
   join api_keys k on k.digest = asked.digest
@@ -83,20 +86,23 @@ export function factsLoader(db: Knex, peppers: readonly Pepper[], breaker: Break
         digests.map((entry) => entry.businessId ?? null),
       ] as Knex.RawBinding[];
       const { rows } = await breaker(
-        () => db.raw<{ rows: FactsRow[] }>(LOAD, bindings).timeout(deadline.remaining()),
+        async () => db.raw<{ rows: FactsRow[] }>(LOAD, bindings).on('start', deadline.check),
         deadline,
       );
       for (const row of rows) {
         const confirmed = digests.some((entry) => entry.number === row.asked && same(entry.digest, row.digest));
-        if (confirmed) found.set(row.asked, row);
+        // Taken for an unknown key, or for one of the two, it would be a guess.
+        if (!confirmed || found.has(row.asked))
+          throw databaseFailure(new Error('a key was answered for oddly, or twice'));
+        found.set(row.asked, row);
       }
     }
     return questions.map((question, number) => factsOf(question, found.get(number)));
   };
 }
 
-const same = (asked: Buffer, stored: Buffer | null): boolean =>
-  stored !== null && stored.length === asked.length && timingSafeEqual(stored, asked);
+const same = (asked: Buffer, stored: unknown): boolean =>
+  Buffer.isBuffer(stored) && stored.length === asked.length && timingSafeEqual(stored, asked);
 
 function factsOf({ action, businessId }: Question, row: FactsRow | undefined): Loaded {
   const request = closed({ action });
@@ -118,26 +124,15 @@ function factsOf({ action, businessId }: Question, row: FactsRow | undefined): L
   });
   return {
     facts: closed({ key, user: userOf(row), target: targetOf(businessId, row), limit: WITHIN_LIMIT, request }),
-    reasons: { user: row.user_reason ?? undefined, target: row.business_reason ?? undefined },
+    reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
   };
 }
 
-function userOf(row: FactsRow): Facts['user'] {
-  if (row.user_id === null) return UNKNOWN_USER;
-  return closed({
-    id: row.user_id,
-    status: row.user_disabled ? 'disabled' : 'active',
-    businesses: row.businesses_disabled ? 'disabled' : 'active',
-  });
+function userOf({ user_id: id, user_status: status, user_businesses: businesses }: FactsRow): Facts['user'] {
+  return closed({ id, status, businesses });
 }
 
-function targetOf(businessId: string | undefined, row: FactsRow): Facts['target'] {
-  if (businessId === undefined) return NO_TARGET;
-  const present = row.business_disabled ? 'disabled' : 'active';
-  return closed({
-    id: businessId,
-    status: row.business_found ? present : 'unknown',
-    role: row.role,
-    inRestriction: row.in_restriction,
-  });
+function targetOf(id: string | undefined, row: FactsRow): Facts['target'] {
+  if (id === undefined) return NO_TARGET;
+  return closed({ id, status: row.target_status, role: row.role, inRestriction: row.in_restriction });
 }

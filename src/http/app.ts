@@ -4,6 +4,7 @@ import Router, { type RouterContext } from '@koa/router';
 import Koa, { type Middleware } from 'koa';
 import { deadlineIn } from '../deadline.ts';
 import { asFailure, Failure } from '../errors.ts';
+import { invalid } from '../json.ts';
 import type { Log } from '../log.ts';
 import type { Service } from '../service.ts';
 import { requestIdOf, type State } from './context.ts';
@@ -23,6 +24,7 @@ export function createApp(service: Service, phase: () => Phase): Koa<State> {
   app.use(prepare(service));
   app.use(answerFailures(service.log));
   app.use(refuseWhenStopping(phase));
+  app.use(refuseHostless);
   app.use(refuseUnknownRoutes(router));
   app.use(router.routes());
   // Only what breaks after the middleware ends up here, such as a client that hangs up during its answer.
@@ -69,18 +71,26 @@ function answerFailures(log: Log): Middleware<State> {
 
 function refuseWhenStopping(phase: () => Phase): Middleware<State> {
   return async (ctx, next) => {
-    if (phase() === 'refusing') {
-      ctx.set('Connection', 'close');
-      throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
+    try {
+      if (phase() === 'refusing') throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
+      await next();
+    } finally {
+      // Whether it was accepted before the end or refused after it, this is the last answer on its connection.
+      if (phase() === 'refusing') ctx.set('Connection', 'close');
     }
-    await next();
-    // The answer to what was accepted before the end is the last one on its connection.
-    if (phase() === 'refusing') ctx.set('Connection', 'close');
   };
 }
 
+/** As HTTP/1.1 asks of a server. */
+const refuseHostless: Middleware<State> = ({ req }, next) => {
+  if (req.headers.host === undefined && req.httpVersion === '1.1') throw invalid('', 'send one Host header');
+  return next();
+};
+
 function refuseUnknownRoutes(router: Router<State>): Middleware<State> {
   return async (ctx, next) => {
+    // Any other form of address (http://.., *) is meant for a proxy, and Koa's parser throws at some of them.
+    if (!ctx.url.startsWith('/')) throw new Failure('NOT_FOUND');
     const { path, route } = router.match(ctx.path, ctx.method);
     if (path.length === 0) throw new Failure('NOT_FOUND');
     if (!route) {

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { Failure } from '../errors.ts';
 import { invalid, parseJson } from '../json.ts';
 
-/** What a client still sends after its body has proved too large is read up to here, so that it can read the answer. */
+/** So much is read of what a client still sends after its body has proved too large, so that it can read the answer. */
 const DRAIN_BYTES = 1024 * 1024;
 
 const JSON_TYPE = /^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
@@ -27,7 +27,7 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
       size += chunk.length;
       if (size <= maxBytes) chunks.push(chunk);
       else chunks.length = 0;
-      if (size > DRAIN_BYTES) {
+      if (size > maxBytes + DRAIN_BYTES) {
         request.pause();
         reject(tooLarge());
       }

@@ -6,7 +6,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Deadline } from '../deadline.ts';
 import type { Caller, FindCaller, Scope } from '../directory/callers.ts';
 import { Failure } from '../errors.ts';
-import { invalid } from '../json.ts';
+import { invalid, printPath } from '../json.ts';
 
 export interface State {
   requestId: string;
@@ -17,10 +17,10 @@ export interface State {
 
 export type Context = ParameterizedContext<State>;
 
-/** The id under which a request stands in the logs: the client's own where it is harmless, else a new one. */
+/** The id of a request in the logs: the client's own where it is harmless and holds no key, else a new one. */
 export const requestIdOf = (request: IncomingMessage): string => {
   const given = request.headers['x-request-id'];
-  return typeof given === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : uuidv7();
+  return typeof given === 'string' && /^(?!.*iqra_)[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : uuidv7();
 };
 
 /** Lets through a caller whose live token has the scope. @throws Failure INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN */
@@ -46,10 +46,7 @@ function authorizationOf(request: IncomingMessage): string {
 
 /** For routes that read no query parameter. @throws Failure INVALID_REQUEST */
 export function refuseQuery(ctx: Context): void {
-  const [name] = new URLSearchParams(ctx.querystring).keys();
-  if (ctx.querystring !== '')
-    throw invalid(
-      '',
-      `no query parameter is read here${name && /^\w{1,64}$/.test(name) ? ` (${name})` : ''}; remove it`,
-    );
+  if (ctx.querystring === '') return;
+  const [name = ''] = new URLSearchParams(ctx.querystring).keys();
+  throw invalid(printPath([name]), 'no query parameter is read here; remove it');
 }

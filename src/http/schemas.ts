@@ -15,6 +15,13 @@ const ipSchema = z
   .string()
   .refine((text) => isIP(text) !== 0 && !text.includes('%'), 'must be an IPv4 or IPv6 address');
 
+/** Text of the client's as the log keeps it: without the keys that somebody put there. */
+const clientText = (max: number) =>
+  z
+    .string()
+    .max(max, `must have at most ${max} characters`)
+    .transform((text) => text.replace(/iqra_\w+/g, 'iqra_***'));
+
 export const authorizeSchema = z
   .strictObject({
     authorization: credentialSchema,
@@ -24,8 +31,8 @@ export const authorizeSchema = z
     context: z
       .strictObject({
         ip: ipSchema.optional(),
-        userAgent: z.string().max(512, 'must have at most 512 characters').optional(),
-        requestId: z.string().max(128, 'must have at most 128 characters').optional(),
+        userAgent: clientText(512).optional(),
+        requestId: clientText(128).optional(),
       })
       .optional(),
   })

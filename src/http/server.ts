@@ -3,7 +3,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Failure, Refusal } from '../errors.ts';
+import { Refusal } from '../errors.ts';
+import { invalid } from '../json.ts';
 import type { Service } from '../service.ts';
 import { createApp, type Phase } from './app.ts';
 import { failureReply } from './replies.ts';
@@ -26,12 +27,18 @@ export interface HttpServer {
 }
 
 /** @throws Refusal when the address cannot be listened on. */
-export async function listen(service: Service): Promise<HttpServer> {
+export async function listen(service: Service, limits: Partial<typeof LIMITS> = {}): Promise<HttpServer> {
   const { HOST, PORT, MAX_CONNECTIONS, DRAIN_DELAY_MS, SHUTDOWN_LIMIT_MS } = service.config;
   let phase: Phase = 'serving';
-  const server = createServer(LIMITS, createApp(service, () => phase).callback());
+  const answer = createApp(service, () => phase).callback();
+  // A missing Host is refused by the application: Node would do it without a body.
+  const server = createServer({ ...LIMITS, ...limits, requireHostHeader: false }, answer);
   server.maxConnections = MAX_CONNECTIONS;
+  // Their size is limited. Node would drop those beyond a count in silence, a second Authorization among them.
+  server.maxHeadersCount = 0;
+  server.on('checkExpectation', answer);
   server.on('clientError', answerUnreadable);
+  const closeUnused = trackRequests(server);
   await listening(server, HOST, PORT);
   const { port } = server.address() as AddressInfo;
 
@@ -40,7 +47,7 @@ export async function listen(service: Service): Promise<HttpServer> {
     await sleep(DRAIN_DELAY_MS);
     phase = 'refusing';
     const closed = new Promise((resolve) => server.close(resolve));
-    server.closeIdleConnections();
+    closeUnused();
     const limit = setTimeout(() => server.closeAllConnections(), SHUTDOWN_LIMIT_MS);
     await closed;
     clearTimeout(limit);
@@ -52,6 +59,29 @@ export async function listen(service: Service): Promise<HttpServer> {
       closing ??= close();
       return closing;
     },
+  };
+}
+
+/**
+ * Returns what closes the connections without a request under way. Node's own `closeIdleConnections` spares those that
+ * have sent nothing yet, or half a head, and no time limit ends them once the server is closing.
+ */
+function trackRequests(server: Server): () => void {
+  const underWay = new Map<Socket, number>();
+  const count = (socket: Socket, change: 1 | -1): void => {
+    const before = underWay.get(socket);
+    if (before !== undefined) underWay.set(socket, before + change);
+  };
+  server.on('connection', (socket: Socket) => {
+    underWay.set(socket, 0);
+    socket.once('close', () => underWay.delete(socket));
+  });
+  server.on('request', ({ socket }, response) => {
+    count(socket, 1);
+    response.once('close', () => count(socket, -1));
+  });
+  return () => {
+    for (const [socket, requests] of underWay) if (requests === 0) socket.destroy();
   };
 }
 
@@ -72,7 +102,7 @@ function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const body = JSON.stringify(failureReply(new Failure('INVALID_REQUEST', 'This is not a valid HTTP request.')));
+  const body = JSON.stringify(failureReply(invalid('', 'this is not a valid HTTP request, or it came too slowly')));
   const head = ['HTTP/1.1 400 Bad Request', 'Connection: close', 'Content-Type: application/json; charset=utf-8'];
   socket.end(`${head.join('\r\n')}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }

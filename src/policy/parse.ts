@@ -242,7 +242,8 @@ export function parseCodes(text: string | undefined, report: Report): Map<string
   for (const [code, entry] of Object.entries(value)) {
     const wrong = codeFault(code, entry);
     if (wrong) find([code], wrong);
-    else codes.set(code, Object.freeze(entry as unknown as Code));
+    // Kept even so: a row with this code needs no second finding.
+    codes.set(code, Object.freeze(entry as unknown as Code));
   }
   if (!codes.has('OK')) find([], 'the code OK is missing: nothing could be allowed');
   return codes;

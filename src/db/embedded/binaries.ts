@@ -1,6 +1,6 @@
 /** Where PostgreSQL's programs are, such that the server's account can run them. */
 
-import { cp, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { Refusal } from '../../errors.ts';
@@ -8,6 +8,12 @@ import { runAs, type ServerAccount } from './account.ts';
 
 /** Where a root's server keeps what it cannot reach elsewhere. */
 export const SHARED_FOLDER = '/var/lib/iqra-authz';
+
+/** Made so that every account gets through, whatever the umask. */
+export async function makeSharedFolder(): Promise<void> {
+  const made = await mkdir(SHARED_FOLDER, { recursive: true });
+  if (made !== undefined) await chmod(SHARED_FOLDER, 0o755);
+}
 
 /**
  * The `bin` folder of the programs that came with npm's package, its links repaired, copied where the account reaches it
@@ -78,7 +84,7 @@ export async function restoreLinks(native: string): Promise<void> {
 async function copyPrograms(account: ServerAccount, native: string, version: string): Promise<string> {
   const home = path.join(SHARED_FOLDER, `postgresql-${version}`);
   if (runs(account, path.join(home, 'bin'))) return path.join(home, 'bin');
-  await mkdir(SHARED_FOLDER, { recursive: true, mode: 0o755 });
+  await makeSharedFolder();
   const aside = await mkdtemp(path.join(SHARED_FOLDER, '.copy-'));
   const copy = path.join(aside, 'native');
   try {

@@ -1,12 +1,12 @@
 /** The embedded server's data: made once, aside, and put in place whole. */
 
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, mkdtemp, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Refusal } from '../../errors.ts';
 import { keepSecret } from '../../secret-file.ts';
 import { canEnter, give, runAs, type ServerAccount } from './account.ts';
-import { SHARED_FOLDER } from './binaries.ts';
+import { makeSharedFolder, SHARED_FOLDER } from './binaries.ts';
 
 export interface Cluster {
   /** The real path of the data folder, which the account owns. */
@@ -34,14 +34,19 @@ export async function openCluster(dataDir: string, bin: string, account: ServerA
   }
   const password = await keepSecret(secret, () => randomBytes(24).toString('hex'));
   if (!exists) await createCluster(place, password, bin, account);
-  const folder = await realpath(place);
+  const folder = await realpath(place).catch((cause: unknown) => {
+    throw new Refusal(
+      `${place} points to a folder that is missing; restore it, or remove ${place} to begin anew`,
+      cause,
+    );
+  });
   await refuseOtherVersion(folder, bin, account);
   return { folder, password };
 }
 
 async function createCluster(place: string, password: string, bin: string, account: ServerAccount): Promise<void> {
   const reachable = canEnter(account, path.dirname(place));
-  if (!reachable) await mkdir(SHARED_FOLDER, { recursive: true, mode: 0o755 });
+  if (!reachable) await makeSharedFolder();
   const aside = await mkdtemp(
     reachable ? path.join(path.dirname(place), '.new-') : path.join(SHARED_FOLDER, 'cluster-'),
   );

@@ -24,12 +24,12 @@ exec 3<&-
 file=$1 over= tries=5
 shift
 while [ -z "$over" ] && [ "$tries" -ne 0 ]; do
-  began=$(date +%s)
   "$@" & server=$!
   wait "$server"
+  status=$?
   [ -z "$over" ] || break
   { read -r other <"$file" && kill -0 "$other"; } 2>/dev/null && break
-  if [ $(($(date +%s) - began)) -ge 2 ]; then tries=-1 pause=0.3; else tries=$((tries - 1)) pause=1; fi
+  if [ "$status" -eq 1 ]; then tries=$((tries - 1)) pause=1; else tries=-1 pause=0.3; fi
   sleep "$pause"
 done
 beat=0

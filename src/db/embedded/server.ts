@@ -41,11 +41,11 @@ const DATABASE = 'authz';
  */
 export async function openEmbedded({ dataDir, binDir }: Options): Promise<EmbeddedServer> {
   const home = path.resolve(dataDir);
-  const account = serverAccount(path.join(home, 'postgres'));
   // Root's folder must let the server through to its data; what is secret in it has mode 0600.
-  await mkdir(home, { recursive: true, mode: account ? 0o711 : 0o700 }).catch((cause: Error) => {
+  await mkdir(home, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 }).catch((cause: Error) => {
     throw new Refusal(`${home} cannot be made (${cause.message}); set DATA_DIR to a folder that you may write`, cause);
   });
+  const account = serverAccount(path.join(home, 'postgres'));
   const bin = binDir ?? (await serverPrograms(account));
   const cluster = await openCluster(home, bin, account);
   const log = path.join(home, 'postgres.log');

@@ -1,0 +1,212 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import { openEmbedded } from '../../src/db/embedded/server.ts';
+import {
+  ask,
+  type Child,
+  cleanUp,
+  eventually,
+  gone,
+  isRoot,
+  newDataDir,
+  running,
+  signal,
+  startChild,
+} from '../support/embedded.ts';
+
+const urlOf = async (child: Child): Promise<string> => {
+  const { url, refused } = await child.tells();
+  if (url === undefined) expect.fail(refused ?? 'the child has ended');
+  return url;
+};
+const count = (dataDir: string, what: string): number => running(dataDir).filter((each) => each.what === what).length;
+const startTime = 'select pg_postmaster_start_time()::text';
+
+describe('the embedded PostgreSQL, shared by processes', function () {
+  this.timeout(60_000);
+  let dataDir: string;
+
+  before(async function () {
+    // What runs is read from there.
+    if (!existsSync('/proc/self/cwd')) this.skip();
+    dataDir = await newDataDir();
+    await (await openEmbedded({ dataDir })).close();
+  });
+  afterEach(() => gone(dataDir));
+  after(cleanUp);
+
+  it('is gone after closing, however often that is said, and has its data when it is opened again', async () => {
+    const first = await openEmbedded({ dataDir });
+    await ask(first.url, 'create table kept as select 42 as answer');
+    await Promise.all([first.close(), first.close()]);
+    await gone(dataDir);
+    await first.close();
+    const second = await openEmbedded({ dataDir });
+    expect(await ask(second.url, 'select answer from kept')).to.equal(42);
+    await second.close();
+  });
+
+  it('keeps no process alive that has nothing else to do', async () => {
+    const child = startChild(dataDir, 'idle');
+    expect((await child.tells()).url).to.be.a('string');
+    await child.ended;
+  });
+
+  it('outlives who started it while another holds it, and goes with the last', async () => {
+    const first = startChild(dataDir, 'hold');
+    const url = await urlOf(first);
+    const started = await ask(url, startTime);
+    const second = startChild(dataDir, 'hold');
+    expect(await urlOf(second)).to.equal(url);
+    first.letGo();
+    await first.ended;
+    expect(await ask(url, startTime)).to.equal(started);
+    second.letGo();
+    await second.ended;
+  });
+
+  for (const processes of [2, 5]) {
+    it(`is one server for ${processes} processes that start at once on a new DATA_DIR`, async () => {
+      const fresh = await newDataDir();
+      const children = Array.from({ length: processes }, () => startChild(fresh, 'hold'));
+      const urls = await Promise.all(children.map(urlOf));
+      expect(new Set(urls).size).to.equal(1);
+      for (const url of urls) expect(await ask(url)).to.equal(1);
+      // Who came second may have brought a watchdog of its own, which steps back.
+      await eventually(() => (count(fresh, 'postmaster') === 1 && count(fresh, 'watchdog') === 2) || undefined);
+      for (const { letGo } of children) letGo();
+      await Promise.all(children.map(({ ended }) => ended));
+      await gone(fresh);
+    });
+  }
+
+  for (const name of ['SIGKILL', 'SIGTERM'] as const) {
+    it(`goes when its only holder gets ${name}`, async () => {
+      const child = startChild(dataDir, 'hold');
+      await urlOf(child);
+      process.kill(child.pid, name);
+      await child.ended;
+    });
+  }
+
+  it('goes when its only holder dies while it starts', async () => {
+    for (const delayMs of [0, 5, 20]) {
+      const child = startChild(dataDir, 'hold');
+      await eventually(() => count(dataDir, 'watchdog') > 0 || undefined);
+      await sleep(delayMs);
+      process.kill(child.pid, 'SIGKILL');
+      await child.ended;
+      await gone(dataDir);
+    }
+  });
+
+  it('goes when it is suspended, too', async () => {
+    const child = startChild(dataDir, 'hold');
+    await urlOf(child);
+    signal(dataDir, 'postmaster', 'SIGSTOP');
+    process.kill(child.pid, 'SIGKILL');
+    await child.ended;
+  });
+
+  it('stays through a ^C for as long as its holder does', async () => {
+    const child = startChild(dataDir, 'hold');
+    const url = await urlOf(child);
+    process.kill(-child.pid, 'SIGINT');
+    expect(await child.tells()).to.deep.equal({ interrupted: true });
+    const started = await ask(url, startTime);
+    process.kill(-child.pid, 'SIGINT');
+    expect(await child.tells()).to.deep.equal({ interrupted: true });
+    expect(await ask(url, startTime)).to.equal(started);
+    child.letGo();
+    await child.ended;
+  });
+
+  // Not a backend time and again: PostgreSQL itself does not get over a kill in the middle of getting over one.
+  for (const [what, times] of [
+    ['postmaster', 7],
+    ['backend', 1],
+  ] as const) {
+    it(`answers at the same address again after its ${what} was killed, ${times} times`, async () => {
+      const { url, close } = await openEmbedded({ dataDir });
+      for (let time = 0; time < times; time++) await eventually(() => signal(dataDir, what, 'SIGKILL'));
+      expect(await eventually(() => ask(url))).to.equal(1);
+      const second = await openEmbedded({ dataDir });
+      expect(second.url).to.equal(url);
+      await Promise.all([close(), second.close()]);
+    });
+  }
+
+  it('is taken over by who opens it next when its watchdog was killed', async () => {
+    const first = await openEmbedded({ dataDir });
+    signal(dataDir, 'watchdog', 'SIGKILL');
+    await eventually(() => count(dataDir, 'watchdog') === 0 || undefined);
+    const second = await openEmbedded({ dataDir });
+    expect(await ask(second.url)).to.equal(1);
+    expect(await ask(first.url)).to.equal(1);
+    await second.close();
+    expect(await ask(first.url)).to.equal(1);
+    await first.close();
+  });
+
+  it('is taken over when nobody held it any more', async () => {
+    const first = startChild(dataDir, 'hold');
+    await urlOf(first);
+    signal(dataDir, 'watchdog', 'SIGKILL');
+    process.kill(first.pid, 'SIGKILL');
+    await first.ended;
+    const { url, close } = await openEmbedded({ dataDir });
+    expect(await ask(url)).to.equal(1);
+    await close();
+  });
+
+  it('opens again after everything was killed, also when others have its process number and port by now', async () => {
+    const child = startChild(dataDir, 'hold');
+    const { port } = new URL(await urlOf(child));
+    const pidFile = path.join(dataDir, 'postgres/postmaster.pid');
+    const [, ...rest] = (await readFile(pidFile, 'utf8')).split('\n');
+    process.kill(child.pid, 'SIGKILL');
+    signal(dataDir, 'process', 'SIGKILL');
+    await gone(dataDir);
+    const again = await openEmbedded({ dataDir });
+    expect(await ask(again.url)).to.equal(1);
+    await again.close();
+    await gone(dataDir);
+
+    const { uid, gid } = await stat(path.join(dataDir, 'postgres'));
+    const innocent = spawn('sleep', ['60'], { ...(isRoot && { uid, gid }), stdio: 'ignore', cwd: '/' });
+    const squatter = createServer().listen(Number(port), '127.0.0.1');
+    try {
+      await writeFile(pidFile, [innocent.pid, ...rest].join('\n'), { mode: 0o600 });
+      const { url, close } = await openEmbedded({ dataDir });
+      expect(await ask(url)).to.equal(1);
+      await close();
+      expect(innocent).to.include({ exitCode: null, signalCode: null });
+    } finally {
+      squatter.close();
+      innocent.kill('SIGKILL');
+    }
+  });
+
+  it('can be opened while its last holder closes it', async () => {
+    let closing = Promise.resolve();
+    for (let time = 0; time < 20; time++) {
+      const { url, close } = await openEmbedded({ dataDir });
+      expect(await ask(url)).to.equal(1);
+      await closing;
+      closing = close();
+      await sleep(time * 3);
+    }
+    await closing;
+  });
+
+  it('can be opened and closed by several processes without end', async () => {
+    const children = Array.from({ length: 3 }, () => startChild(dataDir, 'again'));
+    await Promise.all(children.map(urlOf));
+    await Promise.all(children.map(({ ended }) => ended));
+  });
+});

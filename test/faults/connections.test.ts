@@ -1,0 +1,121 @@
+/** What a statement does that takes too long, waits too long for its connection, or never comes back. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { v7 as uuidv7 } from 'uuid';
+import { type Entry, recorder } from '../../src/audit/record.ts';
+import { createBreaker } from '../../src/db/breaker.ts';
+import { connect } from '../../src/db/connect.ts';
+import { deadlineIn } from '../../src/deadline.ts';
+import type { Failure } from '../../src/errors.ts';
+import { newDatabase } from '../support/postgres.ts';
+
+const entry = (): Entry => ({
+  id: uuidv7(),
+  callerId: 'caller',
+  facts: {
+    key: { id: '', status: 'unknown', userManagement: false, environment: '' },
+    user: { id: '', status: 'unknown', businesses: 'active' },
+    target: { id: '', status: 'none', role: 'none', inRestriction: false },
+    limit: { exceeded: false },
+    request: { action: 'account:read' },
+  },
+  decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'key-not-active' },
+  policy: 'sha256:',
+  context: {},
+});
+
+const failureOf = async (promise: Promise<unknown>): Promise<Failure> => {
+  const thrown = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(thrown).to.have.property('name', 'Failure');
+  return thrown as Failure;
+};
+
+describe('a connection', () => {
+  let url: string;
+  let other: Knex;
+  const opened: Knex[] = [];
+
+  /** A pool of one connection. */
+  const pool = (limitMs: number, from = url): Knex => {
+    const db = connect({ url: from, poolSize: 1, limitMs });
+    opened.push(db);
+    return db;
+  };
+  const first = async (db: Knex, statement: string): Promise<unknown> => {
+    const { rows } = await db.raw(statement);
+    return Object.values(rows[0])[0];
+  };
+
+  before(async () => {
+    url = await newDatabase();
+    other = connect({ url, poolSize: 1 });
+  });
+  afterEach(async () => {
+    for (const db of opened.splice(0)) await db.destroy();
+  });
+  after(() => other?.destroy());
+
+  it('keeps what makes a record durable, whatever the options of the URL', async () => {
+    const options = '-c synchronous_commit=off -c statement_timeout=0 -c work_mem=5MB';
+    const db = pool(1000, `${url}?options=${encodeURIComponent(options)}`);
+    expect(await first(db, 'show synchronous_commit')).to.equal('on');
+    expect(await first(db, 'show statement_timeout')).to.equal('1s');
+    expect(await first(db, 'show work_mem')).to.equal('5MB');
+  });
+
+  it('has its statements ended by PostgreSQL where the deadline is further away', async () => {
+    const db = pool(100);
+    await other.transaction(async (trx) => {
+      await trx.raw('lock table decisions in access exclusive mode');
+      const failure = await failureOf(recorder(db)([entry()], deadlineIn(10_000)));
+      expect(failure).to.include({ code: 'DEADLINE_EXCEEDED', status: 504 });
+      expect(failure.cause).to.have.property('code', '57014');
+    });
+  });
+
+  it('begins no insert for somebody who has waited for it until it was too late', async () => {
+    const db = pool(1000);
+    const late = entry();
+    const busy = db.raw('select pg_sleep(0.3)').then();
+    expect((await failureOf(recorder(db)([late], deadlineIn(100)))).code).to.equal('DEADLINE_EXCEEDED');
+    await busy;
+    await recorder(db)([entry()], deadlineIn(1000));
+    expect(await other('decisions').where({ id: late.id })).to.have.length(0);
+  });
+
+  it('is not thrown away because a deadline passes: a busy service would only get busier', async () => {
+    const db = pool(1000);
+    const pid = await first(db, 'select pg_backend_pid()');
+    const read = () => db.raw('select pg_sleep(0.2)').then();
+    expect((await failureOf(createBreaker()(read, deadlineIn(50)))).code).to.equal('DEADLINE_EXCEEDED');
+    expect(await first(db, 'select pg_backend_pid()')).to.equal(pid);
+  });
+
+  it('is thrown away at once, and closed, when nothing comes back', async () => {
+    const db = pool(100);
+    const pid = await first(db, 'select pg_backend_pid()');
+    // Longer than PostgreSQL is given to end it by itself.
+    await failureOf(
+      createBreaker()(() => db.raw(`set statement_timeout = 0; select pg_sleep(0.5)`).then(), deadlineIn(2000)),
+    );
+    expect(await first(db, 'select pg_backend_pid()')).not.to.equal(pid);
+    await sleep(300);
+    const { rows } = await other.raw('select from pg_stat_activity where pid = ?', [pid as number]);
+    expect(rows).to.have.length(0);
+  });
+
+  it('fails the record of which PostgreSQL made only a part', async () => {
+    await other.raw('create rule fault as on insert to decisions do instead nothing');
+    try {
+      const failure = await failureOf(recorder(pool(1000))([entry()], deadlineIn(1000)));
+      expect(failure.code).to.equal('UNAVAILABLE');
+    } finally {
+      await other.raw('drop rule fault on decisions');
+    }
+  });
+});

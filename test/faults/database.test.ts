@@ -1,0 +1,111 @@
+/** PostgreSQL is there, and does not do what it is asked: it makes wait, refuses, hangs up, or claims to have done it. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { expectRecovery, failuresOf } from './promises.ts';
+import { theWorld, type World } from './world.ts';
+
+const BURST = 40;
+
+/** A way for the table to treat an insert. */
+const trigger = (body: string): string => `
+  create function fault() returns trigger language plpgsql as $$ begin ${body} end $$;
+  create trigger fault before insert on decisions for each row execute function fault()`;
+
+const HANG_UP = `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'service'`;
+
+interface Fault {
+  readonly begin: string;
+  readonly end: string;
+  /** Sessions keep what they began with, so they are ended at both times. */
+  readonly concernsSessions?: true;
+}
+
+/** While they last no question can be answered. */
+const FAULTS: Readonly<Record<string, Fault>> = {
+  'has no right to insert into the log': {
+    begin: 'revoke insert on decisions from service',
+    end: 'grant insert on decisions to service',
+  },
+  'is made read-only': {
+    begin: 'alter database faults set default_transaction_read_only = on',
+    end: 'alter database faults reset default_transaction_read_only',
+    concernsSessions: true,
+  },
+  'has no room on its disk': {
+    begin: trigger(`raise exception 'could not extend file: No space left on device' using errcode = 'disk_full';`),
+    end: 'drop function fault cascade',
+  },
+  'drops what is inserted without a word': { begin: trigger('return null;'), end: 'drop function fault cascade' },
+  'loses the log': { begin: 'alter table decisions rename to gone', end: 'alter table gone rename to decisions' },
+  'loses the keys': { begin: 'alter table api_keys rename to gone', end: 'alter table gone rename to api_keys' },
+  'has no connection left': {
+    begin: 'alter role service connection limit 0',
+    end: 'alter role service connection limit -1',
+    concernsSessions: true,
+  },
+};
+
+describe('a database that', () => {
+  let world: World;
+
+  before(async function () {
+    this.timeout(60_000);
+    world = await theWorld();
+    await expectRecovery(world);
+  });
+
+  for (const [name, { begin, end, concernsSessions }] of Object.entries(FAULTS)) {
+    it(name, async () => {
+      await world.db.raw(begin);
+      if (concernsSessions) await world.db.raw(HANG_UP);
+      const failures = failuresOf(await world.ask(BURST)).length;
+      await world.db.raw(end);
+      if (concernsSessions) await world.db.raw(HANG_UP);
+      await expectRecovery(world);
+      expect(failures).to.equal(BURST);
+    });
+  }
+
+  for (const table of ['decisions', 'api_keys']) {
+    it(`holds a lock on ${table} until the pool is exhausted`, async () => {
+      await whileLocked(world.db, table, async () => {
+        expect(failuresOf(await world.ask(BURST))).to.have.length(BURST);
+        expect(failuresOf(await world.ask(BURST))).to.have.length(BURST);
+      });
+      await expectRecovery(world);
+    });
+  }
+
+  it('drops one decision of a batch', async () => {
+    await world.db.raw(trigger(`if new.effect = 'allow' then return null; end if; return new;`));
+    const { replies } = await world.ask(BURST);
+    await world.db.raw('drop function fault cascade');
+    await expectRecovery(world);
+    const answered = replies.filter(({ status }) => status === 200);
+    expect(answered).not.to.have.length(0);
+    expect(answered.flatMap(({ asked }) => asked.codes)).not.to.include('OK');
+  });
+
+  it('hangs up on everybody again and again', async () => {
+    let over = false;
+    const storm = (async () => {
+      while (!over) {
+        await world.db.raw(HANG_UP);
+        await sleep(5);
+      }
+    })();
+    for (let burst = 0; burst < 5; burst++) await world.ask(BURST);
+    over = true;
+    await storm;
+    await expectRecovery(world);
+  });
+});
+
+async function whileLocked(db: Knex, table: string, run: () => Promise<void>): Promise<void> {
+  await db.transaction(async (trx) => {
+    await trx.raw('lock table ?? in access exclusive mode', [table]);
+    await run();
+  });
+}

@@ -1,0 +1,116 @@
+/** The end of a process whose database does not answer, and a long life beside a dead one. */
+
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect } from 'chai';
+import { recorder } from '../../src/audit/record.ts';
+import { authorizer } from '../../src/authorize.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createBreaker } from '../../src/db/breaker.ts';
+import { connect } from '../../src/db/connect.ts';
+import { deadlineIn } from '../../src/deadline.ts';
+import { factsLoader } from '../../src/facts/load.ts';
+import { createToken } from '../../src/keys/token.ts';
+import { loadPolicy } from '../../src/rollout/load.ts';
+import { outputWith, startAuthz } from '../support/cli.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { startProxy, type Proxy as TcpProxy } from '../support/proxy.ts';
+
+const ENDING_MS = 5000;
+
+describe('a process whose database', () => {
+  const started: { readonly child: ChildProcess; readonly proxy: TcpProxy }[] = [];
+  let url: string;
+
+  before(async () => {
+    url = await newDatabase();
+  });
+  afterEach(async () => {
+    for (const { child, proxy } of started.splice(0)) {
+      child.kill('SIGKILL');
+      await proxy.close();
+    }
+  });
+
+  /** Resolves once the process has ended, to its exit code, its answers to what it had accepted, and the time it took. */
+  async function end(begin: (proxy: TcpProxy) => unknown) {
+    const proxy = await startProxy(url);
+    const child = startAuthz(['serve'], {
+      DATABASE_URL: proxy.url,
+      KEY_PEPPERS: `test:${Buffer.alloc(32).toString('base64')}`,
+      BOOTSTRAP_TOKEN: 'token',
+      PORT: '0',
+    });
+    started.push({ child, proxy });
+    const [, address = ''] = /"address":"([^"]+)"/.exec(await outputWith(child, 'listening')) ?? [];
+    const ask = async (): Promise<number> => {
+      const response = await fetch(`${address}/authorize`, {
+        method: 'POST',
+        headers: { authorization: 'Bearer token', 'content-type': 'application/json' },
+        body: JSON.stringify({ apiKey: createToken('apiKey'), action: 'account:read' }),
+      });
+      return response.status;
+    };
+    // Several, so that some of their connections are idle when two more are accepted.
+    await Promise.all(Array.from({ length: 10 }, ask));
+    await begin(proxy);
+    const accepted = Promise.all([ask(), ask()]);
+    await sleep(50);
+    const since = performance.now();
+    child.kill('SIGTERM');
+    const [code] = await once(child, 'exit', { signal: AbortSignal.timeout(2 * ENDING_MS) });
+    return { code, milliseconds: performance.now() - since, statuses: await accepted };
+  }
+
+  it('answers nothing, or is down, fails what it has accepted and ends in time by itself', async () => {
+    const ends = await Promise.all([end((proxy) => proxy.swallow()), end((proxy) => proxy.refuse())]);
+    for (const { code, milliseconds, statuses } of ends) {
+      expect(code).to.equal(0);
+      expect(milliseconds).to.be.below(ENDING_MS);
+      for (const status of statuses) expect(status).to.be.oneOf([503, 504]);
+    }
+  });
+});
+
+describe('20000 questions beside a dead database', () => {
+  it('leave nothing behind', async () => {
+    setFlagsFromString('--expose_gc');
+    const collect = runInNewContext('gc') as () => void;
+    const db = connect({ url: 'postgres://nobody:none@127.0.0.1:1/none', poolSize: 20, limitMs: 25 });
+    const policy = await loadPolicy(loadConfig({}).POLICY_DIR);
+    const pepper = { id: 'test', secret: Buffer.alloc(32) };
+    const record = recorder(db);
+    const guarded = authorizer({ loadFacts: factsLoader(db, [pepper], createBreaker()), policy, record });
+    const unguarded = authorizer({ loadFacts: factsLoader(db, [pepper], (read) => read()), policy, record });
+    // The first fails at the breaker, the second at the pool, and the third, which asks for no facts, at the log.
+    const ways = [
+      [guarded, createToken('apiKey')],
+      [unguarded, createToken('apiKey')],
+      [unguarded, 'junk'],
+    ] as const;
+    const askAll = async (): Promise<void> => {
+      const asked = Array.from({ length: 2000 }, (_, index) => {
+        const [authorize, apiKey] = ways[index % ways.length] as (typeof ways)[number];
+        const question = { apiKey, action: 'account:read', businessId: undefined, context: {} };
+        return authorize('caller', [question], deadlineIn(25)).then(
+          () => 'answered',
+          () => 'failed',
+        );
+      });
+      expect(new Set(await Promise.all(asked))).to.deep.equal(new Set(['failed']));
+    };
+    const kept = async (times: number): Promise<number> => {
+      for (let time = 0; time < times; time++) await askAll();
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = await kept(2);
+    const grown = (await kept(10)) - before;
+    await db.destroy();
+    console.log(`      ${(grown / 20_000).toFixed(1)} bytes a question`);
+    expect(grown / 20_000, 'bytes a question').to.be.below(100);
+  });
+});

@@ -1,0 +1,165 @@
+/** Facts that are missing, of another type, or ambiguous, and a rule that throws: 503, never an allow, never a denial. */
+
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { authorizer } from '../../src/authorize.ts';
+import { loadConfig } from '../../src/config.ts';
+import { connect, databaseFailure } from '../../src/db/connect.ts';
+import { deadlineIn } from '../../src/deadline.ts';
+import { factsLoader } from '../../src/facts/load.ts';
+import { createToken, digestOf } from '../../src/keys/token.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { loadPolicy } from '../../src/rollout/load.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { insertKey } from '../support/service.ts';
+
+const pepper = { id: 'test', secret: Buffer.alloc(32, 7) };
+const apiKey = createToken('apiKey');
+const ROW = {
+  asked: 0,
+  digest: digestOf(pepper, apiKey),
+  key_id: 'k',
+  key_status: 'active',
+  allow_user_management: false,
+  environment: 'production',
+  user_id: 'ann',
+  user_status: 'active',
+  user_businesses: 'active',
+  target_status: 'active',
+  role: 'owner',
+  in_restriction: true,
+};
+/** Of which any text could be true. */
+const TEXTS = ['key_id', 'user_id', 'environment'];
+const ODD = [
+  undefined,
+  null,
+  0,
+  1,
+  '',
+  'yes',
+  'ACTIVE',
+  'admin',
+  [],
+  {},
+  ['active'],
+  new String('active'),
+  new Date(0),
+];
+
+let policy: Policy;
+before(async () => {
+  policy = await loadPolicy(loadConfig({}).POLICY_DIR);
+});
+
+/** The code of the decision or of the failure on whether `asked` may do something on the business 42. */
+async function codeOn(db: Knex, asked: string, using = policy): Promise<string | undefined> {
+  let recorded = 0;
+  const authorize = authorizer({
+    loadFacts: factsLoader(db, [pepper], (read) => read()),
+    policy: using,
+    record: async (entries) => {
+      recorded += entries.length;
+    },
+  });
+  const question = { apiKey: asked, action: 'call:create', businessId: '42', context: {} };
+  try {
+    return (await authorize('caller', [question], deadlineIn(5000)))[0]?.code;
+  } catch (error) {
+    expect(recorded).to.equal(0);
+    return databaseFailure(error).code;
+  }
+}
+
+describe('a decision on rows that no PostgreSQL of ours returns', () => {
+  /** The loader asks for nothing else of it. */
+  const returning = (...rows: object[]): Knex => {
+    const answer = Object.assign(Promise.resolve({ rows }), { on: () => answer });
+    return { raw: () => answer } as unknown as Knex;
+  };
+  const codeOnRows = (...rows: object[]) => codeOn(returning(...rows), apiKey);
+
+  it('is made while they are sound', async () => {
+    expect(await codeOnRows(ROW)).to.equal('OK');
+    expect(await codeOnRows()).to.equal('INVALID_API_KEY');
+  });
+
+  for (const column of Object.keys(ROW)) {
+    it(`fails at any other ${column}`, async () => {
+      const { [column as 'role']: sound, ...lacking } = ROW;
+      expect(await codeOnRows(lacking), 'none').to.equal('UNAVAILABLE');
+      for (const value of ODD) {
+        if (value === sound || (TEXTS.includes(column) && typeof value === 'string')) continue;
+        expect(await codeOnRows({ ...ROW, [column]: value }), String(value)).to.equal('UNAVAILABLE');
+      }
+    });
+  }
+
+  it('fails at an answer for another key, for a question that was not put, and at two answers', async () => {
+    expect(await codeOnRows({ ...ROW, digest: digestOf(pepper, createToken('apiKey')) })).to.equal('UNAVAILABLE');
+    expect(await codeOnRows({ ...ROW, asked: 1 })).to.equal('UNAVAILABLE');
+    expect(await codeOnRows({ ...ROW, key_status: 'revoked' }, ROW)).to.equal('UNAVAILABLE');
+  });
+
+  it('fails at a rule that throws, that none matches, and that contradicts Casbin', async () => {
+    const row = policy.rows.find(({ effect }) => effect === 'allow');
+    const matches: Policy['match'][] = [
+      () => {
+        throw new TypeError('a rule throws');
+      },
+      () => ({ row: undefined, allowed: true }),
+      () => ({ row: undefined, allowed: false }),
+      () => ({ row, allowed: false }),
+    ];
+    for (const match of matches)
+      expect(await codeOn(returning(ROW), apiKey, { ...policy, match })).to.equal('UNAVAILABLE');
+  });
+});
+
+describe('a decision on tables that somebody has changed', () => {
+  let db: Knex;
+  let key: string;
+
+  before(async () => {
+    db = connect({ url: await newDatabase(), poolSize: 1 });
+    await db('users').insert({ id: 'ann' });
+    await db('businesses').insert({ id: '42' });
+    await db('business_members').insert({ business_id: '42', user_id: 'ann', role: 'owner' });
+    key = await insertKey({ db, pepper }, { id: 'k', user_id: 'ann' });
+  });
+  after(() => db?.destroy());
+
+  const CHANGES: Readonly<Record<string, string>> = {
+    'an unknown role': `alter table business_members drop constraint business_members_role_check;
+      update business_members set role = 'admin'`,
+    'a null role': 'alter table business_members alter role drop not null; update business_members set role = null',
+    'a permission that is null': `alter table api_keys alter allow_user_management drop not null;
+      update api_keys set allow_user_management = null`,
+    'a permission that is a text': 'alter table api_keys alter allow_user_management type text',
+    'a restriction that is null': `alter table api_keys alter restricted drop not null;
+      update api_keys set restricted = null`,
+    'a null environment': `alter table api_keys alter environment drop not null;
+      update api_keys set environment = null`,
+    'a number as environment': `alter table api_keys drop constraint api_keys_environment_check;
+      alter table api_keys alter environment type integer using 1`,
+    'two memberships': `alter table business_members drop constraint business_members_pkey;
+      insert into business_members values ('42', 'ann', 'member')`,
+    'a key that is there twice': `alter table api_keys rename to kept;
+      create view api_keys as select * from kept union all select * from kept`,
+    'no table of keys': 'drop table api_keys cascade',
+    'no column for what revokes': 'alter table api_keys drop column revoked_at cascade',
+  };
+
+  for (const [name, change] of Object.entries(CHANGES)) {
+    it(`fails at ${name}`, async () => {
+      const trx = await db.transaction();
+      try {
+        expect(await codeOn(trx, key)).to.equal('OK');
+        await trx.raw(change);
+        expect(await codeOn(trx, key)).to.equal('UNAVAILABLE');
+      } finally {
+        await trx.rollback();
+      }
+    });
+  }
+});

@@ -1,0 +1,158 @@
+/** Who may ask: a live token with the scope, in one plain Authorization header, and nobody else. */
+
+import { randomBytes } from 'node:crypto';
+import { expect } from 'chai';
+import { SCOPES } from '../../src/directory/callers.ts';
+import { createToken } from '../../src/keys/token.ts';
+import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
+import { askRaw, countDecisions, expectFailure, type HeaderList } from './wire.ts';
+
+const ADDRESSES: Record<string, object> = {
+  '/authorize': { action: 'a:b' },
+  '/authorize/batch': { requests: [{ action: 'a:b' }, { action: 'a:c' }] },
+};
+
+describe('a caller', () => {
+  let service: TestService;
+  let token: string;
+  let apiKey: string;
+
+  before(async () => {
+    service = await startService();
+    await service.db('users').insert({ id: 'ann' });
+    apiKey = await insertKey(service, { user_id: 'ann' });
+    token = await insertCaller(service, ['authorize'], { id: 'telephony' });
+  });
+  after(() => service?.close());
+
+  const asked = async (address: string, authorization: string) =>
+    service.ask(address, ADDRESSES[address], { authorization });
+  const callersOf = async (reply: Awaited<ReturnType<typeof asked>>): Promise<string[]> => {
+    const data = reply.body.Data ?? {};
+    const answers = (data['decisions'] as { Data: typeof data }[] | undefined) ?? [{ Data: data }];
+    const ids = answers.map((answer) => answer.Data['decisionId'] as string);
+    return (await service.db('decisions').whereIn('id', ids)).map((row) => row.caller_id as string);
+  };
+
+  for (const address of Object.keys(ADDRESSES)) {
+    describe(`of ${address}`, () => {
+      it('stands in the record of what it asked', async () => {
+        const reply = await asked(address, `Bearer ${token}`);
+        expect(reply.status).to.equal(200);
+        expect(new Set(await callersOf(reply))).to.deep.equal(new Set(['telephony']));
+      });
+
+      it('is "bootstrap" with the bootstrap token', async () => {
+        expect(new Set(await callersOf(await asked(address, `Bearer ${service.token}`)))).to.deep.equal(
+          new Set(['bootstrap']),
+        );
+      });
+
+      it('may write the scheme in any case', async () => {
+        for (const scheme of ['bearer', 'BEARER', 'bEaReR']) {
+          expect((await asked(address, `${scheme} ${token}`)).status).to.equal(200);
+        }
+      });
+
+      it('is refused without the scope, which is named, whatever others it has', async () => {
+        for (const scopes of [[], ['keys'], SCOPES.filter((scope) => scope !== 'authorize')]) {
+          const id = randomBytes(4).toString('hex');
+          const powerless = await insertCaller(service, scopes, { id });
+          const before = await countDecisions(service);
+          const reply = await asked(address, `Bearer ${powerless}`);
+          expectFailure(reply, 'FORBIDDEN', [powerless]);
+          expect(reply.body.Message).to.include(id).and.include('scope authorize');
+          expect(await countDecisions(service)).to.equal(before);
+        }
+      });
+
+      it('is refused from the moment of its revocation', async () => {
+        const revoked = await insertCaller(service, SCOPES, { id: `revoked-${address.length}` });
+        expect((await asked(address, `Bearer ${revoked}`)).status).to.equal(200);
+        await service
+          .db('callers')
+          .where({ id: `revoked-${address.length}` })
+          .update({ revoked_at: new Date() });
+        expectFailure(await asked(address, `Bearer ${revoked}`), 'UNAUTHENTICATED', [revoked]);
+      });
+    });
+  }
+
+  const NOBODY: Record<string, () => HeaderList> = {
+    'no header': () => [],
+    'an empty header': () => [['Authorization', '']],
+    'the scheme alone': () => [['Authorization', 'Bearer']],
+    'the scheme and a space': () => [['Authorization', 'Bearer ']],
+    'a bare token': () => [['Authorization', token]],
+    'the scheme Token': () => [['Authorization', `Token ${token}`]],
+    'the scheme Basic': () => [['Authorization', `Basic ${Buffer.from(`x:${token}`).toString('base64')}`]],
+    'no space': () => [['Authorization', `Bearer${token}`]],
+    'two spaces': () => [['Authorization', `Bearer  ${token}`]],
+    'a tab': () => [['Authorization', `Bearer\t${token}`]],
+    'two tokens': () => [['Authorization', `Bearer ${token} ${token}`]],
+    'two headers that a proxy joined': () => [['Authorization', `Bearer ${token}, Bearer ${token}`]],
+    'a parameter': () => [['Authorization', `Bearer ${token}; realm=x`]],
+    quotes: () => [['Authorization', `Bearer "${token}"`]],
+    'bytes beyond ASCII': () => [['Authorization', `Bearer ${token}\xe9`]],
+    'an unknown token': () => [['Authorization', `Bearer ${createToken('caller')}`]],
+    'a token with a typo': () => [['Authorization', `Bearer ${token.slice(0, -1)}~`]],
+    'a token in another case': () => [['Authorization', `Bearer ${token.toUpperCase()}`]],
+    'a token cut short': () => [['Authorization', `Bearer ${token.slice(0, -1)}`]],
+    'the bootstrap token and more': () => [['Authorization', `Bearer ${service.token}0`]],
+    'the bootstrap token cut short': () => [['Authorization', `Bearer ${service.token.slice(0, -1)}`]],
+    'an API key': () => [['Authorization', `Bearer ${apiKey}`]],
+    'an API key as an API key': () => [['Authorization', `Token ${apiKey}`]],
+    'a very long token': () => [['Authorization', `Bearer ${'x'.repeat(15_000)}`]],
+    'the word undefined': () => [['Authorization', 'Bearer undefined']],
+    SQL: () => [['Authorization', `Bearer '||pg_sleep(9)||'`]],
+    'the token in other headers': () => [
+      ['Proxy-Authorization', `Bearer ${token}`],
+      ['X-Authorization', `Bearer ${token}`],
+      ['Cookie', `authorization=Bearer ${token}`],
+    ],
+  };
+  for (const [name, headers] of Object.entries(NOBODY)) {
+    it(`is nobody with ${name}`, async () => {
+      const before = await countDecisions(service);
+      const all: HeaderList = [['Content-Type', 'application/json'], ...headers()];
+      for (const [address, body] of Object.entries(ADDRESSES)) {
+        const reply = await askRaw(service.address, `POST ${address}`, all, JSON.stringify(body));
+        expectFailure(reply, 'UNAUTHENTICATED', [token, apiKey, service.token]);
+        expect(reply.headers.get('www-authenticate')).to.equal('Bearer');
+        expect(reply.body.Message).to.include('Authorization: Bearer iqra_svc_');
+      }
+      expect(await countDecisions(service)).to.equal(before);
+    });
+  }
+
+  it('is nobody with any token when no bootstrap token is set', async () => {
+    const other = await startService({ BOOTSTRAP_TOKEN: '' });
+    for (const authorization of [
+      `Bearer ${service.token}`,
+      `Bearer ${token}`,
+      'Bearer undefined',
+      'Bearer ',
+      'Bearer bootstrap',
+    ]) {
+      expectFailure(await other.ask('/authorize', { action: 'a:b' }, { authorization }), 'UNAUTHENTICATED');
+    }
+    await other.close();
+  });
+
+  it('is found under each of the peppers, and so is an API key', async () => {
+    const older = { id: 'older', secret: randomBytes(32) };
+    const peppers = [{ id: 'newer', secret: randomBytes(32) }, older].map(
+      ({ id, secret }) => `${id}:${secret.toString('base64')}`,
+    );
+    const other = await startService({ KEY_PEPPERS: peppers.join(',') });
+    await other.db('users').insert({ id: 'ann' });
+    const both = [other, { db: other.db, pepper: older }];
+    for (const stored of both) {
+      const authorization = `Bearer ${await insertCaller(stored, ['authorize'])}`;
+      const key = await insertKey(stored, { user_id: 'ann' });
+      const reply = await other.ask('/authorize', { apiKey: key, action: 'account:read' }, { authorization });
+      expect(reply.body.Code).to.equal('OK');
+    }
+    await other.close();
+  });
+});

@@ -1,0 +1,126 @@
+/** Which strings are a live key: all others, however odd, are a decision against it, recorded and without an echo. */
+
+import { expect } from 'chai';
+import { createToken } from '../../src/keys/token.ts';
+import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
+import { expectFailure } from './wire.ts';
+
+describe('the credential of a question', () => {
+  let service: TestService;
+  let key: string;
+  let callerToken: string;
+
+  before(async () => {
+    service = await startService();
+    await service.db('users').insert({ id: 'ann' });
+    key = await insertKey(service, { id: 'k', user_id: 'ann' });
+    callerToken = await insertCaller(service, ['authorize']);
+  });
+  after(() => service?.close());
+
+  type Credential = Record<string, string | null>;
+
+  const LIVE: Record<string, () => Credential> = {
+    'is taken bare as apiKey': () => ({ apiKey: key }),
+    'is taken with the scheme Token': () => ({ authorization: `Token ${key}` }),
+    'is taken with the scheme in any case': () => ({ authorization: `tOkEn ${key}` }),
+    'is taken from apiKey beside a null': () => ({ apiKey: key, authorization: null }),
+    'is taken from authorization beside a null': () => ({ authorization: `TOKEN ${key}`, apiKey: null }),
+  };
+  for (const [name, credential] of Object.entries(LIVE)) {
+    it(name, async () => {
+      const reply = await service.ask('/authorize', { ...credential(), action: 'account:read' });
+      expect(reply.body).to.include({ Success: true, Code: 'OK' });
+      expect(JSON.stringify(reply.body)).to.not.include(key);
+    });
+  }
+
+  const swapped = (text: string): string =>
+    [...text].map((c) => (c === c.toLowerCase() ? c.toUpperCase() : c.toLowerCase())).join('');
+  const DEAD: Record<string, () => Credential> = {
+    'is absent': () => ({}),
+    'is null': () => ({ apiKey: null }),
+    'is null twice': () => ({ apiKey: null, authorization: null }),
+    'is empty': () => ({ apiKey: '' }),
+    'is an empty header': () => ({ authorization: '' }),
+    'stands bare in the header': () => ({ authorization: key }),
+    'has the scheme Bearer': () => ({ authorization: `Bearer ${key}` }),
+    'has the scheme Basic': () => ({ authorization: `Basic ${Buffer.from(`${key}:`).toString('base64')}` }),
+    'has a scheme that only looks like Token': () => ({ authorization: `To\u212aen ${key}` }),
+    'has a scheme with more in front': () => ({ authorization: `Bearer Token ${key}` }),
+    'has no space after the scheme': () => ({ authorization: `Token${key}` }),
+    'has two spaces after the scheme': () => ({ authorization: `Token  ${key}` }),
+    'has a tab after the scheme': () => ({ authorization: `Token\t${key}` }),
+    'has a no-break space after the scheme': () => ({ authorization: `Token\u00a0${key}` }),
+    'has a colon after the scheme': () => ({ authorization: `Token: ${key}` }),
+    'has a space in front': () => ({ authorization: ` Token ${key}` }),
+    'has a space behind': () => ({ authorization: `Token ${key} ` }),
+    'has a newline behind': () => ({ authorization: `Token ${key}\n` }),
+    'has a second header behind': () => ({ authorization: `Token ${key}\r\nX: y` }),
+    'has another key behind': () => ({ authorization: `Token ${key} ${key}` }),
+    'has another key behind a comma': () => ({ authorization: `Token ${key},${key}` }),
+    'is the scheme alone': () => ({ authorization: 'Token' }),
+    'is the scheme and a space': () => ({ authorization: 'Token ' }),
+    'is quoted': () => ({ authorization: `Token "${key}"` }),
+    'has the scheme where none belongs': () => ({ apiKey: `Token ${key}` }),
+    'has a newline behind it, bare': () => ({ apiKey: `${key}\n` }),
+    'has a space in front of it, bare': () => ({ apiKey: ` ${key}` }),
+    'is in another case': () => ({ apiKey: swapped(key) }),
+    'lacks its last character': () => ({ apiKey: key.slice(0, -1) }),
+    'has one character too many': () => ({ apiKey: `${key}0` }),
+    'has a typo': () => ({ apiKey: key.slice(0, 9) + (key[9] === 'a' ? 'b' : 'a') + key.slice(10) }),
+    'was never issued': () => ({ apiKey: createToken('apiKey') }),
+    'is a caller token': () => ({ apiKey: callerToken }),
+    'is a caller token in the header': () => ({ authorization: `Token ${callerToken}` }),
+    'is the bootstrap token': () => ({ apiKey: service.token }),
+    'is its own digest': () => ({ apiKey: 'iqra_'.padEnd(41, '0') }),
+    'is very long': () => ({ apiKey: 'x'.repeat(16_000) }),
+    'is a very long header': () => ({ authorization: `Token ${'x '.repeat(8_000)}` }),
+    'is not ASCII': () => ({ apiKey: 'clé-ключ-鍵-🔑' }),
+    'is a look-alike': () => ({ apiKey: key.replace('i', '\u0456') }),
+    'holds controls': () => ({ apiKey: '\u0001\u001b[2J\u007f\u202e' }),
+    'is SQL': () => ({ apiKey: "' or 1=1; drop table decisions; --" }),
+    'is JSON': () => ({ apiKey: '{"apiKey":null}' }),
+  };
+  for (const [name, credential] of Object.entries(DEAD)) {
+    it(`is INVALID_API_KEY when it ${name}`, async () => {
+      const given = credential();
+      const reply = await service.ask('/authorize', { ...given, action: 'account:read', businessId: '42' });
+      expect(reply.status).to.equal(200);
+      expect(reply.body).to.include({ Success: false, Code: 'INVALID_API_KEY' });
+      const { decisionId, ...data } = reply.body.Data ?? {};
+      expect(data).to.deep.include({
+        status: 401,
+        apiKeyId: null,
+        userId: null,
+        businessId: '42',
+        action: 'account:read',
+      });
+
+      const row = await service.db('decisions').where({ id: decisionId }).first();
+      expect(row).to.include({ effect: 'deny', code: 'INVALID_API_KEY', api_key_id: null, user_id: null });
+      const kept = JSON.stringify([row, reply.body, [...reply.headers]]);
+      for (const text of Object.values(given)) if (text && text.length > 6) expect(kept).to.not.include(text);
+    });
+  }
+
+  it('is refused as a businessId, which would be kept', async () => {
+    for (const businessId of [key, callerToken]) {
+      const reply = await service.ask('/authorize', { action: 'account:read', businessId });
+      expectFailure(reply, 'INVALID_REQUEST', [key, callerToken]);
+    }
+    const reply = await service.ask('/authorize', { action: 'account:read', businessId: 'iqra_svc_1' });
+    expect(reply.body.Code).to.equal('INVALID_API_KEY');
+  });
+
+  it('is masked in the texts of the context', async () => {
+    const context = { userAgent: `curl -H 'Authorization: Token ${key}'`, requestId: `${callerToken}/${key}` };
+    const reply = await service.ask('/authorize', { apiKey: key, action: 'account:read', context });
+    const row = await service.db('decisions').where({ id: reply.body.Data?.['decisionId'] }).first();
+    expect(row).to.include({
+      code: 'OK',
+      user_agent: "curl -H 'Authorization: Token iqra_***'",
+      request_id: 'iqra_***/iqra_***',
+    });
+  });
+});

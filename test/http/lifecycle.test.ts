@@ -1,0 +1,214 @@
+/** Health, readiness, what every answer carries, and how the connection of a slow or greedy client ends. */
+
+import { expect } from 'chai';
+import { loadConfig } from '../../src/config.ts';
+import { listen } from '../../src/http/server.ts';
+import { createLog } from '../../src/log.ts';
+import type { Service } from '../../src/service.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { startProxy } from '../support/proxy.ts';
+import { insertKey, type Reply, startService, type TestService } from '../support/service.ts';
+import { eventually } from './process.ts';
+import { askRaw, dial, expectFailure, type HeaderList, request } from './wire.ts';
+
+describe('health and readiness', () => {
+  let service: TestService;
+  let proxy: Awaited<ReturnType<typeof startProxy>>;
+
+  before(async () => {
+    proxy = await startProxy(await newDatabase());
+    service = await startService({ DATABASE_URL: proxy.url });
+  });
+  after(async () => {
+    await service?.close();
+    await proxy?.close();
+  });
+
+  const READY = { database: true, migrations: true, draining: false };
+  const ready = (): Promise<Reply> => service.ask('/readyz', undefined, { authorization: '' });
+  const expectUnready = (reply: Reply, missing: Partial<typeof READY>): void => {
+    expect(reply.status).to.equal(503);
+    expect(reply.headers.get('retry-after')).to.equal('1');
+    expect(reply.body).to.include({ Success: false, Code: 'UNAVAILABLE' });
+    expect(reply.body.Data).to.include({ ...READY, ...missing });
+  };
+
+  it('need no caller token', async () => {
+    for (const address of ['/healthz', '/readyz']) {
+      const reply = await askRaw(service.address, `GET ${address}`);
+      expect(reply.status).to.equal(200);
+      expect(reply.body).to.include({ Success: true, Code: 'OK' });
+    }
+    expect((await ready()).body.Data).to.include(READY);
+    expect((await ready()).body.Data?.['policy']).to.match(/^sha256:[0-9a-f]{64}$/);
+  });
+
+  it('answer HEAD without a body', async () => {
+    for (const address of ['/healthz', '/readyz']) {
+      const reply = await fetch(service.address + address, { method: 'HEAD' });
+      expect([reply.status, await reply.text()]).to.deep.equal([200, '']);
+    }
+  });
+
+  it('tell a process that is up from one that has lost its database, until that is back', async () => {
+    const apiKey = await insertKey(service, {
+      user_id: (await service.db('users').insert({ id: 'ann' }).returning('id'))[0].id,
+    });
+    const ask = () => service.ask('/authorize', { apiKey, action: 'account:read' });
+    expect((await ask()).body.Code).to.equal('OK');
+    await proxy.refuse();
+    expectUnready(await ready(), { database: false, migrations: false });
+    expect((await service.ask('/healthz')).status).to.equal(200);
+    expectFailure(await ask(), 'UNAVAILABLE', [apiKey]);
+    await proxy.heal();
+    await eventually(async () => (await ready()).status === 200);
+    await eventually(async () => (await ask()).body.Code === 'OK');
+  });
+
+  it('tell of a migration that is missing, unknown, or of none', async () => {
+    const [row] = await service.db('knex_migrations').select();
+    const changes: [() => Promise<unknown>, () => Promise<unknown>][] = [
+      [() => service.db('knex_migrations').delete(), () => service.db('knex_migrations').insert(row)],
+      [
+        () => service.db('knex_migrations').insert({ name: '999_later', batch: 2 }),
+        () => service.db('knex_migrations').where({ name: '999_later' }).delete(),
+      ],
+      [
+        () => service.db('knex_migrations').update({ name: '001_other' }),
+        () => service.db('knex_migrations').update({ name: row.name }),
+      ],
+      [
+        () => service.db.raw('alter table knex_migrations rename to aside'),
+        () => service.db.raw('alter table aside rename to knex_migrations'),
+      ],
+    ];
+    for (const [change, undo] of changes) {
+      await change();
+      expectUnready(await ready(), { migrations: false });
+      await undo();
+      expect((await ready()).status).to.equal(200);
+    }
+  });
+});
+
+describe('every answer', () => {
+  let service: TestService;
+
+  before(async () => {
+    service = await startService();
+  });
+  after(() => service?.close());
+
+  const QUESTION = { action: 'a:b' };
+  const ANSWERS: Record<string, (headers: Record<string, string>) => Promise<Reply>> = {
+    'a decision': (headers) => service.ask('/authorize', QUESTION, headers),
+    'a batch': (headers) => service.ask('/authorize/batch', { requests: [QUESTION] }, headers),
+    'a bad request': (headers) => service.ask('/authorize', '{', headers),
+    'a stranger': (headers) => service.ask('/authorize', QUESTION, { ...headers, authorization: 'x' }),
+    'a wrong address': (headers) => service.ask('/', undefined, headers),
+    'a wrong method': (headers) => service.ask('/authorize', undefined, headers),
+    health: (headers) => service.ask('/healthz', undefined, headers),
+    readiness: (headers) => service.ask('/readyz', undefined, headers),
+  };
+  for (const [name, ask] of Object.entries(ANSWERS)) {
+    it(`has the fixed headers, and the request's id, for ${name}`, async () => {
+      const { headers } = await ask({ 'x-request-id': 'Req_1.2:3-4' });
+      expect(headers.get('x-request-id')).to.equal('Req_1.2:3-4');
+      expect(headers.get('content-type')).to.equal('application/json; charset=utf-8');
+      expect(headers.get('cache-control')).to.equal('no-store');
+      expect(headers.get('x-content-type-options')).to.equal('nosniff');
+      expect(headers.get('x-powered-by')).to.equal(null);
+      expect(headers.get('server')).to.equal(null);
+      expect((await ask({})).headers.get('x-request-id')).to.match(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    });
+  }
+
+  it('has an id of its own where the given one is bad', async () => {
+    const ids: HeaderList[] = [
+      ...['', ' ', 'a b', 'a/b', 'é', 'x'.repeat(129), '<script>', '"x"', '{}', 'a,b', 'iqra_svc_x'].map(
+        (id): HeaderList => [['X-Request-Id', id]],
+      ),
+      [
+        ['X-Request-Id', 'a'],
+        ['X-Request-Id', 'b'],
+      ],
+    ];
+    for (const headers of ids) {
+      const reply = await askRaw(service.address, 'GET /healthz', headers);
+      expect(reply.headers.get('x-request-id')).to.match(/^[0-9a-f-]{36}$/);
+    }
+    const longest = 'x'.repeat(128);
+    expect(
+      (await askRaw(service.address, 'GET /healthz', [['X-Request-Id', longest]])).headers.get('x-request-id'),
+    ).to.equal(longest);
+  });
+});
+
+describe('a connection', () => {
+  /** A server of which only the connections matter. */
+  const serve = (settings: Record<string, string>, limits: Parameters<typeof listen>[1] = {}) =>
+    listen(
+      {
+        config: loadConfig({ PORT: '0', ...settings }),
+        log: createLog('silent'),
+        findCaller: async () => ({ id: 'x', scopes: new Set(['authorize']) }),
+      } as unknown as Service,
+      limits,
+    );
+  const POST: HeaderList = [
+    ['Authorization', 'Bearer x'],
+    ['Content-Type', 'application/json'],
+  ];
+
+  it('is cut off when it sends nothing, half a head or half a body, or keeps quiet between requests', async () => {
+    const server = await serve(
+      {},
+      { headersTimeout: 100, requestTimeout: 200, keepAliveTimeout: 100, connectionsCheckingInterval: 20 },
+    );
+    const wires = await Promise.all([1, 2, 3, 4, 5].map(() => dial(server.address)));
+    const [, halfAHead, halfABody, halfAChunk, quiet] = wires;
+    halfAHead?.send('GET /healthz HTTP/1.1\r\nHost: te');
+    halfABody?.send(request('POST /authorize', POST, '{"action"').subarray(0, -1));
+    halfAChunk?.send(
+      Buffer.concat([request('POST /authorize', [...POST, ['Transfer-Encoding', 'chunked']]), Buffer.from('9\r\n{')]),
+    );
+    quiet?.send(request('GET /healthz'));
+    const [silence, ...replies] = await Promise.all(wires.map((wire) => wire.replies()));
+    expect(silence?.length).to.be.below(2);
+    const fourth = replies.pop();
+    for (const reply of replies) {
+      expect(reply).to.have.length(1);
+      if (reply[0]) expectFailure(reply[0], 'INVALID_REQUEST');
+    }
+    expect(fourth?.map(({ status }) => status)).to.deep.equal([200]);
+    await server.close();
+  });
+
+  it('beyond MAX_CONNECTIONS is closed, until another one ends', async () => {
+    const server = await serve({ MAX_CONNECTIONS: '2' });
+    const first = await dial(server.address);
+    const second = await dial(server.address);
+    for (const wire of [first, second]) {
+      wire.send(request('GET /healthz'));
+      await eventually(() => wire.text().includes('up.'));
+    }
+    const third = await dial(server.address);
+    third.send(request('GET /healthz'));
+    expect(await third.replies()).to.deep.equal([]);
+    second.send(request('GET /healthz'));
+    await eventually(() => second.text().split('up.').length === 3);
+    first.socket.end();
+    await first.replies();
+    await eventually(async () => (await askRaw(server.address, 'GET /healthz').catch(() => undefined))?.status === 200);
+    await server.close();
+  });
+
+  it('carries a thousand questions one after the other', async () => {
+    const server = await serve({});
+    const wire = await dial(server.address);
+    wire.send(Buffer.concat(Array(1000).fill(request('GET /healthz'))));
+    wire.send(request('GET /healthz', [['Connection', 'close']]));
+    expect(await wire.replies()).to.have.length(1001);
+    await server.close();
+  });
+});

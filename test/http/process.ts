@@ -1,0 +1,56 @@
+/** `authz serve` as a real process, for what only a process can show: signals, its exit, its log. */
+
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startAuthz } from '../support/cli.ts';
+import type { TestService } from '../support/service.ts';
+
+export interface ServiceProcess {
+  readonly address: string;
+  readonly child: ChildProcess;
+  /** Everything that it has written so far. */
+  readonly log: () => string;
+  /** Its exit code, or the signal that ended it. */
+  readonly exit: Promise<number | NodeJS.Signals>;
+}
+
+const started = new Set<ChildProcess>();
+
+/** Starts a service from the build and waits until it listens. */
+export async function startProcess(environment: Record<string, string>): Promise<ServiceProcess> {
+  const child = startAuthz(['serve'], { PORT: '0', ...environment });
+  started.add(child);
+  const exit = once(child, 'close').then(([code, signal]) => {
+    started.delete(child);
+    return (code ?? signal) as number | NodeJS.Signals;
+  });
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (log += chunk));
+  const address = await eventually(() => {
+    if (!started.has(child)) throw new Error(`it ended:\n${log}`);
+    return /"address":"([^"]+)"/.exec(log)?.[1];
+  });
+  return { address, child, log: () => log, exit };
+}
+
+/** What a failed test left behind. */
+export function killProcesses(): void {
+  for (const child of started) child.kill('SIGKILL');
+}
+
+/** The settings under which a process is another replica of `service`. */
+export const settingsOf = ({ pepper, token }: TestService, url: string): Record<string, string> => ({
+  DATABASE_URL: url,
+  KEY_PEPPERS: `${pepper.id}:${pepper.secret.toString('base64')}`,
+  BOOTSTRAP_TOKEN: token,
+});
+
+/** The first value of `look` that is neither false nor undefined. The test's own time limit ends the wait. */
+export async function eventually<T>(look: () => T | Promise<T>): Promise<Exclude<T, undefined | false>> {
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found as Exclude<T, undefined | false>;
+    await sleep(10);
+  }
+}

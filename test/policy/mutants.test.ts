@@ -1,0 +1,226 @@
+/**
+ * Whether the checks that a folder must pass, its cases above all, would notice an edit that changes what the policy
+ * says. Every small change of the shipped rows is made; each must be refused, or be proved to change no decision.
+ */
+
+import { expect } from 'chai';
+import { type Case, parseCases } from '../../src/policy/cases.ts';
+import { decide } from '../../src/policy/decide.ts';
+import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import { type PolicyTexts, parseRows, type Row } from '../../src/policy/parse.ts';
+import { buildPolicy, type Policy } from '../../src/policy/policy.ts';
+import { situations } from '../../src/policy/situations.ts';
+import { holds, matches, readPrint } from './rules.ts';
+import { shippedPolicy, shippedTexts, uncheckedPolicy } from './texts.ts';
+
+interface Line {
+  readonly id: string;
+  readonly action: string;
+  readonly when: string;
+  readonly effect: string;
+  readonly code: string;
+}
+
+interface Mutant {
+  readonly what: string;
+  readonly texts: PolicyTexts;
+}
+
+/** What became of a mutant: refused by the reading, by a case, by the enumeration; the same policy; or overlooked. */
+type Fate = 'unreadable' | 'case fails' | 'situations' | 'equivalent' | 'SURVIVES';
+
+const CODES = ['OK', 'INVALID_API_KEY', 'USER_DISABLED', 'RATE_LIMITED', 'PERMISSION_DENIED', 'BUSINESS_DISABLED'];
+const ACTIONS = ['*', 'user:*', 'users:*', 'user:update', 'account:*', 'call:*', 'call:create', 'nothing:*'];
+
+/** `text` with `to` where `match` was found. */
+function replaceAt(text: string, match: RegExpMatchArray, to: string): string {
+  const at = match.index ?? 0;
+  return text.slice(0, at) + to + text.slice(at + match[0].length);
+}
+
+/** Every rule that is one token away from `rule`, and a few that are one thought away. */
+function* ruleMutants(rule: string): Generator<string> {
+  const swaps: Readonly<Record<string, string>> = { '==': '!=', '!=': '==', '&&': '||', '||': '&&' };
+  for (const match of rule.matchAll(/[=!]=|&&|\|\|/g)) yield replaceAt(rule, match, swaps[match[0]] ?? '');
+  for (const match of rule.matchAll(/!(?!=)/g)) yield replaceAt(rule, match, '');
+  for (const match of rule.matchAll(/(?<!!)\b(?:r\.[\w.]+$|keyMatch\()/g)) yield replaceAt(rule, match, `!${match[0]}`);
+  const words = [...new Set([...FACT_PATHS.values()].flatMap((type) => (typeof type === 'object' ? type : [])))];
+  for (const match of rule.matchAll(/'([^']*)'/g)) {
+    const others = match[1]?.includes(':') ? ACTIONS : words;
+    for (const to of others) if (to !== match[1]) yield replaceAt(rule, match, `'${to}'`);
+  }
+  for (const match of rule.matchAll(/r\.[\w.]+/g)) {
+    for (const to of FACT_PATHS.keys()) if (to !== match[0]) yield replaceAt(rule, match, to);
+  }
+  const parts = rule.split(' && ');
+  for (const part of parts) if (parts.length > 1) yield parts.filter((other) => other !== part).join(' && ');
+  yield* ['true', 'false', `!(${rule})`];
+  for (const atom of ATOMS) yield* [`(${rule}) && !${atom}`, `(${rule}) || ${atom}`];
+}
+
+/** What a row could except, or take in as well: every condition on one closed fact, and on the nouns that the rows know. */
+const ATOMS = [
+  ...[...FACT_PATHS].flatMap(([path, type]) =>
+    typeof type === 'object' ? type.map((word) => `(${path} == '${word}')`) : type === 'boolean' ? [path] : [],
+  ),
+  ...['user:*', 'account:*', 'call:*'].map((noun) => `keyMatch(r.request.action, '${noun}')`),
+];
+
+function* lineMutants(line: Line): Generator<Line> {
+  for (const when of ruleMutants(line.when)) yield { ...line, when };
+  for (const action of ACTIONS) if (action !== line.action) yield { ...line, action };
+  for (const code of CODES) if (code !== line.code) yield { ...line, code };
+  const effect = line.effect === 'allow' ? 'deny' : 'allow';
+  for (const code of CODES) yield { ...line, effect, code };
+}
+
+function* orderMutants(lines: readonly Line[]): Generator<readonly [what: string, lines: readonly Line[]]> {
+  for (const [index, line] of lines.entries()) {
+    const others = lines.filter((other) => other !== line);
+    yield [`without ${line.id}`, others];
+    for (let to = 0; to < lines.length; to += 1) {
+      if (to === index) continue;
+      yield [`${line.id} as the row number ${to + 1}`, [...others.slice(0, to), line, ...others.slice(to)]];
+    }
+  }
+}
+
+describe('mutants of the shipped rows', function () {
+  this.timeout(180_000);
+
+  let texts: PolicyTexts;
+  let shipped: Policy;
+  let lines: readonly Line[];
+  let cases: readonly Case[];
+  let saysTheSame: ReturnType<typeof prover>;
+
+  before(async () => {
+    texts = await shippedTexts();
+    shipped = await shippedPolicy();
+    saysTheSame = prover(shipped.rows);
+    cases = [...texts]
+      .filter(([name]) => name.startsWith('cases/'))
+      .flatMap(([name, text]) => parseCases(name, text, ({ message }) => expect.fail(message)));
+    lines = [...texts]
+      .filter(([name]) => name.endsWith('.csv'))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .flatMap(([, text]) => [
+        ...text.matchAll(/^p, (?<id>\S+), (?<action>\S+), "(?<when>.*)", (?<effect>\w+), (?<code>\w+)$/gm),
+      ])
+      .map((match) => ({ ...match.groups }) as unknown as Line);
+  });
+
+  /** The folder with these rows, all in one file. */
+  const folderOf = (rows: readonly Line[]): PolicyTexts =>
+    new Map([
+      ...[...texts].filter(([name]) => !name.endsWith('.csv')),
+      [
+        '10-rows.csv',
+        rows
+          .map(({ id, action, when, effect, code }) => `p, ${id}, ${action}, "${when}", ${effect}, ${code}\n`)
+          .join(''),
+      ],
+    ]);
+
+  /** Reads, then runs the cases until one fails, and only where none does builds the policy, which costs far more. */
+  async function fateOf(mutant: PolicyTexts): Promise<Fate> {
+    const rules: string[] = [];
+    const rows = parseRows(mutant, shipped.codes, ({ rule }) => void rules.push(rule));
+    if (rules.length > 0) return 'unreadable';
+    const policy = await uncheckedPolicy(rows);
+    if (!cases.every((one) => holdsOf(one, policy))) return 'case fails';
+    if (saysTheSame(rows)) return 'equivalent';
+    return (await buildPolicy(mutant)).policy ? 'SURVIVES' : 'situations';
+  }
+
+  /** Kills all of them, and says how. Every 150th verdict is held against that of buildPolicy itself. */
+  async function kill(mutants: Iterable<Mutant>): Promise<void> {
+    const fates = new Map<Fate, string[]>();
+    let count = 0;
+    for (const { what, texts: mutant } of mutants) {
+      const fate = await fateOf(mutant);
+      fates.set(fate, [...(fates.get(fate) ?? []), what]);
+      count += 1;
+      if (count % 150 === 0)
+        expect((await buildPolicy(mutant)).policy === undefined, what).to.equal(!/^[eS]/.test(fate));
+    }
+    const equivalent = fates.get('equivalent')?.length ?? 0;
+    const survivors = fates.get('SURVIVES') ?? [];
+    const total = count - equivalent;
+    const how = [...fates].map(([fate, list]) => `${list.length} ${fate}`).join(', ');
+    console.log(`      ${total - survivors.length} of ${total} mutants killed (${how})`);
+    expect(survivors, 'nothing notices these: add a case to policies/cases').to.deep.equal([]);
+    expect(total).to.be.above(0);
+  }
+
+  it('are made of rows that say what the shipped ones do', async () => {
+    const { policy } = await buildPolicy(folderOf(lines));
+    expect(saysTheSame(policy?.rows ?? [])).to.equal(true);
+    expect(saysTheSame(shipped.rows.slice(1))).to.equal(false);
+    expect(lines.map((line) => line.id)).to.deep.equal(shipped.rows.map((row) => row.id));
+  });
+
+  it('are all killed where a row is changed', async () => {
+    const rowMutants = lines.flatMap((line, index) =>
+      [...lineMutants(line)].map((mutant) => ({
+        what: JSON.stringify(mutant),
+        texts: folderOf(lines.map((other, at) => (at === index ? mutant : other))),
+      })),
+    );
+    await kill(rowMutants);
+  });
+
+  it('are all killed where a row is dropped or moved', async () => {
+    await kill([...orderMutants(lines)].map(([what, rows]) => ({ what, texts: folderOf(rows) })));
+  });
+
+  it('are all killed where a file of rows is missing, or ends early', async () => {
+    const truncated: Mutant[] = [];
+    for (const [name, text] of texts) {
+      if (!name.endsWith('.csv')) continue;
+      const without = new Map([...texts].filter(([other]) => other !== name));
+      truncated.push({ what: `without ${name}`, texts: without });
+      for (let end = 0; end < text.length; end += 1) {
+        truncated.push({ what: `${name} up to ${end}`, texts: new Map([...without, [name, text.slice(0, end)]]) });
+      }
+    }
+    await kill(truncated);
+  });
+});
+
+/** Whether a case holds, as `checkCases` sees it. */
+function holdsOf({ facts, want }: Case, policy: Policy): boolean {
+  try {
+    const got = decide(policy, facts);
+    return got.effect === want.effect && got.code === want.code && got.rule === want.rule;
+  } catch {
+    return false;
+  }
+}
+
+/** Which row decides, and how: told by our evaluator, so that thousands of situations cost little. */
+function decider(rows: readonly Row[]): (facts: Facts) => string {
+  const trees = rows.map((row) => ({ row, tree: readPrint(row.when.text) }));
+  return (facts) => {
+    const row = trees.find((one) => matches(facts.request.action, one.row.action) && holds(one.tree, facts))?.row;
+    return `${row?.effect} ${row?.code} ${row?.id}`;
+  };
+}
+
+/** Proof, by enumeration of whatever either can tell apart, that the same row of both decides, in the same way. */
+function prover(rows: readonly Row[]): (others: readonly Row[]) => boolean {
+  const decides = decider(rows);
+  const known = new Map<string, readonly (readonly [Facts, string])[]>();
+  return (others) => {
+    const both = [...rows, ...others];
+    const constants = both.flatMap((row) => [
+      row.action,
+      ...[...row.when.constants].flatMap(([path, set]) => [...set].map((text) => `${path} ${text}`)),
+    ]);
+    const key = [...new Set(constants)].sort().join();
+    const answers = known.get(key) ?? [...situations(both)].map((facts) => [facts, decides(facts)] as const);
+    known.set(key, answers);
+    const decidesOther = decider(others);
+    return answers.every(([facts, answer]) => decidesOther(facts) === answer);
+  };
+}

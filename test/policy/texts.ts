@@ -1,0 +1,81 @@
+/**
+ * What the tests of `policy/` share: the shipped folder's texts, edits of them that are sure to apply, what building
+ * says of the result, and stock Casbin, so that a trap is shown where it is before it is shown to be closed.
+ */
+
+import { fileURLToPath } from 'node:url';
+import { type Enforcer, type Model, newEnforcer, newModelFromString, StringAdapter } from 'casbin';
+import { expect } from 'chai';
+import { FACT_GROUPS, type Facts } from '../../src/policy/facts.ts';
+import { MODEL } from '../../src/policy/model.ts';
+import type { PolicyTexts, Row } from '../../src/policy/parse.ts';
+import { buildPolicy, type Policy } from '../../src/policy/policy.ts';
+import { readPolicyFolder } from '../../src/rollout/load.ts';
+
+export const POLICY_FOLDER = fileURLToPath(new URL('../../policies', import.meta.url));
+
+/** Of all properties of a run; they name it in their titles. `FC_SEED=n` repeats, or explores, another run. */
+export const SEED = Number(process.env['FC_SEED'] ?? 20_260_101);
+
+/** Parameters of a property: the seed, and how often it runs. */
+export const times = (numRuns: number): { seed: number; numRuns: number } => ({ seed: SEED, numRuns });
+
+export const shippedTexts = (): Promise<PolicyTexts> => readPolicyFolder(POLICY_FOLDER);
+
+export async function shippedPolicy(): Promise<Policy> {
+  const { policy, findings } = await buildPolicy(await shippedTexts());
+  if (!policy) throw new Error(`the shipped policy is refused: ${findings[0]?.message}`);
+  return policy;
+}
+
+/** `texts` with one file replaced, added, or (undefined) removed. */
+export function withFile(texts: PolicyTexts, file: string, text: string | undefined): PolicyTexts {
+  const copy = new Map(texts);
+  if (text === undefined) copy.delete(file);
+  else copy.set(file, text);
+  return copy;
+}
+
+/** `texts` with `from`, which must stand in `file` exactly once, replaced by `to`. */
+export function edited(texts: PolicyTexts, file: string, from: string, to: string): PolicyTexts {
+  const parts = texts.get(file)?.split(from);
+  expect(parts, `${JSON.stringify(from)} stands in ${file} exactly once`).to.have.lengthOf(2);
+  return withFile(texts, file, parts?.join(to));
+}
+
+/** The findings about `texts` as `file:line:column rule`, in the order in which they are given. */
+export async function findingsOf(texts: PolicyTexts): Promise<string[]> {
+  const { policy, findings } = await buildPolicy(texts);
+  expect(policy === undefined, 'there is a policy exactly when there is no finding').to.equal(findings.length > 0);
+  return findings.map(({ file, line, column, rule }) => `${file}:${line}:${column} ${rule}`);
+}
+
+/** Casbin as it comes: `rows` of any shape under any model. */
+export const stockEnforcer = (rows: readonly (readonly string[])[], model = MODEL): Promise<Enforcer> =>
+  newEnforcer(newModelFromString(model), {
+    loadPolicy: async (into: Model) => {
+      for (const row of rows) into.addPolicy('p', 'p', [...row]);
+    },
+  });
+
+/** Stock Casbin on the files as they stand, as its own text adapter reads them. */
+export function stockOf(folder: PolicyTexts): Promise<Enforcer> {
+  const rows = [...folder.keys()].filter((name) => name.endsWith('.csv')).sort();
+  return newEnforcer(
+    newModelFromString(folder.get('model.conf') ?? ''),
+    new StringAdapter(rows.map((name) => folder.get(name)).join('\n')),
+  );
+}
+
+export const stockArguments = (facts: Facts): unknown[] => FACT_GROUPS.map((group) => facts[group]);
+
+/** A policy of rows that nothing has checked, under stock Casbin. */
+export async function uncheckedPolicy(rows: readonly Row[], codes: Policy['codes'] = new Map()): Promise<Policy> {
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  const enforcer = await stockEnforcer(rows.map((row) => [row.id, row.action, row.when.text, row.effect, row.code]));
+  const match: Policy['match'] = (facts) => {
+    const [allowed, matched] = enforcer.enforceExSync(...stockArguments(facts));
+    return { allowed, row: byId.get(matched[0] ?? '') };
+  };
+  return { digest: 'sha256:unchecked', rows, codes, match };
+}

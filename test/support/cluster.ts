@@ -1,0 +1,51 @@
+/** A PostgreSQL server that a test may kill and suspend, because nobody else uses it. */
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { openEmbedded } from '../../src/db/embedded/server.ts';
+
+export interface Cluster {
+  readonly url: string;
+  /** To the postmaster and everything that it has started, or to the postmaster alone. */
+  readonly signal: (signal: NodeJS.Signals, whom?: 'all' | 'postmaster') => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+export async function startCluster(): Promise<Cluster> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'authz-faults-'));
+  const dataDir = path.join(folder, 'data');
+  const { url, close } = await openEmbedded({ dataDir });
+  const postmaster = async (): Promise<number> =>
+    Number((await readFile(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]);
+  return {
+    url,
+    signal: async (signal, whom = 'all') => {
+      const pid = await postmaster();
+      for (const each of whom === 'all' ? [pid, ...(await childrenOf(pid))] : [pid]) kill(each, signal);
+    },
+    close: async () => {
+      await close();
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=']);
+  return stdout
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .flatMap(([child = 0, parent]) => (parent === pid ? [child] : []));
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It has ended by itself.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}

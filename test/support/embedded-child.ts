@@ -1,0 +1,39 @@
+/**
+ * A process of its own that uses the embedded PostgreSQL: `embedded-child.ts DATA_DIR MODE`. It tells in one line of
+ * JSON what came of it, and then, by mode: `hold`s the server until its standard input ends, whatever SIGINT says; is
+ * `idle`, with nothing to do; or opens and closes it `again` and again.
+ */
+
+import pg from 'pg';
+import { openEmbedded } from '../../src/db/embedded/server.ts';
+
+const [dataDir = '', mode] = process.argv.slice(2);
+const tell = (line: object): void => console.log(JSON.stringify(line));
+
+async function again(times: number): Promise<void> {
+  for (let time = 0; time < times; time++) {
+    const { url, close } = await openEmbedded({ dataDir });
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query('select 1');
+    await client.end();
+    await close();
+  }
+  tell({ url: '' });
+}
+
+async function once(): Promise<void> {
+  const { url, close } = await openEmbedded({ dataDir });
+  if (mode === 'hold') {
+    process.on('SIGINT', () => tell({ interrupted: true }));
+    process.stdin.resume().once('end', () => close().then(() => process.exit()));
+  }
+  tell({ url });
+}
+
+try {
+  await (mode === 'again' ? again(10) : once());
+} catch (error) {
+  tell({ refused: String(error) });
+  process.exitCode = 1;
+}

@@ -1,0 +1,120 @@
+/** A TCP proxy between a service and its PostgreSQL, that can fail in each way in which a network does. */
+
+import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net';
+
+export interface Proxy {
+  /** The database's URL, by way of the proxy. */
+  readonly url: string;
+  /** Resets every connection, and listens no more. */
+  readonly refuse: () => Promise<void>;
+  /** Takes connections, and swallows what is sent on them and on those that there are. They stay lost after `heal`. */
+  readonly swallow: () => void;
+  /** Each piece of an answer arrives that many milliseconds later. */
+  readonly delay: (milliseconds: number) => void;
+  /** Resets the connection on which the server's `bytes`th byte from now has been passed on; the rest never arrives. */
+  readonly cutAfter: (bytes: number) => void;
+  /** How many bytes the server has sent since the last `cutAfter` or `heal`. */
+  readonly passed: () => number;
+  /** Connections work again, new ones at least. */
+  readonly heal: () => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+export async function startProxy(databaseUrl: string): Promise<Proxy> {
+  const upstream = new URL(databaseUrl);
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let delayMs = 0;
+  let passed = 0;
+  let cutAt = Number.POSITIVE_INFINITY;
+  let swallowing = false;
+  let listening: Server | undefined;
+
+  const reset = (pair: readonly [Socket, Socket]): void => {
+    pairs.delete(pair);
+    for (const socket of pair) socket.resetAndDestroy();
+  };
+
+  const accept = (client: Socket): void => {
+    const server = dial({ host: upstream.hostname, port: Number(upstream.port), noDelay: true });
+    const pair = [client, server] as const;
+    pairs.add(pair);
+    client.setNoDelay(true);
+    client.on('data', (chunk) => server.write(chunk));
+    server.on('data', (chunk) => {
+      if (delayMs > 0) setTimeout(() => pass(pair, chunk), delayMs);
+      else pass(pair, chunk);
+    });
+    const hangUp = (): void => {
+      pairs.delete(pair);
+      for (const socket of pair) socket.destroy();
+    };
+    for (const socket of pair)
+      socket
+        .on('error', () => undefined)
+        .on('end', hangUp)
+        .on('close', hangUp);
+    if (swallowing) lose(pair);
+  };
+
+  const pass = (pair: readonly [Socket, Socket], chunk: Buffer): void => {
+    const [client] = pair;
+    if (client.destroyed) return;
+    const left = cutAt - passed;
+    passed += chunk.length;
+    if (chunk.length < left) client.write(chunk);
+    else client.write(chunk.subarray(0, left), () => setImmediate(reset, pair));
+  };
+
+  // Whatever is sent is acknowledged and goes nowhere, and nobody hears that the other has hung up.
+  const lose = (pair: readonly [Socket, Socket]): void => {
+    for (const socket of pair) {
+      for (const event of ['data', 'end', 'close']) socket.removeAllListeners(event);
+      socket.resume();
+    }
+  };
+
+  const listen = (port: number): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const server = createServer({ allowHalfOpen: true }, accept).once('error', reject);
+      server.listen(port, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+      listening = server;
+    });
+
+  const refuse = async (): Promise<void> => {
+    const server = listening;
+    listening = undefined;
+    const closed = new Promise((resolve) => (server ? server.close(resolve) : resolve(undefined)));
+    for (const pair of pairs) reset(pair);
+    await closed;
+  };
+
+  const port = await listen(0);
+  const url = new URL(databaseUrl);
+  url.port = String(port);
+  return {
+    url: url.href,
+    refuse,
+    swallow: () => {
+      swallowing = true;
+      for (const pair of pairs) lose(pair);
+    },
+    delay: (milliseconds) => {
+      delayMs = milliseconds;
+    },
+    cutAfter: (bytes) => {
+      passed = 0;
+      cutAt = bytes;
+    },
+    passed: () => passed,
+    heal: async () => {
+      delayMs = 0;
+      passed = 0;
+      cutAt = Number.POSITIVE_INFINITY;
+      // The server notices in the end that nobody is there.
+      if (swallowing) for (const [, server] of pairs) server.destroy();
+      swallowing = false;
+      if (!listening) await listen(port);
+    },
+    close: refuse,
+  };
+}
