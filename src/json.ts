@@ -95,3 +95,5 @@ export function printPath(path: readonly PropertyKey[]): string {
 
 export const invalid = (path: string, message: string): Failure =>
   new Failure('INVALID_REQUEST', undefined, { issues: [{ path, message }] });
+
+export const refused = (issues: readonly Issue[]): Failure => new Failure('INVALID_REQUEST', undefined, { issues });

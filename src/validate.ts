@@ -5,10 +5,9 @@ import { Failure } from './errors.ts';
 import { printPath } from './json.ts';
 
 /** An id from outside: opaque, compared byte by byte; a number is taken as its decimal digits. */
+const ID = 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1';
 export const idSchema = z
-  .union([z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/), z.int().nonnegative()], {
-    error: 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1',
-  })
+  .union([z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/, ID), z.int(ID).nonnegative(ID)], { error: ID })
   .transform(String);
 
 export const actionSchema = z
