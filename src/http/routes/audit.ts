@@ -1,10 +1,11 @@
 /** /audit: what auditors ask. */
 
 import { listAdminEvents } from '../../audit/admin.ts';
+import { adminQuery } from '../../bodies.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { adminData, adminQuery, pageOf } from '../shapes.ts';
+import { adminData, pageOf } from '../shapes.ts';
 
 export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({

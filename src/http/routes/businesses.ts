@@ -1,6 +1,7 @@
 /** /businesses and their members: what actions are on, and who has access. */
 
 import { z } from 'zod';
+import { businessBody, memberBody, pageQuery } from '../../bodies.ts';
 import {
   deleteBusiness,
   deleteMember,
@@ -13,16 +14,7 @@ import {
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import {
-  businessBody,
-  businessData,
-  idParams,
-  memberBody,
-  memberData,
-  memberParams,
-  pageOf,
-  pageQuery,
-} from '../shapes.ts';
+import { businessData, idParams, memberData, memberParams, pageOf } from '../shapes.ts';
 
 export const businessRoutes = (service: Service): Route[] => [...businesses(service), ...members(service)];
 

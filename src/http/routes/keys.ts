@@ -1,6 +1,7 @@
 /** /keys: the life of API keys. */
 
 import { z } from 'zod';
+import { keyBody, keyChanges, pageQuery, reasonBody, rotateBody } from '../../bodies.ts';
 import { Failure } from '../../errors.ts';
 import {
   createKey,
@@ -17,17 +18,7 @@ import type { Service } from '../../service.ts';
 import { idSchema } from '../../validate.ts';
 import { success } from '../replies.ts';
 import { type Answered, type Route, route } from '../route.ts';
-import {
-  idParams,
-  keyBody,
-  keyChanges,
-  keyData,
-  newKeyData,
-  pageOf,
-  pageQuery,
-  reasonBody,
-  rotateBody,
-} from '../shapes.ts';
+import { idParams, keyData, newKeyData, pageOf } from '../shapes.ts';
 
 export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] => [
   route({

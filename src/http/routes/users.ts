@@ -1,12 +1,13 @@
 /** /users: who API keys belong to. */
 
 import { z } from 'zod';
+import { pageQuery, reasonBody, userBody } from '../../bodies.ts';
 import { deleteUser, getUser, listUsers, putUser } from '../../directory/users.ts';
 import { revokeKeysOf } from '../../keys/keys.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { idParams, pageOf, pageQuery, reasonBody, userBody, userData } from '../shapes.ts';
+import { idParams, pageOf, userData } from '../shapes.ts';
 
 export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
