@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { AuthorizeRequest } from '../authorize.ts';
 import { keyOfHeader } from '../keys/token.ts';
-import { actionSchema, idSchema } from '../validate.ts';
+import { actionSchema, idSchema, withoutSecrets } from '../validate.ts';
 
 const BATCH_MAX = 100;
 
@@ -24,8 +24,8 @@ export const authorizeSchema = z
     context: z
       .strictObject({
         ip: ipSchema.optional(),
-        userAgent: z.string().max(512, 'must have at most 512 characters').optional(),
-        requestId: z.string().max(128, 'must have at most 128 characters').optional(),
+        userAgent: z.string().max(512, 'must have at most 512 characters').transform(withoutSecrets).optional(),
+        requestId: z.string().max(128, 'must have at most 128 characters').transform(withoutSecrets).optional(),
       })
       .optional(),
   })
