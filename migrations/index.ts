@@ -2,5 +2,9 @@
 
 import type { Knex } from 'knex';
 import * as tables from './001_tables.ts';
+import * as lifecycle from './002_lifecycle.ts';
 
-export const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([['001_tables', tables]]);
+export const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([
+  ['001_tables', tables],
+  ['002_lifecycle', lifecycle],
+]);

@@ -4,6 +4,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Context, RecordEntries } from './audit/record.ts';
 import type { Deadline } from './deadline.ts';
 import type { LoadFacts, Question } from './facts/load.ts';
+import type { Usage } from './keys/usage.ts';
 import { decide } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
 import type { Effect } from './policy/parse.ts';
@@ -37,8 +38,15 @@ export type Authorize = (
   deadline: Deadline,
 ) => Promise<Answer[]>;
 
-export function authorizer(parts: { loadFacts: LoadFacts; policy: Policy; record: RecordEntries }): Authorize {
-  const { loadFacts, policy, record } = parts;
+interface Parts {
+  readonly loadFacts: LoadFacts;
+  readonly policy: Policy;
+  readonly record: RecordEntries;
+  /** Told of every use of an active key, once it is recorded. */
+  readonly noteUse: Usage['note'];
+}
+
+export function authorizer({ loadFacts, policy, record, noteUse }: Parts): Authorize {
   return async (callerId, requests, deadline) => {
     const loaded = await loadFacts(requests, deadline);
     const answers = loaded.map(({ facts, reasons }): Answer => {
@@ -60,6 +68,9 @@ export function authorizer(parts: { loadFacts: LoadFacts; policy: Policy; record
       })),
       deadline,
     );
+    for (const { facts, redigest } of loaded) {
+      if (facts.key.status === 'active') noteUse({ keyId: facts.key.id, at: Date.now(), redigest });
+    }
     return answers;
   };
 }

@@ -7,9 +7,6 @@ import { Failure, type Issue } from './errors.ts';
 
 const MAX_DEPTH = 8;
 
-/** The rest of many faults tells nobody anything more, and a reply must not outgrow its request. */
-const MAX_ISSUES = 100;
-
 // Only for texts that JSON.parse has accepted: it finds tokens, it does not validate them.
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|-?\d[^,\]}\s]*/g;
 
@@ -46,7 +43,7 @@ function faultsOf(text: string): Issue[] {
     void issues.push({ path: printPath(levels.map((level) => level.at)), message });
   let keyNext = false;
   for (const [token] of text.matchAll(TOKEN)) {
-    if (levels.length > MAX_DEPTH || issues.length >= MAX_ISSUES) break;
+    if (levels.length > MAX_DEPTH) break;
     const level = levels.at(-1);
     switch (token[0]) {
       case '{':
@@ -100,7 +97,6 @@ export function printPath(path: readonly PropertyKey[]): string {
     .replace(/^\./, '');
 }
 
-export const refused = (issues: readonly Issue[]): Failure =>
-  new Failure('INVALID_REQUEST', undefined, { issues: issues.slice(0, MAX_ISSUES) });
+export const refused = (issues: readonly Issue[]): Failure => new Failure('INVALID_REQUEST', undefined, { issues });
 
 export const invalid = (path: string, message: string): Failure => refused([{ path, message }]);

@@ -10,10 +10,13 @@ import { createBreaker } from './db/breaker.ts';
 import { connect } from './db/connect.ts';
 import { openEmbedded } from './db/embedded/server.ts';
 import { migrate, migrationsCurrent } from './db/migrate.ts';
-import { callerFinder, type FindCaller } from './directory/callers.ts';
+import { type Cursors, createCursors } from './db/page.ts';
+import { callerFinder, type FindCaller } from './directory/find-caller.ts';
 import { Refusal } from './errors.ts';
 import { factsLoader } from './facts/load.ts';
+import { requirePeppers } from './keys/peppers.ts';
 import type { Pepper } from './keys/token.ts';
+import { createUsage } from './keys/usage.ts';
 import type { Log } from './log.ts';
 import type { Policy } from './policy/policy.ts';
 import { loadPolicy } from './rollout/load.ts';
@@ -46,6 +49,7 @@ export async function openDatabase(config: Config): Promise<Database> {
   try {
     const peppers = await peppersOf(config);
     const migrated = await migrate(db);
+    await requirePeppers(db, peppers);
     return { url, db, peppers, migrated, close };
   } catch (error) {
     await close();
@@ -84,10 +88,18 @@ export interface Service {
   readonly policy: Policy;
   readonly authorize: Authorize;
   readonly findCaller: FindCaller;
+  /** For reading and changing keys, directory and callers: apart from the decisions', which must not wait for it. */
+  readonly adminDb: Knex;
+  readonly cursors: Cursors;
+  /** The current one: new keys are digested under it. */
+  readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
   /** Closes connections, and with the last user the embedded server. Idempotent. */
   readonly close: () => Promise<void>;
 }
+
+const ADMIN_POOL = 5;
+const ADMIN_LIMIT_MS = 10_000;
 
 /** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
@@ -95,12 +107,19 @@ export async function createService(config: Config, log: Log, database: Database
   const limitMs = config.DECISION_DEADLINE_MS;
   const db = connect({ url: database.url, poolSize: config.DATABASE_POOL, limitMs });
   const breaker = createBreaker();
+  const adminDb = connect({ url: database.url, poolSize: ADMIN_POOL, limitMs: ADMIN_LIMIT_MS });
+  const usage = createUsage(adminDb, log);
   const { peppers } = database;
   return {
     config,
     log,
     policy,
-    authorize: authorizer({ loadFacts: factsLoader(db, peppers, breaker), policy, record: recorder(db) }),
+    authorize: authorizer({
+      loadFacts: factsLoader(db, peppers, breaker),
+      policy,
+      record: recorder(db),
+      noteUse: usage.note,
+    }),
     findCaller: callerFinder(db, peppers, breaker, config.BOOTSTRAP_TOKEN),
     readiness: async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
@@ -109,6 +128,13 @@ export async function createService(config: Config, log: Log, database: Database
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: policy.digest };
     },
-    close: () => db.destroy(),
+    adminDb,
+    cursors: createCursors(peppers[0].secret),
+    pepper: peppers[0],
+    close: async () => {
+      await usage.close();
+      await adminDb.destroy();
+      await db.destroy();
+    },
   };
 }

@@ -2,15 +2,26 @@
 
 import { z } from 'zod';
 import { printPath, refused } from './json.ts';
-import { isToken } from './keys/token.ts';
 
-/** An id from outside: opaque, compared byte by byte; a number is its decimal digits. Ids are stored: never a key. */
+/** What looks like a key or a token of ours. Somebody pasted it into the wrong place, and there it would be kept in clear. */
+const SECRET = /iqra_(?:svc_)?[0-9A-Za-z]{36}/;
+const NO_SECRET = 'looks like an API key or a caller token, which belongs nowhere but in its own field';
+const hasNoSecret = (text: string): boolean => !SECRET.test(text);
+
+/** An id from outside: opaque, compared byte by byte; a number is taken as its decimal digits. */
+const ID = 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1';
 export const idSchema = z
-  .union([z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/), z.int().nonnegative()], {
-    error: 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1',
-  })
-  .transform(String)
-  .refine((id) => !isToken('apiKey', id) && !isToken('caller', id), 'must be an id, not an API key or token');
+  .union(
+    [
+      z
+        .string()
+        .regex(/^[A-Za-z0-9._:-]{1,64}$/, ID)
+        .refine(hasNoSecret, NO_SECRET),
+      z.int(ID).nonnegative(ID),
+    ],
+    { error: ID },
+  )
+  .transform(String);
 
 export const actionSchema = z
   .string()
@@ -24,7 +35,8 @@ const visible = (max: number) =>
     .min(1, `must have 1-${max} characters`)
     .max(max, `must have 1-${max} characters`)
     .regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]*$/u, 'must not have control, format or direction characters')
-    .regex(/\S/u, 'must have a visible character');
+    .regex(/\S/u, 'must have a visible character')
+    .refine(hasNoSecret, NO_SECRET);
 
 export const nameSchema = visible(100);
 export const reasonSchema = visible(300);

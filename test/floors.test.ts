@@ -14,6 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['authorize'],
   ['facts', 'keys', 'directory', 'audit', 'rollout', 'config'],
   ['db', 'policy'],
+  ['bodies'],
   ['deadline', 'json', 'validate', 'log', 'secret-file'],
   ['errors'],
 ];

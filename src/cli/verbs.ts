@@ -1,12 +1,24 @@
-/** The verbs that work on the settings and the database as a whole. */
+/** All verbs but `serve`; here those that work on the settings and the database as a whole. */
 
 import type { Command } from 'commander';
 import { describeConfig, loadConfig } from '../config.ts';
 import { importFile } from '../directory/import.ts';
 import { openDatabase } from '../service.ts';
+import { addAuditVerbs } from './audit.ts';
+import { addCallerVerbs, addPepperVerbs } from './callers.ts';
+import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory.ts';
+import { addKeyVerbs } from './keys.ts';
 import { print, printJson, table } from './output.ts';
 
 export function addVerbs(program: Command): void {
+  addKeyVerbs(program);
+  addUserVerbs(program);
+  addBusinessVerbs(program);
+  addMemberVerbs(program);
+  addCallerVerbs(program);
+  addPepperVerbs(program);
+  addAuditVerbs(program);
+
   program
     .command('migrate')
     .description('bring the database to the tables that this version needs')

@@ -1,54 +1,146 @@
-/** The services that may ask us, by the token that they bring. */
+/** The services that may ask us, as operators manage them: made, rotated, revoked. */
 
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
-import type { Breaker } from '../db/breaker.ts';
-import type { Deadline } from '../deadline.ts';
-import { digestOf, isToken, type Pepper } from '../keys/token.ts';
-
-export const SCOPES = ['authorize', 'keys', 'directory', 'audit', 'policy'] as const;
-export type Scope = (typeof SCOPES)[number];
-
-export interface Caller {
-  readonly id: string;
-  readonly scopes: ReadonlySet<Scope>;
-}
-
-/** The caller that a token is of, or undefined when it is of none. */
-export type FindCaller = (token: string, deadline: Deadline) => Promise<Caller | undefined>;
+import { v7 as uuidv7 } from 'uuid';
+import { type Actor, mutate } from '../db/mutate.ts';
+import { read } from '../db/page.ts';
+import { Failure } from '../errors.ts';
+import { createToken, digestOf, type Pepper } from '../keys/token.ts';
+import { notFound } from './common.ts';
+import type { Scope } from './find-caller.ts';
 
 interface CallerRow {
   id: string;
+  name: string;
   digest: Buffer;
   scopes: Scope[];
+  created_at: Date;
+  expires_at: Date | null;
+  revoked_at: Date | null;
+  rotated_from: string | null;
+  expired: boolean;
 }
 
-const FIND = 'select id, digest, scopes from callers where digest = any(?::bytea[]) and revoked_at is null';
+const COLUMNS =
+  'id, name, digest, scopes, created_at, expires_at, revoked_at, rotated_from, coalesce(expires_at <= now(), false) as expired';
+
+/** A caller as operators see it. */
+export interface CallerRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly status: 'active' | 'expired' | 'revoked';
+  readonly createdAt: string;
+  readonly expiresAt: string | null;
+  readonly revokedAt: string | null;
+  readonly rotatedFrom: string | null;
+}
+
+/** A new caller, and its token, which is shown this once. */
+export interface NewCaller {
+  readonly token: string;
+  readonly caller: CallerRecord;
+}
+
+const present = (row: CallerRow): CallerRecord => ({
+  id: row.id,
+  name: row.name,
+  scopes: row.scopes,
+  status: row.revoked_at ? 'revoked' : row.expired ? 'expired' : 'active',
+  createdAt: row.created_at.toISOString(),
+  expiresAt: row.expires_at?.toISOString() ?? null,
+  revokedAt: row.revoked_at?.toISOString() ?? null,
+  rotatedFrom: row.rotated_from,
+});
+
+export function createCaller(
+  db: Knex,
+  pepper: Pepper,
+  actor: Actor,
+  name: string,
+  scopes: readonly Scope[],
+): Promise<NewCaller> {
+  return mutate(db, actor, async (trx) => {
+    const made = await insert(trx, pepper, name, scopes, null);
+    return {
+      result: made,
+      events: [{ action: 'caller.create', kind: 'caller', id: made.caller.id, after: made.caller }],
+      changes: [],
+    };
+  });
+}
+
+export async function listCallers(db: Knex): Promise<CallerRecord[]> {
+  const { rows } = await read(db.raw<{ rows: CallerRow[] }>(`select ${COLUMNS} from callers order by id`));
+  return rows.map(present);
+}
 
 /**
- * Finds callers in `db`, and the one that `BOOTSTRAP_TOKEN` makes.
- * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker; junk never reaches the database.
+ * A new token with the same name and scopes; the old one works for the overlap, then expires.
+ * @throws Failure NOT_FOUND; CONFLICT when it is revoked, expired or already rotated
  */
-export function callerFinder(
+export function rotateCaller(
   db: Knex,
-  peppers: readonly Pepper[],
-  breaker: Breaker,
-  bootstrapToken: string | undefined,
-): FindCaller {
-  const bootstrap: Caller = { id: 'bootstrap', scopes: new Set(SCOPES) };
-  const bootstrapHash = bootstrapToken === undefined ? undefined : sha256(bootstrapToken);
-  return async (token, deadline) => {
-    // Hashes are compared, so that the time taken tells nothing of the token, its length included.
-    if (bootstrapHash && timingSafeEqual(sha256(token), bootstrapHash)) return bootstrap;
-    if (!isToken('caller', token)) return undefined;
-    const digests = peppers.map((pepper) => digestOf(pepper, token));
-    const { rows } = await breaker(
-      () => db.raw<{ rows: CallerRow[] }>(FIND, [digests]).timeout(deadline.remaining()),
-      deadline,
-    );
-    const row = rows.find(({ digest }) => digests.some((asked) => timingSafeEqual(asked, digest)));
-    return row && { id: row.id, scopes: new Set(row.scopes) };
-  };
+  pepper: Pepper,
+  actor: Actor,
+  id: string,
+  overlapSeconds: number,
+): Promise<NewCaller> {
+  return mutate(db, actor, async (trx) => {
+    const row = await lock(trx, id);
+    const before = present(row);
+    if (before.status !== 'active')
+      throw new Failure('CONFLICT', `The caller ${id} is ${before.status}. Make a new one instead.`);
+    const next = await trx('callers').where({ rotated_from: id }).first<{ id: string } | undefined>('id');
+    if (next)
+      throw new Failure('CONFLICT', `The caller ${id} has been rotated to ${next.id} already. Rotate that one.`);
+    const made = await insert(trx, pepper, row.name, row.scopes, id);
+    const end = trx.raw('least(expires_at, now() + make_interval(secs => ?))', [overlapSeconds]);
+    await trx('callers').where({ id }).update({ expires_at: end });
+    return {
+      result: made,
+      events: [
+        { action: 'caller.rotate', kind: 'caller', id, before, after: present(await lock(trx, id)) },
+        { action: 'caller.create', kind: 'caller', id: made.caller.id, after: made.caller },
+      ],
+      changes: [{ kind: 'caller', id, digest: row.digest }],
+    };
+  });
 }
 
-const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
+/** At once and for good; again: as it is. @throws Failure NOT_FOUND */
+export function revokeCaller(db: Knex, actor: Actor, id: string): Promise<CallerRecord> {
+  return mutate(db, actor, async (trx) => {
+    const row = await lock(trx, id);
+    const before = present(row);
+    if (row.revoked_at) return { result: before, events: [], changes: [] };
+    await trx('callers').where({ id }).update({ revoked_at: trx.fn.now() });
+    const after = present(await lock(trx, id));
+    return {
+      result: after,
+      events: [{ action: 'caller.revoke', kind: 'caller', id, before, after }],
+      changes: [{ kind: 'caller', id, digest: row.digest }],
+    };
+  });
+}
+
+async function lock(trx: Knex.Transaction, id: string): Promise<CallerRow> {
+  const { rows } = await trx.raw<{ rows: CallerRow[] }>(`select ${COLUMNS} from callers where id = ? for update`, [id]);
+  const [row] = rows;
+  if (!row) throw notFound('caller', id);
+  return row;
+}
+
+async function insert(
+  trx: Knex.Transaction,
+  pepper: Pepper,
+  name: string,
+  scopes: readonly Scope[],
+  rotatedFrom: string | null,
+): Promise<NewCaller> {
+  const token = createToken('caller');
+  const id = uuidv7();
+  const digest = digestOf(pepper, token);
+  await trx('callers').insert({ id, name, digest, pepper_id: pepper.id, scopes, rotated_from: rotatedFrom });
+  return { token, caller: present(await lock(trx, id)) };
+}

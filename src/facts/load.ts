@@ -9,6 +9,7 @@ import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/connect.ts';
 import type { Deadline } from '../deadline.ts';
 import { digestOf, isToken, type Pepper } from '../keys/token.ts';
+import type { Use } from '../keys/usage.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 
 export interface Question {
@@ -22,6 +23,8 @@ export interface Loaded {
   readonly facts: Facts;
   /** The public reasons for which the user and the target are disabled, for the codes that show one. */
   readonly reasons: { readonly user: string | undefined; readonly target: string | undefined };
+  /** For a key that stands under an older pepper than the current one. */
+  readonly redigest: Use['redigest'];
 }
 
 interface FactsRow {
@@ -75,10 +78,10 @@ export function factsLoader(db: Knex, peppers: readonly Pepper[], breaker: Break
     // A key stands in the table under one of the peppers; which of them is not known before it is found.
     const digests = questions.flatMap(({ apiKey, businessId }, number) =>
       apiKey !== undefined && isToken('apiKey', apiKey)
-        ? peppers.map((pepper) => ({ number, digest: digestOf(pepper, apiKey), businessId }))
+        ? peppers.map((pepper) => ({ number, pepper, digest: digestOf(pepper, apiKey), businessId }))
         : [],
     );
-    const found = new Map<number, FactsRow>();
+    const found = new Map<number, Found>();
     if (digests.length > 0) {
       const bindings = [
         digests.map((entry) => entry.number),
@@ -90,23 +93,40 @@ export function factsLoader(db: Knex, peppers: readonly Pepper[], breaker: Break
         deadline,
       );
       for (const row of rows) {
-        const confirmed = digests.some((entry) => entry.number === row.asked && same(entry.digest, row.digest));
+        const asked = digests.filter((entry) => entry.number === row.asked);
+        const confirmed = asked.find((entry) => same(entry.digest, row.digest));
         // Taken for an unknown key, or for one of the two, it would be a guess.
         if (!confirmed || found.has(row.asked))
           throw databaseFailure(new Error('a key was answered for oddly, or twice'));
-        found.set(row.asked, row);
+        found.set(row.asked, { row, redigest: redigestOf(confirmed, asked[0]) });
       }
     }
     return questions.map((question, number) => factsOf(question, found.get(number)));
   };
 }
 
+interface Found {
+  readonly row: FactsRow;
+  readonly redigest: Loaded['redigest'];
+}
+
+interface Digested {
+  readonly pepper: Pepper;
+  readonly digest: Buffer;
+}
+
+/** From the digest under which a key was found to that under the current pepper, which is always the first. */
+const redigestOf = (found: Digested, current: Digested | undefined): Loaded['redigest'] =>
+  current === undefined || current.pepper === found.pepper
+    ? undefined
+    : { from: found.digest, to: current.digest, pepperId: current.pepper.id };
+
 const same = (asked: Buffer, stored: unknown): boolean =>
   Buffer.isBuffer(stored) && stored.length === asked.length && timingSafeEqual(stored, asked);
 
-function factsOf({ action, businessId }: Question, row: FactsRow | undefined): Loaded {
+function factsOf({ action, businessId }: Question, found: Found | undefined): Loaded {
   const request = closed({ action });
-  if (!row) {
+  if (!found) {
     const target: Facts['target'] =
       businessId === undefined
         ? NO_TARGET
@@ -114,8 +134,10 @@ function factsOf({ action, businessId }: Question, row: FactsRow | undefined): L
     return {
       facts: closed({ key: UNKNOWN_KEY, user: UNKNOWN_USER, target, limit: WITHIN_LIMIT, request }),
       reasons: { user: undefined, target: undefined },
+      redigest: undefined,
     };
   }
+  const { row, redigest } = found;
   const key: Facts['key'] = closed({
     id: row.key_id,
     status: row.key_status,
@@ -125,6 +147,7 @@ function factsOf({ action, businessId }: Question, row: FactsRow | undefined): L
   return {
     facts: closed({ key, user: userOf(row), target: targetOf(businessId, row), limit: WITHIN_LIMIT, request }),
     reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
+    redigest,
   };
 }
 

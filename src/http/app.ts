@@ -9,16 +9,19 @@ import type { Log } from '../log.ts';
 import type { Service } from '../service.ts';
 import { requestIdOf, type State } from './context.ts';
 import { failureReply } from './replies.ts';
-import { authorizeRoutes } from './routes/authorize.ts';
-import { healthRoutes } from './routes/health.ts';
+import { mount } from './route.ts';
+import { allRoutes } from './routes/index.ts';
 
 /** `serving` while requests are taken, `draining` while they still are but readiness fails, `refusing` at the end. */
 export type Phase = 'serving' | 'draining' | 'refusing';
 
 export function createApp(service: Service, phase: () => Phase): Koa<State> {
   const router = new Router<State>({ strict: true, sensitive: true });
-  authorizeRoutes(router, service);
-  healthRoutes(router, service, () => phase() !== 'serving');
+  mount(
+    router,
+    allRoutes(service, () => phase() !== 'serving'),
+    service,
+  );
 
   const app = new Koa<State>();
   app.use(prepare(service));

@@ -17,11 +17,14 @@ export const success = (message: string, data?: object): Reply => ({
   ...(data && { Data: data }),
 });
 
+/** The rest of many faults tells nobody anything more, and a reply must not outgrow its request. */
+const MAX_ISSUES = 100;
+
 export const failureReply = ({ code, message, issues }: Failure): Reply => ({
   Success: false,
   Code: code,
   Message: message,
-  ...(issues && { Data: { issues } }),
+  ...(issues && { Data: { issues: issues.slice(0, MAX_ISSUES) } }),
 });
 
 /** A decision: the HTTP status is 200 whatever it says; `Data.status` is for the calling service's own client. */

@@ -83,8 +83,9 @@ describe('20000 questions beside a dead database', () => {
     const policy = await loadPolicy(loadConfig({}).POLICY_DIR);
     const pepper = { id: 'test', secret: Buffer.alloc(32) };
     const record = recorder(db);
-    const guarded = authorizer({ loadFacts: factsLoader(db, [pepper], createBreaker()), policy, record });
-    const unguarded = authorizer({ loadFacts: factsLoader(db, [pepper], (read) => read()), policy, record });
+    const noteUse = (): void => undefined;
+    const guarded = authorizer({ loadFacts: factsLoader(db, [pepper], createBreaker()), policy, record, noteUse });
+    const unguarded = authorizer({ loadFacts: factsLoader(db, [pepper], (read) => read()), policy, record, noteUse });
     // The first fails at the breaker, the second at the pool, and the third, which asks for no facts, at the log.
     const ways = [
       [guarded, createToken('apiKey')],

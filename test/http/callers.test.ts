@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import { SCOPES } from '../../src/directory/callers.ts';
+import { SCOPES } from '../../src/directory/find-caller.ts';
 import { createToken } from '../../src/keys/token.ts';
 import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
 import { askRaw, countDecisions, expectFailure, type HeaderList } from './wire.ts';

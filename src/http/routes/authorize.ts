@@ -1,31 +1,57 @@
 /** POST /authorize and /authorize/batch: the questions of the other services. */
 
-import type Router from '@koa/router';
+import { z } from 'zod';
 import type { Service } from '../../service.ts';
-import { validate } from '../../validate.ts';
-import { readJson } from '../body.ts';
-import { authenticate, refuseQuery, type State } from '../context.ts';
 import { decisionReply, success } from '../replies.ts';
+import { type Route, route } from '../route.ts';
 import { authorizeSchema, batchSchema } from '../schemas.ts';
+import { decisionData, decisionReplyShape } from '../shapes.ts';
 
-const SINGLE_BYTES = 16 * 1024;
-const BATCH_BYTES = 256 * 1024;
+const EXAMPLE = {
+  authorization: 'Token iqra_...',
+  action: 'call:create',
+  businessId: '42',
+  context: { ip: '203.0.113.7', userAgent: 'curl/8.5', requestId: '7f3a' },
+};
 
-export function authorizeRoutes(router: Router<State>, { findCaller, authorize }: Service): void {
-  router.post('/authorize', authenticate(findCaller, 'authorize'), async (ctx) => {
-    const { caller, deadline } = ctx.state;
-    const body = await deadline.excuse(readJson(ctx.req, SINGLE_BYTES));
-    refuseQuery(ctx);
-    const [answer] = await authorize(caller.id, [validate(authorizeSchema, body)], deadline);
-    if (!answer) throw new Error('a question was left without an answer');
-    ctx.body = decisionReply(answer);
-  });
-
-  router.post('/authorize/batch', authenticate(findCaller, 'authorize'), async (ctx) => {
-    const { caller, deadline } = ctx.state;
-    const body = await deadline.excuse(readJson(ctx.req, BATCH_BYTES));
-    refuseQuery(ctx);
-    const answers = await authorize(caller.id, validate(batchSchema, body).requests, deadline);
-    ctx.body = success('Every request was decided.', { decisions: answers.map(decisionReply) });
-  });
-}
+export const authorizeRoutes = ({ authorize }: Service): Route[] => [
+  route({
+    method: 'post',
+    path: '/authorize',
+    scope: 'authorize',
+    summary: 'May this API key do this action on this business?',
+    body: authorizeSchema,
+    bodyExample: EXAMPLE,
+    answers: {
+      200: {
+        description:
+          'The decision, allow or deny: Success and Code say which, Data.status what to answer the client with.',
+        data: decisionData,
+      },
+    },
+    handle: async ({ caller, body, deadline }) => {
+      const [answer] = await authorize(caller.id, [body], deadline);
+      if (!answer) throw new Error('a question was left without an answer');
+      return { reply: decisionReply(answer) };
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/authorize/batch',
+    scope: 'authorize',
+    summary: 'Up to 100 questions at once: one load, one commit.',
+    body: batchSchema,
+    bodyExample: { requests: [EXAMPLE] },
+    maxBytes: 256 * 1024,
+    answers: {
+      200: {
+        description: 'The decisions, in the order of the questions, each as it would be alone.',
+        data: z.object({ decisions: z.array(decisionReplyShape) }),
+      },
+    },
+    handle: async ({ caller, body, deadline }) => {
+      const answers = await authorize(caller.id, body.requests, deadline);
+      return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };
+    },
+  }),
+];

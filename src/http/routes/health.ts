@@ -1,31 +1,38 @@
 /** GET /healthz (this process) and /readyz (may it be sent requests). */
 
-import type Router from '@koa/router';
 import type { Service } from '../../service.ts';
-import { refuseQuery, type State } from '../context.ts';
-import { type Reply, success } from '../replies.ts';
+import { success } from '../replies.ts';
+import { type Route, route } from '../route.ts';
+import { readinessData } from '../shapes.ts';
 
-export function healthRoutes(router: Router<State>, { readiness }: Service, isDraining: () => boolean): void {
-  router.get('/healthz', (ctx) => {
-    refuseQuery(ctx);
-    ctx.body = success('The process is up.');
-  });
-
-  router.get('/readyz', async (ctx) => {
-    refuseQuery(ctx);
-    const draining = isDraining();
-    const checks = { ...(await readiness()), draining };
-    if (checks.database && checks.migrations && !draining) {
-      ctx.body = success('The service is ready.', checks);
-      return;
-    }
-    ctx.status = 503;
-    ctx.set('Retry-After', '1');
-    ctx.body = {
-      Success: false,
-      Code: 'UNAVAILABLE',
-      Message: draining ? 'The service is stopping.' : 'The service is not ready; Data says what is missing.',
-      Data: checks,
-    } satisfies Reply;
-  });
-}
+export const healthRoutes = ({ readiness }: Service, isDraining: () => boolean): Route[] => [
+  route({
+    method: 'get',
+    path: '/healthz',
+    scope: null,
+    summary: 'Is the process up?',
+    answers: { 200: { description: 'It is.' } },
+    handle: () => ({ reply: success('The process is up.') }),
+  }),
+  route({
+    method: 'get',
+    path: '/readyz',
+    scope: null,
+    summary: 'May it be sent requests?',
+    answers: {
+      200: { description: 'It may.', data: readinessData },
+      503: { description: 'Not now; Data says why.', data: readinessData },
+    },
+    handle: async () => {
+      const draining = isDraining();
+      const checks = { ...(await readiness()), draining };
+      if (checks.database && checks.migrations && !draining) return { reply: success('The service is ready.', checks) };
+      const Message = draining ? 'The service is stopping.' : 'The service is not ready; Data says what is missing.';
+      return {
+        status: 503,
+        headers: { 'Retry-After': '1' },
+        reply: { Success: false, Code: 'UNAVAILABLE', Message, Data: checks },
+      };
+    },
+  }),
+];

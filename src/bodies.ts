@@ -1,0 +1,72 @@
+/** What can be asked of the resources, over HTTP and on the command line alike. */
+
+import { z } from 'zod';
+import { environmentSchema, idSchema, instantSchema, nameSchema, rateLimitSchema, reasonSchema } from './validate.ts';
+
+export const pageQuery = {
+  limit: z
+    .string()
+    .regex(/^[0-9]{1,3}$/, 'must be 1 to 200')
+    .transform(Number)
+    .refine((limit) => limit >= 1 && limit <= 200, 'must be 1 to 200')
+    .default(50),
+  cursor: z.string().max(1024).optional(),
+};
+
+const reasonNeedsDisabled = { path: ['disabledReason'], message: 'a reason goes with disabled: true' };
+
+export const userBody = z
+  .strictObject({
+    disabled: z.boolean().default(false),
+    disabledReason: reasonSchema.nullable().default(null),
+    businessesDisabled: z.boolean().default(false),
+    rateLimit: rateLimitSchema.nullable().default(null),
+  })
+  .refine((body) => body.disabled || body.disabledReason === null, reasonNeedsDisabled);
+
+export const businessBody = z
+  .strictObject({ disabled: z.boolean().default(false), disabledReason: reasonSchema.nullable().default(null) })
+  .refine((body) => body.disabled || body.disabledReason === null, reasonNeedsDisabled);
+
+export const roleSchema = z.enum(['owner', 'member'], 'must be owner or member');
+export const memberBody = z.strictObject({ role: roleSchema });
+
+const restrictedBusinessIds = z
+  .array(idSchema)
+  .min(1, 'must name a business; null, or absent, is an unrestricted key')
+  .nullable();
+const expiresAt = instantSchema.refine((text) => Date.parse(text) > Date.now(), 'must be in the future').nullable();
+
+export const keyBody = z.strictObject({
+  userId: idSchema,
+  friendlyName: nameSchema,
+  allowUserManagementApiRequests: z.boolean(),
+  restrictedBusinessIds: restrictedBusinessIds.default(null),
+  environment: environmentSchema.default('production'),
+  expiresAt: expiresAt.default(null),
+  rateLimit: rateLimitSchema.nullable().default(null),
+});
+
+export const keyChanges = z.strictObject({
+  friendlyName: nameSchema.optional(),
+  allowUserManagementApiRequests: z.boolean().optional(),
+  restrictedBusinessIds: restrictedBusinessIds.optional(),
+  environment: environmentSchema.optional(),
+  expiresAt: expiresAt.optional(),
+  rateLimit: rateLimitSchema.nullable().optional(),
+});
+
+export const reasonBody = z.strictObject({ reason: reasonSchema.nullable().default(null) });
+export const rotateBody = z.strictObject({
+  overlapSeconds: z.int().min(0, 'must be 0 to 2592000').max(2_592_000, 'must be 0 to 2592000').default(0),
+});
+
+export const adminQuery = z.strictObject({
+  ...pageQuery,
+  actor: z.string().max(128).optional(),
+  action: z.string().max(64).optional(),
+  kind: z.string().max(32).optional(),
+  subject: z.string().max(129).optional(),
+  from: instantSchema.optional(),
+  to: instantSchema.optional(),
+});

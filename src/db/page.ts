@@ -1,0 +1,76 @@
+/** Lists in pages: by keyset, so that no page costs more than the first, and inserts shift nothing. */
+
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { Failure } from '../errors.ts';
+import { databaseFailure } from './connect.ts';
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** For the next page; null at the end. */
+  readonly nextCursor: string | null;
+}
+
+export interface PageRequest {
+  /** 1 to 200. */
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
+/** Makes and reads cursors. They are signed, so that only a place that was handed out is accepted, and only by its list. */
+export interface Cursors {
+  readonly make: (list: string, place: string) => string;
+  /** The place, which is '' without a cursor. @throws Failure INVALID_REQUEST for any other cursor than this list's. */
+  readonly read: (list: string, cursor: string | undefined) => string;
+}
+
+export function createCursors(secret: Buffer): Cursors {
+  const sign = (list: string, place: string): Buffer =>
+    createHmac('sha256', secret)
+      .update(JSON.stringify(['cursor', list, place]))
+      .digest()
+      .subarray(0, 12);
+  return {
+    make: (list, place) => Buffer.concat([sign(list, place), Buffer.from(place)]).toString('base64url'),
+    read: (list, cursor) => {
+      if (cursor === undefined) return '';
+      const bytes = Buffer.from(cursor, 'base64url');
+      const place = bytes.subarray(12).toString();
+      const genuine = bytes.length > 12 && timingSafeEqual(bytes.subarray(0, 12), sign(list, place));
+      if (genuine && bytes.toString('base64url') === cursor) return place;
+      throw new Failure('INVALID_REQUEST', undefined, {
+        issues: [
+          { path: 'cursor', message: 'is no cursor of this list; take nextCursor of its last page, or leave it out' },
+        ],
+      });
+    },
+  };
+}
+
+/**
+ * One page of a list. `list` names it with its filters; `rowsAfter` selects at most `limit` rows past a place (''
+ * is the start), in the list's order; `placeOf` names a row's place.
+ * @throws Failure INVALID_REQUEST (the cursor), UNAVAILABLE or DEADLINE_EXCEEDED
+ */
+export async function readPage<Row, T>(
+  { limit, cursor }: PageRequest,
+  cursors: Cursors,
+  list: string,
+  rowsAfter: (place: string, limit: number) => PromiseLike<Row[]>,
+  placeOf: (row: Row) => string,
+  present: (row: Row) => T,
+): Promise<Page<T>> {
+  const rows = await read(rowsAfter(cursors.read(list, cursor), limit + 1));
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  const nextCursor = rows.length > limit && last !== undefined ? cursors.make(list, placeOf(last)) : null;
+  return { items: shown.map(present), nextCursor };
+}
+
+/** The outcome of a query outside a mutation. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+export async function read<T>(query: PromiseLike<T>): Promise<T> {
+  try {
+    return await query;
+  } catch (error) {
+    throw databaseFailure(error);
+  }
+}

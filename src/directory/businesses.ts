@@ -1,0 +1,203 @@
+/** Businesses, and who of the users has access to them. */
+
+import type { Knex } from 'knex';
+import { type Actor, mutate } from '../db/mutate.ts';
+import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
+import { Failure } from '../errors.ts';
+import { notFound } from './common.ts';
+
+export interface Business {
+  readonly id: string;
+  readonly disabled: boolean;
+  readonly disabledReason: string | null;
+  readonly disabledAt: string | null;
+  readonly createdAt: string;
+}
+
+/** What a PUT sets; what it leaves out is reset. */
+export interface BusinessState {
+  readonly disabled: boolean;
+  readonly disabledReason: string | null;
+}
+
+export type Role = 'owner' | 'member';
+
+export interface Member {
+  readonly businessId: string;
+  readonly userId: string;
+  readonly role: Role;
+}
+
+interface BusinessRow {
+  id: string;
+  disabled_at: Date | null;
+  disabled_reason: string | null;
+  created_at: Date;
+}
+
+interface MemberRow {
+  business_id: string;
+  user_id: string;
+  role: Role;
+}
+
+const present = (row: BusinessRow): Business => ({
+  id: row.id,
+  disabled: row.disabled_at !== null,
+  disabledReason: row.disabled_reason,
+  disabledAt: row.disabled_at?.toISOString() ?? null,
+  createdAt: row.created_at.toISOString(),
+});
+
+const presentMember = (row: MemberRow): Member => ({
+  businessId: row.business_id,
+  userId: row.user_id,
+  role: row.role,
+});
+
+/** Makes the business so, whether or not it exists. A PUT that changes nothing leaves no event. */
+export function putBusiness(
+  db: Knex,
+  actor: Actor,
+  id: string,
+  state: BusinessState,
+): Promise<{ business: Business; created: boolean }> {
+  return mutate(db, actor, async (trx) => {
+    const created = (await trx('businesses').insert({ id }).onConflict('id').ignore().returning('id')).length > 0;
+    const row = await lock(trx, id);
+    const before = present(row);
+    const [after] = await trx('businesses')
+      .where({ id })
+      .update({
+        disabled_at: state.disabled ? (row.disabled_at ?? trx.fn.now()) : null,
+        disabled_reason: state.disabledReason,
+      })
+      .returning<BusinessRow[]>('*');
+    const business = present(after ?? row);
+    if (!created && JSON.stringify(before) === JSON.stringify(business)) {
+      return { result: { business, created }, events: [], changes: [] };
+    }
+    const action = created ? 'business.create' : 'business.update';
+    return {
+      result: { business, created },
+      events: [{ action, kind: 'business', id, before: created ? undefined : before, after: business }],
+      changes: [{ kind: 'business', id }],
+    };
+  });
+}
+
+/** @throws Failure NOT_FOUND */
+export async function getBusiness(db: Knex, id: string): Promise<Business> {
+  const row = await read(db('businesses').where({ id }).first<BusinessRow | undefined>());
+  if (!row) throw notFound('business', id);
+  return present(row);
+}
+
+export const listBusinesses = (db: Knex, page: PageRequest, cursors: Cursors): Promise<Page<Business>> =>
+  readPage(
+    page,
+    cursors,
+    'businesses',
+    (place, limit) => db<BusinessRow>('businesses').where('id', '>', place).orderBy('id').limit(limit),
+    (row) => row.id,
+    present,
+  );
+
+/**
+ * Deletes the business with its memberships and its place in restrictions. A key that was restricted to it stays
+ * restricted: a business made later under the same id is not reached. @throws Failure NOT_FOUND
+ */
+export function deleteBusiness(db: Knex, actor: Actor, id: string): Promise<void> {
+  return mutate(db, actor, async (trx) => {
+    const before = present(await lock(trx, id));
+    await trx('businesses').where({ id }).delete();
+    return {
+      result: undefined,
+      events: [{ action: 'business.delete', kind: 'business', id, before }],
+      changes: [{ kind: 'business', id }],
+    };
+  });
+}
+
+/** Gives the user that role in the business. @throws Failure NOT_FOUND when either does not exist. */
+export function putMember(db: Knex, actor: Actor, wanted: Member): Promise<{ member: Member; created: boolean }> {
+  const { businessId, userId, role } = wanted;
+  const place = { business_id: businessId, user_id: userId };
+  return mutate(db, actor, async (trx) => {
+    await lock(trx, businessId, 'share');
+    const user = await trx('users').where({ id: userId }).forShare().first('id');
+    if (!user) throw notFound('user', userId);
+    const inserted = await trx('business_members')
+      .insert({ ...place, role })
+      .onConflict(['business_id', 'user_id'])
+      .ignore()
+      .returning('role');
+    const created = inserted.length > 0;
+    const before = await trx('business_members').where(place).forUpdate().first<MemberRow>();
+    const result = { member: wanted, created };
+    if (!created && before.role === role) return { result, events: [], changes: [] };
+    if (!created) await trx('business_members').where(place).update({ role });
+    const action = created ? 'member.create' : 'member.update';
+    return {
+      result,
+      events: [
+        {
+          action,
+          kind: 'member',
+          id: memberId(wanted),
+          before: created ? undefined : presentMember(before),
+          after: wanted,
+        },
+      ],
+      // What is known of a user includes its memberships.
+      changes: [{ kind: 'user', id: userId }],
+    };
+  });
+}
+
+/** @throws Failure NOT_FOUND when there is no such business. */
+export async function listMembers(
+  db: Knex,
+  businessId: string,
+  page: PageRequest,
+  cursors: Cursors,
+): Promise<Page<Member>> {
+  await getBusiness(db, businessId);
+  return readPage(
+    page,
+    cursors,
+    `members ${businessId}`,
+    (place, limit) =>
+      db<MemberRow>('business_members')
+        .where('business_id', businessId)
+        .where('user_id', '>', place)
+        .orderBy('user_id')
+        .limit(limit),
+    (row) => row.user_id,
+    presentMember,
+  );
+}
+
+/** Takes the user's access away. @throws Failure NOT_FOUND when it has none. */
+export function deleteMember(db: Knex, actor: Actor, businessId: string, userId: string): Promise<void> {
+  return mutate(db, actor, async (trx) => {
+    const place = { business_id: businessId, user_id: userId };
+    const [row] = await trx('business_members').where(place).delete().returning<MemberRow[]>('*');
+    if (!row) throw new Failure('NOT_FOUND', `The user ${userId} is no member of the business ${businessId}.`);
+    const before = presentMember(row);
+    return {
+      result: undefined,
+      events: [{ action: 'member.delete', kind: 'member', id: memberId(before), before }],
+      changes: [{ kind: 'user', id: userId }],
+    };
+  });
+}
+
+const memberId = ({ businessId, userId }: Member): string => `${businessId}/${userId}`;
+
+async function lock(trx: Knex.Transaction, id: string, strength: 'update' | 'share' = 'update'): Promise<BusinessRow> {
+  const query = trx('businesses').where({ id });
+  const row = await (strength === 'update' ? query.forUpdate() : query.forShare()).first<BusinessRow | undefined>();
+  if (!row) throw notFound('business', id);
+  return row;
+}

@@ -1,0 +1,134 @@
+/** Users: who API keys belong to. */
+
+import type { Knex } from 'knex';
+import { type Actor, mutate } from '../db/mutate.ts';
+import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
+import { notFound } from './common.ts';
+
+export interface RateLimit {
+  readonly requests: number;
+  readonly windowSeconds: number;
+}
+
+export interface User {
+  readonly id: string;
+  readonly disabled: boolean;
+  readonly disabledReason: string | null;
+  readonly disabledAt: string | null;
+  readonly businessesDisabled: boolean;
+  readonly rateLimit: RateLimit | null;
+  readonly createdAt: string;
+}
+
+/** What a PUT sets; what it leaves out is reset. */
+export interface UserState {
+  readonly disabled: boolean;
+  readonly disabledReason: string | null;
+  readonly businessesDisabled: boolean;
+  readonly rateLimit: RateLimit | null;
+}
+
+interface UserRow {
+  id: string;
+  disabled_at: Date | null;
+  disabled_reason: string | null;
+  businesses_disabled_at: Date | null;
+  rate_limit_requests: number | null;
+  rate_limit_window_seconds: number | null;
+  created_at: Date;
+}
+
+const present = (row: UserRow): User => ({
+  id: row.id,
+  disabled: row.disabled_at !== null,
+  disabledReason: row.disabled_reason,
+  disabledAt: row.disabled_at?.toISOString() ?? null,
+  businessesDisabled: row.businesses_disabled_at !== null,
+  rateLimit: rateLimitOf(row),
+  createdAt: row.created_at.toISOString(),
+});
+
+export const rateLimitOf = (
+  row: Pick<UserRow, 'rate_limit_requests' | 'rate_limit_window_seconds'>,
+): RateLimit | null =>
+  row.rate_limit_requests === null || row.rate_limit_window_seconds === null
+    ? null
+    : { requests: row.rate_limit_requests, windowSeconds: row.rate_limit_window_seconds };
+
+/** Makes the user so, whether or not it exists. A PUT that changes nothing leaves no event. */
+export function putUser(
+  db: Knex,
+  actor: Actor,
+  id: string,
+  state: UserState,
+): Promise<{ user: User; created: boolean }> {
+  return mutate(db, actor, async (trx) => {
+    // First the row, then its contents: of two who create it at once, the second waits here and then changes it.
+    const created = (await trx('users').insert({ id }).onConflict('id').ignore().returning('id')).length > 0;
+    const row = await lock(trx, id);
+    const before = present(row);
+    const since = (at: Date | null, now: boolean) => (now ? (at ?? trx.fn.now()) : null);
+    const [after] = await trx('users')
+      .where({ id })
+      .update({
+        disabled_at: since(row.disabled_at, state.disabled),
+        disabled_reason: state.disabledReason,
+        businesses_disabled_at: since(row.businesses_disabled_at, state.businessesDisabled),
+        rate_limit_requests: state.rateLimit?.requests ?? null,
+        rate_limit_window_seconds: state.rateLimit?.windowSeconds ?? null,
+      })
+      .returning<UserRow[]>('*');
+    const user = present(after ?? row);
+    if (!created && JSON.stringify(before) === JSON.stringify(user))
+      return { result: { user, created }, events: [], changes: [] };
+    return {
+      result: { user, created },
+      events: [
+        {
+          action: created ? 'user.create' : 'user.update',
+          kind: 'user',
+          id,
+          before: created ? undefined : before,
+          after: user,
+        },
+      ],
+      changes: [{ kind: 'user', id }],
+    };
+  });
+}
+
+/** @throws Failure NOT_FOUND */
+export async function getUser(db: Knex, id: string): Promise<User> {
+  const row = await read(db('users').where({ id }).first<UserRow | undefined>());
+  if (!row) throw notFound('user', id);
+  return present(row);
+}
+
+export const listUsers = (db: Knex, page: PageRequest, cursors: Cursors): Promise<Page<User>> =>
+  readPage(
+    page,
+    cursors,
+    'users',
+    (place, limit) => db<UserRow>('users').where('id', '>', place).orderBy('id').limit(limit),
+    (row) => row.id,
+    present,
+  );
+
+/** Deletes the user with its API keys and memberships. @throws Failure NOT_FOUND */
+export function deleteUser(db: Knex, actor: Actor, id: string): Promise<void> {
+  return mutate(db, actor, async (trx) => {
+    const before = present(await lock(trx, id));
+    await trx('users').where({ id }).delete();
+    return {
+      result: undefined,
+      events: [{ action: 'user.delete', kind: 'user', id, before }],
+      changes: [{ kind: 'user', id }],
+    };
+  });
+}
+
+async function lock(trx: Knex.Transaction, id: string): Promise<UserRow> {
+  const row = await trx('users').where({ id }).forUpdate().first<UserRow | undefined>();
+  if (!row) throw notFound('user', id);
+  return row;
+}

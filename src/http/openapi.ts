@@ -1,0 +1,137 @@
+/** The OpenAPI 3.1 document, made from the routes and from the schemas that validate them. */
+
+import { z } from 'zod';
+import { VERSION } from '../config.ts';
+import { FAILURES, type FailureCode } from '../errors.ts';
+import type { Route } from './route.ts';
+
+type Json = Record<string, unknown>;
+
+const REPLY = 'application/json';
+
+/** `io` is input for what is sent to us, where defaults may be left out, and output for what we answer. */
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
+  const { $schema, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any', reused: 'inline' }) as Json;
+  return rest;
+}
+
+/** What any route may fail with, by what it takes. */
+function failuresOf({ scope, body, failures = [] }: Route): FailureCode[] {
+  return [
+    'INVALID_REQUEST',
+    ...(scope ? (['UNAUTHENTICATED', 'FORBIDDEN'] as const) : []),
+    ...(body ? (['PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const) : []),
+    ...failures,
+    'INTERNAL',
+    'UNAVAILABLE',
+    'DEADLINE_EXCEEDED',
+  ];
+}
+
+/** The document for these routes. */
+export function openApi(routes: readonly Route[]): Json {
+  const paths: Record<string, Json> = {};
+  for (const route of routes) paths[route.path] = { ...paths[route.path], [route.method]: operation(route) };
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'iqra-authz',
+      version: VERSION,
+      description:
+        'May this API key do this action on this business? The policy decision point of the Iqra AI platform.',
+    },
+    paths,
+    components: {
+      securitySchemes: { callerToken: { type: 'http', scheme: 'bearer', description: 'A caller token, iqra_svc_...' } },
+      schemas: { Failure: FAILURE },
+    },
+  };
+}
+
+const FAILURE: Json = {
+  type: 'object',
+  required: ['Success', 'Code', 'Message'],
+  properties: {
+    Success: { const: false },
+    Code: { type: 'string', enum: Object.keys(FAILURES) },
+    Message: { type: 'string' },
+    Data: {
+      type: 'object',
+      properties: {
+        issues: {
+          type: 'array',
+          items: {
+            type: 'object',
+            required: ['path', 'message'],
+            properties: { path: { type: 'string' }, message: { type: 'string' } },
+          },
+        },
+      },
+    },
+  },
+};
+
+function operation(route: Route): Json {
+  const { method, path, scope, summary, body, bodyOptional, bodyExample } = route;
+  return {
+    operationId: `${method}${path.replace(/[^A-Za-z]+(\w)?/g, (_, letter: string | undefined) => (letter ?? '').toUpperCase())}`,
+    summary,
+    ...(scope && { security: [{ callerToken: [] }], description: `Needs the scope \`${scope}\`.` }),
+    parameters: [...parameters(route.params, 'path'), ...parameters(route.query, 'query')],
+    ...(body && {
+      requestBody: {
+        required: !bodyOptional,
+        content: { [REPLY]: { schema: jsonSchema(body, 'input'), ...(bodyExample && { example: bodyExample }) } },
+      },
+    }),
+    responses: responses(route),
+  };
+}
+
+function parameters(schema: z.ZodType | undefined, place: 'path' | 'query'): Json[] {
+  if (!schema) return [];
+  const { properties = {}, required = [] } = jsonSchema(schema, 'input') as { properties?: Json; required?: string[] };
+  return Object.entries(properties).map(([name, shape]) => ({
+    name,
+    in: place,
+    required: required.includes(name),
+    schema: shape,
+  }));
+}
+
+function responses(route: Route): Json {
+  const byStatus = new Map<number, FailureCode[]>();
+  for (const code of failuresOf(route)) {
+    const { status } = FAILURES[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  const failures = [...byStatus].map(([status, codes]) => [status, failureResponse(codes)]);
+  const answers = Object.entries(route.answers).map(([status, { description, data }]) => [
+    status,
+    status === '204' ? { description } : { description, content: { [REPLY]: { schema: replySchema(data) } } },
+  ]);
+  return Object.fromEntries([...failures, ...answers]);
+}
+
+const replySchema = (data: z.ZodType | undefined): Json => ({
+  type: 'object',
+  required: ['Success', 'Code', 'Message', ...(data ? ['Data'] : [])],
+  properties: {
+    Success: { type: 'boolean' },
+    Code: { type: 'string' },
+    Message: { type: 'string' },
+    ...(data && { Data: jsonSchema(data, 'output') }),
+  },
+});
+
+const failureResponse = (codes: readonly FailureCode[]): Json => ({
+  description: codes.map((code) => `${code}: ${FAILURES[code].message}`).join(' '),
+  content: {
+    [REPLY]: {
+      schema: { $ref: '#/components/schemas/Failure' },
+      examples: Object.fromEntries(
+        codes.map((code) => [code, { value: { Success: false, Code: code, Message: FAILURES[code].message } }]),
+      ),
+    },
+  },
+});

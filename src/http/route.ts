@@ -1,0 +1,146 @@
+/**
+ * A route is one value: what it is asked, what it answers, who may ask, and the function that does it. The router and
+ * the OpenAPI document are both made from these values, so that neither can say what the other does not.
+ */
+
+import type { IncomingMessage } from 'node:http';
+import type Router from '@koa/router';
+import { z } from 'zod';
+import type { Actor } from '../db/mutate.ts';
+import type { Deadline } from '../deadline.ts';
+import type { Caller, Scope } from '../directory/find-caller.ts';
+import { Failure, type FailureCode, type Issue } from '../errors.ts';
+import { printPath, refused } from '../json.ts';
+import type { Service } from '../service.ts';
+import { validate } from '../validate.ts';
+import { readJson } from './body.ts';
+import { authenticate, type State } from './context.ts';
+import type { Reply } from './replies.ts';
+
+export type Method = 'get' | 'put' | 'post' | 'patch' | 'delete';
+
+/** What a handler gets: every part of it has passed its schema. */
+export interface Asked<Params, Query, Body> {
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  readonly caller: Caller;
+  readonly actor: Actor;
+  readonly deadline: Deadline;
+  readonly headers: IncomingMessage['headers'];
+}
+
+export interface Answered {
+  /** 200 unless said otherwise. */
+  readonly status?: number;
+  /** The body; none with 204. */
+  readonly reply?: Reply | Readonly<Record<string, unknown>>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** One of the answers that a route may give, for the document. */
+export interface AnswerShape {
+  readonly description: string;
+  /** Of `Data`; none where there is no Data. */
+  readonly data?: z.ZodType;
+  readonly example?: object;
+}
+
+interface RouteShape<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType> {
+  readonly method: Method;
+  /** As OpenAPI writes it: `/users/{id}`. */
+  readonly path: string;
+  /** What the caller's token must have; null: nobody is asked for one. */
+  readonly scope: Scope | null;
+  readonly summary: string;
+  readonly params?: Params;
+  readonly query?: Query;
+  readonly body?: Body;
+  /** Bytes; 16 KiB unless said otherwise. */
+  readonly maxBytes?: number;
+  /** A body of which every field may be left out may be left out itself. */
+  readonly bodyOptional?: true;
+  readonly bodyExample?: object;
+  readonly answers: Readonly<Record<number, AnswerShape>>;
+  /** Those beyond what any route may answer. */
+  readonly failures?: readonly FailureCode[];
+  readonly handle: (asked: Asked<z.output<Params>, z.output<Query>, z.output<Body>>) => Answered | Promise<Answered>;
+}
+
+export type Route = Omit<RouteShape<z.ZodType, z.ZodType, z.ZodType>, 'handle'> & {
+  readonly handle: (asked: Asked<never, never, never>) => Answered | Promise<Answered>;
+};
+
+const NOTHING = z.strictObject({});
+const BODY_BYTES = 16 * 1024;
+
+/** Keeps the types of the schemas and of the handler together. */
+export const route = <
+  Params extends z.ZodType = typeof NOTHING,
+  Query extends z.ZodType = typeof NOTHING,
+  Body extends z.ZodType = typeof NOTHING,
+>(
+  shape: RouteShape<Params, Query, Body>,
+): Route => shape as unknown as Route;
+
+/** Puts the routes into the router. */
+export function mount(router: Router<State>, routes: readonly Route[], { findCaller }: Service): void {
+  for (const shape of routes) {
+    router[shape.method](shape.path.replace(/\{(\w+)\}/g, ':$1'), async (ctx) => {
+      const { deadline, requestId } = ctx.state;
+      const caller = shape.scope ? await authenticate(ctx.req, findCaller, shape.scope, deadline) : NOBODY;
+      const json = shape.body && !(shape.bodyOptional && hasNoBody(ctx.req));
+      const body = json ? await deadline.excuse(readJson(ctx.req, shape.maxBytes ?? BODY_BYTES)) : {};
+      const asked = {
+        ...validateParts(shape, { params: ctx['params'], query: queryOf(ctx.querystring), body }),
+        caller,
+        actor: { id: caller.id, requestId },
+        deadline,
+        headers: ctx.req.headers,
+      };
+      const { status = 200, reply, headers = {} } = await shape.handle(asked as never);
+      ctx.set(headers);
+      // Koa takes a body of null for a 204, and says so unless the status is set after it.
+      ctx.body = reply ?? null;
+      ctx.status = status;
+    });
+  }
+}
+
+const NOBODY: Caller = { id: 'nobody', scopes: new Set() };
+
+const hasNoBody = ({ headers }: IncomingMessage): boolean =>
+  headers['content-type'] === undefined &&
+  headers['transfer-encoding'] === undefined &&
+  (headers['content-length'] ?? '0') === '0';
+
+/** All that is wrong with any part is told at once. */
+function validateParts(shape: Route, parts: { params: unknown; query: Map<string, string[]>; body: unknown }) {
+  const issues: Issue[] = [];
+  const attempt = (schema: z.ZodType, value: unknown): unknown => {
+    try {
+      return validate(schema, value);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      issues.push(...(error.issues ?? []));
+      return undefined;
+    }
+  };
+  for (const [name, values] of parts.query) {
+    if (values.length > 1) issues.push({ path: printPath([name]), message: 'this parameter stands here twice' });
+  }
+  const query = Object.fromEntries([...parts.query].map(([name, [value]]) => [name, value]));
+  const valid = {
+    params: attempt(shape.params ?? NOTHING, parts.params),
+    query: attempt(shape.query ?? NOTHING, query),
+    body: attempt(shape.body ?? NOTHING, parts.body),
+  };
+  if (issues.length > 0) throw refused(issues);
+  return valid;
+}
+
+function queryOf(text: string): Map<string, string[]> {
+  const query = new Map<string, string[]>();
+  for (const [name, value] of new URLSearchParams(text)) query.set(name, [...(query.get(name) ?? []), value]);
+  return query;
+}

@@ -1,0 +1,123 @@
+/** /businesses and their members: what actions are on, and who has access. */
+
+import { z } from 'zod';
+import { businessBody, memberBody, pageQuery } from '../../bodies.ts';
+import {
+  deleteBusiness,
+  deleteMember,
+  getBusiness,
+  listBusinesses,
+  listMembers,
+  putBusiness,
+  putMember,
+} from '../../directory/businesses.ts';
+import type { Service } from '../../service.ts';
+import { success } from '../replies.ts';
+import { type Route, route } from '../route.ts';
+import { businessData, idParams, memberData, memberParams, pageOf } from '../shapes.ts';
+
+export const businessRoutes = (service: Service): Route[] => [...businesses(service), ...members(service)];
+
+const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
+  route({
+    method: 'put',
+    path: '/businesses/{id}',
+    scope: 'directory',
+    summary: 'Makes a business, or replaces what it is: what is left out is reset.',
+    params: idParams,
+    body: businessBody,
+    bodyExample: { disabled: true, disabledReason: 'The invoice of June is unpaid.' },
+    answers: {
+      200: { description: 'The business, changed or as it was.', data: businessData },
+      201: { description: 'The business, made.', data: businessData },
+    },
+    handle: async ({ params, body, actor }) => {
+      const { business, created } = await putBusiness(db, actor, params.id, body);
+      const message = created ? 'The business was made.' : 'The business is as asked.';
+      return { status: created ? 201 : 200, reply: success(message, business) };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/businesses/{id}',
+    scope: 'directory',
+    summary: 'One business.',
+    params: idParams,
+    answers: { 200: { description: 'The business.', data: businessData } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params }) => ({ reply: success('The business.', await getBusiness(db, params.id)) }),
+  }),
+  route({
+    method: 'get',
+    path: '/businesses',
+    scope: 'directory',
+    summary: 'All businesses, in the order of their ids.',
+    query: z.strictObject(pageQuery),
+    answers: { 200: { description: 'A page of businesses.', data: pageOf(businessData) } },
+    handle: async ({ query }) => ({
+      reply: success('A page of businesses.', await listBusinesses(db, query, cursors)),
+    }),
+  }),
+  route({
+    method: 'delete',
+    path: '/businesses/{id}',
+    scope: 'directory',
+    summary: 'Deletes a business and its memberships. Keys that were restricted to it stay restricted.',
+    params: idParams,
+    answers: { 204: { description: 'It is gone.' } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, actor }) => {
+      await deleteBusiness(db, actor, params.id);
+      return { status: 204 };
+    },
+  }),
+];
+
+const members = ({ adminDb: db, cursors }: Service): Route[] => [
+  route({
+    method: 'put',
+    path: '/businesses/{id}/members/{userId}',
+    scope: 'directory',
+    summary: 'Gives a user a role in a business.',
+    params: memberParams,
+    body: memberBody,
+    bodyExample: { role: 'member' },
+    answers: {
+      200: { description: 'The membership, changed or as it was.', data: memberData },
+      201: { description: 'The membership, made.', data: memberData },
+    },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, body, actor }) => {
+      const wanted = { businessId: params.id, userId: params.userId, role: body.role };
+      const { member, created } = await putMember(db, actor, wanted);
+      const message = created ? 'The user is a member now.' : 'The membership is as asked.';
+      return { status: created ? 201 : 200, reply: success(message, member) };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/businesses/{id}/members',
+    scope: 'directory',
+    summary: 'The members of a business, in the order of the ids of their users.',
+    params: idParams,
+    query: z.strictObject(pageQuery),
+    answers: { 200: { description: 'A page of members.', data: pageOf(memberData) } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, query }) => ({
+      reply: success('A page of members.', await listMembers(db, params.id, query, cursors)),
+    }),
+  }),
+  route({
+    method: 'delete',
+    path: '/businesses/{id}/members/{userId}',
+    scope: 'directory',
+    summary: "Takes a user's access to a business away.",
+    params: memberParams,
+    answers: { 204: { description: 'It is gone.' } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, actor }) => {
+      await deleteMember(db, actor, params.id, params.userId);
+      return { status: 204 };
+    },
+  }),
+];

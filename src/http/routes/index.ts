@@ -1,0 +1,32 @@
+/** Every route that the service answers. */
+
+import type { Service } from '../../service.ts';
+import { openApi } from '../openapi.ts';
+import { type Route, route } from '../route.ts';
+import { auditRoutes } from './audit.ts';
+import { authorizeRoutes } from './authorize.ts';
+import { businessRoutes } from './businesses.ts';
+import { healthRoutes } from './health.ts';
+import { keyRoutes } from './keys.ts';
+import { userRoutes } from './users.ts';
+
+export function allRoutes(service: Service, isDraining: () => boolean): Route[] {
+  const routes = [
+    ...authorizeRoutes(service),
+    ...keyRoutes(service),
+    ...userRoutes(service),
+    ...businessRoutes(service),
+    ...auditRoutes(service),
+    ...healthRoutes(service, isDraining),
+  ];
+  const self = route({
+    method: 'get',
+    path: '/openapi.json',
+    scope: null,
+    summary: 'This document.',
+    answers: { 200: { description: 'An OpenAPI 3.1 document, not in the shape of the other answers.' } },
+    handle: () => ({ reply: document }),
+  });
+  const document = openApi([...routes, self]);
+  return [...routes, self];
+}

@@ -1,0 +1,149 @@
+/** /keys: the life of API keys. */
+
+import { z } from 'zod';
+import { keyBody, keyChanges, pageQuery, reasonBody, rotateBody } from '../../bodies.ts';
+import { Failure } from '../../errors.ts';
+import {
+  createKey,
+  deleteKey,
+  getKey,
+  listKeys,
+  type NewKey,
+  revokeKey,
+  rotateKey,
+  updateKey,
+} from '../../keys/keys.ts';
+import type { ApiKey } from '../../keys/resource.ts';
+import type { Service } from '../../service.ts';
+import { idSchema } from '../../validate.ts';
+import { success } from '../replies.ts';
+import { type Answered, type Route, route } from '../route.ts';
+import { idParams, keyData, newKeyData, pageOf } from '../shapes.ts';
+
+export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] => [
+  route({
+    method: 'post',
+    path: '/keys',
+    scope: 'keys',
+    summary: 'Makes an API key. It is shown in this answer, and never again.',
+    body: keyBody,
+    bodyExample: {
+      userId: 'ada',
+      friendlyName: 'Only for the bakery',
+      allowUserManagementApiRequests: false,
+      restrictedBusinessIds: ['bakery'],
+      rateLimit: { requests: 100, windowSeconds: 60 },
+    },
+    answers: { 201: { description: 'The key, in clear, and its resource.', data: newKeyData } },
+    handle: async ({ body: { userId, ...grants }, actor }) => made(await createKey(db, pepper, actor, userId, grants)),
+  }),
+  route({
+    method: 'get',
+    path: '/keys/{id}',
+    scope: 'keys',
+    summary: 'One key. Its ETag is for If-Match.',
+    params: idParams,
+    answers: { 200: { description: 'The key.', data: keyData } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params }) => shown('The key.', await getKey(db, params.id)),
+  }),
+  route({
+    method: 'get',
+    path: '/keys',
+    scope: 'keys',
+    summary: 'The keys, of one user or of all, in the order of their ids.',
+    query: z.strictObject({ ...pageQuery, userId: idSchema.optional() }),
+    answers: { 200: { description: 'A page of keys.', data: pageOf(keyData) } },
+    handle: async ({ query: { userId, ...page } }) => {
+      const { items, nextCursor } = await listKeys(db, userId, page, cursors);
+      return { reply: success('A page of keys.', { items: items.map(resource), nextCursor }) };
+    },
+  }),
+  route({
+    method: 'patch',
+    path: '/keys/{id}',
+    scope: 'keys',
+    summary: 'Changes what is named, and leaves the rest. With If-Match, only the version that was read.',
+    params: idParams,
+    body: keyChanges,
+    bodyExample: { friendlyName: 'The bakery, and the garage', restrictedBusinessIds: ['bakery', 'garage'] },
+    answers: { 200: { description: 'The key, changed or as it was.', data: keyData } },
+    failures: ['NOT_FOUND', 'PRECONDITION_FAILED'],
+    handle: async ({ params, body, actor, headers }) =>
+      shown('The key is as asked.', await updateKey(db, actor, params.id, defined(body), ifMatch(headers['if-match']))),
+  }),
+  route({
+    method: 'post',
+    path: '/keys/{id}/rotate',
+    scope: 'keys',
+    summary: 'Makes a key with the same grants; the old one works for the overlap, then expires.',
+    params: idParams,
+    body: rotateBody,
+    bodyOptional: true,
+    bodyExample: { overlapSeconds: 3600 },
+    answers: { 201: { description: 'The new key, in clear, and its resource.', data: newKeyData } },
+    failures: ['NOT_FOUND', 'CONFLICT'],
+    handle: async ({ params, body, actor }) => made(await rotateKey(db, pepper, actor, params.id, body.overlapSeconds)),
+  }),
+  route({
+    method: 'post',
+    path: '/keys/{id}/revoke',
+    scope: 'keys',
+    summary: 'Ends a key, at once and for good.',
+    params: idParams,
+    body: reasonBody,
+    bodyOptional: true,
+    bodyExample: { reason: 'Posted in a public channel.' },
+    answers: { 200: { description: 'The key, revoked now or before.', data: keyData } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, body, actor }) =>
+      shown('The key is revoked.', await revokeKey(db, actor, params.id, body.reason)),
+  }),
+  route({
+    method: 'delete',
+    path: '/keys/{id}',
+    scope: 'keys',
+    summary: 'Deletes a key, at once. The decision log keeps its id.',
+    params: idParams,
+    answers: { 204: { description: 'It is gone.' } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, actor }) => {
+      await deleteKey(db, actor, params.id);
+      return { status: 204 };
+    },
+  }),
+];
+
+const etag = (version: number): string => `"${version}"`;
+
+/** The resource as the contract has it; the version is its ETag. */
+function resource({ version, ...key }: ApiKey): Omit<ApiKey, 'version'> {
+  return key;
+}
+
+const shown = (message: string, key: ApiKey): Answered => ({
+  reply: success(message, resource(key)),
+  headers: { ETag: etag(key.version) },
+});
+
+const made = ({ apiKey, key }: NewKey): Answered => ({
+  status: 201,
+  reply: success('The key is shown this once. Keep it.', { apiKey, key: resource(key) }),
+  headers: { ETag: etag(key.version) },
+});
+
+/** What a PATCH names. A field that is there is meant, null included. */
+const defined = <T extends object>(body: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as never;
+
+/** RFC 9110, 13.1.1: `*`, or a list of ETags of which one must be that of the present version, compared strongly. */
+function ifMatch(header: string | undefined): ((version: number) => boolean) | undefined {
+  if (header === undefined || header.trim() === '*') return undefined;
+  const tags = header.split(',').map((tag) => tag.trim());
+  if (!tags.every((tag) => /^(?:W\/)?"[\x21\x23-\x7e]*"$/.test(tag))) {
+    throw new Failure('INVALID_REQUEST', undefined, {
+      issues: [{ path: '', message: 'If-Match takes the ETag of the key, quotes included' }],
+    });
+  }
+  return (version) => tags.includes(etag(version));
+}

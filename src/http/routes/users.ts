@@ -1,0 +1,81 @@
+/** /users: who API keys belong to. */
+
+import { z } from 'zod';
+import { pageQuery, reasonBody, userBody } from '../../bodies.ts';
+import { deleteUser, getUser, listUsers, putUser } from '../../directory/users.ts';
+import { revokeKeysOf } from '../../keys/keys.ts';
+import type { Service } from '../../service.ts';
+import { success } from '../replies.ts';
+import { type Route, route } from '../route.ts';
+import { idParams, pageOf, userData } from '../shapes.ts';
+
+export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
+  route({
+    method: 'put',
+    path: '/users/{id}',
+    scope: 'directory',
+    summary: 'Makes a user, or replaces what it is: what is left out is reset.',
+    params: idParams,
+    body: userBody,
+    bodyExample: { disabled: true, disabledReason: 'The account was closed on request.' },
+    answers: {
+      200: { description: 'The user, changed or as it was.', data: userData },
+      201: { description: 'The user, made.', data: userData },
+    },
+    handle: async ({ params, body, actor }) => {
+      const { user, created } = await putUser(db, actor, params.id, body);
+      return {
+        status: created ? 201 : 200,
+        reply: success(created ? 'The user was made.' : 'The user is as asked.', user),
+      };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/users/{id}',
+    scope: 'directory',
+    summary: 'One user.',
+    params: idParams,
+    answers: { 200: { description: 'The user.', data: userData } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params }) => ({ reply: success('The user.', await getUser(db, params.id)) }),
+  }),
+  route({
+    method: 'get',
+    path: '/users',
+    scope: 'directory',
+    summary: 'All users, in the order of their ids.',
+    query: z.strictObject(pageQuery),
+    answers: { 200: { description: 'A page of users.', data: pageOf(userData) } },
+    handle: async ({ query }) => ({ reply: success('A page of users.', await listUsers(db, query, cursors)) }),
+  }),
+  route({
+    method: 'delete',
+    path: '/users/{id}',
+    scope: 'directory',
+    summary: 'Deletes a user, its API keys and its memberships.',
+    params: idParams,
+    answers: { 204: { description: 'It is gone.' } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, actor }) => {
+      await deleteUser(db, actor, params.id);
+      return { status: 204 };
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/users/{id}/revoke-keys',
+    scope: 'keys',
+    summary: 'Revokes all API keys of a user, at once.',
+    params: idParams,
+    body: reasonBody,
+    bodyOptional: true,
+    bodyExample: { reason: 'The laptop was stolen.' },
+    answers: { 200: { description: 'How many were revoked by this.', data: z.object({ revoked: z.int() }) } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, body, actor }) => {
+      const revoked = await revokeKeysOf(db, actor, params.id, body.reason);
+      return { reply: success(`${revoked} keys were revoked.`, { revoked }) };
+    },
+  }),
+];

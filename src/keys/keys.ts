@@ -1,0 +1,247 @@
+/** The life of an API key: made, shown once, changed, rotated, revoked, deleted. */
+
+import type { Knex } from 'knex';
+import { v7 as uuidv7 } from 'uuid';
+import { type Actor, type Change, mutate } from '../db/mutate.ts';
+import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
+import { notFound, refused } from '../directory/common.ts';
+import { Failure } from '../errors.ts';
+import { type ApiKey, COLUMNS, type Grants, grantColumns, type KeyRow, present } from './resource.ts';
+import { createToken, digestOf, hintOf, isToken, type Pepper } from './token.ts';
+
+/** A new key: the resource, and the key itself, which exists nowhere else and is shown this once. */
+export interface NewKey {
+  readonly apiKey: string;
+  readonly key: ApiKey;
+}
+
+/** @throws Failure INVALID_REQUEST: an unknown user, or a restriction to what the user has no access to. */
+export function createKey(db: Knex, pepper: Pepper, actor: Actor, userId: string, grants: Grants): Promise<NewKey> {
+  return mutate(db, actor, async (trx) => {
+    const user = await trx('users').where({ id: userId }).forShare().first('id');
+    if (!user) throw refused('userId', `there is no user ${userId}; make it first with PUT /users/${userId}`);
+    await refuseUnreachable(trx, userId, grants.restrictedBusinessIds);
+    const made = await insertKey(trx, pepper, userId, grants, null);
+    return {
+      result: made,
+      events: [{ action: 'key.create', kind: 'key', id: made.key.id, after: made.key }],
+      changes: [],
+    };
+  });
+}
+
+/** @throws Failure NOT_FOUND */
+export async function getKey(db: Knex, id: string): Promise<ApiKey> {
+  return present(await rowOf(db, id));
+}
+
+/** The key that a clear text is of, revoked or not, for reports of leaks. @throws Failure NOT_FOUND */
+export async function findKey(db: Knex, peppers: readonly Pepper[], apiKey: string): Promise<ApiKey> {
+  const digests = isToken('apiKey', apiKey) ? peppers.map((pepper) => digestOf(pepper, apiKey)) : [];
+  const row = await read(select(db).whereIn('k.digest', digests).first<KeyRow | undefined>());
+  if (!row) throw new Failure('NOT_FOUND', 'This is no key of ours, or it has been deleted.');
+  return present(row);
+}
+
+/** The keys of a user, or of all, in the order of their ids: ours are in the order of their making. */
+export const listKeys = (
+  db: Knex,
+  userId: string | undefined,
+  page: PageRequest,
+  cursors: Cursors,
+): Promise<Page<ApiKey>> =>
+  readPage(
+    page,
+    cursors,
+    userId === undefined ? 'keys' : `keys of ${userId}`,
+    (place, limit) => {
+      const query = select(db).where('k.id', '>', place).orderBy('k.id').limit(limit);
+      return (userId === undefined ? query : query.where('k.user_id', userId)) as PromiseLike<KeyRow[]>;
+    },
+    (row) => row.id,
+    present,
+  );
+
+/**
+ * Changes what `grants` names and leaves the rest. `mayChange` is asked with the version that is found, under a lock.
+ * @throws Failure NOT_FOUND, INVALID_REQUEST, PRECONDITION_FAILED
+ */
+export function updateKey(
+  db: Knex,
+  actor: Actor,
+  id: string,
+  grants: Partial<Grants>,
+  mayChange: (version: number) => boolean = () => true,
+): Promise<ApiKey> {
+  return mutate(db, actor, async (trx) => {
+    const row = await rowOf(trx, id, true);
+    if (!mayChange(row.version)) throw new Failure('PRECONDITION_FAILED');
+    const before = present(row);
+    const { restrictedBusinessIds } = grants;
+    if (restrictedBusinessIds !== undefined) {
+      await refuseUnreachable(trx, row.user_id, restrictedBusinessIds);
+      await trx('api_key_businesses').where({ key_id: id }).delete();
+      await restrict(trx, id, restrictedBusinessIds);
+    }
+    const wanted = present({ ...(await rowOf(trx, id)), ...changedColumns(grants) });
+    if (JSON.stringify(wanted) === JSON.stringify(before)) return { result: before, events: [], changes: [] };
+    await trx('api_keys')
+      .where({ id })
+      .update({ ...changedColumns(grants), version: trx.raw('version + 1') });
+    const after = await getKey(trx, id);
+    return {
+      result: after,
+      events: [{ action: 'key.update', kind: 'key', id, before, after }],
+      changes: [changeOf(row)],
+    };
+  });
+}
+
+/**
+ * Makes a key with the same grants and ends the old one `overlapSeconds` from now, or at its own end when that is
+ * earlier. @throws Failure NOT_FOUND; CONFLICT when the key is revoked, expired or already rotated
+ */
+export function rotateKey(db: Knex, pepper: Pepper, actor: Actor, id: string, overlapSeconds: number): Promise<NewKey> {
+  return mutate(db, actor, async (trx) => {
+    // The user before the key, as revokeKeysOf takes them: neither waits for the other in a circle, and no key slips by.
+    await trx.raw('select from users where id = (select user_id from api_keys where id = ?) for key share', [id]);
+    const row = await rowOf(trx, id, true);
+    const before = present(row);
+    if (before.status !== 'active')
+      throw new Failure('CONFLICT', `The key ${id} is ${before.status}. Make a new one instead.`);
+    if (before.rotatedTo !== null) {
+      throw new Failure('CONFLICT', `The key ${id} has been rotated to ${before.rotatedTo} already. Rotate that one.`);
+    }
+    // The grants as they stand, not checked anew: what the user has lost access to is denied when it is asked for.
+    const made = await insertKey(trx, pepper, row.user_id, before, id);
+    const end = trx.raw(`least(expires_at, now() + make_interval(secs => ?))`, [overlapSeconds]);
+    await trx('api_keys')
+      .where({ id })
+      .update({ expires_at: end, version: trx.raw('version + 1') });
+    return {
+      result: made,
+      events: [
+        { action: 'key.rotate', kind: 'key', id, before, after: await getKey(trx, id) },
+        { action: 'key.create', kind: 'key', id: made.key.id, after: made.key },
+      ],
+      changes: [changeOf(row)],
+    };
+  });
+}
+
+/** At once and for good. A key that is revoked already stays as it is. @throws Failure NOT_FOUND */
+export function revokeKey(db: Knex, actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
+  return mutate(db, actor, async (trx) => {
+    const row = await rowOf(trx, id, true);
+    const before = present(row);
+    if (before.revokedAt !== null) return { result: before, events: [], changes: [] };
+    await trx('api_keys')
+      .where({ id })
+      .update({ revoked_at: trx.fn.now(), revoked_reason: reason, version: trx.raw('version + 1') });
+    const after = await getKey(trx, id);
+    return {
+      result: after,
+      events: [{ action: 'key.revoke', kind: 'key', id, before, after }],
+      changes: [changeOf(row)],
+    };
+  });
+}
+
+/** Revokes all the keys of a user, and says how many were not revoked before. @throws Failure NOT_FOUND */
+export function revokeKeysOf(db: Knex, actor: Actor, userId: string, reason: string | null): Promise<number> {
+  return mutate(db, actor, async (trx) => {
+    // The lock keeps a key from being made meanwhile that would be left alive.
+    const user = await trx('users').where({ id: userId }).forUpdate().first('id');
+    if (!user) throw notFound('user', userId);
+    const revoked = await trx('api_keys')
+      .where({ user_id: userId })
+      .whereNull('revoked_at')
+      .update({ revoked_at: trx.fn.now(), revoked_reason: reason, version: trx.raw('version + 1') });
+    if (revoked === 0) return { result: 0, events: [], changes: [] };
+    return {
+      result: revoked,
+      events: [{ action: 'user.revoke-keys', kind: 'user', id: userId, after: { revoked, reason } }],
+      changes: [{ kind: 'user', id: userId }],
+    };
+  });
+}
+
+/** @throws Failure NOT_FOUND */
+export function deleteKey(db: Knex, actor: Actor, id: string): Promise<void> {
+  return mutate(db, actor, async (trx) => {
+    const row = await rowOf(trx, id, true);
+    await trx('api_keys').where({ id }).delete();
+    return {
+      result: undefined,
+      events: [{ action: 'key.delete', kind: 'key', id, before: present(row) }],
+      changes: [changeOf(row)],
+    };
+  });
+}
+
+const changeOf = (row: KeyRow): Change => ({ kind: 'key', id: row.id, digest: row.digest });
+
+const select = (db: Knex) => db('api_keys as k').select(db.raw(COLUMNS));
+
+/** @throws Failure NOT_FOUND */
+async function rowOf(db: Knex, id: string, lock = false): Promise<KeyRow> {
+  if (lock) await read(db('api_keys').where({ id }).forUpdate().first('id'));
+  const row = await read(select(db).where('k.id', id).first<KeyRow | undefined>());
+  if (!row) throw notFound('key', id);
+  return row;
+}
+
+async function insertKey(
+  trx: Knex.Transaction,
+  pepper: Pepper,
+  userId: string,
+  grants: Grants,
+  rotatedFrom: string | null,
+): Promise<NewKey> {
+  const apiKey = createToken('apiKey');
+  const id = uuidv7();
+  await trx('api_keys').insert({
+    id,
+    user_id: userId,
+    ...grantColumns(grants),
+    digest: digestOf(pepper, apiKey),
+    pepper_id: pepper.id,
+    hint: hintOf(apiKey),
+    rotated_from: rotatedFrom,
+  });
+  await restrict(trx, id, grants.restrictedBusinessIds);
+  return { apiKey, key: await getKey(trx, id) };
+}
+
+async function restrict(trx: Knex.Transaction, id: string, businessIds: readonly string[] | null): Promise<void> {
+  if (businessIds === null) return;
+  // A business may have been deleted since the list was read; then it is out of the restriction too.
+  await trx.raw(
+    `insert into api_key_businesses (key_id, business_id)
+     select ?, b.id from businesses b where b.id = any(?::text[]) on conflict do nothing`,
+    [id, businessIds as string[]],
+  );
+}
+
+/** @throws Failure INVALID_REQUEST that names the businesses which the user has no access to. */
+async function refuseUnreachable(
+  trx: Knex.Transaction,
+  userId: string,
+  businessIds: readonly string[] | null,
+): Promise<void> {
+  const { rows } = await trx.raw<{ rows: { id: string }[] }>(
+    `select asked.id from unnest(?::text[]) as asked (id)
+     where not exists (select from business_members m where m.business_id = asked.id and m.user_id = ?) limit 11`,
+    [(businessIds ?? []) as string[], userId],
+  );
+  if (rows.length === 0) return;
+  const named = rows.slice(0, 10).map((row) => row.id);
+  const more = rows.length > named.length ? ' and others' : '';
+  throw refused(
+    'restrictedBusinessIds',
+    `the user ${userId} has no access to ${named.join(', ')}${more}; make it a member first, or leave them out`,
+  );
+}
+
+const changedColumns = (grants: Partial<Grants>): Partial<ReturnType<typeof grantColumns>> =>
+  grantColumns(grants as Grants, new Set(Object.keys(grants)));

@@ -1,0 +1,46 @@
+/** Which peppers the stored digests are under: what must be held, and what may be retired. */
+
+import type { Knex } from 'knex';
+import { read } from '../db/page.ts';
+import { Refusal } from '../errors.ts';
+import type { Pepper } from './token.ts';
+
+export interface PepperUse {
+  readonly id: string;
+  readonly current: boolean;
+  readonly held: boolean;
+  readonly apiKeys: number;
+  readonly callers: number;
+}
+
+/** How many keys and callers stand under each pepper, held or not. One that is not current and counts none can go. */
+export async function pepperUse(db: Knex, peppers: readonly Pepper[]): Promise<PepperUse[]> {
+  const { rows } = await read(
+    db.raw<{ rows: { id: string; keys: number; callers: number }[] }>(
+      `select pepper_id as id, (count(*) filter (where is_key))::int as keys, (count(*) filter (where not is_key))::int as callers
+       from (select pepper_id, true as is_key from api_keys union all select pepper_id, false from callers) used
+       group by 1`,
+    ),
+  );
+  const ids = [...new Set([...peppers.map((pepper) => pepper.id), ...rows.map((row) => row.id).sort()])];
+  return ids.map((id) => {
+    const used = rows.find((row) => row.id === id);
+    const held = peppers.some((pepper) => pepper.id === id);
+    return { id, current: id === peppers[0]?.id, held, apiKeys: used?.keys ?? 0, callers: used?.callers ?? 0 };
+  });
+}
+
+/** @throws Refusal when keys or callers stand under a pepper that is not held: good ones would be taken for unknown. */
+export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Promise<void> {
+  const ids = peppers.map((pepper) => pepper.id);
+  const { rows } = await db.raw<{ rows: { id: string }[] }>(
+    `(select pepper_id as id from api_keys where pepper_id <> all (?::text[]) limit 1)
+     union (select pepper_id from callers where pepper_id <> all (?::text[]) limit 1)`,
+    [ids, ids],
+  );
+  if (rows.length === 0) return;
+  throw new Refusal(
+    `the database has keys under the pepper ${rows.map((row) => row.id).join(', ')}, which KEY_PEPPERS does not hold, so ` +
+      'they would all be taken for unknown. Add it (last, if another is current); docs/operations.md says how to retire one.',
+  );
+}

@@ -1,0 +1,68 @@
+/**
+ * When keys were last used, written in batches: never a write for a request, and at most a minute behind. Keys that were
+ * found under an older pepper are digested anew on the way, which only a key in clear allows.
+ */
+
+import type { Knex } from 'knex';
+import type { Log } from '../log.ts';
+
+export interface Use {
+  readonly keyId: string;
+  /** Milliseconds. */
+  readonly at: number;
+  /** For a key under an older pepper: the digest that it has, and the one that it should have. */
+  readonly redigest?: { readonly from: Buffer; readonly to: Buffer; readonly pepperId: string } | undefined;
+}
+
+export interface Usage {
+  readonly note: (use: Use) => void;
+  /** Writes what is noted, and stops. */
+  readonly close: () => Promise<void>;
+}
+
+const INTERVAL_MS = 20_000;
+const CHUNK = 5000;
+
+// A key that is locked, or gone, is left to the next time: nothing waits for this, so it waits for nobody.
+const WRITE = `
+  update api_keys k set
+    last_used_at = greatest(k.last_used_at, u.at),
+    digest = case when k.digest = u.old_digest then u.new_digest else k.digest end,
+    pepper_id = case when k.digest = u.old_digest then u.pepper_id else k.pepper_id end
+  from jsonb_to_recordset(?::jsonb) as u (id text, at timestamptz, old_digest bytea, new_digest bytea, pepper_id text)
+  where k.id = u.id and k.id in (
+    select id from api_keys where id in (select entry ->> 'id' from jsonb_array_elements(?::jsonb) entry) for update skip locked)`;
+
+export function createUsage(db: Knex, log: Log): Usage {
+  let noted = new Map<string, Use>();
+
+  const flush = async (): Promise<void> => {
+    const uses = [...noted.values()];
+    noted = new Map();
+    for (let start = 0; start < uses.length; start += CHUNK) {
+      const rows = JSON.stringify(uses.slice(start, start + CHUNK).map(rowOf));
+      await db.raw(WRITE, [rows, rows]);
+    }
+  };
+  const tryFlush = (): Promise<void> =>
+    flush().catch((error: unknown) => log.warn({ error }, 'the last use of keys could not be written'));
+  const timer = setInterval(tryFlush, INTERVAL_MS).unref();
+
+  return {
+    note: (use) => void noted.set(use.keyId, { ...use, redigest: use.redigest ?? noted.get(use.keyId)?.redigest }),
+    close: () => {
+      clearInterval(timer);
+      return tryFlush();
+    },
+  };
+}
+
+const hex = (bytes: Buffer | undefined): string | null => (bytes ? `\\x${bytes.toString('hex')}` : null);
+
+const rowOf = ({ keyId, at, redigest }: Use) => ({
+  id: keyId,
+  at: new Date(at).toISOString(),
+  old_digest: hex(redigest?.from),
+  new_digest: hex(redigest?.to),
+  pepper_id: redigest?.pepperId ?? null,
+});

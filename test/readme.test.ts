@@ -1,0 +1,38 @@
+/** The README's walk through the life of a key, pasted into a shell beside a running demo. */
+
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import { outputWith, ROOT, startAuthz } from './support/cli.ts';
+
+describe('the README', function () {
+  this.timeout(90_000);
+
+  it('walks through the life of a key, and each question is answered as it says', async () => {
+    const readme = await readFile(path.join(ROOT, 'README.md'), 'utf8');
+    const script = /## The life of a key[\s\S]*?```sh\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
+    const wanted = [...script.matchAll(/^ask \w+ +# (\w+)$/gm)].map((match) => match[1]);
+    expect(wanted).to.have.length(5);
+
+    const folder = await mkdtemp(path.join(tmpdir(), 'authz readme '));
+    const env = { DATA_DIR: path.join(folder, 'data'), PORT: '0' };
+    const service = startAuthz(['serve', '--demo'], env);
+    try {
+      const port = /127\.0\.0\.1:(\d+)/.exec(await outputWith(service, "}'\n"))?.[1] ?? '';
+      const { stdout } = await promisify(execFile)('/bin/sh', ['-ec', script], {
+        cwd: ROOT,
+        env: { ...process.env, ...env, PORT: port },
+      });
+      expect(stdout.match(/^[A-Z_]{2,}$/gm)).to.deep.equal(wanted);
+      expect(stdout).to.match(/cli:\S+ +key\.revoke/);
+    } finally {
+      service.kill();
+      await once(service, 'close');
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
