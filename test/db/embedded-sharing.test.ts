@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { chown, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -178,13 +179,21 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await gone(dataDir);
 
     const { uid, gid } = await stat(path.join(dataDir, 'postgres'));
-    const innocent = spawn('sleep', ['60'], { ...(isRoot && { uid, gid }), stdio: 'ignore', cwd: '/' });
+    const owner = isRoot ? { uid, gid } : {};
+    // Prints the number of a process that has ended and that nobody waits for.
+    const innocent = spawn('/bin/sh', ['-c', 'sleep 0.2 & echo $!; exec sleep 60'], { ...owner, cwd: '/' });
     const squatter = createServer().listen(Number(port), '127.0.0.1');
     try {
-      await writeFile(pidFile, [innocent.pid, ...rest].join('\n'), { mode: 0o600 });
-      const { url, close } = await openEmbedded({ dataDir });
-      expect(await ask(url)).to.equal(1);
-      await close();
+      const ended = String(await once(innocent.stdout, 'data')).trim();
+      await eventually(() => /zombie/.test(readFileSync(`/proc/${ended}/status`, 'utf8')) || undefined);
+      for (const number of [innocent.pid, ended]) {
+        await writeFile(pidFile, [number, ...rest].join('\n'), { mode: 0o600 });
+        await chown(pidFile, uid, gid);
+        const { url, close } = await openEmbedded({ dataDir });
+        expect(await ask(url)).to.equal(1);
+        await close();
+        await gone(dataDir);
+      }
       expect(innocent).to.include({ exitCode: null, signalCode: null });
     } finally {
       squatter.close();

@@ -1,7 +1,7 @@
 /** A PostgreSQL server that a test may kill and suspend, because nobody else uses it. */
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -16,6 +16,8 @@ export interface Cluster {
 
 export async function startCluster(): Promise<Cluster> {
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-faults-'));
+  // So that the server's own account, when this is root, finds its data in there, where it is removed with the rest.
+  await chmod(folder, 0o755);
   const dataDir = path.join(folder, 'data');
   const { url, close } = await openEmbedded({ dataDir });
   const postmaster = async (): Promise<number> =>

@@ -78,15 +78,18 @@ export async function openEmbedded({ dataDir, binDir }: Options): Promise<Embedd
   );
 }
 
+/** Prints where process $1 works; `ended` when it has, but nobody has waited for it, as a container's init may never do. */
+const WORKING_FOLDER = 'readlink -n "/proc/$1/cwd" || sed -n "s/^State:.*zombie.*/ended/p" "/proc/$1/status"';
+
 /**
- * Ends what a server without a watchdog left behind: itself, or a file that names a process which by now is another one,
- * and which PostgreSQL would take for a server. Returns the port, which those who used it go on using.
+ * Ends what a server without a watchdog left behind: itself, or a file that names a process which has ended or is another
+ * one by now, and which PostgreSQL would take for a server. Returns the port, which those who used it go on using.
  */
 async function clearWay(cluster: Cluster, bin: string, account: ServerAccount, leaseFile: string): Promise<number> {
   const left = await readPidFile(cluster);
   if (!left) return 0;
   // Asked as the account, which may look at its own processes even where root may not, as in a container.
-  const works = runAs(account, 'readlink', ['-n', `/proc/${left.pid}/cwd`]).stdout;
+  const works = runAs(account, '/bin/sh', ['-c', WORKING_FOLDER, 'sh', `${left.pid}`]).stdout;
   // INVARIANT: asked in this order. A server that was there, and whose lease nobody watches after that, has no watchdog.
   if (leaseIsWatched(leaseFile)) return left.port;
   if (works === cluster.folder)
