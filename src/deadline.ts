@@ -3,8 +3,6 @@
 import { Failure } from './errors.ts';
 
 export interface Deadline {
-  /** Milliseconds left, at least 1, so that it can be given to whatever takes 0 for "for ever". */
-  readonly remaining: () => number;
   /** @throws Failure DEADLINE_EXCEEDED once it has passed. For what should not be begun any more. */
   readonly check: () => void;
   /** The promise's outcome, or Failure DEADLINE_EXCEEDED when that comes first. What was asked goes on, unheard. */
@@ -15,15 +13,13 @@ export interface Deadline {
 
 export function deadlineIn(milliseconds: number): Deadline {
   let at = performance.now() + milliseconds;
-  const remaining = (): number => Math.max(1, Math.ceil(at - performance.now()));
   return {
-    remaining,
     check: () => {
       if (performance.now() >= at) throw new Failure('DEADLINE_EXCEEDED');
     },
     race: (promise) =>
       new Promise((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Failure('DEADLINE_EXCEEDED')), remaining());
+        const timer = setTimeout(() => reject(new Failure('DEADLINE_EXCEEDED')), at - performance.now());
         promise.then(resolve, reject).finally(() => clearTimeout(timer));
       }),
     excuse: async (promise) => {

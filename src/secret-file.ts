@@ -1,5 +1,6 @@
 /** Secrets that we make ourselves and keep in a file that only its owner reads. */
 
+import { randomUUID } from 'node:crypto';
 import { link, readFile, unlink, writeFile } from 'node:fs/promises';
 
 /** The file's text without the line's end; where there is no file, `make()` is written first, with mode 0600. */
@@ -10,7 +11,7 @@ export async function keepSecret(file: string, make: () => string): Promise<stri
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  const draft = `${file}.${process.pid}`;
+  const draft = `${file}.${randomUUID()}`;
   await writeFile(draft, `${make()}\n`, { mode: 0o600 });
   try {
     // A link is made whole or not at all: of two processes that start at once, one's secret becomes that of both.

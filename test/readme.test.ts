@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -19,6 +19,7 @@ describe('the README', function () {
     expect(wanted).to.have.length(5);
 
     const folder = await mkdtemp(path.join(tmpdir(), 'authz readme '));
+    await chmod(folder, 0o755);
     const env = { DATA_DIR: path.join(folder, 'data'), PORT: '0' };
     const service = startAuthz(['serve', '--demo'], env);
     try {

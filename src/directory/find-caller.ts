@@ -45,7 +45,7 @@ export function callerFinder(
     if (!isToken('caller', token)) return undefined;
     const digests = peppers.map((pepper) => digestOf(pepper, token));
     const { rows } = await breaker(
-      () => db.raw<{ rows: Found[] }>(FIND, [digests]).timeout(deadline.remaining()),
+      async () => db.raw<{ rows: Found[] }>(FIND, [digests]).on('start', deadline.check),
       deadline,
     );
     const row = rows.find(({ digest }) => digests.some((asked) => timingSafeEqual(asked, digest)));

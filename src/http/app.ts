@@ -1,5 +1,6 @@
 /** The Koa application: what surrounds every route. */
 
+import type { IncomingMessage } from 'node:http';
 import Router, { type RouterContext } from '@koa/router';
 import Koa, { type Middleware } from 'koa';
 import { deadlineIn } from '../deadline.ts';
@@ -7,6 +8,7 @@ import { asFailure, Failure } from '../errors.ts';
 import { invalid } from '../json.ts';
 import type { Log } from '../log.ts';
 import type { Service } from '../service.ts';
+import { DRAIN_BYTES } from './body.ts';
 import { requestIdOf, type State } from './context.ts';
 import { failureReply } from './replies.ts';
 import { mount } from './route.ts';
@@ -65,12 +67,15 @@ function answerFailures(log: Log): Middleware<State> {
       if (failure.code === 'UNAUTHENTICATED') ctx.set('WWW-Authenticate', 'Bearer');
       if (failure.allow) ctx.set('Allow', failure.allow.join(', '));
       if (failure.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(failure.retryAfterSeconds));
-      // What is left of an unread body would be taken for the next request.
-      if (!ctx.req.complete) ctx.set('Connection', 'close');
+      if (!mayBeDrained(ctx.req)) ctx.set('Connection', 'close');
       ctx.body = failureReply(failure);
     }
   };
 }
+
+/** Whether so little is left of a body that Node may read it away, and the client keep its connection. */
+const mayBeDrained = (request: IncomingMessage): boolean =>
+  request.complete || Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) <= DRAIN_BYTES;
 
 function refuseWhenStopping(phase: () => Phase): Middleware<State> {
   return async (ctx, next) => {

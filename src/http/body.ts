@@ -5,7 +5,7 @@ import { Failure } from '../errors.ts';
 import { invalid, parseJson } from '../json.ts';
 
 /** So much is read of what a client still sends after its body has proved too large, so that it can read the answer. */
-const DRAIN_BYTES = 1024 * 1024;
+export const DRAIN_BYTES = 1024 * 1024;
 
 const JSON_TYPE = /^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
 

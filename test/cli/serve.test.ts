@@ -3,7 +3,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,6 +19,7 @@ describe('authz serve', function () {
 
   beforeEach(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'authz serve '));
+    await chmod(folder, 0o755);
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
 

@@ -66,16 +66,17 @@ describe('health and readiness', () => {
   });
 
   it('tell of a migration that is missing, unknown, or of none', async () => {
-    const [row] = await service.db('knex_migrations').select();
+    const [row] = await service.db('knex_migrations').select().orderBy('id');
+    const first = () => service.db('knex_migrations').where({ name: row.name });
     const changes: [() => Promise<unknown>, () => Promise<unknown>][] = [
-      [() => service.db('knex_migrations').delete(), () => service.db('knex_migrations').insert(row)],
+      [() => first().delete(), () => service.db('knex_migrations').insert(row)],
       [
         () => service.db('knex_migrations').insert({ name: '999_later', batch: 2 }),
         () => service.db('knex_migrations').where({ name: '999_later' }).delete(),
       ],
       [
-        () => service.db('knex_migrations').update({ name: '001_other' }),
-        () => service.db('knex_migrations').update({ name: row.name }),
+        () => first().update({ name: '001_other' }),
+        () => service.db('knex_migrations').where({ name: '001_other' }).update({ name: row.name }),
       ],
       [
         () => service.db.raw('alter table knex_migrations rename to aside'),

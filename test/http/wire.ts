@@ -50,7 +50,8 @@ export async function dial(address: string): Promise<Wire> {
   socket.on('error', (error) => {
     fault = error;
   });
-  const closed = once(socket, 'close');
+  // Not events.once, which rejects at an error, and then nobody may be waiting yet.
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   await once(socket, 'connect');
   return {
     socket,

@@ -1,7 +1,7 @@
 /** Real PostgreSQL servers for the tests: the embedded one, and each other version that the machine has. */
 
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connect } from '../../src/db/connect.ts';
@@ -32,6 +32,8 @@ let databases = 0;
 
 async function start(name: string): Promise<Running> {
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-test-'));
+  // As most folders are: so that a root's server, which is not root's, can have its data in it.
+  await chmod(folder, 0o755);
   const binDir = PROGRAMS.get(name);
   const server = await openEmbedded({ dataDir: path.join(folder, 'data'), ...(binDir && { binDir }) });
   const template = await createDatabase(server.url, 'migrated');
