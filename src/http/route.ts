@@ -142,5 +142,7 @@ function validateParts(shape: Route, parts: { params: unknown; query: Map<string
 function queryOf(text: string): Map<string, string[]> {
   const query = new Map<string, string[]>();
   for (const [name, value] of new URLSearchParams(text)) query.set(name, [...(query.get(name) ?? []), value]);
+  // Something like `?&`, which is no parameter, and not nothing either.
+  if (text !== '' && query.size === 0) query.set('', ['']);
   return query;
 }
