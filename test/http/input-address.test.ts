@@ -53,7 +53,7 @@ describe('a question is refused', () => {
     for (const [query, path] of Object.entries(queries)) {
       const reply = await post([JSON_TYPE], good(), `/authorize?${query}`);
       expectFailure(reply, 'INVALID_REQUEST', secrets());
-      expect(issuesOf(reply)).to.deep.equal([{ path, message: 'nothing reads this field; remove it' }]);
+      expect(issuesOf(reply)).to.deep.include({ path, message: 'nothing reads this field; remove it' });
     }
     for (const address of [
       `/authorize?${apiKey}=1`,
