@@ -6,10 +6,9 @@ import { environmentSchema, idSchema, instantSchema, nameSchema, rateLimitSchema
 export const pageQuery = {
   limit: z
     .string()
-    .regex(/^[0-9]{1,3}$/, 'must be 1 to 200')
-    .transform(Number)
-    .refine((limit) => limit >= 1 && limit <= 200, 'must be 1 to 200')
-    .default(50),
+    .regex(/^(?:[1-9]\d?|1\d\d|200)$/, 'must be 1 to 200')
+    .default('50')
+    .transform(Number),
   cursor: z.string().max(1024).optional(),
 };
 

@@ -5,6 +5,7 @@
 
 import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
+import { Failure } from '../errors.ts';
 import { databaseFailure } from './connect.ts';
 
 /** Who changes something. */
@@ -55,8 +56,12 @@ const NUMBER_CHANGES = `
   )
   select pg_notify('${CHANGES_CHANNEL}', max(seq)::text) from numbered`;
 
+const DEADLOCK = '40P01';
+const ATTEMPTS = 5;
+
 /**
- * Runs `work` in a transaction, and commits what it did together with its events and changes.
+ * Runs `work` in a transaction, and commits what it did together with its events and changes. Where PostgreSQL ended the
+ * transaction to free others that waited in a circle with it, nothing is left of it, and `work` runs again.
  *
  * INVARIANT: the number is taken by the last statement. Whoever takes the next one waits for this commit, so numbers
  * become visible in their order, and a reader that has seen n has seen everything below it.
@@ -68,18 +73,24 @@ export async function mutate<T>(
   actor: Actor,
   work: (trx: Knex.Transaction) => Promise<Mutation<T>>,
 ): Promise<T> {
-  try {
-    return await db.transaction(async (trx) => {
-      const { result, events, changes } = await work(trx);
-      if (events.length > 0)
-        await trx.raw(RECORD_EVENTS, [JSON.stringify(events.map((event) => eventRow(actor, event)))]);
-      if (changes.length > 0) await trx.raw(NUMBER_CHANGES, [JSON.stringify(changes.map(changeRow))]);
-      return result;
-    });
-  } catch (error) {
-    throw databaseFailure(error);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await db.transaction(async (trx) => {
+        const { result, events, changes } = await work(trx);
+        if (events.length > 0)
+          await trx.raw(RECORD_EVENTS, [JSON.stringify(events.map((event) => eventRow(actor, event)))]);
+        if (changes.length > 0) await trx.raw(NUMBER_CHANGES, [JSON.stringify(changes.map(changeRow))]);
+        return result;
+      });
+    } catch (error) {
+      if (attempt === ATTEMPTS || sqlStateOf(error) !== DEADLOCK) throw databaseFailure(error);
+    }
   }
 }
+
+/** Also of what a read inside the transaction has made of it. */
+const sqlStateOf = (error: unknown): string | undefined =>
+  ((error instanceof Failure ? error.cause : error) as { code?: string } | undefined)?.code;
 
 const eventRow = (actor: Actor, { action, kind, id, before, after }: AdminEvent) => ({
   id: uuidv7(),

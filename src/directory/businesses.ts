@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
-import { notFound } from './common.ts';
+import { findOrMake, notFound } from './common.ts';
 
 export interface Business {
   readonly id: string;
@@ -63,13 +63,12 @@ export function putBusiness(
   state: BusinessState,
 ): Promise<{ business: Business; created: boolean }> {
   return mutate(db, actor, async (trx) => {
-    const created = (await trx('businesses').insert({ id }).onConflict('id').ignore().returning('id')).length > 0;
-    const row = await lock(trx, id);
+    const { row, created } = await findOrMake<BusinessRow>(trx, 'businesses', { id });
     const before = present(row);
     const [after] = await trx('businesses')
       .where({ id })
       .update({
-        disabled_at: state.disabled ? (row.disabled_at ?? trx.fn.now()) : null,
+        disabled_at: state.disabled ? trx.raw('coalesce(disabled_at, now())') : null,
         disabled_reason: state.disabledReason,
       })
       .returning<BusinessRow[]>('*');
@@ -127,15 +126,9 @@ export function putMember(db: Knex, actor: Actor, wanted: Member): Promise<{ mem
     await lock(trx, businessId, 'share');
     const user = await trx('users').where({ id: userId }).forShare().first('id');
     if (!user) throw notFound('user', userId);
-    const inserted = await trx('business_members')
-      .insert({ ...place, role })
-      .onConflict(['business_id', 'user_id'])
-      .ignore()
-      .returning('role');
-    const created = inserted.length > 0;
-    const before = await trx('business_members').where(place).forUpdate().first<MemberRow>();
+    const { row, created } = await findOrMake<MemberRow>(trx, 'business_members', place, { role });
     const result = { member: wanted, created };
-    if (!created && before.role === role) return { result, events: [], changes: [] };
+    if (!created && row.role === role) return { result, events: [], changes: [] };
     if (!created) await trx('business_members').where(place).update({ role });
     const action = created ? 'member.create' : 'member.update';
     return {
@@ -145,7 +138,7 @@ export function putMember(db: Knex, actor: Actor, wanted: Member): Promise<{ mem
           action,
           kind: 'member',
           id: memberId(wanted),
-          before: created ? undefined : presentMember(before),
+          before: created ? undefined : presentMember(row),
           after: wanted,
         },
       ],

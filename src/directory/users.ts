@@ -3,7 +3,7 @@
 import type { Knex } from 'knex';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
-import { notFound } from './common.ts';
+import { findOrMake, notFound } from './common.ts';
 
 export interface RateLimit {
   readonly requests: number;
@@ -63,17 +63,15 @@ export function putUser(
   state: UserState,
 ): Promise<{ user: User; created: boolean }> {
   return mutate(db, actor, async (trx) => {
-    // First the row, then its contents: of two who create it at once, the second waits here and then changes it.
-    const created = (await trx('users').insert({ id }).onConflict('id').ignore().returning('id')).length > 0;
-    const row = await lock(trx, id);
+    const { row, created } = await findOrMake<UserRow>(trx, 'users', { id });
     const before = present(row);
-    const since = (at: Date | null, now: boolean) => (now ? (at ?? trx.fn.now()) : null);
+    const since = (column: string, now: boolean) => (now ? trx.raw('coalesce(??, now())', [column]) : null);
     const [after] = await trx('users')
       .where({ id })
       .update({
-        disabled_at: since(row.disabled_at, state.disabled),
+        disabled_at: since('disabled_at', state.disabled),
         disabled_reason: state.disabledReason,
-        businesses_disabled_at: since(row.businesses_disabled_at, state.businessesDisabled),
+        businesses_disabled_at: since('businesses_disabled_at', state.businessesDisabled),
         rate_limit_requests: state.rateLimit?.requests ?? null,
         rate_limit_window_seconds: state.rateLimit?.windowSeconds ?? null,
       })

@@ -3,7 +3,8 @@
 import { z } from 'zod';
 import { VERSION } from '../config.ts';
 import { FAILURES, type FailureCode } from '../errors.ts';
-import type { Route } from './route.ts';
+import type { AnswerShape, Route } from './route.ts';
+import { exampleOf } from './shapes.ts';
 
 type Json = Record<string, unknown>;
 
@@ -77,7 +78,11 @@ function operation(route: Route): Json {
     operationId: `${method}${path.replace(/[^A-Za-z]+(\w)?/g, (_, letter: string | undefined) => (letter ?? '').toUpperCase())}`,
     summary,
     ...(scope && { security: [{ callerToken: [] }], description: `Needs the scope \`${scope}\`.` }),
-    parameters: [...parameters(route.params, 'path'), ...parameters(route.query, 'query')],
+    parameters: [
+      ...parameters(route.params, 'path'),
+      ...parameters(route.query, 'query'),
+      ...parameters(route.headers, 'header'),
+    ],
     ...(body && {
       requestBody: {
         required: !bodyOptional,
@@ -88,7 +93,7 @@ function operation(route: Route): Json {
   };
 }
 
-function parameters(schema: z.ZodType | undefined, place: 'path' | 'query'): Json[] {
+function parameters(schema: z.ZodType | undefined, place: 'path' | 'query' | 'header'): Json[] {
   if (!schema) return [];
   const { properties = {}, required = [] } = jsonSchema(schema, 'input') as { properties?: Json; required?: string[] };
   return Object.entries(properties).map(([name, shape]) => ({
@@ -105,13 +110,31 @@ function responses(route: Route): Json {
     const { status } = FAILURES[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
-  const failures = [...byStatus].map(([status, codes]) => [status, failureResponse(codes)]);
-  const answers = Object.entries(route.answers).map(([status, { description, data }]) => [
-    status,
-    status === '204' ? { description } : { description, content: { [REPLY]: { schema: replySchema(data) } } },
-  ]);
+  const failures = [...byStatus].map(([status, codes]) => [status, failureResponse(status, codes)]);
+  const answers = Object.entries(route.answers).map(([status, answer]) => [status, answerResponse(status, answer)]);
   return Object.fromEntries([...failures, ...answers]);
 }
+
+function answerResponse(status: string, { description, data, body, headers }: AnswerShape): Json {
+  const success = status < '300';
+  const example = {
+    Success: success,
+    Code: success ? 'OK' : 'UNAVAILABLE',
+    Message: description,
+    ...(data && { Data: exampleOf(data) }),
+  };
+  const content = body ? { schema: jsonSchema(body, 'output') } : { schema: replySchema(data), example };
+  return {
+    description,
+    ...(headers && { headers: headerSchemas(headers) }),
+    ...(status !== '204' && { content: { [REPLY]: content } }),
+  };
+}
+
+const headerSchemas = (headers: Readonly<Record<string, string>>): Json =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: 'string' } }]),
+  );
 
 const replySchema = (data: z.ZodType | undefined): Json => ({
   type: 'object',
@@ -124,13 +147,19 @@ const replySchema = (data: z.ZodType | undefined): Json => ({
   },
 });
 
-const failureResponse = (codes: readonly FailureCode[]): Json => ({
+const ISSUES = [{ path: '', message: 'what to change' }];
+
+const failureResponse = (status: number, codes: readonly FailureCode[]): Json => ({
   description: codes.map((code) => `${code}: ${FAILURES[code].message}`).join(' '),
+  ...(status === 503 && { headers: headerSchemas({ 'Retry-After': 'Seconds.' }) }),
   content: {
     [REPLY]: {
       schema: { $ref: '#/components/schemas/Failure' },
       examples: Object.fromEntries(
-        codes.map((code) => [code, { value: { Success: false, Code: code, Message: FAILURES[code].message } }]),
+        codes.map((code) => {
+          const data = code === 'INVALID_REQUEST' && { Data: { issues: ISSUES } };
+          return [code, { value: { Success: false, Code: code, Message: FAILURES[code].message, ...data } }];
+        }),
       ),
     },
   },

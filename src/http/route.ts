@@ -3,14 +3,14 @@
  * the OpenAPI document are both made from these values, so that neither can say what the other does not.
  */
 
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type Router from '@koa/router';
 import { z } from 'zod';
 import type { Actor } from '../db/mutate.ts';
 import type { Deadline } from '../deadline.ts';
 import type { Caller, Scope } from '../directory/find-caller.ts';
 import { Failure, type FailureCode, type Issue } from '../errors.ts';
-import { printPath, refused } from '../json.ts';
+import { invalid, printPath, refused } from '../json.ts';
 import type { Service } from '../service.ts';
 import { validate } from '../validate.ts';
 import { readJson } from './body.ts';
@@ -20,14 +20,14 @@ import type { Reply } from './replies.ts';
 export type Method = 'get' | 'put' | 'post' | 'patch' | 'delete';
 
 /** What a handler gets: every part of it has passed its schema. */
-export interface Asked<Params, Query, Body> {
+export interface Asked<Params, Query, Headers, Body> {
   readonly params: Params;
   readonly query: Query;
+  readonly headers: Headers;
   readonly body: Body;
   readonly caller: Caller;
   readonly actor: Actor;
   readonly deadline: Deadline;
-  readonly headers: IncomingMessage['headers'];
 }
 
 export interface Answered {
@@ -41,12 +41,20 @@ export interface Answered {
 /** One of the answers that a route may give, for the document. */
 export interface AnswerShape {
   readonly description: string;
-  /** Of `Data`; none where there is no Data. */
+  /** Of `Data`; none where there is no Data. Its `examples` are the document's. */
   readonly data?: z.ZodType;
-  readonly example?: object;
+  /** Of the whole body, where that is not in the one shape of the others. */
+  readonly body?: z.ZodType;
+  /** Name -> what it says. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
-interface RouteShape<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType> {
+interface RouteShape<
+  Params extends z.ZodType,
+  Query extends z.ZodType,
+  Headers extends z.ZodObject,
+  Body extends z.ZodType,
+> {
   readonly method: Method;
   /** As OpenAPI writes it: `/users/{id}`. */
   readonly path: string;
@@ -55,6 +63,8 @@ interface RouteShape<Params extends z.ZodType, Query extends z.ZodType, Body ext
   readonly summary: string;
   readonly params?: Params;
   readonly query?: Query;
+  /** Those that the handler reads. */
+  readonly headers?: Headers;
   readonly body?: Body;
   /** Bytes; 16 KiB unless said otherwise. */
   readonly maxBytes?: number;
@@ -64,11 +74,13 @@ interface RouteShape<Params extends z.ZodType, Query extends z.ZodType, Body ext
   readonly answers: Readonly<Record<number, AnswerShape>>;
   /** Those beyond what any route may answer. */
   readonly failures?: readonly FailureCode[];
-  readonly handle: (asked: Asked<z.output<Params>, z.output<Query>, z.output<Body>>) => Answered | Promise<Answered>;
+  readonly handle: (
+    asked: Asked<z.output<Params>, z.output<Query>, z.output<Headers>, z.output<Body>>,
+  ) => Answered | Promise<Answered>;
 }
 
-export type Route = Omit<RouteShape<z.ZodType, z.ZodType, z.ZodType>, 'handle'> & {
-  readonly handle: (asked: Asked<never, never, never>) => Answered | Promise<Answered>;
+export type Route = Omit<RouteShape<z.ZodType, z.ZodType, z.ZodObject, z.ZodType>, 'handle'> & {
+  readonly handle: (asked: Asked<never, never, never, never>) => Answered | Promise<Answered>;
 };
 
 const NOTHING = z.strictObject({});
@@ -78,9 +90,10 @@ const BODY_BYTES = 16 * 1024;
 export const route = <
   Params extends z.ZodType = typeof NOTHING,
   Query extends z.ZodType = typeof NOTHING,
+  Headers extends z.ZodObject = typeof NOTHING,
   Body extends z.ZodType = typeof NOTHING,
 >(
-  shape: RouteShape<Params, Query, Body>,
+  shape: RouteShape<Params, Query, Headers, Body>,
 ): Route => shape as unknown as Route;
 
 /** Puts the routes into the router. */
@@ -91,15 +104,16 @@ export function mount(router: Router<State>, routes: readonly Route[], { findCal
       const caller = shape.scope ? await authenticate(ctx.req, findCaller, shape.scope, deadline) : NOBODY;
       const json = shape.body && !(shape.bodyOptional && hasNoBody(ctx.req));
       const body = json ? await deadline.excuse(readJson(ctx.req, shape.maxBytes ?? BODY_BYTES)) : {};
+      const headers = headersOf(shape, ctx.req.headers);
       const asked = {
-        ...validateParts(shape, { params: ctx['params'], query: queryOf(ctx.querystring), body }),
+        ...validateParts(shape, { params: ctx['params'], query: queryOf(ctx.querystring), headers, body }),
         caller,
         actor: { id: caller.id, requestId },
         deadline,
-        headers: ctx.req.headers,
       };
-      const { status = 200, reply, headers = {} } = await shape.handle(asked as never);
-      ctx.set(headers);
+      const answer = await shape.handle(asked as never);
+      const { status = 200, reply } = answer;
+      ctx.set({ ...answer.headers });
       // Koa takes a body of null for a 204, and says so unless the status is set after it.
       ctx.body = reply ?? null;
       ctx.status = status;
@@ -115,14 +129,17 @@ const hasNoBody = ({ headers }: IncomingMessage): boolean =>
   (headers['content-length'] ?? '0') === '0';
 
 /** All that is wrong with any part is told at once. */
-function validateParts(shape: Route, parts: { params: unknown; query: Map<string, string[]>; body: unknown }) {
+function validateParts(
+  shape: Route,
+  parts: { params: unknown; query: Map<string, string[]>; headers: object; body: unknown },
+) {
   const issues: Issue[] = [];
-  const attempt = (schema: z.ZodType, value: unknown): unknown => {
+  const attempt = (schema: z.ZodType, value: unknown, path?: string): unknown => {
     try {
       return validate(schema, value);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      issues.push(...(error.issues ?? []));
+      issues.push(...(error.issues ?? []).map((issue) => ({ ...issue, path: path ?? issue.path })));
       return undefined;
     }
   };
@@ -133,13 +150,30 @@ function validateParts(shape: Route, parts: { params: unknown; query: Map<string
   const valid = {
     params: attempt(shape.params ?? NOTHING, parts.params),
     query: attempt(shape.query ?? NOTHING, query),
+    // The name of a header would be taken for that of a field; the message says which it is.
+    headers: attempt(shape.headers ?? NOTHING, parts.headers, ''),
     body: attempt(shape.body ?? NOTHING, parts.body),
   };
   if (issues.length > 0) throw refused(issues);
   return valid;
 }
 
+const headersOf = ({ headers }: Route, given: IncomingHttpHeaders): object =>
+  Object.fromEntries(
+    Object.keys(headers?.shape ?? {})
+      .map((name) => [name, given[name.toLowerCase()]])
+      .filter(([, value]) => value !== undefined),
+  );
+
+/** @throws Failure INVALID_REQUEST for what URLSearchParams would replace, and for what the database would not take. */
 function queryOf(text: string): Map<string, string[]> {
+  let decoded: string;
+  try {
+    decoded = decodeURIComponent(text);
+  } catch {
+    throw invalid('', 'the query is not percent-encoded UTF-8');
+  }
+  if (decoded.includes('\0')) throw invalid('', 'the character NUL is not accepted');
   const query = new Map<string, string[]>();
   for (const [name, value] of new URLSearchParams(text)) query.set(name, [...(query.get(name) ?? []), value]);
   // Something like `?&`, which is no parameter, and not nothing either.

@@ -25,7 +25,7 @@ export function createKey(db: Knex, pepper: Pepper, actor: Actor, userId: string
     return {
       result: made,
       events: [{ action: 'key.create', kind: 'key', id: made.key.id, after: made.key }],
-      changes: [],
+      changes: [madeOf(pepper, made)],
     };
   });
 }
@@ -105,7 +105,13 @@ export function rotateKey(db: Knex, pepper: Pepper, actor: Actor, id: string, ov
   return mutate(db, actor, async (trx) => {
     // The user before the key, as revokeKeysOf takes them: neither waits for the other in a circle, and no key slips by.
     await trx.raw('select from users where id = (select user_id from api_keys where id = ?) for key share', [id]);
-    const row = await rowOf(trx, id, true);
+    await trx.raw('select from api_keys where id = ? for update', [id]);
+    // So that none of them is deleted, and made anew under its id, before the restriction to it is copied.
+    await trx.raw(
+      'select from api_key_businesses r join businesses b on b.id = r.business_id where r.key_id = ? for key share of b',
+      [id],
+    );
+    const row = await rowOf(trx, id);
     const before = present(row);
     if (before.status !== 'active')
       throw new Failure('CONFLICT', `The key ${id} is ${before.status}. Make a new one instead.`);
@@ -124,7 +130,7 @@ export function rotateKey(db: Knex, pepper: Pepper, actor: Actor, id: string, ov
         { action: 'key.rotate', kind: 'key', id, before, after: await getKey(trx, id) },
         { action: 'key.create', kind: 'key', id: made.key.id, after: made.key },
       ],
-      changes: [changeOf(row)],
+      changes: [changeOf(row), madeOf(pepper, made)],
     };
   });
 }
@@ -153,6 +159,8 @@ export function revokeKeysOf(db: Knex, actor: Actor, userId: string, reason: str
     // The lock keeps a key from being made meanwhile that would be left alive.
     const user = await trx('users').where({ id: userId }).forUpdate().first('id');
     if (!user) throw notFound('user', userId);
+    // However many there are: a limit would leave all of them alive, again and again.
+    await trx.raw('set local statement_timeout = 0');
     const revoked = await trx('api_keys')
       .where({ user_id: userId })
       .whereNull('revoked_at')
@@ -180,6 +188,12 @@ export function deleteKey(db: Knex, actor: Actor, id: string): Promise<void> {
 }
 
 const changeOf = (row: KeyRow): Change => ({ kind: 'key', id: row.id, digest: row.digest });
+
+const madeOf = (pepper: Pepper, { apiKey, key }: NewKey): Change => ({
+  kind: 'key',
+  id: key.id,
+  digest: digestOf(pepper, apiKey),
+});
 
 const select = (db: Knex) => db('api_keys as k').select(db.raw(COLUMNS));
 
@@ -213,30 +227,34 @@ async function insertKey(
   return { apiKey, key: await getKey(trx, id) };
 }
 
+/** Restricts the key, which has no list, to businesses that are locked. */
 async function restrict(trx: Knex.Transaction, id: string, businessIds: readonly string[] | null): Promise<void> {
-  if (businessIds === null) return;
-  // A business may have been deleted since the list was read; then it is out of the restriction too.
   await trx.raw(
-    `insert into api_key_businesses (key_id, business_id)
-     select ?, b.id from businesses b where b.id = any(?::text[]) on conflict do nothing`,
-    [id, businessIds as string[]],
+    'insert into api_key_businesses (key_id, business_id) select ?, unnest(?::text[]) on conflict do nothing',
+    [id, (businessIds ?? []) as string[]],
   );
 }
 
-/** @throws Failure INVALID_REQUEST that names the businesses which the user has no access to. */
+/**
+ * Locks the businesses, so that none of them is deleted, and made anew under its id, before a key is restricted to it.
+ * @throws Failure INVALID_REQUEST that names those which the user has no access to.
+ */
 async function refuseUnreachable(
   trx: Knex.Transaction,
   userId: string,
   businessIds: readonly string[] | null,
 ): Promise<void> {
+  if (businessIds === null) return;
   const { rows } = await trx.raw<{ rows: { id: string }[] }>(
-    `select asked.id from unnest(?::text[]) as asked (id)
-     where not exists (select from business_members m where m.business_id = asked.id and m.user_id = ?) limit 11`,
-    [(businessIds ?? []) as string[], userId],
+    `select b.id from businesses b join business_members m on m.business_id = b.id
+     where b.id = any(?::text[]) and m.user_id = ? order by b.id for key share of b`,
+    [businessIds as string[], userId],
   );
-  if (rows.length === 0) return;
-  const named = rows.slice(0, 10).map((row) => row.id);
-  const more = rows.length > named.length ? ' and others' : '';
+  const reached = new Set(rows.map((row) => row.id));
+  const others = [...new Set(businessIds)].filter((id) => !reached.has(id));
+  if (others.length === 0) return;
+  const named = others.slice(0, 10);
+  const more = others.length > named.length ? ' and others' : '';
   throw refused(
     'restrictedBusinessIds',
     `the user ${userId} has no access to ${named.join(', ')}${more}; make it a member first, or leave them out`,

@@ -1,11 +1,10 @@
 /** POST /authorize and /authorize/batch: the questions of the other services. */
 
-import { z } from 'zod';
 import type { Service } from '../../service.ts';
 import { decisionReply, success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { authorizeSchema, batchSchema } from '../schemas.ts';
-import { decisionData, decisionReplyShape } from '../shapes.ts';
+import { decisionData, decisionsData } from '../shapes.ts';
 
 const EXAMPLE = {
   authorization: 'Token iqra_...',
@@ -46,7 +45,7 @@ export const authorizeRoutes = ({ authorize }: Service): Route[] => [
     answers: {
       200: {
         description: 'The decisions, in the order of the questions, each as it would be alone.',
-        data: z.object({ decisions: z.array(decisionReplyShape) }),
+        data: decisionsData,
       },
     },
     handle: async ({ caller, body, deadline }) => {

@@ -3,6 +3,7 @@
 import type { Service } from '../../service.ts';
 import { openApi } from '../openapi.ts';
 import { type Route, route } from '../route.ts';
+import { openApiData } from '../shapes.ts';
 import { auditRoutes } from './audit.ts';
 import { authorizeRoutes } from './authorize.ts';
 import { businessRoutes } from './businesses.ts';
@@ -24,7 +25,9 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
     path: '/openapi.json',
     scope: null,
     summary: 'This document.',
-    answers: { 200: { description: 'An OpenAPI 3.1 document, not in the shape of the other answers.' } },
+    answers: {
+      200: { description: 'An OpenAPI 3.1 document, not in the shape of the other answers.', body: openApiData },
+    },
     handle: () => ({ reply: document }),
   });
   const document = openApi([...routes, self]);

@@ -7,7 +7,7 @@ import { revokeKeysOf } from '../../keys/keys.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { idParams, pageOf, userData } from '../shapes.ts';
+import { idParams, pageOf, revokedData, userData } from '../shapes.ts';
 
 export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
@@ -71,7 +71,7 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     body: reasonBody,
     bodyOptional: true,
     bodyExample: { reason: 'The laptop was stolen.' },
-    answers: { 200: { description: 'How many were revoked by this.', data: z.object({ revoked: z.int() }) } },
+    answers: { 200: { description: 'How many were revoked by this.', data: revokedData } },
     failures: ['NOT_FOUND'],
     handle: async ({ params, body, actor }) => {
       const revoked = await revokeKeysOf(db, actor, params.id, body.reason);

@@ -1,0 +1,127 @@
+/** When a key was last used: kept, but not at the price of a write for each request. */
+
+import { randomBytes } from 'node:crypto';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { connect } from '../../src/db/connect.ts';
+import { createUsage } from '../../src/keys/usage.ts';
+import { createLog } from '../../src/log.ts';
+import { clientOf } from '../http/client.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { insertKey, startService, type TestService } from '../support/service.ts';
+
+const LOG = createLog('silent');
+const NEVER = 2 ** 31 - 1;
+const SOON = 20;
+const AT = Date.parse('2030-01-01T00:00:00Z');
+
+describe('the last use of a key', () => {
+  it('is written after the requests, once for all of them, and leaves the version as it is', async () => {
+    const url = await newDatabase();
+    const service = await startService({ DATABASE_URL: url });
+    const client = clientOf(service);
+    await client.newUser('ann', 'a');
+    const { id, apiKey } = await client.newKey('ann');
+    const before = await client.call('GET', `/keys/${id}`);
+    const rowAt = async () =>
+      (await service.db('api_keys').where({ id }).first(service.db.raw('ctid::text, xmin::text'))) as object;
+    const place = await rowAt();
+    const since = Date.now();
+    for (let n = 0; n < 20; n += 1) expect(await client.decide(apiKey, 'a')).to.equal('OK');
+    expect(await rowAt()).to.deep.equal(place);
+    const changes = await service.db('changes').count().first();
+    await service.close();
+
+    const again = await startService({
+      DATABASE_URL: url,
+      KEY_PEPPERS: `test:${service.pepper.secret.toString('base64')}`,
+    });
+    try {
+      const after = await clientOf(again).call('GET', `/keys/${id}`);
+      const { lastUsedAt, ...rest } = after.body.Data as Record<string, unknown>;
+      expect(Date.parse(String(lastUsedAt))).to.be.within(since, Date.now());
+      expect({ ...rest, lastUsedAt: null }).to.deep.equal(before.body.Data);
+      expect(after.headers.get('etag')).to.equal(before.headers.get('etag'));
+      expect(await again.db('changes').count().first()).to.deep.equal(changes);
+      const patched = await clientOf(again).call(
+        'PATCH',
+        `/keys/${id}`,
+        {},
+        { 'if-match': before.headers.get('etag') ?? '' },
+      );
+      expect(patched.status).to.equal(200);
+    } finally {
+      await again.close();
+    }
+  });
+
+  describe('in batches', () => {
+    let db: Knex;
+    const pepper = { id: 'test', secret: randomBytes(32) };
+    const lastUse = async (id: string): Promise<number | undefined> =>
+      (await db('api_keys').where({ id }).first<{ last_used_at: Date | null }>('last_used_at')).last_used_at?.getTime();
+    const becomes = async (id: string, at: number): Promise<void> => {
+      while ((await lastUse(id)) !== at);
+    };
+
+    before(async () => {
+      db = connect({ url: await newDatabase(), poolSize: 3 });
+      await db('users').insert({ id: 'ann' });
+    });
+
+    beforeEach(async () => {
+      await db('api_keys').delete();
+      for (const id of ['k1', 'k2', 'k3']) await insertKey({ db, pepper } as TestService, { id, user_id: 'ann' });
+    });
+
+    after(() => db?.destroy());
+
+    it('is written every so often without being asked for', async () => {
+      const usage = createUsage(db, LOG, SOON);
+      usage.note({ keyId: 'k1', at: AT });
+      await becomes('k1', AT);
+      usage.note({ keyId: 'k1', at: AT + 1 });
+      await becomes('k1', AT + 1);
+      await usage.close();
+    });
+
+    it('is written on closing', async () => {
+      const usage = createUsage(db, LOG, NEVER);
+      for (const [index, keyId] of ['k1', 'k2', 'gone'].entries()) usage.note({ keyId, at: AT + index });
+      expect(await lastUse('k1')).to.equal(undefined);
+      await usage.close();
+      expect([await lastUse('k1'), await lastUse('k2'), await lastUse('k3')]).to.deep.equal([AT, AT + 1, undefined]);
+    });
+
+    it('never goes back', async () => {
+      const uses = [createUsage(db, LOG, NEVER), createUsage(db, LOG, NEVER)];
+      uses[0]?.note({ keyId: 'k1', at: AT + 5000 });
+      uses[1]?.note({ keyId: 'k1', at: AT });
+      for (const usage of uses) await usage.close();
+      expect(await lastUse('k1')).to.equal(AT + 5000);
+    });
+
+    it('of a key that somebody has locked comes with the next batch, and holds up no other', async () => {
+      const usage = createUsage(db, LOG, SOON);
+      const trx = await db.transaction();
+      await trx('api_keys').where({ id: 'k1' }).forUpdate();
+      usage.note({ keyId: 'k1', at: AT });
+      usage.note({ keyId: 'k2', at: AT });
+      await becomes('k2', AT);
+      expect(await lastUse('k1')).to.equal(undefined);
+      await trx.commit();
+      await becomes('k1', AT);
+      await usage.close();
+    });
+
+    it('survives a database that fails meanwhile', async () => {
+      const usage = createUsage(db, LOG, SOON);
+      await db.raw('alter table api_keys rename to hidden');
+      usage.note({ keyId: 'k1', at: AT });
+      await new Promise((resolve) => setTimeout(resolve, 5 * SOON));
+      await db.raw('alter table hidden rename to api_keys');
+      await becomes('k1', AT);
+      await usage.close();
+    });
+  });
+});
