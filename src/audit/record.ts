@@ -6,7 +6,7 @@ import type { Deadline } from '../deadline.ts';
 import type { Decision } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
 
-/** What the asking service told of its client's request. Kept as it is, and decides nothing. */
+/** What the asking service told of its client's request. Decides nothing. */
 export interface Context {
   readonly ip?: string | undefined;
   readonly userAgent?: string | undefined;

@@ -24,7 +24,3 @@ export async function findOrMake<Row extends object>(
     if (found) return { row: found, created: false };
   }
 }
-
-/** One fault of a request that only the database could tell. */
-export const refused = (path: string, message: string): Failure =>
-  new Failure('INVALID_REQUEST', undefined, { issues: [{ path, message }] });

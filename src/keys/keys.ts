@@ -4,8 +4,9 @@ import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
 import { type Actor, type Change, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
-import { notFound, refused } from '../directory/common.ts';
+import { notFound } from '../directory/common.ts';
 import { Failure } from '../errors.ts';
+import { invalid } from '../json.ts';
 import { type ApiKey, COLUMNS, type Grants, grantColumns, type KeyRow, present } from './resource.ts';
 import { createToken, digestOf, hintOf, isToken, type Pepper } from './token.ts';
 
@@ -19,7 +20,7 @@ export interface NewKey {
 export function createKey(db: Knex, pepper: Pepper, actor: Actor, userId: string, grants: Grants): Promise<NewKey> {
   return mutate(db, actor, async (trx) => {
     const user = await trx('users').where({ id: userId }).forShare().first('id');
-    if (!user) throw refused('userId', `there is no user ${userId}; make it first with PUT /users/${userId}`);
+    if (!user) throw invalid('userId', `there is no user ${userId}; make it first with PUT /users/${userId}`);
     await refuseUnreachable(trx, userId, grants.restrictedBusinessIds);
     const made = await insertKey(trx, pepper, userId, grants, null);
     return {
@@ -255,7 +256,7 @@ async function refuseUnreachable(
   if (others.length === 0) return;
   const named = others.slice(0, 10);
   const more = others.length > named.length ? ' and others' : '';
-  throw refused(
+  throw invalid(
     'restrictedBusinessIds',
     `the user ${userId} has no access to ${named.join(', ')}${more}; make it a member first, or leave them out`,
   );
