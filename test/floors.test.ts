@@ -27,6 +27,7 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   '@koa/router': ['http'],
   knex: ['db'],
   pg: ['db'],
+  'pg-copy-streams': ['directory'],
   opossum: ['db'],
   pino: ['log'],
   commander: ['main', 'cli'],

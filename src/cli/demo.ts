@@ -40,10 +40,15 @@ export async function loadDemo(config: Config, root: string, database: Database)
     'select not exists (select from users) as empty',
   );
   if (rows[0]?.empty) {
-    const { generated } = await importFile(database.db, database.peppers, path.join(root, DOCUMENT));
-    await writeFile(file, JSON.stringify(Object.fromEntries(generated.map(({ id, apiKey }) => [id, apiKey]))), {
-      mode: 0o600,
+    const { generated } = await importFile({
+      ...database,
+      actor: { id: 'cli:demo' },
+      file: path.join(root, DOCUMENT),
+      form: 'json',
     });
+    const keys: Record<string, string> = {};
+    for await (const some of generated) for (const { id, apiKey } of some) keys[id] = apiKey;
+    await writeFile(file, JSON.stringify(keys), { mode: 0o600 });
     await chmod(file, 0o600);
   }
   return readFile(file, 'utf8').then(

@@ -2,11 +2,11 @@
 
 import type { Command } from 'commander';
 import { describeConfig, loadConfig } from '../config.ts';
-import { importFile } from '../directory/import.ts';
 import { openDatabase } from '../service.ts';
 import { addAuditVerbs } from './audit.ts';
 import { addCallerVerbs, addPepperVerbs } from './callers.ts';
 import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory.ts';
+import { addImportVerb } from './import.ts';
 import { addKeyVerbs } from './keys.ts';
 import { print, printJson, table } from './output.ts';
 
@@ -18,6 +18,7 @@ export function addVerbs(program: Command): void {
   addCallerVerbs(program);
   addPepperVerbs(program);
   addAuditVerbs(program);
+  addImportVerb(program);
 
   program
     .command('migrate')
@@ -25,14 +26,6 @@ export function addVerbs(program: Command): void {
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://... KEY_PEPPERS=p1:... authz migrate')
     .action(migrateVerb);
-
-  program
-    .command('import')
-    .description('load users, businesses, members and API keys from one JSON document, all of it or nothing')
-    .argument('<file>', 'the document, at most 64 MiB; - reads standard input')
-    .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  authz import examples/demo.json\n\ndocs/import.md describes the document.')
-    .action(importVerb);
 
   program
     .command('config')
@@ -52,29 +45,6 @@ async function migrateVerb({ json }: Format): Promise<void> {
   const { migrated } = database;
   if (json) printJson({ migrated });
   else print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');
-}
-
-async function importVerb(file: string, { json }: Format): Promise<void> {
-  const database = await openDatabase(loadConfig());
-  try {
-    const report = await importFile(database.db, database.peppers, file);
-    if (json) printJson(report);
-    else print(describeImport(report));
-  } finally {
-    await database.close();
-  }
-}
-
-function describeImport({ counts, generated }: Awaited<ReturnType<typeof importFile>>): string {
-  const rows = Object.entries(counts).map(([kind, count]) => ({
-    kind,
-    created: String(count.created),
-    changed: String(count.changed),
-    left: String(count.left),
-  }));
-  const keys = generated.map(({ id, apiKey }) => ({ key: id, 'API key': apiKey }));
-  const note = keys.length > 0 ? `\n\nNew API keys, shown this once:\n${table(keys)}` : '';
-  return table(rows) + note;
 }
 
 function configVerb({ json }: Format): void {

@@ -1,71 +1,153 @@
-/** The statements of an import. Staged rows carry `n`, their place in the document's list, for the paths of issues. */
+/**
+ * The statements of an import. Staged rows carry `n`, the place of their entry in what was read: an index of its list, or
+ * the number of its line. Nothing that grows with the import comes back from any of them.
+ */
 
-const stage = (name: string, columns: string) => ({
-  create: `create temporary table staged_${name} (${columns}) on commit drop`,
-  fill: `insert into staged_${name} select * from jsonb_to_recordset(?::jsonb) as entry (${columns})`,
-  analyze: `analyze staged_${name}`,
-});
+import type { List } from './document.ts';
 
-const RATE_LIMIT = '"requests" integer, "windowSeconds" integer';
-
-/** Columns are named as in the document. Ids are COLLATE "C", like those that they are joined with. */
-export const STAGES = {
-  users: stage(
-    'users',
-    `n integer, id text collate "C", disabled boolean, "disabledReason" text, "businessesDisabled" boolean, ${RATE_LIMIT}`,
-  ),
-  businesses: stage('businesses', 'n integer, id text collate "C", disabled boolean, "disabledReason" text'),
-  members: stage('members', 'n integer, "businessId" text collate "C", "userId" text collate "C", role text'),
-  apiKeys: stage(
-    'keys',
-    `n integer, id text collate "C", "userId" text collate "C", "friendlyName" text, "allowUserManagementApiRequests" boolean,
-     restricted boolean, environment text, "expiresAt" timestamptz, "revokedAt" timestamptz, "revokedReason" text,
-     digest bytea, "pepperId" text, hint text, ${RATE_LIMIT}`,
-  ),
-  restrictions: stage('restrictions', 'n integer, position integer, "businessId" text collate "C"'),
-  digests: stage('digests', 'n integer, digest bytea'),
+// Named as in the document. Ids are COLLATE "C", like those that they are joined with.
+const COLUMNS = {
+  part: 'text',
+  n: 'bigint',
+  position: 'integer',
+  id: 'text collate "C"',
+  businessId: 'text collate "C"',
+  userId: 'text collate "C"',
+  role: 'text',
+  disabled: 'boolean',
+  disabledReason: 'text',
+  businessesDisabled: 'boolean',
+  requests: 'integer',
+  windowSeconds: 'integer',
+  friendlyName: 'text',
+  allowUserManagementApiRequests: 'boolean',
+  restricted: 'boolean',
+  environment: 'text',
+  expiresAt: 'timestamptz',
+  revokedAt: 'timestamptz',
+  revokedReason: 'text',
+  digest: 'bytea',
+  pepperId: 'text',
+  hint: 'text',
+  given: 'boolean',
 } as const;
 
-const unknown = (list: string, field: string, table: string): string => `
-  select format('${list}[%s].${field}', s.n) as path, 'there is no such entry, neither here nor in the database' as message
-  from staged_${list === 'apiKeys' ? 'keys' : list} s
-  where not exists (select from staged_${table} t where t.id = s."${field}")
-    and not exists (select from ${table} t where t.id = s."${field}")
-  order by s.n`;
+export type StagedColumn = keyof typeof COLUMNS;
+export const STAGED_COLUMNS = Object.keys(COLUMNS) as readonly StagedColumn[];
 
-/** Each selects issues: path and message. */
-export const CHECKS: readonly string[] = [
+/** The part of the staging table -> its name. Restrictions and digests are of the API key with the same `n`. */
+const PARTS = {
+  users: 'staged_users',
+  businesses: 'staged_businesses',
+  members: 'staged_members',
+  apiKeys: 'staged_keys',
+  restrictions: 'staged_restrictions',
+  digests: 'staged_digests',
+} as const;
+
+/** One COPY takes rows of all the kinds in any order, and partitions keep them apart. */
+export const CREATE_STAGED: readonly string[] = [
+  `create temporary table staged (${Object.entries(COLUMNS).map(([name, type]) => `"${name}" ${type}`)})
+   partition by list (part) on commit drop`,
+  ...Object.entries(PARTS).map(
+    ([part, table]) => `create temporary table ${table} partition of staged for values in ('${part}') on commit drop`,
+  ),
+];
+
+export const COPY_STAGED = `copy staged (${STAGED_COLUMNS.map((name) => `"${name}"`)}) from stdin`;
+
+/** For the planner: nothing else knows how much was staged. */
+export const ANALYZE_STAGED = `analyze ${Object.values(PARTS)}`;
+
+/** Writers wait until the import is done, readers do not: what is checked must still hold when it is merged. */
+export const LOCK = 'lock table users, businesses, business_members, api_keys, api_key_businesses in exclusive mode';
+
+/** A fault that only the database could tell: of the field of an entry, or of the entry itself (null). */
+export interface StagedFault {
+  readonly list: List;
+  readonly n: number;
+  readonly field: string | null;
+  readonly message: string;
+  /** The place of the other entry that it is the same as. */
+  readonly other: number | null;
+  /** How many faults the query has found; it selects the first of them only. */
+  readonly total: number;
+}
+
+/** `rows` selects n, field, other and, where an entry may have several faults of the kind, position. */
+const check = (list: List, message: string, rows: string): string => `
+  select '${list}' as list, n::float8 as n, field, other::float8 as other, '${message}' as message,
+    (count(*) over ())::float8 as total
+  from (${rows}) faults order by faults.n, faults.position limit ?`;
+
+const repeated = (list: List, identity: string, field: string | null = null, where = 'true'): string =>
+  check(
+    list,
+    field === null ? 'is the same as' : 'is the same as that of',
+    `select n, 0 as position, first as other, ${field === null ? 'null::text' : `'${field}'`} as field
+     from (select n, min(n) over (partition by ${identity}) as first from ${PARTS[list]} where ${where}) s where n > first`,
+  );
+
+/** Entries that stand in it twice. A limit is their parameter. */
+export const REPEATED: readonly string[] = [
+  repeated('users', 'id'),
+  repeated('businesses', 'id'),
+  repeated('members', '"businessId", "userId"'),
+  repeated('apiKeys', 'id'),
+  repeated('apiKeys', 'digest', 'apiKey', 'given'),
+];
+
+const unknown = (list: List, field: string, table: 'users' | 'businesses'): string =>
+  check(
+    list,
+    'there is no such entry, neither here nor in the database',
+    `select n, 0 as position, '${field}' as field, null as other from ${PARTS[list]} s
+     where not exists (select from ${PARTS[table]} t where t.id = s."${field}")
+       and not exists (select from ${table} t where t.id = s."${field}")`,
+  );
+
+/** What does not fit together, or does not fit the database; for entries without a repetition. A limit is their parameter. */
+export const UNFIT: readonly string[] = [
   unknown('members', 'businessId', 'businesses'),
   unknown('members', 'userId', 'users'),
   unknown('apiKeys', 'userId', 'users'),
-  `select format('apiKeys[%s].restrictedBusinessIds[%s]', r.n, r.position) as path,
-     'the user of this key has no access to this business; make it a member, or leave the business out' as message
-   from staged_restrictions r join staged_keys k on k.n = r.n
-   where not exists (select from staged_members m where m."businessId" = r."businessId" and m."userId" = k."userId")
-     and not exists (select from business_members m where m.business_id = r."businessId" and m.user_id = k."userId")
-   order by r.n, r.position`,
-  `select distinct on (d.n) format('apiKeys[%s].apiKey', d.n) as path, 'this API key belongs to another entry of the database' as message
-   from staged_digests d join staged_keys s on s.n = d.n join api_keys k on k.digest = d.digest and k.id <> s.id
-   order by d.n`,
-  `select format('apiKeys[%s].apiKey', s.n) as path, 'the database has another API key under this id; give the new one an id of its own' as message
-   from staged_keys s join api_keys k on k.id = s.id
-   where exists (select from staged_digests d where d.n = s.n)
-     and not exists (select from staged_digests d where d.n = s.n and d.digest = k.digest)
-   order by s.n`,
+  check(
+    'apiKeys',
+    'the user of this key has no access to this business; make it a member, or leave the business out',
+    `select r.n, r.position, format('restrictedBusinessIds[%s]', r.position) as field, null as other
+     from staged_restrictions r join staged_keys k on k.n = r.n
+     where not exists (select from staged_members m where m."businessId" = r."businessId" and m."userId" = k."userId")
+       and not exists (select from business_members m where m.business_id = r."businessId" and m.user_id = k."userId")`,
+  ),
+  check(
+    'apiKeys',
+    'this API key belongs to another entry of the database',
+    `select distinct d.n, 0 as position, 'apiKey' as field, null as other
+     from staged_digests d join staged_keys s on s.n = d.n join api_keys k on k.digest = d.digest and k.id <> s.id`,
+  ),
+  check(
+    'apiKeys',
+    'the database has another API key under this id; give the new one an id of its own',
+    `select s.n, 0 as position, 'apiKey' as field, null as other
+     from staged_keys s join api_keys k on k.id = s.id
+     where s.given and not exists (select from staged_digests d where d.n = s.n and d.digest = k.digest)`,
+  ),
 ];
 
 const SAME_DISABLED = `(t.disabled_at is not null) = s.disabled and t.disabled_reason is not distinct from s."disabledReason"`;
 const SAME_LIMIT = `(t.rate_limit_requests, t.rate_limit_window_seconds) is not distinct from (s."requests", s."windowSeconds")`;
 
-// A key that has expired, or that another key has replaced, keeps the end that it has.
-const EXPIRY = `case when t.expires_at <= now() or exists (select from api_keys o where o.rotated_from = t.id)
+// A key that has expired, or that another key has replaced, keeps the end that it has. The transaction may have begun long
+// ago, so its time is not the one to compare with.
+const EXPIRY = `case when t.expires_at <= statement_timestamp() or exists (select from api_keys o where o.rotated_from = t.id)
   then t.expires_at else s."expiresAt" end`;
 
 /**
- * In the order in which they refer to each other. `change` and `create` return a row for each entry that they touched.
- * INVARIANT: an import never brings a revoked, expired or replaced key back, whatever the document says of it.
+ * In the order in which they refer to each other; rows in the order of their keys, which indexes take much faster. The rows that `change` and `create` touch are the entries changed and
+ * created.
+ * INVARIANT: an import never brings a revoked, expired or replaced key back, whatever it says of it.
  */
-export const MERGES = [
+export const MERGES: readonly { readonly list: List; readonly change: string; readonly create: string }[] = [
   {
     list: 'users',
     change: `
@@ -75,52 +157,48 @@ export const MERGES = [
         rate_limit_requests = s."requests", rate_limit_window_seconds = s."windowSeconds"
       from staged_users s
       where t.id = s.id
-        and not (${SAME_DISABLED} and (t.businesses_disabled_at is not null) = s."businessesDisabled" and ${SAME_LIMIT})
-      returning t.id`,
+        and not (${SAME_DISABLED} and (t.businesses_disabled_at is not null) = s."businessesDisabled" and ${SAME_LIMIT})`,
     create: `
       insert into users (id, disabled_at, disabled_reason, businesses_disabled_at, rate_limit_requests, rate_limit_window_seconds)
       select id, case when disabled then now() end, "disabledReason", case when "businessesDisabled" then now() end, "requests", "windowSeconds"
-      from staged_users s where not exists (select from users t where t.id = s.id)
-      returning id`,
+      from staged_users s where not exists (select from users t where t.id = s.id) order by id`,
   },
   {
     list: 'businesses',
     change: `
       update businesses t set
         disabled_at = case when s.disabled then coalesce(t.disabled_at, now()) end, disabled_reason = s."disabledReason"
-      from staged_businesses s where t.id = s.id and not (${SAME_DISABLED})
-      returning t.id`,
+      from staged_businesses s where t.id = s.id and not (${SAME_DISABLED})`,
     create: `
       insert into businesses (id, disabled_at, disabled_reason)
       select id, case when disabled then now() end, "disabledReason"
-      from staged_businesses s where not exists (select from businesses t where t.id = s.id)
-      returning id`,
+      from staged_businesses s where not exists (select from businesses t where t.id = s.id) order by id`,
   },
   {
     list: 'members',
     change: `
       update business_members t set role = s.role from staged_members s
-      where t.business_id = s."businessId" and t.user_id = s."userId" and t.role <> s.role
-      returning t.user_id as id`,
+      where t.business_id = s."businessId" and t.user_id = s."userId" and t.role <> s.role`,
     create: `
       insert into business_members (business_id, user_id, role)
       select "businessId", "userId", role from staged_members s
       where not exists (select from business_members t where t.business_id = s."businessId" and t.user_id = s."userId")
-      returning user_id as id`,
+      order by "businessId", "userId"`,
   },
   {
     list: 'apiKeys',
     change: `
-      with wanted as (
+      with restrictions as (
+        select n, array_agg("businessId" order by "businessId") as business_ids from staged_restrictions group by n
+      ), wanted as (
         select s.*, ${EXPIRY} as expires_at, coalesce(t.revoked_at, s."revokedAt") as revoked_at,
           case when t.revoked_at is null then s."revokedReason" else t.revoked_reason end as revoked_reason,
-          array(select r."businessId" from staged_restrictions r where r.n = s.n order by 1) as business_ids
-        from staged_keys s join api_keys t on t.id = s.id
+          coalesce(r.business_ids, '{}') as business_ids
+        from staged_keys s join api_keys t on t.id = s.id left join restrictions r on r.n = s.n
       ), dropped as (
-        delete from api_key_businesses b using wanted s where b.key_id = s.id and b.business_id <> all (s.business_ids)
-      ), added as (
-        insert into api_key_businesses (key_id, business_id) select s.id, unnest(s.business_ids) from wanted s
-        on conflict do nothing
+        delete from api_key_businesses b using staged_keys s
+        where b.key_id = s.id
+          and not exists (select from staged_restrictions r where r.n = s.n and r."businessId" = b.business_id)
       )
       update api_keys t set
         user_id = s."userId", friendly_name = s."friendlyName", allow_user_management = s."allowUserManagementApiRequests",
@@ -133,20 +211,24 @@ export const MERGES = [
           = (s."userId", s."friendlyName", s."allowUserManagementApiRequests", s.restricted, s.environment)
         and ${SAME_LIMIT}
         and (t.expires_at, t.revoked_at, t.revoked_reason) is not distinct from (s.expires_at, s.revoked_at, s.revoked_reason)
-        and array(select b.business_id::text from api_key_businesses b where b.key_id = t.id order by 1) = s.business_ids)
-      returning t.id`,
+        and array(select b.business_id::text from api_key_businesses b where b.key_id = t.id order by 1) = s.business_ids)`,
     create: `
-      with created as (
-        insert into api_keys (id, user_id, friendly_name, digest, pepper_id, hint, allow_user_management, restricted, environment,
-          rate_limit_requests, rate_limit_window_seconds, expires_at, revoked_at, revoked_reason)
-        select id, "userId", "friendlyName", digest, "pepperId", hint, "allowUserManagementApiRequests", restricted, environment,
-          "requests", "windowSeconds", "expiresAt", "revokedAt", "revokedReason"
-        from staged_keys s where not exists (select from api_keys t where t.id = s.id)
-        returning id
-      ), restrictions as (
-        insert into api_key_businesses (key_id, business_id)
-        select s.id, r."businessId" from staged_restrictions r join staged_keys s on s.n = r.n join created c on c.id = s.id
-      )
-      select id from created`,
+      insert into api_keys (id, user_id, friendly_name, digest, pepper_id, hint, allow_user_management, restricted, environment,
+        rate_limit_requests, rate_limit_window_seconds, expires_at, revoked_at, revoked_reason)
+      select id, "userId", "friendlyName", digest, "pepperId", hint, "allowUserManagementApiRequests", restricted, environment,
+        "requests", "windowSeconds", "expiresAt", "revokedAt", "revokedReason"
+      from staged_keys s where not exists (select from api_keys t where t.id = s.id) order by id`,
   },
-] as const;
+];
+
+/** The last of the merges: the businesses that keys, new or not, are restricted to. */
+export const RESTRICT = `
+  insert into api_key_businesses (key_id, business_id)
+  select s.id, r."businessId" from staged_restrictions r join staged_keys s on s.n = r.n
+  where not exists (select from api_key_businesses b where b.key_id = s.id and b.business_id = r."businessId")
+  order by s.id, r."businessId"`;
+
+/** The time of this transaction, and how many keys it made that nobody has in clear. */
+export const MADE = `
+  select to_json(now()) #>> '{}' as at, count(*)::int as count
+  from staged_keys s join api_keys k on k.id = s.id and k.digest = s.digest where not s.given`;

@@ -21,9 +21,12 @@ export interface Pepper {
   readonly secret: Buffer;
 }
 
-/** A new token, with about 178 random bits. To be shown once and stored by its digest only. */
-export function createToken(kind: TokenKind): string {
-  const random = Array.from({ length: RANDOM_LENGTH }, () => BASE62[randomInt(BASE62.length)]).join('');
+/**
+ * A new token, with about 178 random bits. To be shown once and stored by its digest only. `digit` draws from 0 to 61, each
+ * as likely as the others and none to be foretold.
+ */
+export function createToken(kind: TokenKind, digit: () => number = () => randomInt(BASE62.length)): string {
+  const random = Array.from({ length: RANDOM_LENGTH }, () => BASE62.charAt(digit())).join('');
   return PREFIX[kind] + random + checksum(PREFIX[kind] + random);
 }
 

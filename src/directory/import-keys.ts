@@ -1,0 +1,111 @@
+/**
+ * API keys that an import makes, without keeping them: each follows from a seed of the import, which never leaves the
+ * process, and from its id. So a key can be digested when its entry is read, and said again when everything is committed.
+ */
+
+import { createHmac, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Knex } from 'knex';
+import { Failure } from '../errors.ts';
+import { createToken, digestOf, type Pepper } from '../keys/token.ts';
+
+/** A key that was made, in clear. */
+export interface GeneratedKey {
+  readonly id: string;
+  readonly apiKey: string;
+}
+
+/** The keys that were made, as they were stored: from when, and how many. */
+export interface Made {
+  /** The time of their transaction, which is their created_at. */
+  readonly at: string;
+  readonly count: number;
+}
+
+const PAGE = 1000;
+const ATTEMPTS = 5;
+const PAUSE_MS = 1000;
+// The largest multiple of 62 in a byte: without what is above it, the digits are equally likely.
+const BYTES_USED = 248;
+
+/** The key of an id: 30 digits out of HMAC-SHA-512, under 256 random bits. */
+export function createKeyMaker(): (id: string) => string {
+  const seed = randomBytes(32);
+  return (id) => {
+    let block = Buffer.alloc(0);
+    let at = 0;
+    let blocks = 0;
+    return createToken('apiKey', () => {
+      for (;;) {
+        if (at === block.length) {
+          block = createHmac('sha512', seed).update(`${blocks} ${id}`).digest();
+          blocks += 1;
+          at = 0;
+        }
+        const byte = block[at] ?? BYTES_USED;
+        at += 1;
+        if (byte < BYTES_USED) return byte % 62;
+      }
+    });
+  };
+}
+
+/**
+ * The keys that were made, by id, read from the database again; a connection that is lost on the way is replaced, since
+ * they can be shown at no other time. INVARIANT: a key is shown only if its digest is the stored one.
+ * @throws Failure UNAVAILABLE
+ */
+export async function* generatedKeys(
+  db: Knex,
+  pepper: Pepper,
+  keyOf: (id: string) => string,
+  { at, count }: Made,
+): AsyncGenerator<readonly GeneratedKey[]> {
+  let last = '';
+  let failed = 0;
+  for (let open = count > 0; open; ) {
+    try {
+      for await (const rows of pages(db, at, last)) {
+        last = rows.at(-1)?.id ?? last;
+        yield rows.flatMap(({ id, digest }) => {
+          const apiKey = keyOf(id);
+          return digestOf(pepper, apiKey).equals(digest) ? [{ id, apiKey }] : [];
+        });
+      }
+      open = false;
+    } catch (cause) {
+      failed += 1;
+      if (failed === ATTEMPTS) {
+        const message =
+          'Everything is loaded, but the database failed before all the new API keys were shown. ' +
+          `Rotate those of the ${count} that you miss: they cannot be shown again.`;
+        throw new Failure('UNAVAILABLE', message, { cause });
+      }
+      await sleep(PAUSE_MS);
+    }
+  }
+}
+
+interface Row {
+  readonly id: string;
+  readonly digest: Buffer;
+}
+
+/** The keys that were created at that time, in one pass over the table whatever its size. */
+async function* pages(db: Knex, at: string, after: string): AsyncGenerator<Row[]> {
+  const trx = await db.transaction();
+  try {
+    await trx.raw(
+      `declare made no scroll cursor for
+       select id, digest from api_keys where created_at = ?::timestamptz and id > ? order by id`,
+      [at, after],
+    );
+    for (;;) {
+      const { rows } = await trx.raw<{ rows: Row[] }>(`fetch ${PAGE} from made`);
+      if (rows.length === 0) return;
+      yield rows;
+    }
+  } finally {
+    await trx.rollback().catch(() => undefined);
+  }
+}

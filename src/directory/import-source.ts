@@ -1,0 +1,146 @@
+/**
+ * Where an import reads from, in either form. A document is read as a whole and is limited in size; lines are read as they
+ * come, so that their number is not.
+ */
+
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { type Issue, Refusal } from '../errors.ts';
+import { parseJson } from '../json.ts';
+import { entryOfLine, type Found, issuesOf, itemsOf, LISTS, type List } from './document.ts';
+
+export type Form = 'json' | 'jsonl';
+
+const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
+const MAX_LINE_BYTES = 1024 * 1024;
+const BATCH = 500;
+const NEWLINE = 0x0a;
+
+export type Item = Found | Issue;
+
+export interface Source {
+  /** How people know it: the file as it was given. */
+  readonly name: string;
+  /** Undefined when it cannot be known before it ends. */
+  readonly bytes: number | undefined;
+  /** Everything in it, in its order, with the faults of what is around the entries. */
+  readonly items: (onBytes: (read: number) => void) => AsyncIterable<readonly Item[]>;
+  /** Where an entry stands, as the start of a path; and as another entry names it. */
+  readonly place: (list: List, n: number) => { readonly path: string; readonly short: string };
+}
+
+/** The form that a file's name promises; standard input is a document. */
+export const formOf = (file: string): Form => (/\.(?:jsonl|ndjson)$/i.test(file) ? 'jsonl' : 'json');
+
+/** @throws Refusal when there is no such file */
+export async function openSource(file: string, form: Form): Promise<Source> {
+  const stats = file === '-' ? undefined : await stat(file).catch((cause) => unreadable(file, cause));
+  const common = { name: file, bytes: stats?.isFile() ? stats.size : undefined };
+  if (form === 'jsonl') {
+    return {
+      ...common,
+      items: (onBytes) => itemsOfLines(chunksOf(file, onBytes)),
+      place: (list, n) => ({ path: `line ${n}: ${LISTS[list]}`, short: `line ${n}` }),
+    };
+  }
+  return {
+    ...common,
+    items: (onBytes) => itemsOfDocument(file, chunksOf(file, onBytes)),
+    place: (list, n) => ({ path: `${list}[${n}]`, short: `${list}[${n}]` }),
+  };
+}
+
+async function* chunksOf(file: string, onBytes: (read: number) => void): AsyncGenerator<Buffer> {
+  let read = 0;
+  if (file === '-' && process.stdin.readableDidRead) {
+    throw new Refusal('standard input can be read only once, and the database asked for it again; import it again');
+  }
+  try {
+    for await (const chunk of (file === '-' ? process.stdin : createReadStream(file)) as AsyncIterable<Buffer>) {
+      read += chunk.length;
+      onBytes(read);
+      yield chunk;
+    }
+  } catch (cause) {
+    unreadable(file, cause);
+  }
+}
+
+async function* itemsOfDocument(file: string, chunks: AsyncIterable<Buffer>): AsyncGenerator<readonly Item[]> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size > MAX_DOCUMENT_BYTES) {
+      throw new Refusal(
+        `${file} is larger than ${MAX_DOCUMENT_BYTES / 1024 / 1024} MiB; write it as JSON lines instead`,
+      );
+    }
+    parts.push(chunk);
+  }
+  let document: unknown;
+  const bad = issuesOf(() => {
+    document = parseJson(Buffer.concat(parts));
+  });
+  let batch: Item[] = [];
+  for (const item of bad.length > 0 ? bad : itemsOf(document)) {
+    if (batch.push(item) < BATCH) continue;
+    yield batch;
+    batch = [];
+  }
+  yield batch;
+}
+
+/** Lines without anything on them are passed over; a file without any other is refused, as an export that went wrong. */
+async function* itemsOfLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<readonly Item[]> {
+  let n = 0;
+  let empty = true;
+  const read = (line: Buffer | undefined): readonly Item[] => {
+    n += 1;
+    if (line !== undefined && isBlank(line)) return [];
+    empty = false;
+    if (line === undefined)
+      return [{ path: `line ${n}`, message: `is longer than ${MAX_LINE_BYTES / 1024 / 1024} MiB` }];
+    const found: Found[] = [];
+    const issues = issuesOf(() => found.push(entryOfLine(n, parseJson(line))));
+    return [...found, ...issues.map(({ path, message }) => ({ path: `line ${n}${path && `: ${path}`}`, message }))];
+  };
+  for await (const lines of linesOf(chunks)) yield lines.flatMap(read);
+  if (empty) yield [{ path: '', message: 'there is nothing here; put an entry on each line' }];
+}
+
+/** The lines that end in each chunk; undefined for one that is too long to be kept. */
+async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<(Buffer | undefined)[]> {
+  let parts: Buffer[] = [];
+  let size = 0;
+  const keep = (part: Buffer): void => {
+    size += part.length;
+    if (size > MAX_LINE_BYTES) parts = [];
+    else parts.push(part);
+  };
+  const take = (): Buffer | undefined => {
+    const line = size > MAX_LINE_BYTES ? undefined : Buffer.concat(parts);
+    parts = [];
+    size = 0;
+    return line;
+  };
+  for await (const chunk of chunks) {
+    const lines: (Buffer | undefined)[] = [];
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
+      keep(chunk.subarray(start, end));
+      lines.push(take());
+      start = end + 1;
+    }
+    keep(chunk.subarray(start));
+    yield lines;
+  }
+  if (size > 0) yield [take()];
+}
+
+const isBlank = (line: Buffer): boolean => line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+
+function unreadable(file: string, cause: unknown): never {
+  if (cause instanceof Refusal) throw cause;
+  throw new Refusal(`${file} cannot be read (${(cause as Error).message})`, cause);
+}

@@ -1,0 +1,242 @@
+/** `authz import` as a real process: what it prints, how it ends, and what is left when it is ended. */
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { connect } from '../../src/db/connect.ts';
+import { importFile } from '../../src/directory/import.ts';
+import { digestOf } from '../../src/keys/token.ts';
+import { authz, outputWith, ROOT, startAuthz } from '../support/cli.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { backendAt, KEY_PEPPERS, linesOf, NOTHING, pepper, rowsOf } from './imports.ts';
+
+const LINES = linesOf({
+  users: [{ id: 'ada' }],
+  businesses: [{ id: 'bakery' }],
+  members: [{ businessId: 'bakery', userId: 'ada', role: 'owner' }],
+  apiKeys: ['k1', 'k2'].map((id) => ({
+    id,
+    userId: 'ada',
+    friendlyName: id,
+    allowUserManagementApiRequests: false,
+    restrictedBusinessIds: ['bakery'],
+  })),
+});
+
+describe('authz import', function () {
+  this.timeout(120_000);
+  let folder: string;
+  let env: Record<string, string>;
+  let db: Knex;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'authz import '));
+    const url = await newDatabase();
+    env = { DATABASE_URL: url, KEY_PEPPERS };
+    db = connect({ url, poolSize: 3 });
+  });
+  afterEach(async () => {
+    await db.destroy();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const write = async (name: string, text: string): Promise<string> => {
+    const file = path.join(folder, name);
+    await writeFile(file, text);
+    return file;
+  };
+
+  it('prints what it did, and each new key once', async () => {
+    const file = await write('directory.jsonl', LINES.join('\n'));
+    const first = await authz(['import', file], env);
+    expect([first.code, first.stderr]).to.deep.equal([0, '']);
+    expect(first.stdout).to.match(/^apiKeys +2 +0 +0$/m);
+    const keys = [...first.stdout.matchAll(/^(iqra_\w{36}) {2}(k\d)$/gm)];
+    expect(keys.map(([, , id]) => id)).to.deep.equal(['k1', 'k2']);
+    for (const [, apiKey = '', id = ''] of keys) {
+      expect((await db('api_keys').where({ id }).first()).digest).to.deep.equal(digestOf(pepper, apiKey));
+    }
+    expect(await db('admin_events').first()).to.include({ subject_id: 'directory.jsonl' });
+    expect((await db('admin_events').first()).actor).to.match(/^cli:./);
+    const second = await authz(['import', file, '--json'], env);
+    expect(second.stderr).to.equal('');
+    expect(JSON.parse(second.stdout)).to.deep.equal({
+      counts: {
+        users: { created: 0, changed: 0, left: 1 },
+        businesses: { created: 0, changed: 0, left: 1 },
+        members: { created: 0, changed: 0, left: 1 },
+        apiKeys: { created: 0, changed: 0, left: 2 },
+      },
+      generated: [],
+    });
+  });
+
+  it('reads standard input, as a document unless it is told otherwise', async () => {
+    expect((await authz(['import', '-'], env, '{"users": [{"id": "u1"}]}')).code).to.equal(0);
+    const lines = await authz(['import', '-', '--format', 'jsonl', '--json'], env, LINES.join('\r\n'));
+    expect(JSON.parse(lines.stdout).generated.map(({ id }: { id: string }) => id)).to.deep.equal(['k1', 'k2']);
+    expect(await db('users').orderBy('id').pluck('id')).to.deep.equal(['ada', 'u1']);
+  });
+
+  it('refuses with 1, and says why', async () => {
+    const bad = await write('bad.ndjson', `${LINES.join('\n')}\n{"user": {"id": "not ok"}}`);
+    const large = await write('large.json', `{"users":[]${' '.repeat(64 * 1024 * 1024)}}`);
+    for (const [args, message] of [
+      [[bad], 'line 6: user.id: must be'],
+      [[large], 'larger than 64 MiB; write it as JSON lines'],
+      [[path.join(folder, 'nowhere.json')], 'cannot be read'],
+      [[folder], 'cannot be read'],
+    ] as const) {
+      const { code, stdout, stderr } = await authz(['import', ...args], env);
+      expect([code, stdout]).to.deep.equal([1, ''], stderr);
+      expect(stderr).to.include(message);
+    }
+    expect((await authz(['import', bad, '--format', 'xml'], env)).code).to.equal(2);
+    expect(await rowsOf(db)).to.deep.equal(NOTHING);
+  });
+
+  it('says so when nobody reads the keys that it made', async () => {
+    const users = [{ id: 'u' }];
+    const apiKeys = Array.from({ length: 5000 }, (_, id) => ({
+      id,
+      userId: 'u',
+      friendlyName: 'x',
+      allowUserManagementApiRequests: false,
+    }));
+    const child = startAuthz(['import', await write('many.json', JSON.stringify({ users, apiKeys }))], env);
+    child.stdout?.once('data', () => child.stdout?.destroy());
+    let stderr = '';
+    child.stderr?.on('data', (chunk) => (stderr += chunk));
+    const [code] = await once(child, 'close');
+    expect(stderr).to.include('everything is loaded, but the output was closed');
+    expect(code).to.equal(1);
+    expect(await db('api_keys').count('*')).to.deep.equal([{ count: '5000' }]);
+  });
+
+  describe('loads nothing when it', () => {
+    /** An import that has staged some lines, and waits for the rest of its input. */
+    const reading = async (): Promise<{ child: ChildProcess; end: Promise<unknown>; pid: number }> => {
+      const child = startAuthz(['import', '-', '--format', 'jsonl'], env);
+      const end = once(child, 'close');
+      child.stdin?.on('error', () => undefined).write(`${LINES.join('\n')}\n`);
+      return { child, end, pid: await backendAt(db, 'copy staged') };
+    };
+    /** An import that has staged everything, and waits for `writer`. */
+    const waiting = async (
+      writer: Knex.Transaction,
+    ): Promise<{ child: ChildProcess; end: Promise<unknown>; pid: number }> => {
+      await writer.raw('lock table api_keys in row exclusive mode');
+      const child = startAuthz(['import', await write('lines.jsonl', LINES.join('\n'))], env);
+      return { child, end: once(child, 'close'), pid: await backendAt(db, 'lock table') };
+    };
+    const cut = (pid: number) => db.raw('select pg_terminate_backend(?, 10000)', [pid]);
+    const gone = async (pid: number): Promise<void> => {
+      while ((await db.raw('select from pg_stat_activity where pid = ?', [pid])).rowCount > 0);
+    };
+
+    it('loses its connection while it reads', async () => {
+      const { child, end, pid } = await reading();
+      const output = outputWith(child, 'so nothing is loaded. Import it again.\n');
+      await cut(pid);
+      expect(await output).to.include('(terminating connection due to administrator command) while reading');
+      child.stdin?.end();
+      expect(await end).to.deep.equal([3, null]);
+      expect(await rowsOf(db)).to.deep.equal(NOTHING);
+    });
+
+    it('loses its connection while it waits for others', () =>
+      db.transaction(async (writer) => {
+        const { child, end, pid } = await waiting(writer);
+        const output = outputWith(child, 'so nothing is loaded. Import it again.\n');
+        await cut(pid);
+        expect(await output).to.include('while waiting for other writers');
+        expect(await end).to.deep.equal([3, null]);
+        expect(await rowsOf(db)).to.deep.equal(NOTHING);
+      }));
+
+    it('is killed while it reads, or later', async () => {
+      const early = await reading();
+      early.child.kill('SIGKILL');
+      await gone(early.pid);
+      const late = await db.transaction(async (writer) => {
+        const started = await waiting(writer);
+        started.child.kill('SIGKILL');
+        await started.end;
+        return started;
+      });
+      await gone(late.pid);
+      expect(await rowsOf(db)).to.deep.equal(NOTHING);
+    });
+  });
+
+  it('reads its input once, also when it waits in a circle with another writer', async () => {
+    const other = await db.transaction();
+    // So that it is the import that gives way.
+    await other.raw(`set local deadlock_timeout = '60s'`);
+    await other.raw('lock table api_keys in row exclusive mode');
+    const import_ = authz(['import', '-', '--format', 'jsonl'], env, LINES.join('\n'));
+    await backendAt(db, 'lock table');
+    await other.raw('lock table users in row exclusive mode');
+    await other.raw(`insert into users (id) values ('other')`);
+    await other.commit();
+    const { code, stderr } = await import_;
+    expect([code, stderr]).to.deep.equal([0, '']);
+    expect(await db('users').orderBy('id').pluck('id')).to.deep.equal(['ada', 'other']);
+  });
+
+  it('takes no more memory for more entries', async () => {
+    const disabledReason = 'ж'.repeat(300);
+    const apiKey = { friendlyName: 'ж'.repeat(100), allowUserManagementApiRequests: false };
+    const lines = linesOf({
+      users: Array.from({ length: 90_000 }, (_, n) => ({ id: `user-${n}`, disabled: true, disabledReason })),
+      apiKeys: Array.from({ length: 10_000 }, (_, n) => ({ id: `key-${n}`, userId: `user-${n}`, ...apiKey })),
+    });
+    const file = await write('large.jsonl', lines.join('\n'));
+    const main = path.join(ROOT, 'dist', 'src', 'main.js');
+    const child = spawn(process.execPath, ['--max-old-space-size=64', main, 'import', file], { env });
+    const end = once(child, 'close');
+    expect(await outputWith(child, 'key-9999\n')).to.match(/^users +90000 +0 +0$/m);
+    expect(await end).to.deep.equal([0, null]);
+  });
+
+  it('shows every new key once, also when the connection is lost meanwhile', async () => {
+    const apiKey = { userId: 'u', friendlyName: 'x', allowUserManagementApiRequests: false };
+    const apiKeys = Array.from({ length: 2500 }, (_, n) => ({ id: `k${n}`, ...apiKey }));
+    const file = await write('keys.jsonl', linesOf({ users: [{ id: 'u' }], apiKeys }).join('\n'));
+    const { generated } = await importFile({ db, peppers: [pepper], actor: { id: 'test' }, file, form: 'jsonl' });
+    const shown = new Map<string, string>();
+    for await (const keys of generated) {
+      if (shown.size === 0) {
+        await db.raw(`select pg_terminate_backend(pid, 10000) from pg_stat_activity
+          where datname = current_database() and state = 'idle in transaction'`);
+      }
+      for (const key of keys) {
+        expect(shown.has(key.id)).to.equal(false);
+        shown.set(key.id, key.apiKey);
+      }
+    }
+    expect(shown.size).to.equal(2500);
+    for (const { id, digest } of await db('api_keys')) {
+      expect(digest.equals(digestOf(pepper, shown.get(id) ?? ''))).to.equal(true);
+    }
+  });
+
+  it('shows how far it is on a terminal, and only there', async function () {
+    // script(1) gives a command a terminal.
+    if (spawnSync('script', ['--version']).status !== 0) this.skip();
+    const file = await write('lines.jsonl', LINES.join('\n'));
+    const command = [process.execPath, path.join(ROOT, 'dist', 'src', 'main.js'), 'import', file, '--json']
+      .map((word) => `'${word}'`)
+      .join(' ');
+    const { stdout, stderr } = spawnSync('script', ['-qec', `${command} > '${folder}/out'`, '/dev/null'], {
+      env: { ...process.env, ...env },
+      encoding: 'utf8',
+    });
+    expect(stdout).to.include('5 entries, 0.0 MB: loading apiKeys', stderr);
+    expect(stdout.trimEnd().endsWith('\r\x1b[K')).to.equal(true);
+  });
+});
