@@ -16,7 +16,7 @@ export const FAILURES = {
   INVALID_REQUEST: {
     status: 400,
     exitCode: 1,
-    message: 'The request is not valid. See Data.issues for what to change.',
+    message: 'The request is not valid. Each of its issues says what to change.',
   },
   UNAUTHENTICATED: {
     status: 401,

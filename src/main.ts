@@ -75,7 +75,7 @@ function fail(error: unknown): void {
   const issues = error instanceof Failure ? (error.issues ?? []) : [];
   const lines = issues.map(({ path, message }) => `  ${path || '(document)'}: ${message}`);
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`authz: ${lines.length > 0 ? ['nothing was done:', ...lines].join('\n') : message}\n`);
+  process.stderr.write(`authz: ${[message, ...lines].join('\n')}\n`);
   process.exitCode = known ? error.exitCode : FAILED;
 }
 

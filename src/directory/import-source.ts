@@ -21,6 +21,7 @@ export type Item = Found | Issue;
 export interface Source {
   /** How people know it: the file as it was given. */
   readonly name: string;
+  readonly form: Form;
   /** Undefined when it cannot be known before it ends. */
   readonly bytes: number | undefined;
   /** Everything in it, in its order, with the faults of what is around the entries. */
@@ -35,7 +36,7 @@ export const formOf = (file: string): Form => (/\.(?:jsonl|ndjson)$/i.test(file)
 /** @throws Refusal when there is no such file */
 export async function openSource(file: string, form: Form): Promise<Source> {
   const stats = file === '-' ? undefined : await stat(file).catch((cause) => unreadable(file, cause));
-  const common = { name: file, bytes: stats?.isFile() ? stats.size : undefined };
+  const common = { name: file, form, bytes: stats?.isFile() ? stats.size : undefined };
   if (form === 'jsonl') {
     return {
       ...common,

@@ -27,8 +27,8 @@ import { copyEntries } from './import-stage.ts';
 
 const COMMITTING = 'committing';
 
-/** How many faults are named; more are counted. */
-const MAX_ISSUES = 10_000;
+/** How many faults are named; more are counted. A document is limited in size, so all that it can have are named. */
+const MAX_ISSUES: Readonly<Record<Form, number>> = { json: 1_000_000, jsonl: 10_000 };
 
 const DEADLOCK = '40P01';
 const LOCK_ATTEMPTS = 20;
@@ -83,7 +83,7 @@ export async function importFile(options: ImportOptions): Promise<ImportReport> 
     advance({ step: 'waiting for other writers' });
     await lock(trx);
     advance({ step: 'checking references' });
-    await check(trx, source, UNFIT, createFaults());
+    await check(trx, source, UNFIT, createFaults(source));
     const result = await merge(trx, read, advance);
     advance({ step: COMMITTING });
     const unchanged = Object.values(result.counts).every(({ created, changed }) => created + changed === 0);
@@ -126,7 +126,7 @@ async function stage(
   advance: (changes: Partial<Progress>) => void,
 ): Promise<Read> {
   const read: Read = { users: 0, businesses: 0, members: 0, apiKeys: 0 };
-  const faults = createFaults();
+  const faults = createFaults(source);
   async function* entries(): AsyncGenerator<Entry[]> {
     let count = 0;
     for await (const batch of source.items((bytes) => advance({ bytes }))) {
@@ -176,7 +176,7 @@ async function check(
   faults: ReturnType<typeof createFaults>,
 ): Promise<void> {
   for (const query of queries) {
-    const { rows } = await trx.raw<{ rows: StagedFault[] }>(query, [MAX_ISSUES]);
+    const { rows } = await trx.raw<{ rows: StagedFault[] }>(query, [MAX_ISSUES[source.form]]);
     for (const { list, n, field, message, other } of rows) {
       const same = other === null ? '' : ` ${source.place(list, other).short}`;
       faults.add(under(source.place(list, n).path, { path: field ?? '', message: message + same }));
@@ -212,13 +212,13 @@ const under = (place: string, { path: field, message }: Issue): Issue => ({
 });
 
 /** Names faults up to a number, and counts the others, so that a hopeless file costs no more than a good one. */
-function createFaults() {
+function createFaults({ form }: Source) {
   const issues: Issue[] = [];
   let total = 0;
   return {
     add: (issue: Issue): void => {
       total += 1;
-      if (issues.length < MAX_ISSUES) issues.push(issue);
+      if (issues.length < MAX_ISSUES[form]) issues.push(issue);
     },
     addUnnamed: (count: number): void => {
       total += count;
