@@ -6,8 +6,9 @@
 import { type Decision, decide } from './decide.ts';
 import { FACT_GROUPS, type Facts, readFacts } from './facts.ts';
 import type { Finding } from './finding.ts';
-import { isMap, type PolicyTexts, parseYaml } from './parse.ts';
+import type { PolicyTexts } from './parse.ts';
 import type { Policy } from './policy.ts';
+import { isMap, parseYaml } from './yaml.ts';
 
 export interface Case {
   readonly name: string;

@@ -4,8 +4,7 @@
  */
 
 import { parse as parseCsv } from 'csv-parse/sync';
-import { LineCounter, parseDocument, type YAMLError } from 'yaml';
-import { FAILURES } from '../errors.ts';
+import { type Code, UNSEEN } from './codes.ts';
 import type { Finding } from './finding.ts';
 import { MODEL } from './model.ts';
 import { ACTION_PATTERN, parseRule, type Rule, RuleError } from './rule.ts';
@@ -25,25 +24,12 @@ export interface Row {
   readonly line: number;
 }
 
-export interface Code {
-  /** What the calling service should answer its client with. */
-  readonly status: number;
-  /** For that client's eyes. */
-  readonly message: string;
-  /** Whose `disabled_reason`, where there is one, ends the message. */
-  readonly reason?: 'user' | 'target';
-}
-
 type Report = (finding: Finding) => void;
 
 const ROW_FILE = /^\d\d-[a-z0-9-]+\.csv$/;
 const KNOWN_FILE = /^(?:model\.conf|codes\.yaml|\d\d-[a-z0-9-]+\.csv|cases\/[a-z0-9-]+\.yaml|[A-Za-z0-9-]+\.md)$/;
 const COLUMNS = ['p', 'id', 'action', 'when', 'effect', 'code'] as const;
 const ROW_ID = /^[a-z][a-z0-9-]{0,63}$/;
-const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
-// What a terminal, a log or an editor would show as something else than what is evaluated: controls (a carriage return
-// inside a line too: CSV and YAML would break the line there), format characters, separators of lines.
-const UNSEEN = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 const LINE_END = /\r?\n/;
 
 /** The names of the files that a decision depends on, in the order in which they are read. */
@@ -160,28 +146,29 @@ function parseRow(
   ];
   const at = (column: (typeof COLUMNS)[number]): number => fields[COLUMNS.indexOf(column)]?.column ?? 1;
   let sound = true;
-  const require = (holds: boolean, column: (typeof COLUMNS)[number], rule: string, message: string): void => {
-    if (holds) return;
+  const fault = (column: (typeof COLUMNS)[number], rule: string, message: string): void => {
     sound = false;
     report(at(column), rule, message);
   };
-  require(type === 'p', 'p', 'row-shape', `a row begins with p, not with ${JSON.stringify(type)}`);
-  require(ROW_ID.test(
-    id,
-  ), 'id', 'row-shape', 'an id is lower-case letters, digits and -, beginning with a letter, at most 64');
-  require(ACTION_PATTERN.test(
-    action,
-  ), 'action', 'row-action', `${JSON.stringify(action)} is no action pattern: *, noun:verb or noun:*`);
-  require(effect === 'allow' ||
-    effect === 'deny', 'effect', 'row-effect', `the effect is allow or deny, not ${JSON.stringify(effect)}`);
-  const known = codes.get(code);
-  // Without any code, codes.yaml has a finding of its own that explains it all.
-  require(known !== undefined ||
-    codes.size === 0, 'code', 'unknown-code', `codes.yaml has no code ${JSON.stringify(code)}`);
-  require(known === undefined ||
-    (effect === 'allow') ===
-      (code ===
-        'OK'), 'code', 'row-effect', `effect allow goes with code OK and nothing else does; this row has ${effect} and ${code}`);
+  if (type !== 'p') fault('p', 'row-shape', `a row begins with p, not with ${JSON.stringify(type)}`);
+  if (!ROW_ID.test(id)) {
+    fault('id', 'row-shape', 'an id is lower-case letters, digits and -, beginning with a letter, at most 64');
+  }
+  if (!ACTION_PATTERN.test(action)) {
+    fault('action', 'row-action', `${JSON.stringify(action)} is no action pattern: *, noun:verb or noun:*`);
+  }
+  if (effect !== 'allow' && effect !== 'deny') {
+    fault('effect', 'row-effect', `the effect is allow or deny, not ${JSON.stringify(effect)}`);
+  }
+  if (codes.has(code)) {
+    const means = `effect allow goes with code OK and nothing else does; this row has ${effect} and ${code}`;
+    if ((effect === 'allow') !== (code === 'OK')) fault('code', 'row-effect', means);
+  } else if (codes.size > 0) {
+    fault('code', 'unknown-code', `codes.yaml has no code ${JSON.stringify(code)}`);
+  } else {
+    // codes.yaml has a finding of its own that explains it all.
+    sound = false;
+  }
   try {
     const rule = parseRule(when);
     return sound ? { id, action, when: rule, effect: effect as Effect, code } : undefined;
@@ -226,81 +213,4 @@ function fieldColumns(line: string): number[] {
     if (line[index] === ',' && !quoted) starts.push(index + 1);
   }
   return starts.map((start) => start + (/^\s*"?/.exec(line.slice(start))?.[0].length ?? 0) + 1);
-}
-
-/** `codes.yaml`: code -> what it means for the client. */
-export function parseCodes(text: string | undefined, report: Report): Map<string, Code> {
-  const file = 'codes.yaml';
-  const codes = new Map<string, Code>();
-  const { value, place } = parseYaml(file, text, report);
-  const find = (path: readonly string[], message: string): void =>
-    report({ file, ...place(path), rule: 'codes', message });
-  if (!isMap(value)) {
-    if (value !== undefined) find([], 'write a map of CODE: {status, message}');
-    return codes;
-  }
-  for (const [code, entry] of Object.entries(value)) {
-    const wrong = codeFault(code, entry);
-    if (wrong) find([code], wrong);
-    // Kept even so: a row with this code needs no second finding.
-    codes.set(code, Object.freeze(entry as unknown as Code));
-  }
-  if (!codes.has('OK')) find([], 'the code OK is missing: nothing could be allowed');
-  return codes;
-}
-
-function codeFault(code: string, entry: unknown): string | undefined {
-  if (!CODE.test(code)) return `${code}: a code is upper-case letters, digits and _, at most 64`;
-  if (Object.hasOwn(FAILURES, code)) return `${code} is reserved for failures, which are never decisions`;
-  if (!isMap(entry)) return `${code}: write {status: 403, message: "..."}`;
-  const unknown = Object.keys(entry).find((name) => !['status', 'message', 'reason'].includes(name));
-  if (unknown !== undefined)
-    return `${code}: nothing reads ${JSON.stringify(unknown)}; a code has status, message and reason`;
-  const { status, message, reason } = entry as { status?: unknown; message?: unknown; reason?: unknown };
-  if (code === 'OK' && status !== 200) return 'OK: its status is 200';
-  if (code !== 'OK' && !(Number.isInteger(status) && Number(status) >= 400 && Number(status) <= 499)) {
-    return `${code}: the status of a denial is a whole number from 400 to 499`;
-  }
-  if (typeof message !== 'string' || message.trim() === '' || message.length > 300 || UNSEEN.test(message)) {
-    return `${code}: message is one line of 1-300 characters, all of which can be seen`;
-  }
-  if (reason !== undefined && reason !== 'user' && reason !== 'target') return `${code}: reason is user or target`;
-  return undefined;
-}
-
-export const isMap = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** A YAML file as a plain value (undefined when it has none that can be used), and the way from a path in it to its place. */
-export function parseYaml(
-  file: string,
-  text: string | undefined,
-  report: Report,
-): { value: unknown; place: (path: readonly (string | number)[]) => { line: number; column: number } } {
-  const lines = new LineCounter();
-  const start = { line: 1, column: 1 };
-  if (text === undefined) {
-    report({ file, ...start, rule: 'missing-file', message: 'this file is missing; a policy is refused without it' });
-    return { value: undefined, place: () => start };
-  }
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, strict: true, merge: false });
-  const at = (offset: number): { line: number; column: number } => {
-    const { line, col } = lines.linePos(offset);
-    return { line: Math.max(1, line), column: Math.max(1, col) };
-  };
-  const faults: YAMLError[] = [...document.errors, ...document.warnings];
-  for (const fault of faults) {
-    report({ file, ...at(fault.pos[0]), rule: 'yaml-syntax', message: fault.message.split('\n')[0] ?? fault.code });
-  }
-  if (faults.length > 0) return { value: undefined, place: () => start };
-  const place = (path: readonly (string | number)[]): { line: number; column: number } => {
-    const node = document.getIn(path, true) as { range?: [number, number, number] } | undefined;
-    return node?.range ? at(node.range[0]) : start;
-  };
-  try {
-    return { value: document.toJS({ maxAliasCount: 0 }) ?? null, place };
-  } catch {
-    report({ file, ...start, rule: 'yaml-syntax', message: 'write values out: aliases are not resolved here' });
-    return { value: undefined, place };
-  }
 }

@@ -6,10 +6,11 @@
 import { createHash } from 'node:crypto';
 import { type Model, newEnforcer, newModelFromString } from 'casbin';
 import { checkCases } from './cases.ts';
+import { type Code, parseCodes } from './codes.ts';
 import { FACT_GROUPS, type Facts } from './facts.ts';
 import { byPlace, type Finding } from './finding.ts';
 import { MODEL } from './model.ts';
-import { type Code, checkFiles, decisiveFiles, type PolicyTexts, parseCodes, parseRows, type Row } from './parse.ts';
+import { checkFiles, decisiveFiles, type PolicyTexts, parseRows, type Row } from './parse.ts';
 import { checkSituations } from './situations.ts';
 
 /** A checked policy: immutable, and the same for ever under the same digest. */

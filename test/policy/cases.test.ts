@@ -6,8 +6,9 @@
 import { expect } from 'chai';
 import { FAILURES } from '../../src/errors.ts';
 import { parseCases } from '../../src/policy/cases.ts';
+import { parseCodes } from '../../src/policy/codes.ts';
 import type { Finding } from '../../src/policy/finding.ts';
-import { type PolicyTexts, parseCodes } from '../../src/policy/parse.ts';
+import type { PolicyTexts } from '../../src/policy/parse.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
 import { edited, findingsOf, shippedTexts, withFile } from './texts.ts';
 
