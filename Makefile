@@ -18,7 +18,6 @@ node_modules/.installed: package-lock.json
 build: setup ## compile to dist/
 	@rm -rf dist
 	$(BIN)/tsc -p tsconfig.build.json
-	@chmod +x dist/src/main.js
 
 .PHONY: run
 run: build ## start the service on an embedded PostgreSQL, with demo data and real decisions on it

@@ -30,6 +30,9 @@ export async function up(knex: Knex): Promise<void> {
       primary key (seq, kind, id)
     );
 
+    -- What tells two secrets under one id apart, and nothing else of them.
+    create table peppers (id text collate "C" primary key, proof bytea not null);
+
     alter table callers add column expires_at timestamptz, add column rotated_from authz_id;
     create unique index api_keys_by_predecessor on api_keys (rotated_from) where rotated_from is not null;
     create unique index callers_by_predecessor on callers (rotated_from) where rotated_from is not null;
@@ -40,6 +43,6 @@ export async function down(knex: Knex): Promise<void> {
   await knex.schema.raw(`
     drop index callers_by_predecessor, api_keys_by_predecessor;
     alter table callers drop column expires_at, drop column rotated_from;
-    drop table changes, change_counter, admin_events;
+    drop table peppers, changes, change_counter, admin_events;
   `);
 }

@@ -111,10 +111,13 @@ export function parsePeppers(text: string, context: z.RefinementCtx): readonly [
   });
   const [first, ...rest] = peppers;
   const sound = peppers.every((pepper) => pepper.id !== '' && pepper.secret.length >= MIN_PEPPER_BYTES);
-  if (!first || !sound || new Set(peppers.map((pepper) => pepper.id)).size !== peppers.length) {
+  const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
+  const differ =
+    distinct(peppers.map((pepper) => pepper.id)) && distinct(peppers.map((pepper) => pepper.secret.toString('hex')));
+  if (!first || !sound || !differ) {
     context.addIssue({
       code: 'custom',
-      message: `must be id:base64,.. with different ids and at least ${MIN_PEPPER_BYTES} bytes each (openssl rand -base64 32)`,
+      message: `must be id:base64,.. with different ids and secrets, of at least ${MIN_PEPPER_BYTES} bytes each (openssl rand -base64 32)`,
     });
     return z.NEVER;
   }

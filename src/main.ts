@@ -1,15 +1,17 @@
-#!/usr/bin/env node
 /** The binary `authz`: from the arguments to a verb. The only place where the service and HTTP meet. */
 
 import { Command } from 'commander';
-import { demoToken, loadDemo, showDemo } from './cli/demo.ts';
+import { loadDemo, showDemo } from './cli/demo.ts';
+import { print } from './cli/output.ts';
 import { addVerbs } from './cli/verbs.ts';
-import { type Config, loadConfig, ROOT, VERSION } from './config.ts';
+import { loadConfig, ROOT, VERSION } from './config.ts';
 import { Failure, Refusal } from './errors.ts';
 import { listen } from './http/server.ts';
 import { createLog } from './log.ts';
 import { createService, openDatabase } from './service.ts';
 
+const NO_DEMO =
+  'No demo: its data are loaded into a new embedded database only. Unset DATABASE_URL, or name a new DATA_DIR.';
 const USAGE = 2;
 const FAILED = 3;
 
@@ -32,17 +34,17 @@ addVerbs(program);
 
 async function serve({ demo = false }: { demo?: boolean }): Promise<void> {
   const stop = stopSignal();
-  const settings = loadConfig();
-  const config: Config = demo ? { ...settings, BOOTSTRAP_TOKEN: settings.BOOTSTRAP_TOKEN ?? demoToken() } : settings;
+  const config = loadConfig();
   const log = createLog(config.LOG_LEVEL);
   const database = await openDatabase(config);
   try {
-    const demoKeys = demo ? await loadDemo(config, ROOT, database) : undefined;
+    const secrets = demo ? await loadDemo(config, ROOT, database) : undefined;
     const service = await createService(config, log, database);
     try {
       const server = await listen(service);
       log.info({ address: server.address, policy: service.policy.digest }, 'listening');
-      if (demoKeys && config.BOOTSTRAP_TOKEN) await showDemo(server.address, config.BOOTSTRAP_TOKEN, demoKeys);
+      if (secrets) await showDemo(server.address, secrets);
+      else if (demo) print(NO_DEMO);
       log.info({ signal: await stop }, 'stopping');
       await server.close();
     } finally {

@@ -12,7 +12,7 @@ import { openEmbedded } from './db/embedded/server.ts';
 import { migrate, migrationsCurrent } from './db/migrate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
 import { callerFinder, type FindCaller } from './directory/find-caller.ts';
-import { Refusal } from './errors.ts';
+import { Failure, Refusal } from './errors.ts';
 import { factsLoader } from './facts/load.ts';
 import { requirePeppers } from './keys/peppers.ts';
 import type { Pepper } from './keys/token.ts';
@@ -53,7 +53,11 @@ export async function openDatabase(config: Config): Promise<Database> {
     return { url, db, peppers, migrated, close };
   } catch (error) {
     await close();
-    throw error;
+    if (error instanceof Refusal || error instanceof Failure) throw error;
+    const { message } = error as Error;
+    throw new Failure('UNAVAILABLE', `the database cannot be used (${message}); see to it, or to DATABASE_URL`, {
+      cause: error,
+    });
   }
 }
 
@@ -66,10 +70,9 @@ async function peppersOf(config: Config): Promise<Peppers> {
         'process. For a new database: KEY_PEPPERS="p1:$(openssl rand -base64 32)"; keep it, no key works without it.',
     );
   }
-  const pepper = await keepSecret(
-    path.join(config.DATA_DIR, 'pepper'),
-    () => `embedded:${randomBytes(32).toString('base64')}`,
-  );
+  // An id of its own: when the file is lost, keys under a pepper that is not held are found, and the start refused.
+  const make = (): string => `embedded-${randomBytes(4).toString('hex')}:${randomBytes(32).toString('base64')}`;
+  const pepper = await keepSecret(path.join(config.DATA_DIR, 'pepper'), make);
   const { KEY_PEPPERS } = loadConfig({ KEY_PEPPERS: pepper });
   if (!KEY_PEPPERS) throw new Refusal(`the pepper file in ${config.DATA_DIR} is empty; restore it from a backup`);
   return KEY_PEPPERS;
@@ -99,7 +102,8 @@ export interface Service {
 }
 
 const ADMIN_POOL = 5;
-const ADMIN_LIMIT_MS = 10_000;
+/** Revoking or deleting hundreds of thousands of keys at once takes its time. */
+const ADMIN_LIMIT_MS = 30_000;
 
 /** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
@@ -121,13 +125,13 @@ export async function createService(config: Config, log: Log, database: Database
       noteUse: usage.note,
     }),
     findCaller: callerFinder(db, peppers, breaker, config.BOOTSTRAP_TOKEN),
-    readiness: async () => {
+    readiness: shared(async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
         log.warn({ error }, 'the database cannot be asked for its migrations');
         return undefined;
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: policy.digest };
-    },
+    }),
     adminDb,
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
@@ -136,5 +140,16 @@ export async function createService(config: Config, log: Log, database: Database
       await adminDb.destroy();
       await db.destroy();
     },
+  };
+}
+
+/** One call at a time: who asks while it is under way shares its outcome. Nobody is asked for a token at /readyz. */
+function shared<T>(ask: () => Promise<T>): () => Promise<T> {
+  let underWay: Promise<T> | undefined;
+  return () => {
+    underWay ??= ask().finally(() => {
+      underWay = undefined;
+    });
+    return underWay;
   };
 }

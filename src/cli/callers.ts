@@ -8,7 +8,17 @@ import { SCOPES } from '../directory/find-caller.ts';
 import { pepperUse } from '../keys/peppers.ts';
 import { idSchema, nameSchema, validate } from '../validate.ts';
 import { print, printJson } from './output.ts';
-import { collect, confirm, destructiveVerb, type Format, show, showList, verb, withDatabase } from './session.ts';
+import {
+  collect,
+  confirm,
+  destructiveVerb,
+  type Format,
+  show,
+  showList,
+  verb,
+  wholeNumber,
+  withDatabase,
+} from './session.ts';
 
 const callerBody = z.strictObject({
   name: nameSchema,
@@ -43,7 +53,7 @@ export function addCallerVerbs(program: Command): void {
     .option('--overlap-seconds <n>', 'how long the old one still works', '0')
     .action((id: string, options: Format & { overlapSeconds: string }) =>
       withDatabase(async ({ db, peppers, actor }) => {
-        const { overlapSeconds } = validate(rotateBody, { overlapSeconds: Number(options.overlapSeconds) });
+        const { overlapSeconds } = validate(rotateBody, { overlapSeconds: wholeNumber(options.overlapSeconds) });
         showNew(await rotateCaller(db, peppers[0], actor, validate(idSchema, id), overlapSeconds), options);
       }),
     );
@@ -51,7 +61,7 @@ export function addCallerVerbs(program: Command): void {
   destructiveVerb(caller, 'revoke <id>', 'end a caller, at once and for good', 'revoke CALLER-ID --yes').action(
     (id: string, options: Format & { yes?: true }) =>
       withDatabase(async ({ db, actor }) => {
-        await confirm(`Revoke the caller ${id}`, options.yes);
+        await confirm(`Revoke the caller ${validate(idSchema, id)}`, options.yes);
         show(await revokeCaller(db, actor, validate(idSchema, id)), options);
       }),
   );

@@ -1,16 +1,24 @@
 /** `authz serve --demo`: loads the demo data into a new database, and shows what the service says of it over HTTP. */
 
-import { randomBytes } from 'node:crypto';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
+import { createCaller } from '../directory/callers.ts';
 import { importFile } from '../directory/import.ts';
 import type { Database } from '../service.ts';
 import { print, table } from './output.ts';
 
-/** API key id -> the key in clear. Kept in DATA_DIR, mode 0600, since the database could not tell them again. */
-type DemoKeys = Readonly<Record<string, string>>;
+/** Kept in DATA_DIR, mode 0600, since the database could not tell them again. */
+interface DemoSecrets {
+  /** Of a caller that may ask, and nothing else. */
+  readonly callerToken: string;
+  /** API key id -> the key in clear. */
+  readonly apiKeys: Readonly<Record<string, string>>;
+}
 
+const ATTEMPTS = 10;
+const ACTOR = { id: 'cli:demo' };
 const DOCUMENT = path.join('examples', 'demo.json');
 
 /** What is asked: at least one question for each code that can be reached without waiting. */
@@ -33,7 +41,7 @@ const QUESTIONS: readonly { readonly key: string; readonly action: string; reado
 ];
 
 /** Loads the demo data when the embedded database is new. Undefined when there is none, as with any DATABASE_URL. */
-export async function loadDemo(config: Config, root: string, database: Database): Promise<DemoKeys | undefined> {
+export async function loadDemo(config: Config, root: string, database: Database): Promise<DemoSecrets | undefined> {
   if (config.DATABASE_URL !== undefined) return undefined;
   const file = path.join(config.DATA_DIR, 'demo-keys.json');
   const { rows } = await database.db.raw<{ rows: { empty: boolean }[] }>(
@@ -42,35 +50,46 @@ export async function loadDemo(config: Config, root: string, database: Database)
   if (rows[0]?.empty) {
     const { generated } = await importFile({
       ...database,
-      actor: { id: 'cli:demo' },
+      actor: ACTOR,
       file: path.join(root, DOCUMENT),
       form: 'json',
     });
-    const keys: Record<string, string> = {};
-    for await (const some of generated) for (const { id, apiKey } of some) keys[id] = apiKey;
-    await writeFile(file, JSON.stringify(keys), { mode: 0o600 });
-    await chmod(file, 0o600);
+    const apiKeys: Record<string, string> = {};
+    for await (const some of generated) for (const { id, apiKey } of some) apiKeys[id] = apiKey;
+    const { token } = await createCaller(database.db, database.peppers[0], ACTOR, 'demo', ['authorize']);
+    await writeFile(file, JSON.stringify({ callerToken: token, apiKeys } satisfies DemoSecrets), { mode: 0o600 });
   }
   return readFile(file, 'utf8').then(
-    (text) => JSON.parse(text) as DemoKeys,
+    (text) => JSON.parse(text) as DemoSecrets,
     () => undefined,
   );
 }
 
-/** A token for the callers of one run, where the operator has set none. */
-export const demoToken = (): string => randomBytes(24).toString('base64url');
+interface Answer {
+  readonly Code: string;
+  readonly Data?: { readonly status?: number; readonly rule?: string };
+}
 
-/** Asks the running service the demo questions, prints a table of its answers, and a `curl` line to go on with. */
-export async function showDemo(address: string, token: string, keys: DemoKeys): Promise<void> {
-  const rows: Record<string, string>[] = [];
-  for (const { key, action, businessId } of QUESTIONS) {
-    const authorization = key === '' ? null : `Token ${keys[key] ?? key}`;
+/** Asks one question, and again while it is not answered: this may be the first work of a busy machine's database. */
+async function ask(address: string, token: string, question: object): Promise<Answer> {
+  for (let attempt = 1; ; attempt += 1) {
     const response = await fetch(`${address}/authorize`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ authorization, action, businessId }),
+      body: JSON.stringify(question),
     });
-    const { Code, Data } = (await response.json()) as { Code: string; Data?: { status?: number; rule?: string } };
+    const answer = (await response.json()) as Answer;
+    if (response.status < 500 || attempt === ATTEMPTS) return answer;
+    await sleep(500);
+  }
+}
+
+/** Asks the running service the demo questions, prints a table of its answers, and a `curl` line to go on with. */
+export async function showDemo(address: string, { callerToken: token, apiKeys: keys }: DemoSecrets): Promise<void> {
+  const rows: Record<string, string>[] = [];
+  for (const { key, action, businessId } of QUESTIONS) {
+    const authorization = key === '' ? null : `Token ${keys[key] ?? key}`;
+    const { Code, Data } = await ask(address, token, { authorization, action, businessId });
     const business = businessId ?? '-';
     rows.push({
       'API key': key || 'none',

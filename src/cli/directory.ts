@@ -13,6 +13,7 @@ import {
   putMember,
 } from '../directory/businesses.ts';
 import { deleteUser, getUser, listUsers, putUser } from '../directory/users.ts';
+import { Failure } from '../errors.ts';
 import { revokeKeysOf } from '../keys/keys.ts';
 import { idSchema, validate } from '../validate.ts';
 import {
@@ -34,7 +35,7 @@ interface Paged extends Format {
 interface Sure extends Format {
   readonly yes?: true;
 }
-interface State extends Format {
+interface State extends Sure {
   readonly disabled?: true;
   readonly reason?: string;
 }
@@ -44,11 +45,30 @@ const page = ({ limit, cursor }: Paged) => validate(z.strictObject(pageQuery), {
 const stateOptions = (command: Command): Command =>
   command.option('--disabled', 'disable it').option('--reason <text>', 'why it is disabled; public');
 
+/**
+ * Asks before a PUT enables what is disabled: it resets what it leaves out, and that is easily left out by mistake.
+ * `before` is what there is now, if anything.
+ */
+async function confirmEnabling(
+  what: string,
+  before: Promise<{ readonly disabled: boolean; readonly businessesDisabled?: boolean }>,
+  after: { readonly disabled: boolean; readonly businessesDisabled?: boolean },
+  yes: boolean | undefined,
+): Promise<void> {
+  const now = await before.catch((error: unknown) => {
+    if (error instanceof Failure && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  });
+  if (now?.disabled && !after.disabled) await confirm(`Enable ${what} again`, yes);
+  if (now?.businessesDisabled && !after.businessesDisabled)
+    await confirm(`Enable the businesses of ${what} again`, yes);
+}
+
 export function addUserVerbs(program: Command): void {
   const user = program.command('user').description('users: make, change, list, delete, revoke their keys');
 
   stateOptions(
-    verb(
+    destructiveVerb(
       user,
       'put <id>',
       'make a user, or replace what it is: what is left out is reset',
@@ -60,8 +80,10 @@ export function addUserVerbs(program: Command): void {
     .action((name: string, options: State & { businessesDisabled?: true; rateLimit?: string }) =>
       withDatabase(async ({ db, actor }) => {
         const { disabled, reason: disabledReason, businessesDisabled, rateLimit } = options;
-        const state = { disabled, disabledReason, businessesDisabled, rateLimit: rateLimitOption(rateLimit) };
-        show((await putUser(db, actor, id(name), validate(userBody, state))).user, options);
+        const asked = { disabled, disabledReason, businessesDisabled, rateLimit: rateLimitOption(rateLimit) };
+        const state = validate(userBody, asked);
+        await confirmEnabling(`the user ${id(name)}`, getUser(db, id(name)), state, options.yes);
+        show((await putUser(db, actor, id(name), state)).user, options);
       }),
     );
 
@@ -82,7 +104,7 @@ export function addUserVerbs(program: Command): void {
   destructiveVerb(user, 'delete <id>', 'delete a user, its keys and its memberships', 'delete ada --yes').action(
     (name: string, options: Sure) =>
       withDatabase(async ({ db, actor }) => {
-        await confirm(`Delete the user ${name} with all its keys`, options.yes);
+        await confirm(`Delete the user ${id(name)} with all its keys`, options.yes);
         await deleteUser(db, actor, id(name));
         show({ deleted: name }, options);
       }),
@@ -98,7 +120,7 @@ export function addUserVerbs(program: Command): void {
     .action((name: string, options: Sure & { reason?: string }) =>
       withDatabase(async ({ db, actor }) => {
         const { reason } = validate(reasonBody, { reason: options.reason });
-        await confirm(`Revoke all keys of the user ${name}`, options.yes);
+        await confirm(`Revoke all keys of the user ${id(name)}`, options.yes);
         show({ revoked: await revokeKeysOf(db, actor, id(name), reason) }, options);
       }),
     );
@@ -108,7 +130,7 @@ export function addBusinessVerbs(program: Command): void {
   const business = program.command('business').description('businesses: make, change, list, delete');
 
   stateOptions(
-    verb(
+    destructiveVerb(
       business,
       'put <id>',
       'make a business, or replace what it is: what is left out is reset',
@@ -117,6 +139,7 @@ export function addBusinessVerbs(program: Command): void {
   ).action((name: string, options: State) =>
     withDatabase(async ({ db, actor }) => {
       const state = validate(businessBody, { disabled: options.disabled, disabledReason: options.reason });
+      await confirmEnabling(`the business ${id(name)}`, getBusiness(db, id(name)), state, options.yes);
       show((await putBusiness(db, actor, id(name), state)).business, options);
     }),
   );
@@ -138,7 +161,7 @@ export function addBusinessVerbs(program: Command): void {
   destructiveVerb(business, 'delete <id>', 'delete a business and its memberships', 'delete bakery --yes').action(
     (name: string, options: Sure) =>
       withDatabase(async ({ db, actor }) => {
-        await confirm(`Delete the business ${name}`, options.yes);
+        await confirm(`Delete the business ${id(name)}`, options.yes);
         await deleteBusiness(db, actor, id(name));
         show({ deleted: name }, options);
       }),
@@ -171,7 +194,7 @@ export function addMemberVerbs(program: Command): void {
   destructiveVerb(member, 'delete <business> <user>', "take a user's access away", 'delete bakery ada --yes').action(
     (business: string, user: string, options: Sure) =>
       withDatabase(async ({ db, actor }) => {
-        await confirm(`Take the access of ${user} to ${business} away`, options.yes);
+        await confirm(`Take the access of ${id(user)} to ${id(business)} away`, options.yes);
         await deleteMember(db, actor, id(business), id(user));
         show({ deleted: `${business}/${user}` }, options);
       }),

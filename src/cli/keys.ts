@@ -28,6 +28,7 @@ import {
   show,
   showPage,
   verb,
+  wholeNumber,
   withDatabase,
 } from './session.ts';
 
@@ -117,7 +118,7 @@ export function addKeyVerbs(program: Command): void {
     .option('--overlap-seconds <n>', 'how long the old one still works', '0')
     .action((id: string, options: Format & { overlapSeconds: string }) =>
       withDatabase(async ({ db, peppers, actor }) => {
-        const { overlapSeconds } = validate(rotateBody, { overlapSeconds: Number(options.overlapSeconds) });
+        const { overlapSeconds } = validate(rotateBody, { overlapSeconds: wholeNumber(options.overlapSeconds) });
         showNew(await rotateKey(db, peppers[0], actor, validate(idSchema, id), overlapSeconds), options);
       }),
     );
@@ -132,7 +133,7 @@ export function addKeyVerbs(program: Command): void {
     .action((id: string, options: Format & { reason?: string; yes?: true }) =>
       withDatabase(async ({ db, actor }) => {
         const { reason } = validate(reasonBody, { reason: options.reason });
-        await confirm(`Revoke the key ${id}`, options.yes);
+        await confirm(`Revoke the key ${validate(idSchema, id)}`, options.yes);
         show(await revokeKey(db, actor, validate(idSchema, id), reason), options);
       }),
     );
@@ -140,7 +141,7 @@ export function addKeyVerbs(program: Command): void {
   destructiveVerb(key, 'delete <id>', 'delete a key, at once', 'delete KEY-ID --yes').action(
     (id: string, options: Format & { yes?: true }) =>
       withDatabase(async ({ db, actor }) => {
-        await confirm(`Delete the key ${id}`, options.yes);
+        await confirm(`Delete the key ${validate(idSchema, id)}`, options.yes);
         await deleteKey(db, actor, validate(idSchema, id));
         show({ deleted: id }, options);
       }),

@@ -123,6 +123,12 @@ export const collect = (text: string, before: string[] | false | undefined): str
   ...text.split(',').map((part) => part.trim()),
 ];
 
+/** A whole number, written plainly: `Number` would take nothing for 0. @throws Refusal */
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,10}$/.test(text)) throw new Refusal(`${JSON.stringify(text)} is no whole number`);
+  return Number(text);
+}
+
 /** The whole of standard input without the line's end. */
 export async function readStdin(): Promise<string> {
   let text = '';

@@ -109,6 +109,11 @@ export const listBusinesses = (db: Knex, page: PageRequest, cursors: Cursors): P
 export function deleteBusiness(db: Knex, actor: Actor, id: string): Promise<void> {
   return mutate(db, actor, async (trx) => {
     const before = present(await lock(trx, id));
+    // Whoever has read a key's list with this business in it must not change the key on the strength of that.
+    await trx.raw(
+      'update api_keys set version = version + 1 where id in (select key_id from api_key_businesses where business_id = ?)',
+      [id],
+    );
     await trx('businesses').where({ id }).delete();
     return {
       result: undefined,

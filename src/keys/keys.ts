@@ -20,7 +20,7 @@ export interface NewKey {
 export function createKey(db: Knex, pepper: Pepper, actor: Actor, userId: string, grants: Grants): Promise<NewKey> {
   return mutate(db, actor, async (trx) => {
     const user = await trx('users').where({ id: userId }).forShare().first('id');
-    if (!user) throw invalid('userId', `there is no user ${userId}; make it first with PUT /users/${userId}`);
+    if (!user) throw invalid('userId', `there is no user ${userId}; make it first`);
     await refuseUnreachable(trx, userId, grants.restrictedBusinessIds);
     const made = await insertKey(trx, pepper, userId, grants, null);
     return {
@@ -65,7 +65,7 @@ export const listKeys = (
 
 /**
  * Changes what `grants` names and leaves the rest. `mayChange` is asked with the version that is found, under a lock.
- * @throws Failure NOT_FOUND, INVALID_REQUEST, PRECONDITION_FAILED
+ * @throws Failure NOT_FOUND, INVALID_REQUEST, PRECONDITION_FAILED; CONFLICT: a later end for a key that has ended
  */
 export function updateKey(
   db: Knex,
@@ -78,6 +78,7 @@ export function updateKey(
     const row = await rowOf(trx, id, true);
     if (!mayChange(row.version)) throw new Failure('PRECONDITION_FAILED');
     const before = present(row);
+    refuseRevival(before, grants.expiresAt);
     const { restrictedBusinessIds } = grants;
     if (restrictedBusinessIds !== undefined) {
       await refuseUnreachable(trx, row.user_id, restrictedBusinessIds);
@@ -96,6 +97,15 @@ export function updateKey(
       changes: [changeOf(row)],
     };
   });
+}
+
+/** INVARIANT: a key that has expired, or that another has replaced, keeps its end or gets an earlier one, never a later. */
+function refuseRevival({ id, status, rotatedTo, expiresAt }: ApiKey, wanted: string | null | undefined): void {
+  if (wanted === undefined || (status !== 'expired' && rotatedTo === null)) return;
+  const end = (instant: string | null): number => (instant === null ? Number.POSITIVE_INFINITY : Date.parse(instant));
+  if (end(wanted) <= end(expiresAt)) return;
+  const state = rotatedTo === null ? 'has expired' : `has been replaced by ${rotatedTo}`;
+  throw new Failure('CONFLICT', `The key ${id} ${state}, so it cannot live on. Make a new one instead.`);
 }
 
 /**
@@ -160,8 +170,6 @@ export function revokeKeysOf(db: Knex, actor: Actor, userId: string, reason: str
     // The lock keeps a key from being made meanwhile that would be left alive.
     const user = await trx('users').where({ id: userId }).forUpdate().first('id');
     if (!user) throw notFound('user', userId);
-    // However many there are: a limit would leave all of them alive, again and again.
-    await trx.raw('set local statement_timeout = 0');
     const revoked = await trx('api_keys')
       .where({ user_id: userId })
       .whereNull('revoked_at')

@@ -3,7 +3,7 @@
 import type { Knex } from 'knex';
 import { read } from '../db/page.ts';
 import { Refusal } from '../errors.ts';
-import type { Pepper } from './token.ts';
+import { digestOf, type Pepper } from './token.ts';
 
 export interface PepperUse {
   readonly id: string;
@@ -30,7 +30,10 @@ export async function pepperUse(db: Knex, peppers: readonly Pepper[]): Promise<P
   });
 }
 
-/** @throws Refusal when keys or callers stand under a pepper that is not held: good ones would be taken for unknown. */
+/**
+ * @throws Refusal when keys or callers stand under a pepper that is not held, or that is held with another secret: good
+ *   ones would be taken for unknown.
+ */
 export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Promise<void> {
   const ids = peppers.map((pepper) => pepper.id);
   const { rows } = await db.raw<{ rows: { id: string }[] }>(
@@ -38,9 +41,20 @@ export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Prom
      union (select pepper_id from callers where pepper_id <> all (?::text[]) limit 1)`,
     [ids, ids],
   );
-  if (rows.length === 0) return;
-  throw new Refusal(
-    `the database has keys under the pepper ${rows.map((row) => row.id).join(', ')}, which KEY_PEPPERS does not hold, so ` +
-      'they would all be taken for unknown. Add it (last, if another is current); docs/operations.md says how to retire one.',
-  );
+  if (rows.length > 0) {
+    throw new Refusal(
+      `the database has keys under the pepper ${rows.map((row) => row.id).join(', ')}, which KEY_PEPPERS does not hold, so ` +
+        'they would all be taken for unknown. Add it (last, if another is current); docs/operations.md says how to retire one.',
+    );
+  }
+  for (const pepper of peppers) {
+    const proof = digestOf(pepper, 'proof');
+    await db('peppers').insert({ id: pepper.id, proof }).onConflict('id').ignore();
+    const known = await db('peppers').where({ id: pepper.id }).first<{ proof: Buffer }>('proof');
+    if (known.proof.equals(proof)) continue;
+    throw new Refusal(
+      `the pepper ${pepper.id} is not the one that the database knows under this id, so its keys would all be taken for ` +
+        'unknown. Restore its secret in KEY_PEPPERS, or give the new one an id of its own.',
+    );
+  }
 }

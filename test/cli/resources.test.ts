@@ -87,6 +87,8 @@ describe('authz', function () {
     };
     expect(next.rotatedFrom).to.equal(key.id);
     expect(await refused(`key rotate ${key.id}`)).to.include('rotated to');
+    expect(await refused(`key rotate ${next.id} --overlap-seconds 0x10`)).to.include('no whole number');
+    expect(await refused(`key update ${key.id} --no-expires-at`)).to.include('replaced by');
     expect(await refused(`key revoke ${next.id}`)).to.include('--yes');
     expect(await done(`key revoke ${next.id} --reason leaked --yes`)).to.include({
       status: 'revoked',
@@ -102,7 +104,8 @@ describe('authz', function () {
       disabled: true,
       disabledReason: 'Closed.',
     });
-    expect(await done('user put bob')).to.include({ disabled: false, disabledReason: null });
+    expect(await refused('user put bob --rate-limit 5/60')).to.include('--yes');
+    expect(await done('user put bob --yes')).to.include({ disabled: false, disabledReason: null });
     expect(await refused('user put bob --reason Closed.')).to.include('disabledReason');
     expect(await refused('member put bakery nobody --role member')).to.include('There is no user nobody');
     expect(await refused('member put bakery bob --role boss')).to.include('role');

@@ -85,7 +85,7 @@ describe('the directory and the keys', () => {
 
   const others: [name: string, method: string, path: string, body: unknown, says: string][] = [
     ['a key of no user', 'POST', '/keys', { ...NEW, userId: undefined }, 'userId'],
-    ['a key of an unknown user', 'POST', '/keys', { ...NEW, userId: 'nobody' }, 'PUT /users/nobody'],
+    ['a key of an unknown user', 'POST', '/keys', { ...NEW, userId: 'nobody' }, 'make it first'],
     ['a key without a name', 'POST', '/keys', { ...NEW, friendlyName: undefined }, 'friendlyName'],
     [
       'a key without a word on its permission',

@@ -170,6 +170,19 @@ describe('/keys', () => {
       await client.refuses([409, 'CONFLICT', 'is expired'], 'POST', `/keys/${old.id}/rotate`);
     });
 
+    it('lets no later end bring the old key back, and an earlier one end it sooner', async () => {
+      const old = await client.newKey('ann');
+      await client.data('POST', `/keys/${old.id}/rotate`, { overlapSeconds: 3600 });
+      for (const expiresAt of [null, FUTURE]) {
+        await client.refuses([409, 'CONFLICT', 'replaced by'], 'PATCH', `/keys/${old.id}`, { expiresAt });
+      }
+      const sooner = new Date(Date.now() + 60_000).toISOString();
+      expect(await client.data('PATCH', `/keys/${old.id}`, { expiresAt: sooner })).to.include({ expiresAt: sooner });
+      await service.db('api_keys').where({ id: old.id }).update({ expires_at: '2020-01-01T00:00:00Z', version: 9 });
+      await client.refuses([409, 'CONFLICT', 'replaced by'], 'PATCH', `/keys/${old.id}`, { expiresAt: null });
+      expect(await client.decide(old.apiKey, 'a')).to.equal('INVALID_API_KEY');
+    });
+
     it('lets the old key work for the overlap, but not past its own end', async () => {
       const soon = new Date(Date.now() + 1000_000).toISOString();
       const ends = [

@@ -223,6 +223,7 @@ describe('the OpenAPI document', () => {
     await ask('POST /keys/{id}/rotate', `${path}/rotate`, bodyOf('POST /keys/{id}/rotate'));
     await ask('POST /keys/{id}/revoke', `${path}/revoke`, bodyOf('POST /keys/{id}/revoke'));
     await ask('POST /keys/{id}/rotate', `${path}/rotate`);
+    await ask('PATCH /keys/{id}', path, { expiresAt: null });
     await ask('POST /users/{id}/revoke-keys', '/users/ada/revoke-keys', bodyOf('POST /users/{id}/revoke-keys'));
     await ask('GET /audit/admin', '/audit/admin');
     for (const name of ['/healthz', '/readyz', '/openapi.json']) await ask(`GET ${name}`, name);

@@ -116,11 +116,16 @@ describe('peppers', () => {
     });
   });
 
-  it('another secret under the same id knows no key', async () => {
+  it('a start with another secret under a known id is refused: it would take every good key for unknown', async () => {
     const { apiKey } = await makeKey();
-    await withPeppers([pepper('old')], async (client) => {
-      expect(await client.decide(apiKey, 'a')).to.equal('INVALID_API_KEY');
-    });
+    const config = loadConfig({ DATABASE_URL: url, KEY_PEPPERS: setting([pepper('old')]) });
+    expect((await rejection(openDatabase(config))).message).to.match(/pepper old is not the one/);
+    await withPeppers([OLD], async (client) => expect(await client.decide(apiKey, 'a')).to.equal('OK'));
+  });
+
+  it('are refused when two have one secret', () => {
+    const twice = setting([OLD, { ...OLD, id: 'again' }]);
+    expect(() => loadConfig({ KEY_PEPPERS: twice })).to.throw(/different ids and secrets/);
   });
 
   it('are counted, so that one knows which can be retired', async () => {

@@ -68,7 +68,7 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] =>
     body: keyChanges,
     bodyExample: { friendlyName: 'The bakery, and the garage', restrictedBusinessIds: ['bakery', 'garage'] },
     answers: { 200: { description: 'The key, changed or as it was.', data: keyData, headers: ETAG } },
-    failures: ['NOT_FOUND', 'PRECONDITION_FAILED'],
+    failures: ['NOT_FOUND', 'CONFLICT', 'PRECONDITION_FAILED'],
     handle: async ({ params, body, actor, headers }) =>
       shown('The key is as asked.', await updateKey(db, actor, params.id, defined(body), ifMatch(headers['If-Match']))),
   }),
