@@ -20,7 +20,8 @@ describe('the README', function () {
 
     const folder = await mkdtemp(path.join(tmpdir(), 'authz readme '));
     await chmod(folder, 0o755);
-    const env = { DATA_DIR: path.join(folder, 'data'), PORT: '0' };
+    // npx remembers where a checkout's binary was when it first ran it; here it is to find out.
+    const env = { DATA_DIR: path.join(folder, 'data'), PORT: '0', npm_config_cache: path.join(folder, 'npm') };
     const service = startAuthz(['serve', '--demo'], env);
     try {
       const port = /127\.0\.0\.1:(\d+)/.exec(await outputWith(service, "}'\n"))?.[1] ?? '';
