@@ -134,8 +134,12 @@ describe('the embedded PostgreSQL, shared by processes', function () {
   ] as const) {
     it(`answers at the same address again after its ${what} was killed, ${times} times`, async () => {
       const { url, close } = await openEmbedded({ dataDir });
-      for (let time = 0; time < times; time++) await eventually(() => signal(dataDir, what, 'SIGKILL'));
-      expect(await eventually(() => ask(url))).to.equal(1);
+      // Each time once it answers: a PostgreSQL that is killed while it recovers can leave a child behind that hangs, and
+      // keeps the next from starting, whoever starts it.
+      for (let time = 0; time < times; time++) {
+        await eventually(() => signal(dataDir, what, 'SIGKILL'));
+        expect(await eventually(() => ask(url))).to.equal(1);
+      }
       const second = await openEmbedded({ dataDir });
       expect(second.url).to.equal(url);
       await Promise.all([close(), second.close()]);
