@@ -12,7 +12,8 @@ export const pageQuery = {
   cursor: z.string().max(1024).optional(),
 };
 
-const reasonNeedsDisabled = { path: ['disabledReason'], message: 'a reason goes with disabled: true' };
+/** What to say where a reason is given for what is not disabled. */
+export const reasonNeedsDisabled = { path: ['disabledReason'], message: 'a reason goes with disabled: true' };
 
 export const userBody = z
   .strictObject({

@@ -9,6 +9,7 @@ import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory.ts';
 import { addImportVerb } from './import.ts';
 import { addKeyVerbs } from './keys.ts';
 import { print, printJson, table } from './output.ts';
+import type { Format } from './session.ts';
 
 export function addVerbs(program: Command): void {
   addKeyVerbs(program);
@@ -33,10 +34,6 @@ export function addVerbs(program: Command): void {
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  PORT=9090 authz config')
     .action(configVerb);
-}
-
-interface Format {
-  readonly json?: true;
 }
 
 async function migrateVerb({ json }: Format): Promise<void> {

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { reasonNeedsDisabled, roleSchema } from '../bodies.ts';
 import { Failure, type Issue } from '../errors.ts';
 import { isToken } from '../keys/token.ts';
 import {
@@ -19,11 +20,6 @@ import {
 const disabled = {
   disabled: z.boolean().default(false),
   disabledReason: reasonSchema.nullish(),
-};
-
-const reasonNeedsDisabled = {
-  path: ['disabledReason'],
-  message: 'a reason goes with disabled: true',
 };
 
 const userSchema = z
@@ -42,7 +38,7 @@ const businessSchema = z
 const memberSchema = z.strictObject({
   businessId: idSchema,
   userId: idSchema,
-  role: z.enum(['owner', 'member'], 'must be owner or member'),
+  role: roleSchema,
 });
 
 /** Null or absent: unrestricted. An empty list could be meant as either, so it is refused. */
