@@ -32,6 +32,10 @@ check: setup ## types and style
 test: check build ## every check and every test; what CI runs
 	$(BIN)/mocha
 
+.PHONY: bench
+bench: build ## measure what is promised of speed and memory; ARGS="--help" says more
+	@node --import tsx test/bench/main.ts $(ARGS)
+
 .PHONY: format
 format: setup ## let the formatter write the style
 	$(BIN)/biome check --write

@@ -40,15 +40,18 @@ export type Authorize = (
 
 interface Parts {
   readonly loadFacts: LoadFacts;
-  readonly policy: Policy;
+  /** The policy that is live now. */
+  readonly livePolicy: () => Policy;
   readonly record: RecordEntries;
   /** Told of every use of an active key, once it is recorded. */
   readonly noteUse: Usage['note'];
 }
 
-export function authorizer({ loadFacts, policy, record, noteUse }: Parts): Authorize {
+export function authorizer({ loadFacts, livePolicy, record, noteUse }: Parts): Authorize {
   return async (callerId, requests, deadline) => {
     const loaded = await loadFacts(requests, deadline);
+    // One policy for the whole batch, whatever goes live meanwhile.
+    const policy = livePolicy();
     const answers = loaded.map(({ facts, reasons }): Answer => {
       const decision = decide(policy, facts);
       const code = policy.codes.get(decision.code);

@@ -120,7 +120,7 @@ export async function createService(config: Config, log: Log, database: Database
     policy,
     authorize: authorizer({
       loadFacts: factsLoader(db, peppers, breaker),
-      policy,
+      livePolicy: () => policy,
       record: recorder(db),
       noteUse: usage.note,
     }),

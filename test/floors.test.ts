@@ -12,7 +12,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['cli', 'http'],
   ['service'],
   ['authorize'],
-  ['facts', 'keys', 'directory', 'audit', 'rollout', 'config'],
+  ['facts', 'keys', 'directory', 'audit', 'limits', 'rollout', 'config'],
   ['db', 'policy'],
   ['bodies'],
   ['deadline', 'json', 'validate', 'log', 'secret-file'],
@@ -30,6 +30,11 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'pg-copy-streams': ['directory'],
   opossum: ['db'],
   pino: ['log'],
+  'lru-cache': ['facts'],
+  'rate-limiter-flexible': ['limits'],
+  ioredis: ['limits'],
+  'prom-client': ['metrics'],
+  canonicalize: ['audit'],
   commander: ['main', 'cli'],
 };
 

@@ -84,8 +84,18 @@ describe('20000 questions beside a dead database', () => {
     const pepper = { id: 'test', secret: Buffer.alloc(32) };
     const record = recorder(db);
     const noteUse = (): void => undefined;
-    const guarded = authorizer({ loadFacts: factsLoader(db, [pepper], createBreaker()), policy, record, noteUse });
-    const unguarded = authorizer({ loadFacts: factsLoader(db, [pepper], (read) => read()), policy, record, noteUse });
+    const guarded = authorizer({
+      loadFacts: factsLoader(db, [pepper], createBreaker()),
+      livePolicy: () => policy,
+      record,
+      noteUse,
+    });
+    const unguarded = authorizer({
+      loadFacts: factsLoader(db, [pepper], (read) => read()),
+      livePolicy: () => policy,
+      record,
+      noteUse,
+    });
     // The first fails at the breaker, the second at the pool, and the third, which asks for no facts, at the log.
     const ways = [
       [guarded, createToken('apiKey')],

@@ -57,7 +57,7 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
   let recorded = 0;
   const authorize = authorizer({
     loadFacts: factsLoader(db, [pepper], (read) => read()),
-    policy: using,
+    livePolicy: () => using,
     record: async (entries) => {
       recorded += entries.length;
     },
