@@ -104,8 +104,9 @@ export function walkChain({ boot, day, head, openings, attested, findings, erasu
   };
 
   const checkAttested = (record: StoredRecord): void => {
-    let place = attested[nextAttested];
-    for (; place !== undefined && place.records <= record.seq; place = attested[(nextAttested += 1)]) {
+    for (; ; nextAttested += 1) {
+      const place = attested[nextAttested];
+      if (place === undefined || place.records > record.seq) return;
       if (place.records < record.seq || rewritten || place.hash === record.hash.toString('hex')) continue;
       rewritten = true;
       if (faultAt === record.seq) continue;

@@ -159,11 +159,17 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     const { number, at, writer, size, publicKey } = checkpoint;
     const fault = (message: string): void =>
       findings.add({ code: 'checkpoint', checkpoint: number, message: `checkpoint ${number} of ${at} ${message}` });
-    onCheckpoint((count += 1));
+    count += 1;
+    onCheckpoint(count);
     seenKeys.add(publicKey);
-    if (accepted !== undefined && !accepted.has(publicKey)) return fault('is signed with a key that is not accepted');
-    if (!verify(publicKey, signedBytes(checkpoint), checkpoint.signature))
-      return fault('has a signature that is wrong');
+    if (accepted !== undefined && !accepted.has(publicKey)) {
+      fault('is signed with a key that is not accepted');
+      return;
+    }
+    if (!verify(publicKey, signedBytes(checkpoint), checkpoint.signature)) {
+      fault('has a signature that is wrong');
+      return;
+    }
     if (checkpoint.previous !== previousOf(writer)) {
       fault('does not follow the one that its writer made before: that one was removed or altered');
     }

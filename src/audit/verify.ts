@@ -70,6 +70,8 @@ export async function verifyLog(db: Knex, options: VerifyOptions): Promise<Verif
         const inRange = (day: string): boolean => from <= day && day <= to;
         const findings = createFindings(MOST_FINDINGS);
         const progress = { checkpoints: 0, records: 0, ofRecords: 0 };
+        // INVARIANT: files, snapshot (which this takes), files: what they held before is in it, and what is in it they hold now.
+        const heads = await readHeads(trx);
         const state = await verifyCheckpoints(trx, {
           files,
           publicKeys: options.publicKeys,
@@ -80,7 +82,6 @@ export async function verifyLog(db: Knex, options: VerifyOptions): Promise<Verif
             options.onProgress?.(progress);
           },
         });
-        const heads = await readHeads(trx);
         compareHeads(heads, state, findings);
         for (const head of heads.values()) if (inRange(head.day)) progress.ofRecords += head.records;
         const walked = await verifyRecords(trx, { options, heads, state, findings, inRange, progress });
