@@ -240,14 +240,14 @@ function rangesOf(days: readonly string[], { from, to }: VerifyOptions): Range[]
 
 const dayAfter = (day: string): string => new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
 
-const rowsOf = (db: Knex, { where, values }: Range): AsyncIterable<Row> =>
+/** In the order of their chains, as PostgreSQL's texts, unparsed. */
+const rowsOf = (db: Knex, { where, values, day }: Range): AsyncIterable<Row> =>
   db
     .raw(
       `select ${COLUMNS.join(', ')} from decisions where ${where}
-       order by (at at time zone 'UTC')::date, boot, seq, id`,
+       order by ${day === undefined ? `(at at time zone 'UTC')::date, ` : ''}boot, seq, id`,
       [...values],
     )
-    // Values as PostgreSQL's texts, unparsed.
     .stream({
       batchSize: BATCH,
       rowMode: 'array',
