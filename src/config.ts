@@ -45,6 +45,16 @@ const SETTINGS = {
     secret: true,
     help: 'secrets that keys are digested under, id:base64,..; the first is current',
   },
+  AUDIT_CHECKPOINTS: {
+    schema: folder,
+    help: 'file that checkpoints of the decision log are appended to, outside the database; unset: under DATA_DIR',
+  },
+  AUDIT_SIGNING_KEY: {
+    schema: z.string(),
+    secret: true,
+    help: 'Ed25519 key that signs them: PKCS #8 PEM, or the path of a file with it',
+  },
+  AUDIT_CHECKPOINT_SECONDS: { schema: integer(1, 86_400), default: '60', help: 'seconds between two checkpoints' },
   LOG_LEVEL: {
     schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     default: 'info',

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { Knex } from 'knex';
+import { openCheckpoints } from './audit/open-checkpoints.ts';
 import { keepPartitions } from './audit/partitions.ts';
 import { createRecorder, type RecorderStats } from './audit/record.ts';
 import { type Authorize, authorizer } from './authorize.ts';
@@ -98,6 +99,8 @@ export interface Service {
   /** The current one: new keys are digested under it. */
   readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
+  /** Of the decision log's checkpoints: seconds that the last is old, attempts that failed. None: none are made. */
+  readonly checkpointState: () => { readonly age: number; readonly failures: number } | undefined;
   /** How full the decision log's queue is, and what it has done since the start. */
   readonly recorderStats: () => RecorderStats;
   /** Closes connections, and with the last user the embedded server. Idempotent. */
@@ -111,6 +114,8 @@ const ADMIN_LIMIT_MS = 30_000;
 /** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
   const policy = await loadPolicy(config.POLICY_DIR);
+  // First of all, as it may refuse the settings.
+  const checkpoints = await openCheckpoints(config, database.url, log);
   const limitMs = config.DECISION_DEADLINE_MS;
   const db = connect({ url: database.url, poolSize: config.DATABASE_POOL, limitMs });
   const breaker = createBreaker();
@@ -141,6 +146,7 @@ export async function createService(config: Config, log: Log, database: Database
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: policy.digest };
     }),
+    checkpointState: () => checkpoints?.state(),
     recorderStats: recorder.stats,
     adminDb,
     cursors: createCursors(peppers[0].secret),
@@ -149,6 +155,8 @@ export async function createService(config: Config, log: Log, database: Database
       await recorder.close();
       partitions.close();
       await logDb.destroy();
+      // After the last record, so that the last checkpoint covers it.
+      await checkpoints?.close();
       await usage.close();
       await adminDb.destroy();
       await db.destroy();

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { listAdminEvents } from '../audit/admin.ts';
 import { adminQuery } from '../bodies.ts';
 import { validate } from '../validate.ts';
+import { addVerifyVerb } from './audit-verify.ts';
 import { type Format, pageOptions, showPage, verb, withDatabase } from './session.ts';
 
 export function addAuditVerbs(program: Command): void {
@@ -29,4 +30,5 @@ export function addAuditVerbs(program: Command): void {
         showPage(events, ['at', 'actor', 'action', 'kind', 'subject'], json ? { json } : {});
       }),
     );
+  addVerifyVerb(audit);
 }

@@ -1,0 +1,113 @@
+/** `authz audit verify`: whether anybody changed the decision log. */
+
+import { existsSync, readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { embeddedCheckpoints } from '../audit/open-checkpoints.ts';
+import { parsePublicKeys } from '../audit/sign.ts';
+import { type VerifyProgress, type VerifyReport, verifyLog } from '../audit/verify.ts';
+import { loadConfig } from '../config.ts';
+import { Refusal } from '../errors.ts';
+import { instantSchema, validate } from '../validate.ts';
+import { print, printJson } from './output.ts';
+import { collect, type Format, verb, withDatabase } from './session.ts';
+
+const FINDINGS = 1;
+
+interface Options extends Format {
+  readonly from?: string;
+  readonly to?: string;
+  readonly checkpoints?: string[];
+  readonly publicKey?: string;
+}
+
+export function addVerifyVerb(audit: Command): void {
+  verb(
+    audit,
+    'verify',
+    'name the first record that was altered, removed, reordered, inserted or truncated; exits 1 on any',
+    'verify --checkpoints /var/log/authz/checkpoints.jsonl --public-key audit.pem',
+  )
+    .option('--from <day>', 'from this UTC day on, such as 2026-01-31, or the day of an RFC 3339 time')
+    .option('--to <day>', 'up to this UTC day, inclusive')
+    .option('--checkpoints <files>', 'all files of checkpoints that there are; default: AUDIT_CHECKPOINTS', collect)
+    .option('--public-key <file>', 'PEM of the keys that may have signed; default: those that the checkpoints name')
+    .action(verify);
+}
+
+async function verify({ json, ...options }: Options): Promise<void> {
+  const [from, to] = [dayOf(options.from), dayOf(options.to)];
+  if (from !== undefined && to !== undefined && from > to) throw new Refusal('--from lies after --to');
+  const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
+  const files = options.checkpoints ?? defaultFiles();
+  const progress = showProgress(process.stderr);
+  const report = await withDatabase(({ db }) =>
+    verifyLog(db, { from, to, files, publicKeys, onProgress: progress.show }),
+  ).finally(progress.clear);
+  if (json) printJson(report);
+  else print(describe(report));
+  if (!report.clean) process.exitCode = FINDINGS;
+}
+
+function dayOf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  return validate(instantSchema, /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text).slice(0, 10);
+}
+
+function readPublicKeys(file: string): ReadonlySet<string> {
+  try {
+    return parsePublicKeys(readFileSync(file, 'utf8'), file);
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal(`the public key cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** The embedded default may not be there yet; that it is gone shows when the database knows of checkpoints. */
+function defaultFiles(): string[] | undefined {
+  const { AUDIT_CHECKPOINTS, DATABASE_URL, DATA_DIR } = loadConfig();
+  if (AUDIT_CHECKPOINTS !== undefined) return [AUDIT_CHECKPOINTS];
+  if (DATABASE_URL !== undefined) return undefined;
+  return [embeddedCheckpoints(DATA_DIR)].filter((file) => existsSync(file));
+}
+
+const TRUST = {
+  given: 'by the key that you gave',
+  file: 'by keys that their own file names: they are as trustworthy as that file; give --public-key',
+  database: 'by keys that the database itself names, which prove little; give --public-key and --checkpoints',
+} as const;
+
+function describe({ records, chains, erased, checkpoints, uncovered, findings, found, clean }: VerifyReport): string {
+  const { count, external, keysFrom, torn } = checkpoints;
+  const lines = [
+    ...findings.map(({ code, message }, index) => `${index === 0 ? 'FIRST ' : ''}${code}: ${message}`),
+    ...(found > findings.length ? [`and ${found - findings.length} more`] : []),
+    ...(found > 0 ? [''] : []),
+    `${records} records in ${chains} chains were read; the personal data of ${erased} of them have been erased`,
+    count === 0 ? 'there are no checkpoints' : `${count} checkpoints, signed ${TRUST[keysFrom]}`,
+    ...torn.map((where) => `${where} was begun and never finished, as a crash or a full disk leaves a line`),
+    external === null
+      ? `no checkpoint outside the database was read: a superuser can have rewritten all ${uncovered} records`
+      : `the last checkpoint outside the database is number ${external.number} of ${external.at}; ${uncovered} records came after it, and those a superuser can have rewritten`,
+    clean ? 'clean: the log is what was recorded' : `${found} found: the log is not what was recorded`,
+  ];
+  return lines.join('\n');
+}
+
+const INTERVAL_MS = 200;
+/** Where nobody watches: often enough to see in a job's output that it goes on. */
+const PLAIN_INTERVAL_MS = 10_000;
+
+function showProgress(stderr: NodeJS.WriteStream): { show: (progress: VerifyProgress) => void; clear: () => void } {
+  let shownAt = Date.now();
+  const terminal = stderr.isTTY;
+  return {
+    show: ({ checkpoints, records, ofRecords }) => {
+      if (Date.now() - shownAt < (terminal ? INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
+      shownAt = Date.now();
+      const share = Math.floor((100 * records) / Math.max(ofRecords, 1));
+      const text = `${checkpoints} checkpoints, ${records} of ${ofRecords} records (${share} %)`;
+      stderr.write(terminal ? `\r\x1b[K${text}` : `${text}\n`);
+    },
+    clear: () => void (terminal && stderr.write('\r\x1b[K')),
+  };
+}

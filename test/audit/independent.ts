@@ -1,0 +1,206 @@
+/**
+ * A second verifier, written from docs/audit.md and sharing no code with the service: it says whether a log is what its
+ * file of checkpoints attests, not where it is not. Simple rather than fast; it reads the whole log into memory.
+ */
+
+import { createHash, createPublicKey, verify } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Knex } from 'knex';
+
+type Value = string | null;
+type Row = Record<string, Value>;
+
+interface FileHead {
+  readonly boot: string;
+  readonly day: string;
+  readonly opening: string;
+  readonly records: number;
+  readonly hash: string;
+}
+
+interface FileLine {
+  readonly number: number;
+  readonly at: string;
+  readonly writer: string;
+  readonly size: number;
+  readonly root: string;
+  readonly previous: string | null;
+  readonly heads: readonly FileHead[];
+  readonly publicKey: string;
+  readonly signature: string;
+}
+
+export const sha256 = (...parts: readonly Uint8Array[]): Buffer => {
+  const digest = createHash('sha256');
+  for (const part of parts) digest.update(part);
+  return digest.digest();
+};
+
+export function encodeField(value: Value): Buffer {
+  if (value === null) return Buffer.from('ffffffff', 'hex');
+  const bytes = Buffer.from(value, 'utf8');
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(bytes.length);
+  return Buffer.concat([length, bytes]);
+}
+
+export const encode = (label: string, ...values: readonly Value[]): Buffer =>
+  Buffer.concat([Buffer.from(`${label}\n`, 'ascii'), ...values.map(encodeField)]);
+
+/** RFC 8785 for the values that facts hold: objects, strings and booleans. */
+export function canonicalJson(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${entries.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(',')}}`;
+}
+
+/** In the order of docs/audit.md. */
+const FIELDS =
+  'boot day seq id at caller_id api_key_id user_id business_id action effect code rule policy facts personal_digest request_id duration_us fingerprint shadow_policy shadow_code shadow_rule'.split(
+    ' ',
+  );
+
+export function hashOfRecord(previous: Buffer, record: Row): Buffer {
+  const fields = FIELDS.map((name) => encodeField(record[name] ?? null));
+  return sha256(Buffer.from('iqra-authz/decision/1\n', 'ascii'), previous, ...fields);
+}
+
+const SELECT = `
+  select *, seq::text, boot::text, id::text, duration_us::text, to_char(at at time zone 'UTC', 'YYYY-MM-DD') as day,
+    to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at, encode(personal_digest, 'hex') as personal_digest,
+    encode(personal_salt, 'hex') as personal_salt, encode(hash, 'hex') as hash from decisions order by decisions.seq, decisions.id`;
+
+function merkle(leaves: readonly Buffer[]): Buffer {
+  const [only] = leaves;
+  if (leaves.length === 1 && only) return sha256(Buffer.of(0), only);
+  let split = 1;
+  while (split * 2 < leaves.length) split *= 2;
+  return sha256(Buffer.of(1), merkle(leaves.slice(0, split)), merkle(leaves.slice(split)));
+}
+
+/** Nothing when all is well, or the first thing that is not. */
+export async function verifyIndependently(db: Knex, file: string, publicKey: string): Promise<string | undefined> {
+  try {
+    const { rows } = await db.raw<{ rows: (Row & { facts: unknown })[] }>(SELECT);
+    const chains = readChains(rows.map((row) => ({ ...row, facts: canonicalJson(row.facts) })));
+    await checkHeads(db, chains);
+    const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
+    await checkFile(
+      db,
+      lines.map((line) => JSON.parse(line) as FileLine),
+      chains,
+      publicKey,
+    );
+    const erased = await db('admin_events').where({ action: 'audit.erase' });
+    for (const row of rows) checkPersonal(row, erased);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function must(holds: boolean, otherwise: string): asserts holds {
+  if (!holds) throw new Error(otherwise);
+}
+
+/** The records of each chain, by `boot day`. */
+function readChains(rows: readonly Row[]): Map<string, Row[]> {
+  const chains = new Map<string, Row[]>();
+  for (const row of rows) {
+    const name = `${row['boot']} ${row['day']}`;
+    chains.set(name, [...(chains.get(name) ?? []), row]);
+    const milliseconds = Number(`0x${(row['id'] ?? '').replaceAll('-', '').slice(0, 12)}`);
+    must(new Date(milliseconds).toISOString() === row['at'], `${row['id']}: its time`);
+  }
+  return chains;
+}
+
+async function checkHeads(db: Knex, chains: ReadonlyMap<string, readonly Row[]>): Promise<void> {
+  const { rows: heads } = await db.raw<{ rows: FileHead[] }>(
+    `select boot::text, day::text, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash from chain_heads`,
+  );
+  must(heads.length === chains.size, 'chains without a head, or heads without a chain');
+  const first = new Set<string>();
+  for (const head of heads) {
+    const name = `${head.boot} ${head.day}`;
+    const records = chains.get(name) ?? [];
+    must(records.length === head.records, `${name}: the number of records`);
+    let previous = Buffer.from(head.opening, 'hex');
+    for (const [index, record] of records.entries()) {
+      must(record['seq'] === String(index + 1), `${name}: the numbers`);
+      previous = Buffer.from(hashOfRecord(previous, record));
+      must(previous.toString('hex') === record['hash'], `${name}: record ${index + 1}`);
+    }
+    must(previous.toString('hex') === head.hash, `${name}: the head`);
+    if (/^0+$/.test(head.opening)) {
+      must(!first.has(head.boot), `${name}: two first chains`);
+      first.add(head.boot);
+    } else {
+      const others = [...chains].filter(([other]) => other.startsWith(head.boot) && other !== name);
+      must(
+        others.some(([, them]) => them.some((record) => record['hash'] === head.opening)),
+        `${name}: the opening`,
+      );
+    }
+  }
+}
+
+async function checkFile(
+  db: Knex,
+  lines: readonly FileLine[],
+  chains: ReadonlyMap<string, readonly Row[]>,
+  publicKey: string,
+): Promise<void> {
+  const byWriter = new Map<string, { heads: Map<string, FileHead>; previous: string | null }>();
+  const key = createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' });
+  for (const line of lines) {
+    const { number, at, writer, size, root, previous, heads, signature } = line;
+    const state = byWriter.get(writer) ?? { heads: new Map(), previous: null };
+    must(previous === state.previous, `checkpoint ${number}: previous`);
+    for (const head of heads) {
+      const name = `${head.boot} ${head.day}`;
+      state.heads.set(name, head);
+      must(chains.get(name)?.[head.records - 1]?.['hash'] === head.hash, `checkpoint ${number}: ${name}`);
+    }
+    const leaves = [...state.heads.values()]
+      .sort((a, b) => (a.day + a.boot < b.day + b.boot ? -1 : 1))
+      .map(({ boot, day, opening, records, hash }) =>
+        encode('iqra-authz/head/1', boot, day, opening, String(records), hash),
+      );
+    must(leaves.length === size && merkle(leaves).toString('hex') === root, `checkpoint ${number}: root`);
+    const signed = encode('iqra-authz/checkpoint/1', String(number), at, writer, String(size), root, previous);
+    must(line.publicKey === publicKey, `checkpoint ${number}: key`);
+    must(verify(null, signed, key, Buffer.from(signature, 'base64')), `checkpoint ${number}: signature`);
+    byWriter.set(writer, { heads: state.heads, previous: sha256(signed).toString('hex') });
+    const row = await db('checkpoints').where({ number }).whereRaw('heads = ?::jsonb', JSON.stringify(heads)).first();
+    must(row !== undefined, `checkpoint ${number}: not in the database`);
+    const same =
+      row.writer === writer &&
+      row.at.toISOString() === at &&
+      row.size === size &&
+      row.root.toString('hex') === root &&
+      row.signature.toString('base64') === signature &&
+      row.public_key.toString('base64') === publicKey;
+    must(same, `checkpoint ${number}: not the same in the database`);
+  }
+  const [count] = await db('checkpoints').count();
+  must(Number(count?.['count']) === lines.length, 'checkpoints in the database only');
+}
+
+function checkPersonal(row: Row, erased: readonly { subject_kind: string; subject_id: string }[]): void {
+  const { personal_salt: salt = null, ip = null, user_agent = null, id } = row;
+  if (salt === null && ip === null && user_agent === null) {
+    const told = erased.some(
+      ({ subject_kind, subject_id }) => subject_id === row[subject_kind === 'key' ? 'api_key_id' : 'user_id'],
+    );
+    must(told, `${id}: erased`);
+  } else {
+    const bytes = Buffer.concat([
+      Buffer.from('iqra-authz/personal/1\n', 'ascii'),
+      Buffer.from(salt ?? '', 'hex'),
+      encodeField(ip),
+      encodeField(user_agent),
+    ]);
+    must(sha256(bytes).toString('hex') === row['personal_digest'], `${id}: personal data`);
+  }
+}

@@ -1,0 +1,118 @@
+/** A decision log written straight into the tables, as the recorder would have written it: any boots, any days. */
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Knex } from 'knex';
+import { FIRST_OPENING, type LogRecord, type Personal, personalDigest, recordHash } from '../../src/audit/chain.ts';
+
+export interface WrittenRecord extends LogRecord, Personal {
+  readonly hash: string;
+}
+
+/** The records of one process, and where its chains stand. */
+export interface Writer {
+  readonly boot: string;
+  /** Appends `count` records of a day (YYYY-MM-DD) in one statement. */
+  readonly append: (day: string, count: number, row?: Partial<WrittenRecord>) => Promise<WrittenRecord[]>;
+}
+
+interface Chain {
+  readonly opening: Buffer;
+  readonly records: number;
+  readonly hash: Buffer;
+}
+
+export function createWriter(db: Knex, boot: string = randomUUID()): Writer {
+  const chains = new Map<string, Chain>();
+  let last: Buffer = FIRST_OPENING;
+  return {
+    boot,
+    append: async (day, count, row = {}) => {
+      const before = chains.get(day) ?? { opening: last, records: 0, hash: last };
+      const records: WrittenRecord[] = [];
+      let hash = before.hash;
+      for (let seq = before.records + 1; seq <= before.records + count; seq += 1) {
+        const record = { ...exampleRecord(boot, day, seq), ...row };
+        hash = recordHash(hash, record);
+        records.push({ ...record, hash: hash.toString('hex') });
+      }
+      const after = { opening: before.opening, records: before.records + count, hash };
+      await writeRecords(db, records);
+      await writeHead(db, boot, day, after);
+      chains.set(day, after);
+      last = hash;
+      return records;
+    },
+  };
+}
+
+/** Adds the days from `back` days ago to `ahead` days ahead of today, as partitions; the days in order. */
+export async function makeDays(db: Knex, back: number, ahead = 0): Promise<string[]> {
+  const days = Array.from({ length: back + ahead + 1 }, (_, n) =>
+    new Date(Date.now() + (n - back) * 86_400_000).toISOString().slice(0, 10),
+  );
+  for (const day of days) await db.raw('select authz_make_partition(?)', [day]);
+  return days;
+}
+
+/** A record with something in every field, a moment further into the day with every number. */
+export function exampleRecord(boot: string, day: string, seq: number): Omit<WrittenRecord, 'hash'> {
+  const at = new Date(Date.parse(`${day}T00:00:00Z`) + seq * 1003);
+  const salt = randomBytes(16);
+  const [ip, userAgent] = seq % 3 === 0 ? [null, null] : [`203.0.113.${seq % 250}`, 'iqra/1.0 (naïve ✓)'];
+  return {
+    boot,
+    day,
+    seq,
+    id: uuidv7At(at.getTime()),
+    at: at.toISOString(),
+    caller_id: 'billing',
+    api_key_id: seq % 5 === 0 ? null : `key-${seq % 7}`,
+    user_id: seq % 5 === 0 ? null : `user-${seq % 4}`,
+    business_id: seq % 2 === 0 ? null : 'bakery',
+    action: 'call:create',
+    effect: seq % 2 === 0 ? 'allow' : 'deny',
+    code: seq % 2 === 0 ? 'OK' : 'PERMISSION_DENIED',
+    rule: `10-api-key.csv:${seq % 9}`,
+    policy: `sha256:${'ab'.repeat(32)}`,
+    facts: `{"key":{"environment":"production","id":"key-${seq % 7}","status":"active","userManagement":false},"limit":{"exceeded":false},"request":{"action":"call:create"}}`,
+    ip,
+    user_agent: userAgent,
+    personal_salt: salt.toString('hex'),
+    personal_digest: personalDigest(salt, ip, userAgent).toString('hex'),
+    request_id: seq % 2 === 0 ? null : `request-${seq}`,
+    duration_us: 1000 + seq,
+    fingerprint: seq % 5 === 0 ? randomBytes(8).toString('hex') : null,
+    shadow_policy: seq % 4 === 0 ? `sha256:${'cd'.repeat(32)}` : null,
+    shadow_code: seq % 4 === 0 ? 'OK' : null,
+    shadow_rule: seq % 4 === 0 ? '90-allow.csv:1' : null,
+  };
+}
+
+export function uuidv7At(milliseconds: number): string {
+  const time = milliseconds.toString(16).padStart(12, '0');
+  const random = randomBytes(9).toString('hex');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`;
+}
+
+const bytes = (hex: string | null): string | null => (hex === null ? null : `\\x${hex}`);
+
+export async function writeRecords(db: Knex, records: readonly WrittenRecord[]): Promise<void> {
+  const rows = records.map(({ day: _, personal_salt, personal_digest, hash, facts, ...record }) => ({
+    ...record,
+    facts: JSON.parse(facts) as unknown,
+    personal_salt: bytes(personal_salt),
+    personal_digest: bytes(personal_digest),
+    hash: bytes(hash),
+  }));
+  await db.raw('insert into decisions select * from jsonb_populate_recordset(null::decisions, ?::jsonb)', [
+    JSON.stringify(rows),
+  ]);
+}
+
+export async function writeHead(db: Knex, boot: string, day: string, { opening, records, hash }: Chain): Promise<void> {
+  await db.raw(
+    `insert into chain_heads (boot, day, opening, records, hash) values (?, ?, ?, ?, ?)
+     on conflict (boot, day) do update set opening = excluded.opening, records = excluded.records, hash = excluded.hash`,
+    [boot, day, opening, records, hash],
+  );
+}
