@@ -130,10 +130,7 @@ describe('queries of the decision log', function () {
   it('show the whole record', async () => {
     const newest = newestFirst(records);
     const page = await listDecisions(db, EVER, { limit: 200 }, cursors);
-    page.items.forEach((item, index) => {
-      const record = newest[index];
-      expect(item).to.deep.include(record && shown(record));
-    });
+    for (const [index, item] of page.items.entries()) expect(item).to.deep.include(shown(newest[index] as TestRecord));
     const [first] = page.items;
     expect(first).to.include({ boot: '00000000-0000-4000-8000-000000000000', hash: 'ab'.repeat(32), shadowCode: null });
     expect(await getDecision(db, first?.id ?? '')).to.deep.equal(first);
