@@ -1,7 +1,17 @@
 /** What can be asked of the resources, over HTTP and on the command line alike. */
 
 import { z } from 'zod';
-import { environmentSchema, idSchema, instantSchema, nameSchema, rateLimitSchema, reasonSchema } from './validate.ts';
+import {
+  actionSchema,
+  environmentSchema,
+  idSchema,
+  instantSchema,
+  ipSchema,
+  nameSchema,
+  rateLimitSchema,
+  reasonSchema,
+  sought,
+} from './validate.ts';
 
 export const pageQuery = {
   limit: z
@@ -70,3 +80,57 @@ export const adminQuery = z.strictObject({
   from: instantSchema.optional(),
   to: instantSchema.optional(),
 });
+
+const ACTIONS = 'must be an action such as call:create, or all of a noun such as call:*';
+
+/** What decisions can be filtered by. A time range without a beginning is of 24 hours. */
+export const decisionFilter = {
+  apiKeyId: idSchema.optional(),
+  userId: idSchema.optional(),
+  businessId: idSchema.optional(),
+  callerId: idSchema.optional(),
+  action: z
+    .union(
+      [
+        actionSchema,
+        z
+          .string()
+          .max(128)
+          .regex(/^[a-z][a-z0-9_-]*(?::[a-z][a-z0-9_-]*)*:\*$/),
+      ],
+      { error: ACTIONS },
+    )
+    .optional(),
+  code: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be a code such as USER_DISABLED')
+    .optional(),
+  effect: z.enum(['allow', 'deny'], 'must be allow or deny').optional(),
+  rule: sought(128).optional(),
+  policy: z
+    .string()
+    .regex(/^(?:sha256:)?[0-9a-f]{8,64}$/, 'must be a policy digest, or its first 8 or more hex digits')
+    .optional(),
+  ip: ipSchema.optional(),
+  requestId: sought(128).optional(),
+  from: instantSchema.optional(),
+  to: instantSchema.optional(),
+};
+
+const inOrder = ({ from, to }: { from?: string | undefined; to?: string | undefined }): boolean =>
+  from === undefined || to === undefined || from <= to;
+const notInOrder = { path: ['to'], message: 'must not be before from' };
+
+export const decisionQuery = z.strictObject({ ...pageQuery, ...decisionFilter }).refine(inOrder, notInOrder);
+/** Without pages: for what comes as a stream. */
+export const decisionRange = z.strictObject(decisionFilter).refine(inOrder, notInOrder);
+export const statsQuery = z
+  .strictObject({
+    by: z.enum(
+      ['code', 'key', 'user', 'business', 'caller', 'action', 'minute', 'hour', 'day'],
+      'must be code, key, user, business, caller, action, minute, hour or day',
+    ),
+    limit: pageQuery.limit,
+    ...decisionFilter,
+  })
+  .refine(inOrder, notInOrder);

@@ -1,5 +1,6 @@
 /** The scalar values that come from outside, in any of our documents, and the way from a schema's complaints to issues. */
 
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { printPath, refused } from './json.ts';
 
@@ -61,6 +62,19 @@ export const instantSchema = z.iso
   .datetime({ offset: true, error: 'must be an RFC 3339 time such as 2030-01-31T12:00:00Z' })
   .transform((text) => new Date(text).toISOString())
   .refine((text) => /^(?:19[7-9]|[2-9]\d\d)\d-/.test(text), 'must lie between 1970 and 9999');
+
+/** An address as the log keeps it: no zone, which would name an interface of the caller's. */
+export const ipSchema = z
+  .string()
+  .refine((text) => isIP(text) !== 0 && !text.includes('%'), 'must be an IPv4 or IPv6 address');
+
+/** Text that is looked for. Those who look into the log are noted there too, so it holds no secret either. */
+export const sought = (max: number) =>
+  z
+    .string()
+    .min(1, `must have 1-${max} characters`)
+    .max(max, `must have 1-${max} characters`)
+    .refine(hasNoSecret, NO_SECRET);
 
 /** @throws Failure INVALID_REQUEST whose issues name what is wrong by path, without quoting it. */
 export function validate<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {

@@ -27,7 +27,7 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   '@koa/router': ['http'],
   knex: ['db'],
   pg: ['db'],
-  'pg-copy-streams': ['directory'],
+  'pg-copy-streams': ['db', 'directory'],
   opossum: ['db'],
   pino: ['log'],
   'lru-cache': ['facts'],

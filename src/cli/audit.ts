@@ -2,31 +2,37 @@
 
 import type { Command } from 'commander';
 import { listAdminEvents } from '../audit/admin.ts';
+import { noteRead } from '../audit/reads.ts';
 import { adminQuery } from '../bodies.ts';
 import { validate } from '../validate.ts';
+import { addExportVerb } from './audit-export.ts';
+import { addDecisionVerbs } from './audit-query.ts';
 import { addVerifyVerb } from './audit-verify.ts';
 import { type Format, pageOptions, showPage, verb, withDatabase } from './session.ts';
 
 export function addAuditVerbs(program: Command): void {
-  const audit = program.command('audit').description('what was done, by whom');
+  const audit = program.command('audit').description('what was decided and done, by whom');
+  addDecisionVerbs(audit);
+  addExportVerb(audit);
   pageOptions(
     verb(
       audit,
       'admin',
-      'who changed what, newest first; --json has before and after',
+      'who changed what and read the log, newest first; --json has before and after',
       'admin --kind key --subject KEY-ID',
     ),
   )
     .option('--actor <id>', 'by this caller, or cli:account')
     .option('--action <name>', 'such as key.rotate')
-    .option('--kind <kind>', 'user, business, member, key, caller or directory')
+    .option('--kind <kind>', 'user, business, member, key, caller, directory, decision or log')
     .option('--subject <id>', 'of what was changed')
     .option('--from <time>', 'RFC 3339, inclusive')
     .option('--to <time>', 'RFC 3339, exclusive')
     .action(({ json, ...options }: Format & Record<string, string>) =>
-      withDatabase(async ({ db, cursors }) => {
+      withDatabase(async ({ db, actor, cursors }) => {
         const { limit, cursor, ...filter } = validate(adminQuery, options);
         const events = await listAdminEvents(db, filter, { limit, cursor }, cursors);
+        await noteRead(db, actor, 'admin', { ...filter, limit, cursor });
         showPage(events, ['at', 'actor', 'action', 'kind', 'subject'], json ? { json } : {});
       }),
     );

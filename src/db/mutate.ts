@@ -19,7 +19,7 @@ export interface Actor {
 export interface AdminEvent {
   /** Such as `key.rotate`. */
   readonly action: string;
-  readonly kind: 'user' | 'business' | 'member' | 'key' | 'caller' | 'directory';
+  readonly kind: 'user' | 'business' | 'member' | 'key' | 'caller' | 'directory' | 'decision' | 'log';
   readonly id: string;
   readonly before?: object | undefined;
   readonly after?: object | undefined;

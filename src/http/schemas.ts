@@ -1,19 +1,13 @@
 /** The shapes of the questions, as the contract has them. */
 
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { AuthorizeRequest } from '../authorize.ts';
 import { keyOfHeader } from '../keys/token.ts';
-import { actionSchema, idSchema } from '../validate.ts';
+import { actionSchema, idSchema, ipSchema } from '../validate.ts';
 
 const BATCH_MAX = 100;
 
 const credentialSchema = z.string({ error: 'must be text' }).nullish();
-
-/** An address as the log keeps it: no zone, which would name an interface of the caller's. */
-const ipSchema = z
-  .string()
-  .refine((text) => isIP(text) !== 0 && !text.includes('%'), 'must be an IPv4 or IPv6 address');
 
 /** Text of the client's as the log keeps it: without the keys that somebody put there. */
 const clientText = (max: number) =>

@@ -1,22 +1,69 @@
-/** /audit: what auditors ask. */
+/** /audit: what auditors ask. Whoever asks is noted before they are answered. */
 
 import { listAdminEvents } from '../../audit/admin.ts';
-import { adminQuery } from '../../bodies.ts';
+import { listDecisions } from '../../audit/decisions.ts';
+import { noteRead } from '../../audit/reads.ts';
+import { showDecision } from '../../audit/show.ts';
+import { countDecisions } from '../../audit/stats.ts';
+import { adminQuery, decisionQuery, statsQuery } from '../../bodies.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { adminData, pageOf } from '../shapes.ts';
+import { adminData, decisionPage, idParams, pageOf, shownDecisionData, statsData } from '../shapes.ts';
 
 export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'get',
+    path: '/audit/decisions',
+    scope: 'audit',
+    summary: 'What was decided, newest first; of the last 24 hours unless `from` says otherwise.',
+    query: decisionQuery,
+    answers: { 200: { description: 'A page of decisions, and the time range that it is of.', data: decisionPage } },
+    handle: async ({ query: { limit, cursor, ...filter }, actor }) => {
+      const page = await listDecisions(db, filter, { limit, cursor }, cursors);
+      await noteRead(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
+      return { reply: success('A page of decisions.', page) };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/audit/decisions/{id}',
+    scope: 'audit',
+    summary: 'One decision, the facts that it was taken on, and why.',
+    params: idParams,
+    answers: { 200: { description: 'The decision.', data: shownDecisionData } },
+    failures: ['NOT_FOUND'],
+    handle: async ({ params, actor }) => ({
+      reply: success('The decision.', await showDecision(db, actor, params.id)),
+    }),
+  }),
+  route({
+    method: 'get',
+    path: '/audit/stats',
+    scope: 'audit',
+    summary:
+      'How many decisions, by code, key, user, business, caller, action or time; of the last 24 hours by default.',
+    query: statsQuery,
+    answers: {
+      200: { description: 'The counts, the largest first; or those of time buckets, newest first.', data: statsData },
+    },
+    handle: async ({ query: { by, limit, ...filter }, actor }) => {
+      const counted = await countDecisions(db, by, filter, limit);
+      await noteRead(db, actor, 'stats', { ...filter, from: counted.from, by });
+      return { reply: success(`${counted.total} decisions.`, counted) };
+    },
+  }),
+  route({
+    method: 'get',
     path: '/audit/admin',
     scope: 'audit',
-    summary: 'Who changed what, when, before and after, newest first.',
+    summary: 'Who changed what, when, before and after, and who read the log; newest first.',
     query: adminQuery,
     answers: { 200: { description: 'A page of events.', data: pageOf(adminData) } },
-    handle: async ({ query: { limit, cursor, ...filter } }) => ({
-      reply: success('A page of events.', await listAdminEvents(db, filter, { limit, cursor }, cursors)),
-    }),
+    handle: async ({ query: { limit, cursor, ...filter }, actor }) => {
+      const page = await listAdminEvents(db, filter, { limit, cursor }, cursors);
+      await noteRead(db, actor, 'admin', { ...filter, limit, cursor });
+      return { reply: success('A page of events.', page) };
+    },
   }),
 ];
