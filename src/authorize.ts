@@ -9,6 +9,7 @@ import { decide } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
 import type { Effect } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
+import type { Shadow } from './rollout/shadow.ts';
 
 export interface AuthorizeRequest extends Question {
   readonly context: Context;
@@ -42,12 +43,14 @@ interface Parts {
   readonly loadFacts: LoadFacts;
   /** The policy that is live now. */
   readonly livePolicy: () => Policy;
+  /** Asks the policy on trial, if there is one. */
+  readonly compare: Shadow['compare'];
   readonly record: RecordEntries;
   /** Told of every use of an active key, once it is recorded. */
   readonly noteUse: Usage['note'];
 }
 
-export function authorizer({ loadFacts, livePolicy, record, noteUse }: Parts): Authorize {
+export function authorizer({ loadFacts, livePolicy, compare, record, noteUse }: Parts): Authorize {
   return async (callerId, requests, deadline) => {
     const loaded = await loadFacts(requests, deadline);
     // One policy for the whole batch, whatever goes live meanwhile.
@@ -67,6 +70,7 @@ export function authorizer({ loadFacts, livePolicy, record, noteUse }: Parts): A
         facts,
         decision: { effect, code, rule },
         policy: policy.digest,
+        shadow: compare(facts, { effect, code, rule }),
         context: requests[index]?.context ?? {},
       })),
       deadline,

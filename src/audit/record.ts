@@ -21,6 +21,8 @@ export interface Entry {
   readonly decision: Decision;
   /** Digest of the policy that decided. */
   readonly policy: string;
+  /** What a policy on trial would have decided, where that is another code. */
+  readonly shadow?: { readonly policy: string; readonly code: string; readonly rule: string } | undefined;
   readonly context: Context;
 }
 

@@ -84,3 +84,13 @@ async function matcherOf(rows: readonly Row[]): Promise<Policy['match']> {
     return { allowed, row: matched[0] === undefined ? undefined : byId.get(matched[0]) };
   };
 }
+
+/**
+ * A policy from texts that were checked before, elsewhere: only read, and built.
+ * @throws Error when they cannot be read.
+ */
+export async function assemblePolicy(texts: PolicyTexts): Promise<Policy> {
+  const { policy, findings } = await buildPolicy(texts);
+  if (!policy) throw new Error(findings[0]?.message ?? 'no reason');
+  return policy;
+}

@@ -7,9 +7,13 @@ import { printFinding } from '../policy/finding.ts';
 import type { PolicyTexts } from '../policy/parse.ts';
 import { buildPolicy, type Policy } from '../policy/policy.ts';
 
-/** @throws Refusal that names every finding with file, line, column and reason. */
-export async function loadPolicy(folder: string): Promise<Policy> {
-  const { policy, findings } = await buildPolicy(await readPolicyFolder(folder));
+/** The policy of a folder. @throws Refusal that names every finding with file, line, column and reason. */
+export const loadPolicy = async (folder: string): Promise<Policy> =>
+  admitPolicy(folder, await readPolicyFolder(folder));
+
+/** The policy that a folder's texts make. @throws Refusal that names every finding with file, line, column and reason. */
+export async function admitPolicy(folder: string, texts: PolicyTexts): Promise<Policy> {
+  const { policy, findings } = await buildPolicy(texts);
   if (policy) return policy;
   throw new Refusal(
     [

@@ -87,12 +87,14 @@ describe('20000 questions beside a dead database', () => {
     const guarded = authorizer({
       loadFacts: factsLoader(db, [pepper], createBreaker()),
       livePolicy: () => policy,
+      compare: () => undefined,
       record,
       noteUse,
     });
     const unguarded = authorizer({
       loadFacts: factsLoader(db, [pepper], (read) => read()),
       livePolicy: () => policy,
+      compare: () => undefined,
       record,
       noteUse,
     });

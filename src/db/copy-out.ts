@@ -1,0 +1,48 @@
+/** Many rows as text, as fast as PostgreSQL gives them and no faster than they are taken: its COPY, in batches. */
+
+import { StringDecoder } from 'node:string_decoder';
+import type { Knex } from 'knex';
+import type { ClientBase } from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+import { databaseFailure } from './connect.ts';
+
+/** The text of each column, as PostgreSQL prints it; null for NULL. */
+export type TextRow = readonly (string | null)[];
+
+/**
+ * Runs a query and yields its rows in batches of some hundreds. Memory stays flat whatever their number. Stopping early
+ * ends the connection, since a COPY cannot be called off on it.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
+export async function* copyOut(db: Knex, query: Knex.Raw | Knex.QueryBuilder): AsyncGenerator<TextRow[]> {
+  const client = (await db.client.acquireConnection().catch((error: unknown) => {
+    throw databaseFailure(error);
+  })) as ClientBase & { __knex__disposed?: Error };
+  let finished = false;
+  try {
+    // COPY takes no bindings: Knex writes them into the text as literals.
+    const stream = client.query(copyTo(`copy (${query.toQuery()}) to stdout`));
+    const decoder = new StringDecoder('utf8');
+    let rest = '';
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      const lines = (rest + decoder.write(chunk)).split('\n');
+      rest = lines.pop() ?? '';
+      if (lines.length > 0) yield lines.map(fieldsOf);
+    }
+    finished = true;
+  } catch (error) {
+    throw databaseFailure(error);
+  } finally {
+    if (!finished) client.__knex__disposed = new Error('a COPY was left before its end');
+    await db.client.releaseConnection(client);
+  }
+}
+
+const fieldsOf = (line: string): TextRow => line.split('\t').map(fieldOf);
+
+function fieldOf(text: string): string | null {
+  if (!text.includes('\\')) return text;
+  return text === '\\N' ? null : text.replace(/\\(.)/g, (_, character: string) => ESCAPES[character] ?? character);
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
