@@ -11,6 +11,8 @@ export async function up(knex: Knex): Promise<void> {
       first_seen_at timestamptz(3) not null default now()
     );
 
+    alter table replicas add column policy_since timestamptz(3), add column policy_refused_at timestamptz(3);
+
     -- Only disagreements are in it, so it costs a decision nothing while nothing is on trial.
     create index decisions_by_shadow on decisions (shadow_policy, at) where shadow_policy is not null;
   `);
@@ -19,6 +21,7 @@ export async function up(knex: Knex): Promise<void> {
 export async function down(knex: Knex): Promise<void> {
   await knex.schema.raw(`
     drop index decisions_by_shadow;
+    alter table replicas drop column policy_since, drop column policy_refused_at;
     drop table policies;
   `);
 }
