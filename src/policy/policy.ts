@@ -32,6 +32,23 @@ export type Built =
  * situations are enumerated only once the texts themselves are sound.
  */
 export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
+  const { policy, findings } = await compilePolicy(texts);
+  if (!policy) return { findings };
+  const report = (finding: Finding): void => void findings.push(finding);
+  checkSituations(policy, report);
+  checkCases(policy, texts, report);
+  return findings.length > 0 ? { findings: findings.sort(byPlace) } : { policy, findings: [] };
+}
+
+/**
+ * The first half of `buildPolicy`: a policy as soon as the texts are sound, for verbs that say what a policy does while
+ * it is being edited and its cases don't hold yet.
+ *
+ * INVARIANT: what this gives never goes live; `buildPolicy` alone says that a policy may.
+ */
+export async function compilePolicy(
+  texts: PolicyTexts,
+): Promise<{ readonly policy: Policy | undefined; readonly findings: Finding[] }> {
   const findings: Finding[] = [];
   const report = (finding: Finding): void => void findings.push(finding);
   checkFiles(texts, report);
@@ -46,17 +63,14 @@ export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
       message: 'there is no row beside it; write rows into files such as 10-api-key.csv',
     });
   }
-  if (findings.length > 0) return { findings: findings.sort(byPlace) };
-
+  if (findings.length > 0) return { policy: undefined, findings: findings.sort(byPlace) };
   const policy: Policy = Object.freeze({
     digest: digestOf(texts),
     rows: Object.freeze(rows),
     codes,
     match: await matcherOf(rows),
   });
-  checkSituations(policy, report);
-  checkCases(policy, texts, report);
-  return findings.length > 0 ? { findings: findings.sort(byPlace) } : { policy, findings: [] };
+  return { policy, findings: [] };
 }
 
 /** Names and texts are length-prefixed, so that no two folders share the bytes that are hashed. */
