@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { Knex } from 'knex';
 import { loadConfig } from '../config.ts';
 import { Refusal } from '../errors.ts';
-import { loadPolicy } from '../rollout/load.ts';
+import { compileFolder } from '../rollout/load.ts';
 import { estimateDecisions, type ReplayReport, replay, selfCheck, shadowShifts } from '../rollout/replay.ts';
 import { print, printJson } from './output.ts';
 import { type Period, type PeriodOptions, periodOptions, readPeriod } from './period.ts';
@@ -40,7 +40,7 @@ async function replayVerb({
 }: ReplayOptions): Promise<void> {
   if ((folder === undefined) === (own === undefined)) throw new Refusal('give --policy DIR, or --self-check');
   const period = readPeriod(moments);
-  const policy = folder === undefined ? undefined : await loadPolicy(folder);
+  const policy = folder === undefined ? undefined : await compileFolder(folder);
   const report = await withDatabase(({ db }) =>
     withProgress(db, period, (show) => (policy ? replay(db, policy, period, show) : selfCheck(db, period, show))),
   );

@@ -8,7 +8,7 @@ import { type Model, newEnforcer, newModelFromString } from 'casbin';
 import { checkCases } from './cases.ts';
 import { type Code, parseCodes } from './codes.ts';
 import { FACT_GROUPS, type Facts } from './facts.ts';
-import { byPlace, type Finding } from './finding.ts';
+import { byPlace, type Finding, printFinding } from './finding.ts';
 import { MODEL } from './model.ts';
 import { checkFiles, decisiveFiles, type PolicyTexts, parseRows, type Row } from './parse.ts';
 import { checkSituations } from './situations.ts';
@@ -100,11 +100,11 @@ async function matcherOf(rows: readonly Row[]): Promise<Policy['match']> {
 }
 
 /**
- * A policy from texts that were checked before, elsewhere: only read, and built.
- * @throws Error when they cannot be read.
+ * A policy from texts that were checked before, or that need not pass: what they say is only read.
+ * @throws Error when they cannot be read, with the first reason.
  */
 export async function assemblePolicy(texts: PolicyTexts): Promise<Policy> {
-  const { policy, findings } = await buildPolicy(texts);
-  if (!policy) throw new Error(findings[0]?.message ?? 'no reason');
+  const { policy, findings } = await compilePolicy(texts);
+  if (!policy) throw new Error(findings.slice(0, 1).map(printFinding).join());
   return policy;
 }

@@ -1,71 +1,44 @@
-/** Recorded decisions under another policy: which of them would have come out otherwise. A fold; whoever has the records feeds it. */
+/** Recorded decisions under another policy: which of them would have come out otherwise. */
 
 import { type Decision, decide } from './decide.ts';
-import { FACT_GROUPS, FACTS_SCHEMA, type Facts, type FactType, readFacts } from './facts.ts';
+import { FACT_PATHS } from './facts.ts';
 import type { Policy } from './policy.ts';
 
-/** What is replayed of a decision. */
-export interface Recorded {
-  readonly id: string;
-  readonly code: string;
-  readonly rule: string;
-  /** As they were stored: checked here before anything is decided on them. */
-  readonly facts: unknown;
-}
+/** Decides again: on the JSON of recorded facts, as PostgreSQL prints jsonb. A failure is a value here, with its reason. */
+export type Redecide = (facts: string) => Decision | Error;
 
-/** The outcome under another policy: a decision, or the reason for which there is none. */
-export type Redecide = (facts: unknown) => Decision | Error;
-
-/** So many classes of facts are remembered; a policy tells far fewer apart, unless it names very many ids. */
+/** So many situations are remembered; one is some hundred bytes. */
 const REMEMBERED = 100_000;
 
+// Empty ids stay: they are what the schema's constraints can tell apart.
+const ID = /"id": "[^"\\]+"/g;
+
 /**
- * Decides again and again, remembering. Records that no row of the policy can tell apart are evaluated once: what is
- * remembered by holds each closed fact, each text that a row compares (as far as it is compared), and the action.
+ * Decides again and again, each situation once. Records are the same situation when they differ in nothing but ids that no
+ * row of the policy compares: there is one for each combination of the other facts, whatever the number of keys.
  */
 export function redecider(policy: Policy): Redecide {
   const known = new Map<string, Decision | Error>();
-  const classOf = classifier(policy);
-  return (given) => {
-    let facts: Facts;
-    try {
-      facts = readFacts(given);
-    } catch (error) {
-      return error as Error;
-    }
-    const key = classOf(facts);
-    let outcome = known.get(key);
+  const idsMatter = [...FACT_PATHS.keys()].some(
+    (path) => path.endsWith('.id') && policy.rows.some((row) => row.when.constants.has(path)),
+  );
+  return (facts) => {
+    const situation = idsMatter ? facts : facts.replace(ID, '"id": "*"');
+    let outcome = known.get(situation);
     if (outcome === undefined) {
       outcome = attempt(policy, facts);
       if (known.size >= REMEMBERED) known.clear();
-      known.set(key, outcome);
+      known.set(situation, outcome);
     }
     return outcome;
   };
 }
 
-function attempt(policy: Policy, facts: Facts): Decision | Error {
+/** Facts that contradict each other, and whatever else `decide` does not decide on, are no decision here either. */
+function attempt(policy: Policy, facts: string): Decision | Error {
   try {
-    return decide(policy, facts);
+    return decide(policy, JSON.parse(facts));
   } catch (error) {
     return ((error as Error).cause as Error | undefined) ?? (error as Error);
   }
-}
-
-/** A text that says all that the rows of the policy can see of a facts record. */
-function classifier(policy: Policy): (facts: Facts) => string {
-  const readers = FACT_GROUPS.flatMap((group) =>
-    Object.entries<FactType>(FACTS_SCHEMA[group]).map(([fact, type]) => {
-      const path = `r.${group}.${fact}`;
-      const compared = new Set(policy.rows.flatMap((row) => [...(row.when.constants.get(path) ?? [])]));
-      const read = (facts: Facts): unknown => (facts[group] as Record<string, unknown>)[fact];
-      // Patterns see the whole of an action; of any other text a row sees whether it is one of its constants.
-      if (type !== 'text' || path === 'r.request.action') return read;
-      return (facts: Facts): unknown => {
-        const value = read(facts) as string;
-        return compared.has(value) ? value : null;
-      };
-    }),
-  );
-  return (facts) => JSON.stringify(readers.map((read) => read(facts)));
 }

@@ -82,7 +82,7 @@ async function replayWith(
   for await (const rows of copyOut(db, inPeriod(db, period).select(COLUMNS))) {
     for (const row of rows) {
       const [id = '', code = '', rule = '', policy = '', apiKeyId, userId, businessId, facts] = row as Texts;
-      const outcome = redeciderOf(policy)(JSON.parse(facts));
+      const outcome = redeciderOf(policy)(facts);
       if (outcome instanceof Error && reasons.size < 10) reasons.add(outcome.message);
       const to = outcome instanceof Error ? FAILS : outcome.code;
       if (to !== code) {

@@ -47,7 +47,12 @@ const INSERT = `
 const CHUNK = 10_000;
 
 /** Writes decisions of the policy `digest` into the log, at the moment `at`. */
-export async function insertDecisions(db: Knex, digest: string, at: Date, decisions: Iterable<Generated>): Promise<void> {
+export async function insertDecisions(
+  db: Knex,
+  digest: string,
+  at: Date,
+  decisions: Iterable<Generated>,
+): Promise<void> {
   let chunk: object[] = [];
   let seq = 0;
   const write = () => db.raw(INSERT, [at.toISOString(), digest, JSON.stringify(chunk)]);
