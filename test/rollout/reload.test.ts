@@ -50,7 +50,7 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
     await rm(folder, { recursive: true });
   });
 
-  /** A policy folder of its own, that refuses `account:read` by a row of this id where one is given. */
+  /** A policy folder of its own, that refuses `account:close` by a row of this id where one is given. */
   async function release(name: string, refusing: string): Promise<string> {
     const into = path.join(folder, `release-${name}`);
     await cp(POLICY_FOLDER, into, { recursive: true });
@@ -61,7 +61,7 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
   }
 
   const rowOf = (id: string): string =>
-    id === '' ? '# nothing\n' : `p, ${id}, account:read, "r.key.status == 'active'", deny, PERMISSION_DENIED\n`;
+    id === '' ? '# nothing\n' : `p, ${id}, account:close, "r.key.status == 'active'", deny, PERMISSION_DENIED\n`;
 
   async function casesOf(id: string): Promise<string> {
     const text = await readFile(path.join(POLICY_FOLDER, 'cases', 'rows.yaml'), 'utf8');
@@ -71,7 +71,7 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
         ? 'effect: allow, code: OK, rule: allow-without-target'
         : `effect: deny, code: PERMISSION_DENIED, rule: ${id}`;
     const given =
-      'given: { target: { id: "", status: none, role: none, inRestriction: false }, request: { action: "account:read" } }';
+      'given: { target: { id: "", status: none, role: none, inRestriction: false }, request: { action: "account:close" } }';
     return `${base}cases:\n  - name: the edit\n    ${given}\n    want: { ${want} }\n`;
   }
 
@@ -80,7 +80,7 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
     const response = await fetch(`${replica.address}/authorize`, {
       method: 'POST',
       headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ apiKey, action: 'account:read' }),
+      body: JSON.stringify({ apiKey, action: 'account:close' }),
     });
     const body = (await response.json()) as { Code: string; Data: { policy: string } };
     expect(response.status, JSON.stringify(body)).to.equal(200);
