@@ -24,8 +24,8 @@ function printValues({ path, values }: Dimension, chosen: ReadonlySet<number>): 
   ) as [Value[], Value[]];
   if (path === ACTION_PATH) return printActions(within.map(String), without.map(String));
   if (typeof values[0] === 'boolean') return within[0] === true ? path : `!${path}`;
-  if (within.includes(OTHER) || (without.length === 1 && within.length > 1))
-    return printNone(path, without as string[]);
+  const others = within.includes(OTHER) || (!without.includes(OTHER) && without.length === 1 && within.length > 1);
+  if (others) return printNone(path, without as string[]);
   return printAny(path, within as string[]);
 }
 
