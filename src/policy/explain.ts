@@ -133,7 +133,8 @@ export function printExplanation({ policy, facts, decision, tried }: Explanation
   ].join('\n');
 }
 
-const print = (value: string | boolean): string => (typeof value === 'string' ? `'${value}'` : String(value));
+const print = (value: string | boolean): string =>
+  typeof value === 'string' ? `'${JSON.stringify(value).slice(1, -1)}'` : String(value);
 
 function printRow({ rule, file, line, effect, code, matched, reasons }: TriedRow, number: number): string {
   const because = reasons.map(

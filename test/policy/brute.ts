@@ -78,18 +78,16 @@ const ACTIVE: readonly Tree[] = ['r.key.status', 'r.user.status'].map((path) => 
 }));
 
 /** Rows at random between one that denies whatever may not be allowed, and one that leaves nothing undecided. */
-export const lines: fc.Arbitrary<readonly Line[]> = fc
-  .array(line, { minLength: 1, maxLength: 4 })
-  .map((drawn) => [
-    {
-      id: 'first',
-      action: '*',
-      tree: { kind: 'either', left: ACTIVE[0], right: ACTIVE[1] } as Tree,
-      code: 'INVALID_API_KEY',
-    },
-    ...drawn.map(([action, condition, code], index) => ({ id: `row-${index}`, action, tree: condition, code })),
-    { id: 'last', action: '*', tree: { kind: 'constant', value: true }, code: 'PERMISSION_DENIED' },
-  ]);
+export const lines: fc.Arbitrary<readonly Line[]> = fc.array(line, { minLength: 1, maxLength: 4 }).map((drawn) => [
+  {
+    id: 'first',
+    action: '*',
+    tree: { kind: 'either', left: ACTIVE[0], right: ACTIVE[1] } as Tree,
+    code: 'INVALID_API_KEY',
+  },
+  ...drawn.map(([action, condition, code], index) => ({ id: `row-${index}`, action, tree: condition, code })),
+  { id: 'last', action: '*', tree: { kind: 'constant', value: true }, code: 'PERMISSION_DENIED' },
+]);
 
 /** Two policies: drawn apart, or one a small edit of the other. */
 export const pairOfLines: fc.Arbitrary<readonly [readonly Line[], readonly Line[]]> = fc.oneof(

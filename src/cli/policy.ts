@@ -1,0 +1,15 @@
+/** `authz policy ...`: what a policy says, and what an edit of it does, before it is live. */
+
+import type { Command } from 'commander';
+import { addDiffVerb } from './policy-diff.ts';
+import { addExplainVerb } from './policy-explain.ts';
+import { addTableVerb } from './policy-table.ts';
+import { addTestVerb } from './policy-test.ts';
+
+export function addPolicyVerbs(program: Command): void {
+  const policy = program.command('policy').description('what the policy says, and what an edit of it changes');
+  addTestVerb(policy);
+  addExplainVerb(policy);
+  addTableVerb(policy);
+  addDiffVerb(policy);
+}
