@@ -45,7 +45,7 @@ const MAX_LENGTH = 2000;
 const MAX_DEPTH = 32;
 // Two for each level of the tree, and few enough that the parser, which recurs, never depends on the stack that is left.
 const MAX_NESTING = 2 * MAX_DEPTH;
-const ACTION_PATH = 'r.request.action';
+export const ACTION_PATH = 'r.request.action';
 const FORBIDDEN_CHARACTER = /[^A-Za-z0-9_ .:'"()[\],!=&|*-]/;
 const HOW =
   'use facts (r.key.status), literals, ==, !=, &&, ||, !, parentheses, (fact in [..]) and keyMatch(r.request.action, ..)';
