@@ -1,11 +1,12 @@
 /** `authz policy review`: all that there is to know of an edit, as one report for whoever has to approve it. */
 
 import type { Command } from 'commander';
-import { runCases } from '../policy/coverage.ts';
-import { printFinding } from '../policy/finding.ts';
+import { type CaseReport, runCases } from '../policy/coverage.ts';
+import type { Difference } from '../policy/diff.ts';
+import { type Finding, printFinding } from '../policy/finding.ts';
 import { buildPolicy } from '../policy/policy.ts';
-import { replay } from '../rollout/replay.ts';
-import { print } from './output.ts';
+import { type ReplayReport, replay } from '../rollout/replay.ts';
+import { print, printJson } from './output.ts';
 import { type Period, readPeriod } from './period.ts';
 import { compare, markdown } from './policy-diff.ts';
 import { withProgress } from './policy-replay.ts';
@@ -28,40 +29,61 @@ export function addReviewVerb(policy: Command): void {
   )
     .option('--policy <dir>', 'the folder whose revisions are meant; default: POLICY_DIR')
     .option('--replay <since>', 'run recorded decisions through the new policy too: since when, such as 7d')
-    .action(review);
+    .action(reviewVerb);
 }
 
-async function review(older: string, newer: string, { policy, replay: since }: Options): Promise<void> {
+/** What there is to know of an edit. */
+interface Review {
+  readonly old: string;
+  readonly new: string;
+  /** Why the new policy could not go live. */
+  readonly findings: readonly Finding[];
+  readonly cases: CaseReport;
+  readonly difference: Difference;
+  /** null where it was not asked for. */
+  readonly replay: ReplayReport | null;
+}
+
+async function reviewVerb(older: string, newer: string, { policy, replay: since, json }: Options): Promise<void> {
   const folder = folderOf(policy);
   const [before, after] = [await readNamed(older, folder), await readNamed(newer, folder)];
-  const period = since === undefined ? undefined : readPeriod({ from: since });
-  const findings = (await buildPolicy(after.texts)).findings.map(printFinding);
-  const parts = [
-    `# Policy review\n\nFrom \`${before.policy.digest}\` (${older}) to \`${after.policy.digest}\` (${newer}).`,
-    `## Findings\n\n${findings.length === 0 ? 'None: it may go live.' : list(findings)}`,
-    `## Cases\n\n${casesOf(after)}`,
-    `## Difference\n\n${markdown(compare(before, after))}`,
-    ...(period ? [`## Replay\n\n${await replayOf(after, period)}`] : []),
-  ];
-  print(`${parts.join('\n\n')}\n`);
-  exitUnless(findings.length === 0);
+  const review: Review = {
+    old: before.policy.digest,
+    new: after.policy.digest,
+    findings: (await buildPolicy(after.texts)).findings,
+    cases: runCases(after.policy, after.texts),
+    difference: compare(before, after),
+    replay: since === undefined ? null : await replayed(after, readPeriod({ from: since })),
+  };
+  if (json) printJson(review);
+  else print(reportOf(review));
+  exitUnless(review.findings.length === 0);
 }
 
-const list = (lines: readonly string[]): string => lines.map((line) => `- ${line}`).join('\n');
+const replayed = ({ policy }: Source, period: Period): Promise<ReplayReport> =>
+  withDatabase(({ db }) => withProgress(db, period, (show) => replay(db, policy, period, show)));
 
-function casesOf({ policy, texts }: Source): string {
-  const { cases, percent, rows } = runCases(policy, texts);
+const reportOf = (review: Review): string =>
+  [
+    `# Policy review\n\nFrom \`${review.old}\` to \`${review.new}\`.`,
+    `## Findings\n\n${findingsOf(review)}`,
+    `## Cases\n\n${casesOf(review)}`,
+    `## Difference\n\n${markdown(review.difference)}`,
+    ...(review.replay ? [`## Replay\n\n${replayOf(review.replay)}`] : []),
+  ].join('\n\n');
+
+const findingsOf = ({ findings }: Review): string =>
+  findings.length === 0 ? 'None: it may go live.' : findings.map((finding) => `- ${printFinding(finding)}`).join('\n');
+
+function casesOf({ cases: { cases, percent, rows } }: Review): string {
   const failed = cases.filter(({ holds }) => !holds).length;
   const open = rows.filter(({ matched, passed }) => matched === 0 || passed === 0).map(({ rule }) => `\`${rule}\``);
   const gap = open.length === 0 ? '' : ` Rows of which a side is stated by no case: ${open.join(', ')}.`;
   return `${cases.length} cases, ${failed} of them fail; they state ${percent.toFixed(1)} % of the sides of the rows.${gap}`;
 }
 
-const replayOf = (after: Source, period: Period): Promise<string> =>
-  withDatabase(async ({ db }) => {
-    const report = await withProgress(db, period, (show) => replay(db, after.policy, period, show));
-    const head = `${report.replayed} decisions since ${period.from}: ${report.changed} would get another code, ${report.ruleChanged} the same code by another row.`;
-    return [head, ...report.reasons.map((reason) => `Failure: ${reason}`), shiftMarkdown(report.shifts)]
-      .filter((part) => part !== '')
-      .join('\n\n');
-  });
+function replayOf({ from, replayed, changed, ruleChanged, reasons, shifts }: ReplayReport): string {
+  const head = `${replayed} decisions since ${from}: ${changed} would get another code, ${ruleChanged} the same code by another row.`;
+  const parts = [head, ...reasons.map((reason) => `Failure: ${reason}`), shiftMarkdown(shifts)];
+  return parts.filter((part) => part !== '').join('\n\n');
+}
