@@ -4,7 +4,7 @@
  * authenticates nothing.
  */
 
-import { createHmac, randomInt } from 'node:crypto';
+import { createHmac, hkdfSync, randomInt } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -59,3 +59,12 @@ export const hintOf = (token: string): string => `${token.slice(0, PREFIX.apiKey
  * Undefined for anything else, which is then no key.
  */
 export const keyOfHeader = (header: string): string | undefined => /^token ([^\s]+)$/i.exec(header)?.[1];
+
+/**
+ * Makes fingerprints of credentials that no key was found for: 16 hex digits, the same for the same credential under the
+ * same pepper, from which it cannot be found without the pepper. Under a key of their own, so that they tell nothing of digests.
+ */
+export function fingerprinter({ secret }: Pepper): (credential: string) => string {
+  const key = Buffer.from(hkdfSync('sha256', secret, '', 'fingerprint', 32));
+  return (credential) => createHmac('sha256', key).update(credential).digest('hex').slice(0, 16);
+}
