@@ -92,7 +92,6 @@ describe('20000 questions beside a dead database', () => {
       compare: () => undefined,
       record,
       fingerprintOf,
-      compare: () => undefined,
       noteUse,
     });
     const unguarded = authorizer({
@@ -101,7 +100,6 @@ describe('20000 questions beside a dead database', () => {
       compare: () => undefined,
       record,
       fingerprintOf,
-      compare: () => undefined,
       noteUse,
     });
     // The first fails at the breaker, the second at the pool, and the third, which asks for no facts, at the log.
