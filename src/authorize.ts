@@ -10,6 +10,7 @@ import { decide } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
 import type { Effect } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
+import type { Shadow } from './rollout/shadow.ts';
 
 export interface AuthorizeRequest extends Question {
   /** What the client gave where it holds no key that could be looked up. */
@@ -45,6 +46,8 @@ interface Parts {
   readonly loadFacts: LoadFacts;
   /** The policy that is live now. */
   readonly livePolicy: () => Policy;
+  /** Asks the policy on trial, if there is one. */
+  readonly compare: Shadow['compare'];
   readonly record: RecordEntries;
   /** What tells one bad credential from another in the log. */
   readonly fingerprintOf: (credential: string) => string;
@@ -52,7 +55,7 @@ interface Parts {
   readonly noteUse: Usage['note'];
 }
 
-export function authorizer({ loadFacts, livePolicy, record, fingerprintOf, noteUse }: Parts): Authorize {
+export function authorizer({ loadFacts, livePolicy, compare, record, fingerprintOf, noteUse }: Parts): Authorize {
   return async (callerId, requests, deadline) => {
     const since = performance.now();
     const loaded = await loadFacts(requests, deadline);
@@ -77,6 +80,7 @@ export function authorizer({ loadFacts, livePolicy, record, fingerprintOf, noteU
           facts,
           decision: { effect, code, rule },
           policy: policy.digest,
+          shadow: compare(facts, { effect, code, rule }),
           context,
           durationUs,
           fingerprint: unknown ? fingerprintOf(unknown) : undefined,

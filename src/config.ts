@@ -35,6 +35,17 @@ const SETTINGS = {
   DATABASE_URL: { schema: databaseUrl, secret: true, help: 'PostgreSQL 15 or later; unset: embedded, under DATA_DIR' },
   DATA_DIR: { schema: folder, default: path.join(ROOT, '.data'), help: 'folder of the embedded PostgreSQL' },
   POLICY_DIR: { schema: folder, default: path.join(ROOT, 'policies'), help: 'folder of the policy files' },
+  SHADOW_POLICY_DIR: { schema: folder, help: 'folder of a policy on trial, asked beside the live one; unset: none' },
+  POLICY_POLL_MS: {
+    schema: integer(10, 3_600_000),
+    default: '2000',
+    help: 'milliseconds between looks at the policy folders, where no event says that they changed',
+  },
+  POLICY_SETTLE_MS: {
+    schema: integer(1, 3_600_000),
+    default: '1000',
+    help: 'milliseconds for which a changed policy folder must stay as it is before it is taken up',
+  },
   BOOTSTRAP_TOKEN: {
     schema: z.string().regex(/^[!-~]+$/, 'must be visible ASCII characters without spaces'),
     secret: true,

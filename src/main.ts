@@ -42,7 +42,7 @@ async function serve({ demo = false }: { demo?: boolean }): Promise<void> {
     const service = await createService(config, log, database);
     try {
       const server = await listen(service);
-      log.info({ address: server.address, policy: service.policy.digest }, 'listening');
+      log.info({ address: server.address, policy: service.live.policy().digest }, 'listening');
       if (secrets) await showDemo(server.address, secrets);
       else if (demo) print(NO_DEMO);
       log.info({ signal: await stop }, 'stopping');

@@ -20,8 +20,12 @@ import { requirePeppers } from './keys/peppers.ts';
 import { fingerprinter, type Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
 import type { Log } from './log.ts';
+import type { PolicyTexts } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
-import { loadPolicy } from './rollout/load.ts';
+import { followFolder, type Live } from './rollout/live.ts';
+import { admitPolicy, readPolicyFolder } from './rollout/load.ts';
+import { createShadow, type Shadow } from './rollout/shadow.ts';
+import { storePolicy } from './rollout/store.ts';
 import { keepSecret } from './secret-file.ts';
 
 export type Peppers = readonly [Pepper, ...Pepper[]];
@@ -90,7 +94,10 @@ export interface Readiness {
 export interface Service {
   readonly config: Config;
   readonly log: Log;
-  readonly policy: Policy;
+  readonly live: Live<Policy>;
+  /** The policy of SHADOW_POLICY_DIR; its state has none while there is none to be had. */
+  readonly trial: Live<Policy | undefined> | undefined;
+  readonly shadow: Shadow;
   readonly authorize: Authorize;
   readonly findCaller: FindCaller;
   /** For reading and changing keys, directory and callers: apart from the decisions', which must not wait for it. */
@@ -113,9 +120,10 @@ const ADMIN_LIMIT_MS = 30_000;
 
 /** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
-  const policy = await loadPolicy(config.POLICY_DIR);
   // First of all, as it may refuse the settings.
   const checkpoints = await openCheckpoints(config, database.url, log);
+  const { live, trial } = await followPolicies(config, log, database.db);
+  const shadow = createShadow(() => trial?.policy(), log);
   const limitMs = config.DECISION_DEADLINE_MS;
   const db = connect({ url: database.url, poolSize: config.DATABASE_POOL, limitMs });
   const breaker = createBreaker();
@@ -130,10 +138,13 @@ export async function createService(config: Config, log: Log, database: Database
   return {
     config,
     log,
-    policy,
+    live,
+    trial,
+    shadow,
     authorize: authorizer({
       loadFacts: factsLoader(db, peppers, breaker),
-      livePolicy: () => policy,
+      livePolicy: live.policy,
+      compare: shadow.compare,
       record: recorder.record,
       fingerprintOf: fingerprinter(peppers[0]),
       noteUse: usage.note,
@@ -144,7 +155,7 @@ export async function createService(config: Config, log: Log, database: Database
         log.warn({ error }, 'the database cannot be asked for its migrations');
         return undefined;
       });
-      return { database: migrations !== undefined, migrations: migrations === true, policy: policy.digest };
+      return { database: migrations !== undefined, migrations: migrations === true, policy: live.policy().digest };
     }),
     checkpointState: () => checkpoints?.state(),
     recorderStats: recorder.stats,
@@ -152,6 +163,8 @@ export async function createService(config: Config, log: Log, database: Database
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
     close: async () => {
+      await live.close();
+      await trial?.close();
       await recorder.close();
       partitions.close();
       await logDb.destroy();
@@ -162,6 +175,29 @@ export async function createService(config: Config, log: Log, database: Database
       await db.destroy();
     },
   };
+}
+
+/**
+ * The live policy, which the service does not start without, and the one on trial, which may come and go. Both are kept by
+ * digest before anything is decided by them.
+ */
+async function followPolicies(
+  { POLICY_DIR, SHADOW_POLICY_DIR, POLICY_POLL_MS, POLICY_SETTLE_MS }: Config,
+  log: Log,
+  db: Knex,
+): Promise<{ live: Live<Policy>; trial: Live<Policy | undefined> | undefined }> {
+  const shared = {
+    times: { pollMs: POLICY_POLL_MS, settleMs: POLICY_SETTLE_MS },
+    beforeLive: (digest: string, texts: PolicyTexts) => storePolicy(db, digest, texts),
+    log,
+  };
+  const texts = await readPolicyFolder(POLICY_DIR);
+  const policy = await admitPolicy(POLICY_DIR, texts);
+  await storePolicy(db, policy.digest, texts);
+  const live = followFolder({ ...shared, folder: POLICY_DIR, first: { policy, reading: { texts } } });
+  if (SHADOW_POLICY_DIR === undefined) return { live, trial: undefined };
+  const first = { policy: undefined, reading: { unreadable: new Error('it was not read yet') } };
+  return { live, trial: followFolder<Policy | undefined>({ ...shared, folder: SHADOW_POLICY_DIR, first }) };
 }
 
 /** One call at a time: who asks while it is under way shares its outcome. Nobody is asked for a token at /readyz. */

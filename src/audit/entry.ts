@@ -25,6 +25,8 @@ export interface Entry {
   readonly durationUs: number;
   /** Of the credential, where there was one and no key was found for it. */
   readonly fingerprint: string | undefined;
+  /** What a policy on trial would have decided, where that is another code. */
+  readonly shadow: { readonly policy: string; readonly code: string; readonly rule: string } | undefined;
 }
 
 /** ISO 8601 in UTC, with the milliseconds that are the first 48 bits of a UUIDv7. */
@@ -60,9 +62,9 @@ export function recordOf(entry: Entry, at: string, boot: string, seq: number): L
     request_id: context.requestId ?? null,
     duration_us: entry.durationUs,
     fingerprint: entry.fingerprint ?? null,
-    shadow_policy: null,
-    shadow_code: null,
-    shadow_rule: null,
+    shadow_policy: entry.shadow?.policy ?? null,
+    shadow_code: entry.shadow?.code ?? null,
+    shadow_rule: entry.shadow?.rule ?? null,
   };
 }
 

@@ -3,10 +3,11 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
-import { type ImportReport, importFile, type Progress } from '../directory/import.ts';
+import { type Progress as ImportProgress, type ImportReport, importFile } from '../directory/import.ts';
 import { type Form, formOf } from '../directory/import-source.ts';
 import { Refusal } from '../errors.ts';
 import { table } from './output.ts';
+import { createProgress } from './progress.ts';
 import { type Format, withDatabase } from './session.ts';
 
 const HELP = `
@@ -36,10 +37,14 @@ interface Options extends Format {
 }
 
 async function importVerb(file: string, { format, json }: Options): Promise<void> {
-  const bar = process.stderr.isTTY ? progressBar(process.stderr) : undefined;
+  const progress = createProgress();
+  const onProgress = ({ step, entries, bytes, ofBytes }: ImportProgress): void => {
+    const amount = `${entries.toLocaleString('en')} entries, ${(bytes / 1e6).toFixed(1)} MB`;
+    progress.show(`${amount}: ${step}`, ofBytes === undefined ? undefined : bytes / Math.max(ofBytes, 1));
+  };
   await withDatabase(async ({ db, peppers, actor }) => {
     const form = format ?? formOf(file);
-    const report = await importFile({ db, peppers, actor, file, form, onProgress: bar?.show }).finally(bar?.clear);
+    const report = await importFile({ db, peppers, actor, file, form, onProgress }).finally(progress.clear);
     // In pieces, and only as fast as they are taken: there may be very many new keys.
     const output = Readable.from(json ? asJson(report) : asText(report));
     await pipeline(output, process.stdout, { end: false }).catch((cause: unknown) => {
@@ -75,25 +80,4 @@ async function* asText({ counts, generated, generatedCount }: ImportReport): Asy
   if (generatedCount === 0) return;
   yield `\nNew API keys, shown this once: ${generatedCount}\n`;
   for await (const keys of generated) yield keys.map(({ id, apiKey }) => `${apiKey}  ${id}\n`).join('');
-}
-
-const WIDTH = 24;
-const INTERVAL_MS = 100;
-
-/** One line that is written anew, up to ten times a second. */
-function progressBar(terminal: NodeJS.WriteStream): { show: (progress: Progress) => void; clear: () => void } {
-  let shownAt = 0;
-  let shownStep = '';
-  return {
-    show: ({ step, entries, bytes, ofBytes }) => {
-      if (step === shownStep && Date.now() - shownAt < INTERVAL_MS) return;
-      shownAt = Date.now();
-      shownStep = step;
-      const share = ofBytes === undefined ? undefined : Math.min(bytes / Math.max(ofBytes, 1), 1);
-      const bar = share === undefined ? '' : `[${'#'.repeat(Math.round(share * WIDTH)).padEnd(WIDTH, '.')}] `;
-      const amount = `${entries.toLocaleString('en')} entries, ${(bytes / 1e6).toFixed(1)} MB`;
-      terminal.write(`\r\x1b[K${`${bar}${amount}: ${step}`.slice(0, (terminal.columns || 80) - 1)}`);
-    },
-    clear: () => void terminal.write('\r\x1b[K'),
-  };
 }

@@ -23,7 +23,7 @@ export const ifMatchHeaders = z.object({
 });
 
 /** The object with an example of it, which its document shows. */
-const shape = <Shape extends z.ZodRawShape>(fields: Shape, example: z.input<z.ZodObject<Shape>>) =>
+export const shape = <Shape extends z.ZodRawShape>(fields: Shape, example: z.input<z.ZodObject<Shape>>) =>
   z.object(fields).meta({ examples: [example] });
 
 /** What `shape` was given. */

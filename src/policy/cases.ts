@@ -13,6 +13,8 @@ import { isMap, parseYaml } from './yaml.ts';
 export interface Case {
   readonly name: string;
   readonly facts: Facts;
+  /** The facts of its file that every case begins with, as they stand there. */
+  readonly base: Readonly<Record<string, unknown>>;
   readonly want: Decision;
   readonly file: string;
   readonly line: number;
@@ -23,8 +25,7 @@ type Report = (finding: Finding) => void;
 
 /** Reports cases that cannot be read, that fail, and a folder that has none. */
 export function checkCases(policy: Policy, texts: PolicyTexts, report: Report): void {
-  const files = [...texts.keys()].filter((name) => name.startsWith('cases/')).sort();
-  const cases = files.flatMap((file) => parseCases(file, texts.get(file) ?? '', report));
+  const cases = readCases(texts, report);
   if (cases.length === 0) {
     report({
       file: 'cases',
@@ -42,7 +43,8 @@ export function checkCases(policy: Policy, texts: PolicyTexts, report: Report): 
   }
 }
 
-function attempt(policy: Policy, facts: Facts): Decision | string {
+/** The decision, or in words why there is none. */
+export function attempt(policy: Policy, facts: Facts): Decision | string {
   try {
     return decide(policy, facts);
   } catch (error) {
@@ -50,8 +52,15 @@ function attempt(policy: Policy, facts: Facts): Decision | string {
   }
 }
 
-const print = (decision: Decision | string): string =>
+export const print = (decision: Decision | string): string =>
   typeof decision === 'string' ? decision : `${decision.effect} ${decision.code} by ${decision.rule}`;
+
+/** The cases of all files, in the order of the files' names. */
+export const readCases = (texts: PolicyTexts, report: Report): Case[] =>
+  [...texts.keys()]
+    .filter((name) => name.startsWith('cases/'))
+    .sort()
+    .flatMap((file) => parseCases(file, texts.get(file) ?? '', report));
 
 /** The cases of one file: `{base: facts, cases: [{name, given?, want: {effect, code, rule}}]}`. */
 export function parseCases(file: string, text: string, report: Report): Case[] {
@@ -75,7 +84,7 @@ export function parseCases(file: string, text: string, report: Report): Case[] {
   });
 }
 
-function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'name' | 'facts' | 'want'> {
+function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'name' | 'facts' | 'base' | 'want'> {
   const { name, given = {}, want, ...rest } = isMap(entry) ? entry : {};
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined)
@@ -92,7 +101,7 @@ function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'n
   ) {
     throw new TypeError('want is {effect: allow | deny, code: CODE, rule: row-id}');
   }
-  return { name, facts, want: { effect, code, rule } };
+  return { name, facts, base, want: { effect, code, rule } };
 }
 
 /** Facts by group. Throws at whatever else stands there: laid over each other it would vanish without a word. */

@@ -8,7 +8,7 @@ import { type Model, newEnforcer, newModelFromString } from 'casbin';
 import { checkCases } from './cases.ts';
 import { type Code, parseCodes } from './codes.ts';
 import { FACT_GROUPS, type Facts } from './facts.ts';
-import { byPlace, type Finding } from './finding.ts';
+import { byPlace, type Finding, printFinding } from './finding.ts';
 import { MODEL } from './model.ts';
 import { checkFiles, decisiveFiles, type PolicyTexts, parseRows, type Row } from './parse.ts';
 import { checkSituations } from './situations.ts';
@@ -32,6 +32,23 @@ export type Built =
  * situations are enumerated only once the texts themselves are sound.
  */
 export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
+  const { policy, findings } = await compilePolicy(texts);
+  if (!policy) return { findings };
+  const report = (finding: Finding): void => void findings.push(finding);
+  checkSituations(policy, report);
+  checkCases(policy, texts, report);
+  return findings.length > 0 ? { findings: findings.sort(byPlace) } : { policy, findings: [] };
+}
+
+/**
+ * The first half of `buildPolicy`: a policy as soon as the texts are sound, for verbs that say what a policy does while
+ * it is being edited and its cases don't hold yet.
+ *
+ * INVARIANT: what this gives never goes live; `buildPolicy` alone says that a policy may.
+ */
+export async function compilePolicy(
+  texts: PolicyTexts,
+): Promise<{ readonly policy: Policy | undefined; readonly findings: Finding[] }> {
   const findings: Finding[] = [];
   const report = (finding: Finding): void => void findings.push(finding);
   checkFiles(texts, report);
@@ -46,17 +63,14 @@ export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
       message: 'there is no row beside it; write rows into files such as 10-api-key.csv',
     });
   }
-  if (findings.length > 0) return { findings: findings.sort(byPlace) };
-
+  if (findings.length > 0) return { policy: undefined, findings: findings.sort(byPlace) };
   const policy: Policy = Object.freeze({
     digest: digestOf(texts),
     rows: Object.freeze(rows),
     codes,
     match: await matcherOf(rows),
   });
-  checkSituations(policy, report);
-  checkCases(policy, texts, report);
-  return findings.length > 0 ? { findings: findings.sort(byPlace) } : { policy, findings: [] };
+  return { policy, findings: [] };
 }
 
 /** Names and texts are length-prefixed, so that no two folders share the bytes that are hashed. */
@@ -83,4 +97,14 @@ async function matcherOf(rows: readonly Row[]): Promise<Policy['match']> {
     const [allowed, matched] = enforcer.enforceExSync(...FACT_GROUPS.map((group) => facts[group]));
     return { allowed, row: matched[0] === undefined ? undefined : byId.get(matched[0]) };
   };
+}
+
+/**
+ * A policy from texts that were checked before, or that need not pass: what they say is only read.
+ * @throws Error when they cannot be read, with the first reason.
+ */
+export async function assemblePolicy(texts: PolicyTexts): Promise<Policy> {
+  const { policy, findings } = await compilePolicy(texts);
+  if (!policy) throw new Error(findings.slice(0, 1).map(printFinding).join());
+  return policy;
 }

@@ -18,7 +18,16 @@ export interface Rule {
   readonly text: string;
   /** The constants that each fact of type text is compared with, by path: what the rule can tell apart of it. */
   readonly constants: ReadonlyMap<string, ReadonlySet<string>>;
+  /** The same rule in its parts, for whoever explains it. */
+  readonly tree: Condition;
 }
+
+/** A part of a rule that is true or false; `text` is its print. */
+export type Condition =
+  /** `path` is the fact that it reads; absent from `true` and `false`. */
+  | { readonly kind: 'test'; readonly text: string; readonly path?: string }
+  | { readonly kind: 'not'; readonly text: string; readonly of: Condition }
+  | { readonly kind: 'both' | 'either'; readonly text: string; readonly left: Condition; readonly right: Condition };
 
 /** Why a rule is refused; `offset` counts from the start of its text, in UTF-16 units. */
 export class RuleError extends Error {
@@ -36,13 +45,13 @@ const MAX_LENGTH = 2000;
 const MAX_DEPTH = 32;
 // Two for each level of the tree, and few enough that the parser, which recurs, never depends on the stack that is left.
 const MAX_NESTING = 2 * MAX_DEPTH;
-const ACTION_PATH = 'r.request.action';
+export const ACTION_PATH = 'r.request.action';
 const FORBIDDEN_CHARACTER = /[^A-Za-z0-9_ .:'"()[\],!=&|*-]/;
 const HOW =
   'use facts (r.key.status), literals, ==, !=, &&, ||, !, parentheses, (fact in [..]) and keyMatch(r.request.action, ..)';
 
 type Term =
-  | { readonly kind: 'condition'; readonly text: string }
+  | { readonly kind: 'condition'; readonly text: string; readonly tree: Condition }
   | { readonly kind: 'fact'; readonly text: string; readonly type: FactType }
   | { readonly kind: 'literal'; readonly text: string; readonly value: string | boolean };
 
@@ -66,7 +75,8 @@ export function parseRule(text: string): Rule {
   if (nesting(text) > MAX_NESTING)
     throw new RuleError('forbidden-syntax', 0, `parentheses nest deeper than ${MAX_NESTING}; split the rule into rows`);
   const reader = new RuleReader(text);
-  return Object.freeze({ text: reader.whole(parseTree(text)), constants: reader.constants });
+  const tree = reader.whole(parseTree(text));
+  return Object.freeze({ text: tree.text, constants: reader.constants, tree });
 }
 
 /** How deep parentheses and brackets nest. No literal may hold one, so quotes make no difference. */
@@ -101,14 +111,14 @@ class RuleReader {
   }
 
   /** The print of a rule as a whole. The parser takes `['a' 'b']` and `x,` too: as many commas must stand there as are meant. */
-  whole(node: jsep.Expression): string {
-    const print = this.condition(node, 0);
-    if (this.#text.split(',').length - 1 === this.#commas) return print;
+  whole(node: jsep.Expression): Condition {
+    const tree = this.condition(node, 0);
+    if (this.#text.split(',').length - 1 === this.#commas) return tree;
     throw this.#error('rule-syntax', ',', 'a comma is missing or is one too many');
   }
 
-  /** The print of a node that must be true or false. */
-  condition(node: jsep.Expression, depth: number): string {
+  /** A node that must be true or false. */
+  condition(node: jsep.Expression, depth: number): Condition {
     const term = this.#term(node, depth);
     if (term.kind === 'fact' && term.type !== 'boolean') {
       throw this.#error('rule-type', term.text, `${term.text} is not true or false; compare it with == or !=`);
@@ -116,7 +126,9 @@ class RuleReader {
     if (term.kind === 'literal' && typeof term.value !== 'boolean') {
       throw this.#error('rule-type', term.text, `${term.text} is not a condition; compare a fact with it`);
     }
-    return term.text;
+    if (term.kind === 'condition') return term.tree;
+    const { kind, text } = term;
+    return { kind: 'test', text, ...(kind === 'fact' && { path: text }) };
   }
 
   #term(node: jsep.Expression, depth: number): Term {
@@ -133,14 +145,14 @@ class RuleReader {
       case 'UnaryExpression': {
         const { operator, argument } = node as jsep.UnaryExpression;
         if (operator !== '!') throw this.#forbidden(operator, `the operator ${operator}`);
-        return { kind: 'condition', text: `!${this.condition(argument, depth + 1)}` };
+        const of = this.condition(argument, depth + 1);
+        return condition({ kind: 'not', text: `!${of.text}`, of });
       }
       case 'LogicalExpression': {
-        const { operator, left, right } = node as jsep.LogicalExpression;
-        return {
-          kind: 'condition',
-          text: `(${this.condition(left, depth + 1)} ${operator} ${this.condition(right, depth + 1)})`,
-        };
+        const { operator, left: before, right: after } = node as jsep.LogicalExpression;
+        const [left, right] = [this.condition(before, depth + 1), this.condition(after, depth + 1)];
+        const kind = operator === '&&' ? 'both' : 'either';
+        return condition({ kind, text: `(${left.text} ${operator} ${right.text})`, left, right });
       }
       case 'BinaryExpression':
         return this.#binary(node as jsep.BinaryExpression, depth);
@@ -209,12 +221,18 @@ class RuleReader {
     const tests = elements.map((element) => {
       const literal = this.#term(element, depth + 1);
       if (literal.kind !== 'literal') throw this.#error('rule-type', ' in ', 'a list holds literals only');
-      return this.#comparison(fact, '==', literal).text;
+      return this.#comparison(fact, '==', literal).tree;
     });
-    return { kind: 'condition', text: tests.reduce((before, test) => `(${before} || ${test})`) };
+    return condition(
+      tests.reduce((left, right) => ({ kind: 'either', text: `(${left.text} || ${right.text})`, left, right })),
+    );
   }
 
-  #comparison(fact: Term & { kind: 'fact' }, operator: string, literal: Term & { kind: 'literal' }): Term {
+  #comparison(
+    fact: Term & { kind: 'fact' },
+    operator: string,
+    literal: Term & { kind: 'literal' },
+  ): Term & { kind: 'condition' } {
     const { type, text: path } = fact;
     if (typeof literal.value !== (type === 'boolean' ? 'boolean' : 'string')) {
       throw this.#error(
@@ -234,7 +252,7 @@ class RuleReader {
       );
     }
     if (type === 'text') this.#distinguish(path, String(literal.value));
-    return { kind: 'condition', text: `(${path} ${operator} ${literal.text})` };
+    return condition({ kind: 'test', text: `(${path} ${operator} ${literal.text})`, path });
   }
 
   /** `keyMatch(r.request.action, 'user:*')`: the only function, because the others can hang or match unanchored. */
@@ -250,7 +268,7 @@ class RuleReader {
       throw this.#error('rule-type', 'keyMatch', `${pattern.text} is no action pattern: *, noun:verb or noun:*`);
     }
     this.#distinguish(ACTION_PATH, String(pattern.value));
-    return { kind: 'condition', text: `keyMatch(${ACTION_PATH}, ${pattern.text})` };
+    return condition({ kind: 'test', text: `keyMatch(${ACTION_PATH}, ${pattern.text})`, path: ACTION_PATH });
   }
 
   #distinguish(path: string, constant: string): void {
@@ -268,6 +286,8 @@ class RuleReader {
     return new RuleError(rule, Math.max(0, this.#text.indexOf(where)), message);
   }
 }
+
+const condition = (tree: Condition): Term & { kind: 'condition' } => ({ kind: 'condition', text: tree.text, tree });
 
 /** `r.key.status` of a chain of plain members; undefined for anything else, such as `r['key']`. */
 function dotted(node: jsep.Expression): string | undefined {

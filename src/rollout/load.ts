@@ -3,21 +3,30 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Refusal } from '../errors.ts';
-import { printFinding } from '../policy/finding.ts';
+import { type Finding, printFinding } from '../policy/finding.ts';
 import type { PolicyTexts } from '../policy/parse.ts';
-import { buildPolicy, type Policy } from '../policy/policy.ts';
+import { buildPolicy, compilePolicy, type Policy } from '../policy/policy.ts';
 
-/** @throws Refusal that names every finding with file, line, column and reason. */
-export async function loadPolicy(folder: string): Promise<Policy> {
-  const { policy, findings } = await buildPolicy(await readPolicyFolder(folder));
+/** The policy of a folder. @throws Refusal that names every finding with file, line, column and reason. */
+export const loadPolicy = async (folder: string): Promise<Policy> =>
+  admitPolicy(folder, await readPolicyFolder(folder));
+
+/** The policy that a folder's texts make. @throws Refusal that names every finding with file, line, column and reason. */
+export async function admitPolicy(folder: string, texts: PolicyTexts): Promise<Policy> {
+  const { policy, findings } = await buildPolicy(texts);
   if (policy) return policy;
-  throw new Refusal(
-    [
-      `the policy in ${folder} is refused; mend it, or set POLICY_DIR to another folder:`,
-      ...findings.map((finding) => `  ${printFinding(finding)}`),
-    ].join('\n'),
-  );
+  throw refusal(`the policy in ${folder} is refused; mend it, or set POLICY_DIR to another folder`, findings);
 }
+
+/** The policy of a folder as it reads, whether or not it may go live. @throws Refusal when it cannot be read. */
+export async function compileFolder(folder: string): Promise<Policy> {
+  const { policy, findings } = await compilePolicy(await readPolicyFolder(folder));
+  if (policy) return policy;
+  throw refusal(`the policy in ${folder} cannot be read`, findings);
+}
+
+const refusal = (what: string, findings: readonly Finding[]): Refusal =>
+  new Refusal([`${what}:`, ...findings.map((finding) => `  ${printFinding(finding)}`)].join('\n'));
 
 /**
  * The folder's files, dot files aside (editors and mounts keep their own things there), and those of its `cases`.

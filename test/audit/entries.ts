@@ -19,5 +19,6 @@ export const entry = (parts: Partial<Entry> = {}): Entry => ({
   context: {},
   durationUs: 1000,
   fingerprint: undefined,
+  shadow: undefined,
   ...parts,
 });

@@ -89,6 +89,7 @@ describe('20000 questions beside a dead database', () => {
     const guarded = authorizer({
       loadFacts: factsLoader(db, [pepper], createBreaker()),
       livePolicy: () => policy,
+      compare: () => undefined,
       record,
       fingerprintOf,
       noteUse,
@@ -96,6 +97,7 @@ describe('20000 questions beside a dead database', () => {
     const unguarded = authorizer({
       loadFacts: factsLoader(db, [pepper], (read) => read()),
       livePolicy: () => policy,
+      compare: () => undefined,
       record,
       fingerprintOf,
       noteUse,

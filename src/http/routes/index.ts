@@ -9,6 +9,7 @@ import { authorizeRoutes } from './authorize.ts';
 import { businessRoutes } from './businesses.ts';
 import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
+import { policyRoutes } from './policy.ts';
 import { userRoutes } from './users.ts';
 
 export function allRoutes(service: Service, isDraining: () => boolean): Route[] {
@@ -18,6 +19,7 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
     ...userRoutes(service),
     ...businessRoutes(service),
     ...auditRoutes(service),
+    ...policyRoutes(service),
     ...healthRoutes(service, isDraining),
   ];
   const self = route({

@@ -1,0 +1,34 @@
+/** /policy: what this replica decides by. */
+
+import type { Policy } from '../../policy/policy.ts';
+import type { LiveState } from '../../rollout/live.ts';
+import type { Service } from '../../service.ts';
+import { policyData } from '../policy-shapes.ts';
+import { success } from '../replies.ts';
+import { type Route, route } from '../route.ts';
+
+export const policyRoutes = ({ live, trial, shadow }: Service): Route[] => [
+  route({
+    method: 'get',
+    path: '/policy',
+    scope: 'policy',
+    summary: 'The live policy of this replica, and the last one that it refused, with its findings.',
+    answers: { 200: { description: 'The live policy.', data: policyData } },
+    handle: () => {
+      const { policy, since } = live.state();
+      const data = {
+        digest: policy.digest,
+        loadedAt: since.toISOString(),
+        rows: policy.rows.map(({ when, ...row }) => ({ ...row, when: when.text })),
+        refused: refusedOf(live.state()),
+        shadow: trial
+          ? { digest: trial.policy()?.digest ?? null, refused: refusedOf(trial.state()), ...shadow.counts() }
+          : null,
+      };
+      return { reply: success('The live policy.', data) };
+    },
+  }),
+];
+
+const refusedOf = ({ refused }: LiveState<Policy | undefined>) =>
+  refused ? { at: refused.at.toISOString(), findings: refused.findings } : null;

@@ -1,0 +1,116 @@
+/**
+ * From extents to few cubes that hold them: how "these 412 situations" becomes "when the user is disabled". A minimiser of
+ * the kind that is known for logic circuits (expand, then drop what is redundant), for facts of more than two values.
+ */
+
+import type { Extent } from './classes.ts';
+
+/** For each dimension the indices of values that it admits; undefined admits all of them. */
+export type Cube = readonly (ReadonlySet<number> | undefined)[];
+
+/** A cube at its largest, and what of it is needed. */
+export interface Cover {
+  /** As large as it can be without touching one of the others. What cannot occur may be in it. */
+  readonly widest: Cube;
+  /** As small as it can be and still hold the same extents. */
+  readonly needed: Cube;
+  /** How many extents it holds. */
+  readonly count: number;
+}
+
+/** What takes more cubes than this to be said is not said: nobody would read it, and finding them takes too long. */
+export const MAX_CUBES = 500;
+
+/**
+ * Cubes that together hold all of `extents` and touch none of `others`. `sizes`: how many values each dimension has.
+ * Undefined: it takes more than MAX_CUBES.
+ *
+ * Greedy, so not always the fewest cubes that there are; what they hold is exact whatever it picks.
+ */
+export function coverOf(
+  extents: readonly Extent[],
+  others: readonly Extent[],
+  sizes: readonly number[],
+): Cover[] | undefined {
+  const left = new Set(extents);
+  const picked: Candidate[] = [];
+  for (const seed of extents) {
+    if (!left.has(seed)) continue;
+    if (picked.length === MAX_CUBES) return undefined;
+    const candidates = ordersOf(sizes.length).map((order) => {
+      const cube = expand(seed, others, sizes, order);
+      return { cube, held: extents.filter((extent) => holds(cube, extent)) };
+    });
+    const best = candidates.reduce((a, b) => (better(b, a) ? b : a));
+    picked.push(best);
+    for (const extent of best.held) left.delete(extent);
+  }
+  return irredundant(picked).map(({ cube, held }) => ({
+    widest: cube,
+    needed: cube.map((values, d) => values && new Set(held.flatMap((extent) => extent[d] ?? []))),
+    count: held.length,
+  }));
+}
+
+/** Which dimension is freed first makes the difference between a cube that reads well and one that does not. */
+function ordersOf(count: number): number[][] {
+  const forwards = [...Array(count).keys()];
+  const halfway = [...forwards.slice(count / 2), ...forwards.slice(0, count / 2)];
+  return [forwards.toReversed(), forwards, halfway.toReversed(), halfway];
+}
+
+interface Candidate {
+  readonly cube: Cube;
+  readonly held: readonly Extent[];
+}
+
+const restrictions = (cube: Cube): number => cube.filter((values) => values !== undefined).length;
+
+const better = (a: Candidate, b: Candidate): boolean =>
+  restrictions(a.cube) < restrictions(b.cube) ||
+  (restrictions(a.cube) === restrictions(b.cube) && a.held.length > b.held.length);
+
+const holds = (cube: Cube, extent: Extent): boolean =>
+  cube.every((values, d) => values === undefined || (extent[d]?.every((value) => values.has(value)) ?? false));
+
+/** The seed, made larger one dimension after the other: first those that can be freed of any condition, then the rest. */
+function expand(seed: Extent, others: readonly Extent[], sizes: readonly number[], order: readonly number[]): Cube {
+  const cube = seed.map((values) => values && new Set(values)) as (Set<number> | undefined)[];
+  const outside = (inside: ReadonlySet<number>, values: readonly number[] | undefined): boolean =>
+    values !== undefined && !values.some((value) => inside.has(value));
+  // In how many dimensions another extent lies outside: where it is one, that dimension is all that keeps it out.
+  const apart = Uint8Array.from(others, (other) =>
+    cube.reduce((sum, inside, d) => sum + Number(inside !== undefined && outside(inside, other[d])), 0),
+  );
+  const widen = (d: number, onlyWhole: boolean): void => {
+    const inside = cube[d];
+    if (!inside) return;
+    const blocked = new Set<number>();
+    for (const [index, other] of others.entries()) {
+      if (apart[index] !== 1 || !outside(inside, other[d])) continue;
+      for (const value of other[d] ?? []) blocked.add(value);
+    }
+    if (blocked.size > 0 && onlyWhole) return;
+    const admitted = new Set([...Array(sizes[d]).keys()].filter((value) => !blocked.has(value)));
+    for (const [index, other] of others.entries()) {
+      if (outside(inside, other[d]) && !outside(admitted, other[d])) apart[index] = (apart[index] as number) - 1;
+    }
+    cube[d] = blocked.size === 0 ? undefined : admitted;
+  };
+  for (const d of order) widen(d, true);
+  for (const d of order) widen(d, false);
+  return cube;
+}
+
+/** Without the cubes whose extents the others hold as well; the smallest are dropped first. */
+function irredundant(candidates: readonly Candidate[]): Candidate[] {
+  const times = new Map<Extent, number>();
+  for (const { held } of candidates) for (const extent of held) times.set(extent, (times.get(extent) ?? 0) + 1);
+  const dropped = new Set<Candidate>();
+  for (const candidate of [...candidates].sort((a, b) => a.held.length - b.held.length)) {
+    if (!candidate.held.every((extent) => (times.get(extent) ?? 0) > 1)) continue;
+    dropped.add(candidate);
+    for (const extent of candidate.held) times.set(extent, (times.get(extent) ?? 0) - 1);
+  }
+  return candidates.filter((candidate) => !dropped.has(candidate));
+}

@@ -1,0 +1,87 @@
+/** The live policy: what is in the folder goes live once it has settled and passed every check, and not before. */
+
+import { isDeepStrictEqual } from 'node:util';
+import type { Log } from '../log.ts';
+import type { Finding } from '../policy/finding.ts';
+import type { PolicyTexts } from '../policy/parse.ts';
+import { assemblePolicy, type Policy } from '../policy/policy.ts';
+import { checkAside } from './check-aside.ts';
+import { type Reading, type Times, watchFolder } from './watch.ts';
+
+/** A policy that was not let in, and why. */
+export interface Refused {
+  readonly at: Date;
+  readonly findings: readonly Finding[];
+}
+
+export interface LiveState<P> {
+  readonly policy: P;
+  /** When it went live in this process. */
+  readonly since: Date;
+  /** What the folder holds instead, where that was refused; the policy is stale then. */
+  readonly refused: Refused | undefined;
+  /** Policies that were refused since the process began. */
+  readonly failures: number;
+}
+
+/** `P` is undefined too where a folder may begin without a policy. */
+export interface Live<P extends Policy | undefined> {
+  /** The policy to decide by. Read once for each decision: it may be another one the next time. */
+  readonly policy: () => P;
+  readonly state: () => LiveState<P>;
+  readonly close: () => Promise<void>;
+}
+
+interface Options<P> {
+  readonly folder: string;
+  readonly times: Times;
+  /** What the folder held at the start, and what that made. */
+  readonly first: { readonly policy: P; readonly reading: Reading };
+  /** Called before a policy goes live, which it does not when this rejects; it is tried again then. */
+  readonly beforeLive: (digest: string, texts: PolicyTexts) => Promise<void>;
+  readonly log: Log;
+}
+
+/** Follows the folder. A change is one swap of a reference: each decision is made by the old policy or by the new one. */
+export function followFolder<P extends Policy | undefined>(options: Options<P>): Live<P | Policy> {
+  const { folder, times, first, beforeLive, log } = options;
+  let state: LiveState<P | Policy> = { policy: first.policy, since: new Date(), refused: undefined, failures: 0 };
+
+  const refuse = (findings: readonly Finding[]): void => {
+    const known = isDeepStrictEqual(state.refused?.findings, findings);
+    state = { ...state, refused: { at: new Date(), findings }, failures: state.failures + 1 };
+    if (!known)
+      log.error({ folder, live: state.policy?.digest, findings }, 'a policy was refused; the last good one stays');
+  };
+
+  const consider = async (reading: Reading): Promise<void> => {
+    if (!('texts' in reading)) return refuse([unreadable(reading.unreadable)]);
+    const findings = await checkAside(reading.texts);
+    if (findings.length > 0) return refuse(findings);
+    const policy = await assemblePolicy(reading.texts);
+    if (policy.digest === state.policy?.digest) {
+      state = { ...state, refused: undefined };
+      return;
+    }
+    await beforeLive(policy.digest, reading.texts);
+    log.info({ folder, digest: policy.digest, before: state.policy?.digest }, 'a policy was taken up');
+    state = { ...state, policy, since: new Date(), refused: undefined };
+  };
+
+  const watching = watchFolder(folder, first.reading, times, async (reading) => {
+    try {
+      await consider(reading);
+    } catch (error) {
+      refuse([
+        { ...PLACE, rule: 'not-checked', message: `it could not be checked or stored: ${(error as Error).message}` },
+      ]);
+      throw error;
+    }
+  });
+
+  return { policy: () => state.policy, state: () => state, close: watching.close };
+}
+
+const PLACE = { file: '.', line: 1, column: 1 } as const;
+
+const unreadable = ({ message }: Error): Finding => ({ ...PLACE, rule: 'unreadable', message });

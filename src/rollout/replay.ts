@@ -1,0 +1,128 @@
+/** Recorded decisions, streamed through another policy, or through the very ones that made them. */
+
+import type { Knex } from 'knex';
+import { copyOut, type TextRow } from '../db/copy-out.ts';
+import { read } from '../db/page.ts';
+import { assemblePolicy, type Policy } from '../policy/policy.ts';
+import { type Redecide, redecider } from '../policy/replay.ts';
+import { findPolicy } from './store.ts';
+import { createTally, type Shift } from './tally.ts';
+
+export interface Period {
+  /** RFC 3339, inclusive. */
+  readonly from: string;
+  /** RFC 3339, exclusive. */
+  readonly to: string;
+}
+
+/** What a decision becomes on which the other policy throws, or whose facts it would not take. */
+export const FAILS = '(failure)';
+
+export interface ReplayReport extends Period {
+  /** Decisions that were replayed. */
+  readonly replayed: number;
+  /** Those that came out with another code. */
+  readonly changed: number;
+  /** Those of the same code, by another row. */
+  readonly ruleChanged: number;
+  readonly shifts: readonly Shift[];
+  /** Why some failed, each reason once, up to ten. */
+  readonly reasons: readonly string[];
+}
+
+const COLUMNS = ['id', 'code', 'rule', 'policy', 'api_key_id', 'user_id', 'business_id', 'facts'] as const;
+
+type Show = (replayed: number) => void;
+
+/**
+ * Runs the decisions of a period through `policy`.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
+export function replay(db: Knex, policy: Policy, period: Period, show: Show): Promise<ReplayReport> {
+  const redecide = redecider(policy);
+  return replayWith(db, () => redecide, period, show);
+}
+
+/**
+ * Runs the decisions of a period through the policies that made them. Any change is a defect: of the log, of the stored
+ * policies, or of the evaluator.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
+export async function selfCheck(db: Knex, period: Period, show: Show): Promise<ReplayReport> {
+  const digests = await read<{ policy: string }[]>(inPeriod(db, period).distinct('policy') as never);
+  const known = new Map<string, Redecide>();
+  for (const { policy: digest } of digests) known.set(digest, await storedRedecider(db, digest));
+  return replayWith(db, (digest) => known.get(digest) ?? unknown(digest), period, show);
+}
+
+async function storedRedecider(db: Knex, digest: string): Promise<Redecide> {
+  try {
+    const policy = await assemblePolicy((await findPolicy(db, digest)).texts);
+    if (policy.digest === digest) return redecider(policy);
+  } catch {
+    // Told for each decision that it leaves unchecked.
+  }
+  return unknown(digest);
+}
+
+const unknown =
+  (digest: string): Redecide =>
+  () =>
+    new Error(`the texts of the policy ${digest} are not stored, or no longer pass`);
+
+async function replayWith(
+  db: Knex,
+  redeciderOf: (digest: string) => Redecide,
+  period: Period,
+  show: Show,
+): Promise<ReplayReport> {
+  const tally = createTally();
+  const reasons = new Set<string>();
+  let [replayed, changed, ruleChanged] = [0, 0, 0];
+  for await (const rows of copyOut(db, inPeriod(db, period).select(COLUMNS))) {
+    for (const row of rows) {
+      const [id = '', code = '', rule = '', policy = '', apiKeyId, userId, businessId, facts] = row as Texts;
+      const outcome = redeciderOf(policy)(facts);
+      if (outcome instanceof Error && reasons.size < 10) reasons.add(outcome.message);
+      const to = outcome instanceof Error ? FAILS : outcome.code;
+      if (to !== code) {
+        changed += 1;
+        tally.add({ id, from: code, to, apiKeyId, userId, businessId });
+      } else if (!(outcome instanceof Error) && outcome.rule !== rule) ruleChanged += 1;
+    }
+    replayed += rows.length;
+    show(replayed);
+  }
+  return { ...period, replayed, changed, ruleChanged, shifts: tally.shifts(), reasons: [...reasons] };
+}
+
+type Texts = readonly [string, string, string, string, string | null, string | null, string | null, string] & TextRow;
+
+const inPeriod = (db: Knex, { from, to }: Period): Knex.QueryBuilder =>
+  db('decisions').where('at', '>=', from).where('at', '<', to);
+
+/** About how many decisions a period holds, as PostgreSQL's planner reckons. */
+export async function estimateDecisions(db: Knex, period: Period): Promise<number> {
+  const query = inPeriod(db, period).select('id').toQuery();
+  const { rows } = await read(
+    db.raw<{ rows: { 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }[] }>(`explain (format json) ${query}`),
+  );
+  return rows[0]?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0;
+}
+
+/** The disagreements that a shadow policy left in the log, by its digest. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+export async function shadowShifts(db: Knex, period: Period): Promise<{ policy: string; shifts: Shift[] }[]> {
+  const tallies = new Map<string, ReturnType<typeof createTally>>();
+  const columns = ['shadow_policy', 'id', 'code', 'shadow_code', 'api_key_id', 'user_id', 'business_id'];
+  for await (const rows of copyOut(db, inPeriod(db, period).whereNotNull('shadow_policy').select(columns))) {
+    for (const row of rows) {
+      const [policy, id, from, to, apiKeyId, userId, businessId] = row as ShadowTexts;
+      const tally = tallies.get(policy) ?? createTally();
+      tallies.set(policy, tally);
+      tally.add({ id, from, to, apiKeyId, userId, businessId });
+    }
+  }
+  return [...tallies].map(([policy, tally]) => ({ policy, shifts: tally.shifts() }));
+}
+
+type ShadowTexts = readonly [string, string, string, string, string | null, string | null, string | null] & TextRow;

@@ -1,0 +1,51 @@
+/** The texts of every policy that was ever live, by digest: so that a decision can be explained, and a policy brought back. */
+
+import type { Knex } from 'knex';
+import { read } from '../db/page.ts';
+import { Failure, Refusal } from '../errors.ts';
+import type { PolicyTexts } from '../policy/parse.ts';
+
+export interface StoredPolicy {
+  readonly digest: string;
+  readonly firstSeenAt: string;
+  readonly texts: PolicyTexts;
+}
+
+/** Keeps the texts of a policy. Those under a known digest stay as they are. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+export async function storePolicy(db: Knex, digest: string, texts: PolicyTexts): Promise<void> {
+  const row = { digest, texts: JSON.stringify(Object.fromEntries(texts)) };
+  await read(db('policies').insert(row).onConflict('digest').ignore());
+}
+
+const PREFIX = /^(?:sha256:)?([0-9a-f]{8,64})$/;
+
+/** Whether a text can only be meant as a digest. */
+export const looksLikeDigest = (text: string): boolean => PREFIX.test(text);
+
+/**
+ * The policy of a digest, or of the beginning of one, with or without `sha256:`.
+ * @throws Refusal when there is none, or more than one; Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
+export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy> {
+  const hex = PREFIX.exec(digest)?.[1];
+  if (hex === undefined)
+    throw new Refusal('a policy digest is sha256: and at least 8 hex digits; authz policy status has them');
+  const rows = await read(
+    db('policies')
+      .where('digest', '>=', `sha256:${hex}`)
+      .where('digest', '<=', `sha256:${hex.padEnd(64, 'f')}`)
+      .orderBy('digest')
+      .limit(2),
+  );
+  const [row, other] = rows;
+  if (!row) throw new Refusal(`no policy of the digest ${digest} was ever live on this database`);
+  if (other) throw new Refusal(`more than one policy has a digest that begins with ${digest}; give more of it`);
+  return { digest: row.digest, firstSeenAt: row.first_seen_at.toISOString(), texts: textsOf(row) };
+}
+
+function textsOf({ digest, texts }: { digest: string; texts: Record<string, unknown> }): PolicyTexts {
+  for (const text of Object.values(texts)) {
+    if (typeof text !== 'string') throw new Failure('UNAVAILABLE', `the stored policy ${digest} cannot be read`);
+  }
+  return new Map(Object.entries(texts)) as PolicyTexts;
+}

@@ -1,0 +1,158 @@
+/**
+ * Small policies at random, and every situation that there is for them: what `diff` and `table` must agree with. The
+ * situations are a plain product, sifted by the oracle's `canOccur`; rows are decided by the tests' own evaluator.
+ */
+
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { Facts } from '../../src/policy/facts.ts';
+import { compilePolicy, type Policy } from '../../src/policy/policy.ts';
+import { parseRule } from '../../src/policy/rule.ts';
+import { canOccur } from './oracle.ts';
+import { chooser, holds, matches, readPrint, type Tree, write } from './rules.ts';
+import { shippedTexts } from './texts.ts';
+
+export interface Line {
+  readonly id: string;
+  readonly action: string;
+  readonly tree: Tree;
+  readonly code: string;
+}
+
+const CODES = ['OK', 'PERMISSION_DENIED', 'USER_DISABLED', 'BUSINESS_DISABLED'];
+const PATTERNS = ['*', 'user:*', 'user:usage:*', 'user:usage:read', 'call:*', 'call:create'];
+const ACTIONS = ['user:usage:read', 'user:usage:x', 'user:x', 'users:x', 'call:create', 'call:x', 'x:y'];
+const TEXTS: Readonly<Record<string, readonly string[]>> = {
+  'r.key.id': ['k1', 'k2', ''],
+  'r.key.environment': ['prod', ''],
+  'r.target.id': ['b1', ''],
+  'r.request.action': ['user:usage:read', 'user:x', 'call:create'],
+};
+const CLOSED: Readonly<Record<string, readonly string[]>> = {
+  'r.key.status': ['active', 'expired', 'revoked', 'unknown'],
+  'r.user.status': ['active', 'disabled', 'unknown'],
+  'r.user.businesses': ['active', 'disabled'],
+  'r.target.status': ['none', 'active', 'disabled', 'unknown'],
+  'r.target.role': ['owner', 'member', 'none'],
+};
+const BOOLEANS = ['r.key.userManagement', 'r.target.inRestriction', 'r.limit.exceeded'];
+
+const enumerated = { ...TEXTS, ...CLOSED };
+const comparison = fc
+  .constantFrom(...Object.keys(enumerated))
+  .chain((path) =>
+    fc
+      .tuple(fc.subarray([...(enumerated[path] ?? [])], { minLength: 1, maxLength: 2 }), fc.boolean())
+      .map(
+        ([values, not]): Tree =>
+          values.length > 1
+            ? { kind: 'in', path, values }
+            : { kind: 'equals', path, value: values[0] ?? expect.fail(), not },
+      ),
+  );
+const leaf = fc.oneof(
+  comparison,
+  fc.constantFrom(...BOOLEANS).map((path): Tree => ({ kind: 'fact', path })),
+  fc.constantFrom(...PATTERNS).map((pattern): Tree => ({ kind: 'keyMatch', pattern })),
+);
+const tree = fc.letrec<{ tree: Tree }>((tie) => ({
+  tree: fc.oneof(
+    { maxDepth: 2 },
+    { arbitrary: leaf, weight: 3 },
+    { arbitrary: tie('tree').map((of): Tree => ({ kind: 'not', of })), weight: 1 },
+    {
+      arbitrary: fc
+        .tuple(fc.constantFrom('both' as const, 'either' as const), tie('tree'), tie('tree'))
+        .map(([kind, left, right]): Tree => ({ kind, left, right })),
+      weight: 3,
+    },
+  ),
+})).tree;
+
+const line = fc.tuple(fc.constantFrom(...PATTERNS), tree, fc.constantFrom(...CODES));
+const ACTIVE: readonly Tree[] = ['r.key.status', 'r.user.status'].map((path) => ({
+  kind: 'equals',
+  path,
+  value: 'active',
+  not: true,
+}));
+
+/** Rows at random between one that denies whatever may not be allowed, and one that leaves nothing undecided. */
+export const lines: fc.Arbitrary<readonly Line[]> = fc.array(line, { minLength: 1, maxLength: 4 }).map((drawn) => [
+  {
+    id: 'first',
+    action: '*',
+    tree: { kind: 'either', left: ACTIVE[0], right: ACTIVE[1] } as Tree,
+    code: 'INVALID_API_KEY',
+  },
+  ...drawn.map(([action, condition, code], index) => ({ id: `row-${index}`, action, tree: condition, code })),
+  { id: 'last', action: '*', tree: { kind: 'constant', value: true }, code: 'PERMISSION_DENIED' },
+]);
+
+/** Two policies: drawn apart, or one a small edit of the other. */
+export const pairOfLines: fc.Arbitrary<readonly [readonly Line[], readonly Line[]]> = fc.oneof(
+  fc.tuple(lines, lines),
+  fc.tuple(lines, fc.nat(), fc.nat(3), tree, fc.constantFrom(...CODES)).map(([before, at, what, condition, code]) => {
+    const place = 1 + (at % Math.max(1, before.length - 2));
+    const edits: readonly ((row: Line) => readonly Line[])[] = [
+      () => [],
+      (row) => [{ ...row, code }],
+      (row) => [{ ...row, tree: { kind: 'both', left: row.tree, right: condition } }],
+      (row) => [{ ...row, id: 'renamed' }],
+    ];
+    return [before, before.flatMap((row, index) => (index === place ? (edits[what]?.(row) ?? []) : [row]))] as const;
+  }),
+);
+
+/** The policy of these rows, under the shipped codes. */
+export async function policyOf(rows: readonly Line[]): Promise<Policy> {
+  const texts = new Map([...(await shippedTexts())].filter(([name]) => !name.endsWith('.csv')));
+  const text = rows.map(({ id, action, tree: condition, code }, index) => {
+    const when = parseRule(write(condition, chooser(index))).text;
+    return `p, ${id}, ${action}, "${when}", ${code === 'OK' ? 'allow' : 'deny'}, ${code}\n`;
+  });
+  const { policy, findings } = await compilePolicy(texts.set('10-rows.csv', text.join('')));
+  return policy ?? expect.fail(findings[0]?.message ?? 'no policy');
+}
+
+/** The row that decides, by the tests' own evaluator. */
+export const deciderOf = (rows: readonly Line[], facts: Facts): Line =>
+  rows.find((row) => matches(facts.request.action, row.action) && holds(row.tree, facts)) ??
+  expect.fail('no row decides');
+
+/** Whether a condition that was printed for people holds; it must be one of the rule language. */
+export function meaningOf(condition: string): (facts: Facts) => boolean {
+  const node = readPrint(parseRule(condition).text);
+  return (facts) => holds(node, facts);
+}
+
+/** Every situation that there is for policies of these rows: each text that they name, nothing, and one that none names. */
+export function everySituation(): Facts[] {
+  const both = [true, false];
+  const keys = ['', 'k1', 'k2', 'z'].flatMap((id) =>
+    (['active', 'expired', 'revoked', 'unknown'] as const).flatMap((status) =>
+      both.flatMap((userManagement) =>
+        ['', 'prod', 'z'].map((environment) => ({ id, status, userManagement, environment })),
+      ),
+    ),
+  );
+  const users = ['', 'u'].flatMap((id) =>
+    (['active', 'disabled', 'unknown'] as const).flatMap((status) =>
+      (['active', 'disabled'] as const).map((businesses) => ({ id, status, businesses })),
+    ),
+  );
+  const targets = ['', 'b1', 'z'].flatMap((id) =>
+    (['none', 'active', 'disabled', 'unknown'] as const).flatMap((status) =>
+      (['owner', 'member', 'none'] as const).flatMap((role) =>
+        both.map((inRestriction) => ({ id, status, role, inRestriction })),
+      ),
+    ),
+  );
+  const bodies = keys.flatMap((key) =>
+    users.flatMap((user) => targets.flatMap((target) => both.map((exceeded) => ({ key, user, target, exceeded })))),
+  );
+  return bodies.flatMap(({ key, user, target, exceeded }) => {
+    const facts = (action: string): Facts => ({ key, user, target, limit: { exceeded }, request: { action } });
+    return canOccur(facts('x:y')) ? ACTIONS.map(facts) : [];
+  });
+}

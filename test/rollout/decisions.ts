@@ -1,0 +1,67 @@
+/** Generated decisions, written straight into the log: what replay reads of them is sound, their chains are not. */
+
+import type { Knex } from 'knex';
+import { v7 as uuidv7 } from 'uuid';
+import { decide } from '../../src/policy/decide.ts';
+import { closed, FACT_GROUPS, type Facts } from '../../src/policy/facts.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { situations } from '../../src/policy/situations.ts';
+
+export interface Generated {
+  readonly id: string;
+  readonly facts: Facts;
+  readonly code: string;
+  readonly rule: string;
+}
+
+/** Every situation that the policy tells apart, again and again under other ids, until there are `count`. */
+export function* generate(policy: Policy, count: number): Generator<Generated> {
+  for (let n = 0; n < count; ) {
+    for (const situation of situations(policy.rows)) {
+      const facts = renamed(situation, n);
+      const { code, rule } = decide(policy, facts);
+      yield { id: uuidv7(), facts, code, rule };
+      n += 1;
+      if (n >= count) return;
+    }
+  }
+}
+
+/** The same situation of another key, user and target: ids that no rule names tell nothing apart. */
+function renamed(facts: Facts, n: number): Facts {
+  const groups = FACT_GROUPS.map((group) => {
+    const { id, ...rest } = facts[group] as { id?: string };
+    return [group, closed(id ? { id: `${group}-${n % 997}`, ...rest } : { ...facts[group] })];
+  });
+  return closed(Object.fromEntries(groups)) as Facts;
+}
+
+const INSERT = `
+  insert into decisions (id, at, boot, seq, caller_id, api_key_id, user_id, business_id, action, effect, code, rule, policy,
+    facts, personal_digest, hash)
+  select id, ?::timestamptz, '00000000-0000-4000-8000-000000000000', seq, 'test', nullif(facts->'key'->>'id', ''),
+    nullif(facts->'user'->>'id', ''), nullif(facts->'target'->>'id', ''), facts->'request'->>'action',
+    case code when 'OK' then 'allow' else 'deny' end, code, rule, ?, facts, sha256('none'), sha256('none')
+  from jsonb_to_recordset(?::jsonb) as d (id uuid, seq bigint, facts jsonb, code text, rule text)`;
+
+const CHUNK = 10_000;
+
+/** Writes decisions of the policy `digest` into the log, at the moment `at`. */
+export async function insertDecisions(
+  db: Knex,
+  digest: string,
+  at: Date,
+  decisions: Iterable<Generated>,
+): Promise<void> {
+  let chunk: object[] = [];
+  let seq = 0;
+  const write = () => db.raw(INSERT, [at.toISOString(), digest, JSON.stringify(chunk)]);
+  for (const decision of decisions) {
+    seq += 1;
+    chunk.push({ ...decision, seq });
+    if (chunk.length < CHUNK) continue;
+    await write();
+    chunk = [];
+  }
+  if (chunk.length > 0) await write();
+}

@@ -1,0 +1,130 @@
+/** That a replay says of each recorded decision what evaluating it alone says. DECISIONS=1000000 makes a long run of it. */
+
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { connect } from '../../src/db/connect.ts';
+import { decide } from '../../src/policy/decide.ts';
+import { readFacts } from '../../src/policy/facts.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { redecider } from '../../src/policy/replay.ts';
+import { compileFolder } from '../../src/rollout/load.ts';
+import { type Period, replay, selfCheck } from '../../src/rollout/replay.ts';
+import { storePolicy } from '../../src/rollout/store.ts';
+import { POLICY_FOLDER, shippedPolicy, shippedTexts } from '../policy/texts.ts';
+import { authz } from '../support/cli.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { type Generated, generate, insertDecisions } from './decisions.ts';
+
+const DECISIONS = Number(process.env['DECISIONS'] ?? 20_000);
+const ignore = (): void => undefined;
+
+describe(`a replay of ${DECISIONS} decisions`, () => {
+  let folder: string;
+  let url: string;
+  let db: Knex;
+  let recorded: Policy;
+  let other: Policy;
+  let decisions: Generated[];
+  const at = new Date();
+  const period: Period = {
+    from: new Date(at.getTime() - 1000).toISOString(),
+    to: new Date(at.getTime() + 1000).toISOString(),
+  };
+
+  before(async function () {
+    this.timeout(DECISIONS + 60_000);
+    folder = await mkdtemp(path.join(tmpdir(), 'authz-replay-'));
+    await cp(POLICY_FOLDER, folder, { recursive: true });
+    // Members may no longer do what is asked of a business, and one key may do nothing at all.
+    await writeFile(
+      path.join(folder, '35-strict.csv'),
+      "p, owners-only, *, \"r.target.status == 'active' && r.target.role == 'member'\", deny, PERMISSION_DENIED\n" +
+        "p, one-key, *, \"r.key.id == 'key-7' && r.key.status == 'active' && r.user.status == 'active'\", deny, RATE_LIMITED\n",
+    );
+    url = await newDatabase();
+    db = connect({ url, poolSize: 2 });
+    recorded = await shippedPolicy();
+    other = await compileFolder(folder);
+    await storePolicy(db, recorded.digest, await shippedTexts());
+    decisions = [...generate(recorded, DECISIONS)];
+    await insertDecisions(db, recorded.digest, at, decisions);
+  });
+
+  after(async () => {
+    await db.destroy();
+    await rm(folder, { recursive: true });
+  });
+
+  it('changes what evaluating the decisions one by one changes', async () => {
+    const report = await replay(db, other, period, ignore);
+    const wanted = new Map<string, number>();
+    let ruleChanged = 0;
+    for (const { facts, code, rule } of decisions) {
+      const now = decide(other, facts);
+      if (now.code !== code) wanted.set(`${code} ${now.code}`, (wanted.get(`${code} ${now.code}`) ?? 0) + 1);
+      else if (now.rule !== rule) ruleChanged += 1;
+    }
+    expect(report.replayed).to.equal(DECISIONS);
+    expect(wanted.size).to.be.above(1);
+    expect(new Map(report.shifts.map(({ from, to, count }) => [`${from} ${to}`, count]))).to.deep.equal(wanted);
+    expect(report.changed).to.equal([...wanted.values()].reduce((a, b) => a + b));
+    expect(report.ruleChanged).to.equal(ruleChanged);
+    const changed = new Map(decisions.map(({ id, facts, code }) => [id, [code, decide(other, facts).code].join(' ')]));
+    for (const { from, to, samples } of report.shifts) {
+      for (const id of samples) expect(changed.get(id)).to.equal(`${from} ${to}`);
+    }
+  }).timeout(DECISIONS + 60_000);
+
+  it('changes nothing under the policy that decided', async () => {
+    for (const report of [await replay(db, recorded, period, ignore), await selfCheck(db, period, ignore)]) {
+      expect([report.replayed, report.changed, report.ruleChanged]).to.deep.equal([DECISIONS, 0, 0]);
+    }
+  }).timeout(DECISIONS + 60_000);
+
+  it('counts whom it touches', async () => {
+    const [shift] = (await replay(db, other, period, ignore)).shifts.filter(({ to }) => to === 'RATE_LIMITED');
+    expect(shift?.keys.map(({ id }) => id)).to.deep.equal(['key-7']);
+    expect(shift?.keys[0]?.count).to.equal(shift?.count);
+  });
+
+  it('finds a decision that was not made by its policy, and one whose policy is not known', async () => {
+    const [first, second] = decisions.filter(({ code }) => code === 'OK');
+    await db('decisions')
+      .where({ id: first?.id ?? '' })
+      .update({ rule: 'another' });
+    await db('decisions')
+      .where({ id: second?.id ?? '' })
+      .update({ policy: `sha256:${'0'.repeat(64)}` });
+    const report = await selfCheck(db, period, ignore);
+    expect([report.changed, report.ruleChanged]).to.deep.equal([1, 1]);
+    expect(report.reasons.join()).to.contain('000000');
+    expect(report.shifts[0]?.samples).to.deep.equal([second?.id]);
+  });
+
+  it('never takes facts that contradict each other for a decision', async () => {
+    const [first] = decisions;
+    const redecide = redecider(recorded);
+    expect(redecide(JSON.stringify(first?.facts))).to.include({ code: first?.code });
+    for (const bad of [null, {}, { ...first?.facts, limit: { exceeded: 'no' } }, { ...first?.facts, more: {} }]) {
+      expect(() => readFacts(bad)).to.throw();
+      expect(redecide(JSON.stringify(bad))).to.be.instanceOf(Error);
+    }
+  });
+
+  it('is a command, for people and for CI', async () => {
+    const env = { DATABASE_URL: url, KEY_PEPPERS: `t:${Buffer.alloc(32, 1).toString('base64')}` };
+    const json = await authz(['policy', 'replay', '--policy', folder, '--from', '1h', '--json'], env);
+    expect(json.code, json.stderr).to.equal(0);
+    expect(JSON.parse(json.stdout).replayed).to.equal(DECISIONS);
+    const text = await authz(['policy', 'replay', '--policy', folder, '--fail-on-change'], env);
+    expect(text.code).to.equal(1);
+    expect(text.stdout).to.match(/OK -> PERMISSION_DENIED: [\d,]+\n {2}keys: /);
+    const same = await authz(['policy', 'replay', '--policy', POLICY_FOLDER, '--fail-on-change', '--to', '30m'], env);
+    expect(same.code).to.equal(0);
+    const neither = await authz(['policy', 'replay'], env);
+    expect([neither.code, neither.stderr]).to.deep.equal([1, 'authz: give --policy DIR, or --self-check\n']);
+  }).timeout(60_000);
+});
