@@ -17,6 +17,7 @@ import { factsLoader } from './facts/load.ts';
 import { requirePeppers } from './keys/peppers.ts';
 import type { Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
+import { createLimits, type Limits } from './limits/limits.ts';
 import type { Log } from './log.ts';
 import type { Policy } from './policy/policy.ts';
 import { loadPolicy } from './rollout/load.ts';
@@ -91,6 +92,8 @@ export interface Service {
   readonly policy: Policy;
   readonly authorize: Authorize;
   readonly findCaller: FindCaller;
+  /** Of the rate limits, for metrics. */
+  readonly limitStats: Limits['stats'];
   /** For reading and changing keys, directory and callers: apart from the decisions', which must not wait for it. */
   readonly adminDb: Knex;
   readonly cursors: Cursors;
@@ -114,17 +117,21 @@ export async function createService(config: Config, log: Log, database: Database
   const adminDb = connect({ url: database.url, poolSize: ADMIN_POOL, limitMs: ADMIN_LIMIT_MS });
   const usage = createUsage(adminDb, log);
   const { peppers } = database;
+  const redis = config.REDIS_URL === undefined ? undefined : { url: config.REDIS_URL, waitMs: config.REDIS_TIMEOUT_MS };
+  const limits = await createLimits({ fallback: config.RATE_LIMIT, redis }, log);
   return {
     config,
     log,
     policy,
     authorize: authorizer({
       loadFacts: factsLoader(db, peppers, breaker),
+      consume: limits.consume,
       livePolicy: () => policy,
       record: recorder(db),
       noteUse: usage.note,
     }),
     findCaller: callerFinder(db, peppers, breaker, config.BOOTSTRAP_TOKEN),
+    limitStats: limits.stats,
     readiness: shared(async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
         log.warn({ error }, 'the database cannot be asked for its migrations');
@@ -136,6 +143,7 @@ export async function createService(config: Config, log: Log, database: Database
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
     close: async () => {
+      limits.close();
       await usage.close();
       await adminDb.destroy();
       await db.destroy();

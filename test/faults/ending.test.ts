@@ -14,10 +14,13 @@ import { connect } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { factsLoader } from '../../src/facts/load.ts';
 import { createToken } from '../../src/keys/token.ts';
+import { createLimits } from '../../src/limits/limits.ts';
+import { createLog } from '../../src/log.ts';
 import { loadPolicy } from '../../src/rollout/load.ts';
 import { outputWith, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startProxy, type Proxy as TcpProxy } from '../support/proxy.ts';
+import { UNLIMITED } from '../support/service.ts';
 
 const ENDING_MS = 5000;
 
@@ -82,16 +85,19 @@ describe('20000 questions beside a dead database', () => {
     const db = connect({ url: 'postgres://nobody:none@127.0.0.1:1/none', poolSize: 20, limitMs: 25 });
     const policy = await loadPolicy(loadConfig({}).POLICY_DIR);
     const pepper = { id: 'test', secret: Buffer.alloc(32) };
+    const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
     const record = recorder(db);
     const noteUse = (): void => undefined;
     const guarded = authorizer({
       loadFacts: factsLoader(db, [pepper], createBreaker()),
+      consume,
       livePolicy: () => policy,
       record,
       noteUse,
     });
     const unguarded = authorizer({
       loadFacts: factsLoader(db, [pepper], (read) => read()),
+      consume,
       livePolicy: () => policy,
       record,
       noteUse,
