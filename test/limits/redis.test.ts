@@ -3,6 +3,8 @@
  * must hold of all: each question gets its decision, and no process lets more through than the limit in a window.
  */
 
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
 import type { Loaded } from '../../src/facts/load.ts';
@@ -10,6 +12,7 @@ import { createLimits, type Limits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
 import { closed } from '../../src/policy/facts.ts';
 import { eventually } from '../http/process.ts';
+import { ROOT } from '../support/cli.ts';
 import { startProxy, type Proxy as TcpProxy } from '../support/proxy.ts';
 import { describeWithRedis, type RedisServer, startRedis } from '../support/redis.ts';
 
@@ -52,8 +55,8 @@ describeWithRedis('limits whose Redis', () => {
   });
 
   /** A process's limits, by way of the proxy. The wait is long, because here only faults are to exceed it. */
-  const start = async (waitMs = 1000): Promise<Limits> => {
-    const limits = await createLimits({ fallback: LIMIT, redis: { url: proxy.url, waitMs } }, log);
+  const start = async (waitMs = 1000, url = proxy.url): Promise<Limits> => {
+    const limits = await createLimits({ fallback: LIMIT, redis: { url, waitMs } }, log);
     open.push(limits);
     return limits;
   };
@@ -128,6 +131,44 @@ describeWithRedis('limits whose Redis', () => {
     expect(await pass(hanging, 'hanging', 250)).to.equal(100);
     redis.signal('SIGCONT');
     await isUp(hanging);
+  });
+
+  it('is slow end no later than there', async () => {
+    const limits = await start();
+    const second = { ...activeKey('a second'), limit: { requests: 1, windowSeconds: 1 } };
+    proxy.delay(400);
+    await limits.consume([second]);
+    proxy.delay(0);
+    const client = new Redis(redis.url);
+    await eventually(async () => (await client.exists('iqra-authz:limit:1:a second')) === 0);
+    client.disconnect();
+    const [state] = await limits.consume([second]);
+    expect([state?.exceeded, limits.stats().countedLocally]).to.deep.equal([false, 0]);
+  });
+
+  it('has answered while this process was busy are counted there', async () => {
+    // Past the proxy, which is busy with this process.
+    const limits = await start(50, redis.url);
+    const counted = limits.consume([activeKey('busy')]);
+    const until = performance.now() + 500;
+    while (performance.now() < until);
+    await counted;
+    expect(limits.stats()).to.deep.equal({ redisUp: true, countedLocally: 0 });
+  });
+
+  it('allows no more than the documents ask for are counted there', async () => {
+    const page = await readFile(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
+    const rights = /`(\+@connection [^`]+)`/.exec(page)?.[1]?.split(/\s+/) ?? [];
+    const client = new Redis(redis.url);
+    await client.call('ACL', ['SETUSER', 'limits', 'reset', 'on', '>its-password', ...rights]);
+    await client.script('FLUSH');
+    const url = redis.url.replace('//', '//limits:its-password@');
+    const limits = await start(1000, `${url}/2`);
+    expect(await pass(limits, 'with rights', 250)).to.equal(100);
+    expect(limits.stats()).to.deep.equal({ redisUp: true, countedLocally: 0 });
+    await client.select(2);
+    expect(await client.get('iqra-authz:limit:3600:with rights')).to.equal('250');
+    client.disconnect();
   });
 
   it('holds them leave nothing there that does not end', async () => {
