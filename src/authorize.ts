@@ -1,4 +1,4 @@
-/** The path of a decision: load the facts, decide, record, and only then answer. */
+/** The path of a decision: load the facts, count the request, decide, record, and only then answer. */
 
 import { v7 as uuidv7 } from 'uuid';
 import type { Context } from './audit/entry.ts';
@@ -6,6 +6,7 @@ import type { RecordEntries } from './audit/record.ts';
 import type { Deadline } from './deadline.ts';
 import type { LoadFacts, Question } from './facts/load.ts';
 import type { Usage } from './keys/usage.ts';
+import { type Limits, type RateLimitState, withLimit } from './limits/limits.ts';
 import { decide } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
 import type { Effect } from './policy/parse.ts';
@@ -30,6 +31,8 @@ export interface Answer {
   /** Digest of the policy that decided. */
   readonly policy: string;
   readonly facts: Facts;
+  /** Of the key, once this request was counted; undefined when it was not: its key or user is not active. */
+  readonly rateLimit: RateLimitState | undefined;
 }
 
 /**
@@ -44,6 +47,7 @@ export type Authorize = (
 
 interface Parts {
   readonly loadFacts: LoadFacts;
+  readonly consume: Limits['consume'];
   /** The policy that is live now. */
   readonly livePolicy: () => Policy;
   /** Asks the policy on trial, if there is one. */
@@ -55,19 +59,31 @@ interface Parts {
   readonly noteUse: Usage['note'];
 }
 
-export function authorizer({ loadFacts, livePolicy, compare, record, fingerprintOf, noteUse }: Parts): Authorize {
+export function authorizer({
+  loadFacts,
+  consume,
+  livePolicy,
+  compare,
+  record,
+  fingerprintOf,
+  noteUse,
+}: Parts): Authorize {
   return async (callerId, requests, deadline) => {
     const since = performance.now();
     const loaded = await loadFacts(requests, deadline);
+    const rateLimits = await consume(loaded);
     // One policy for the whole batch, whatever goes live meanwhile.
     const policy = livePolicy();
-    const answers = loaded.map(({ facts, reasons }): Answer => {
+    const answers = loaded.map(({ facts: known, reasons }, index): Answer => {
+      const rateLimit = rateLimits[index];
+      const facts = withLimit(known, rateLimit);
       const decision = decide(policy, facts);
       const code = policy.codes.get(decision.code);
       if (!code) throw new Error(`the policy has no code ${decision.code}`);
       const reason = code.reason && reasons[code.reason];
       const message = reason === undefined ? code.message : `${code.message} ${reason}`;
-      return { decisionId: uuidv7(), ...decision, status: code.status, message, policy: policy.digest, facts };
+      const { status } = code;
+      return { decisionId: uuidv7(), ...decision, status, message, policy: policy.digest, facts, rateLimit };
     });
     const durationUs = Math.round((performance.now() - since) * 1000);
     await record(

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { Refusal } from './errors.ts';
 import type { Pepper } from './keys/token.ts';
+import { rateLimitSchema } from './validate.ts';
 
 /** The package's root: the folder above src/, or above dist/src/. */
 const ABOVE = path.dirname(import.meta.dirname);
@@ -28,6 +29,19 @@ const databaseUrl = z.string().refine((text) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   return url?.protocol === 'postgres:' || url?.protocol === 'postgresql:';
 }, 'must be postgres://user:password@host:port/database');
+
+const redisUrl = z.string().refine((text) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  // The client would take a query for settings of its own, over ours.
+  return (url?.protocol === 'redis:' || url?.protocol === 'rediss:') && url.hostname !== '' && url.search === '';
+}, 'must be redis://user:password@host:port/number, or rediss:// for TLS, without a query');
+
+const RATE_LIMIT_FORM = 'must be requests/seconds such as 600/60: 1 to 2^31-1 requests in 1 to 86400 seconds';
+const rateLimit = z
+  .string()
+  .regex(/^\d{1,10}\/\d{1,5}$/, RATE_LIMIT_FORM)
+  .transform((text) => ({ requests: Number(text.split('/')[0]), windowSeconds: Number(text.split('/')[1]) }))
+  .refine((limit) => rateLimitSchema.safeParse(limit).success, RATE_LIMIT_FORM);
 
 const SETTINGS = {
   PORT: { schema: integer(0, 65535), default: '8080', help: 'port of the HTTP service; 0: any free one' },
@@ -66,6 +80,21 @@ const SETTINGS = {
     help: 'Ed25519 key that signs them: PKCS #8 PEM, or the path of a file with it',
   },
   AUDIT_CHECKPOINT_SECONDS: { schema: integer(1, 86_400), default: '60', help: 'seconds between two checkpoints' },
+  RATE_LIMIT: {
+    schema: rateLimit,
+    default: '600/60',
+    help: 'requests/seconds that a key may use when neither it nor its user has a limit',
+  },
+  REDIS_URL: {
+    schema: redisUrl,
+    secret: true,
+    help: 'Redis or Valkey that counts rate limits for several processes; unset: each counts its own',
+  },
+  REDIS_TIMEOUT_MS: {
+    schema: integer(1, 10_000),
+    default: '50',
+    help: 'milliseconds that a decision waits for Redis before its process counts alone',
+  },
   LOG_LEVEL: {
     schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     default: 'info',

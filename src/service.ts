@@ -19,6 +19,7 @@ import { factsLoader } from './facts/load.ts';
 import { requirePeppers } from './keys/peppers.ts';
 import { fingerprinter, type Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
+import { createLimits, type Limits } from './limits/limits.ts';
 import type { Log } from './log.ts';
 import type { PolicyTexts } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
@@ -100,6 +101,8 @@ export interface Service {
   readonly shadow: Shadow;
   readonly authorize: Authorize;
   readonly findCaller: FindCaller;
+  /** Of the rate limits, for metrics. */
+  readonly limitStats: Limits['stats'];
   /** For reading and changing keys, directory and callers: apart from the decisions', which must not wait for it. */
   readonly adminDb: Knex;
   readonly cursors: Cursors;
@@ -135,6 +138,8 @@ export async function createService(config: Config, log: Log, database: Database
   await partitions.made;
   const usage = createUsage(adminDb, log);
   const { peppers } = database;
+  const redis = config.REDIS_URL === undefined ? undefined : { url: config.REDIS_URL, waitMs: config.REDIS_TIMEOUT_MS };
+  const limits = await createLimits({ fallback: config.RATE_LIMIT, redis }, log);
   return {
     config,
     log,
@@ -143,6 +148,7 @@ export async function createService(config: Config, log: Log, database: Database
     shadow,
     authorize: authorizer({
       loadFacts: factsLoader(db, peppers, breaker),
+      consume: limits.consume,
       livePolicy: live.policy,
       compare: shadow.compare,
       record: recorder.record,
@@ -150,6 +156,7 @@ export async function createService(config: Config, log: Log, database: Database
       noteUse: usage.note,
     }),
     findCaller: callerFinder(db, peppers, breaker, config.BOOTSTRAP_TOKEN),
+    limitStats: limits.stats,
     readiness: shared(async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
         log.warn({ error }, 'the database cannot be asked for its migrations');
@@ -170,6 +177,7 @@ export async function createService(config: Config, log: Log, database: Database
       await logDb.destroy();
       // After the last record, so that the last checkpoint covers it.
       await checkpoints?.close();
+      limits.close();
       await usage.close();
       await adminDb.destroy();
       await db.destroy();

@@ -21,7 +21,7 @@ const ATTEMPTS = 10;
 const ACTOR = { id: 'cli:demo' };
 const DOCUMENT = path.join('examples', 'demo.json');
 
-/** What is asked: at least one question for each code that can be reached without waiting. */
+/** What is asked, in this order: at least one question for each code. */
 const QUESTIONS: readonly { readonly key: string; readonly action: string; readonly businessId?: string }[] = [
   { key: 'ada-main', action: 'call:create', businessId: 'bakery' },
   { key: 'ada-main', action: 'user:update' },
@@ -31,6 +31,9 @@ const QUESTIONS: readonly { readonly key: string; readonly action: string; reado
   { key: 'ada-expired', action: 'call:create', businessId: 'bakery' },
   { key: 'ada-revoked', action: 'call:create', businessId: 'bakery' },
   { key: 'bob-main', action: 'call:create', businessId: 'bakery' },
+  // A key that may ask once a minute.
+  { key: 'ada-metered', action: 'call:create', businessId: 'bakery' },
+  { key: 'ada-metered', action: 'call:create', businessId: 'bakery' },
   { key: 'ada-bakery', action: 'user:update' },
   { key: 'ada-bakery', action: 'call:create', businessId: 'garage' },
   { key: 'ada-main', action: 'call:create', businessId: 'florist' },
@@ -102,7 +105,6 @@ export async function showDemo(address: string, { callerToken: token, apiKeys: k
   }
   const body = { authorization: `Token ${keys['ada-main']}`, action: 'call:create', businessId: 'bakery' };
   print(`\nDecisions on the demo data, from ${address}/authorize:\n\n${table(rows)}`);
-  print('\nRATE_LIMITED has no line: this version does not limit rates yet.');
   print('\nAsk for yourself:\n');
   print(
     `curl -sS ${address}/authorize -H 'Authorization: Bearer ${token}' -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'\n`,

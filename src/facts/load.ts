@@ -8,6 +8,7 @@ import type { Knex } from 'knex';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/connect.ts';
 import type { Deadline } from '../deadline.ts';
+import type { RateLimit } from '../directory/users.ts';
 import { digestOf, isToken, type Pepper } from '../keys/token.ts';
 import type { Use } from '../keys/usage.ts';
 import { closed, type Facts } from '../policy/facts.ts';
@@ -23,6 +24,8 @@ export interface Loaded {
   readonly facts: Facts;
   /** The public reasons for which the user and the target are disabled, for the codes that show one. */
   readonly reasons: { readonly user: string | undefined; readonly target: string | undefined };
+  /** The key's own rate limit, else its user's; undefined: the default. */
+  readonly limit: RateLimit | undefined;
   /** For a key that stands under an older pepper than the current one. */
   readonly redigest: Use['redigest'];
 }
@@ -42,10 +45,13 @@ interface FactsRow {
   target_reason: string | null;
   role: Facts['target']['role'];
   in_restriction: boolean;
+  limit_requests: number | null;
+  limit_window_seconds: number | null;
 }
 
 // Expiry compares with the database's clock, so that all processes agree on the moment. What comes back is the facts
 // themselves, each checked by `decide`: nothing is concluded here from a value that could be missing.
+// The two parts of a limit are null together (a check of both tables), so that they never come from two owners.
 const LOAD = `
   select asked.number as asked, k.digest, k.id as key_id,
     case when k.revoked_at is not null then 'revoked' when k.expires_at <= now() then 'expired' else 'active' end as key_status,
@@ -56,7 +62,9 @@ const LOAD = `
     case when b.id is null then 'unknown' when b.disabled_at is not null then 'disabled' else 'active' end as target_status,
     b.disabled_reason as target_reason,
     case when m.user_id is null then 'none' else m.role end as role,
-    asked.business_id is not null and (not k.restricted or r.key_id is not null) as in_restriction
+    asked.business_id is not null and (not k.restricted or r.key_id is not null) as in_restriction,
+    coalesce(k.rate_limit_requests, u.rate_limit_requests) as limit_requests,
+    coalesce(k.rate_limit_window_seconds, u.rate_limit_window_seconds) as limit_window_seconds
   from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
   join api_keys k on k.digest = asked.digest
   left join users u on u.id = k.user_id
@@ -134,6 +142,7 @@ function factsOf({ action, businessId }: Question, found: Found | undefined): Lo
     return {
       facts: closed({ key: UNKNOWN_KEY, user: UNKNOWN_USER, target, limit: WITHIN_LIMIT, request }),
       reasons: { user: undefined, target: undefined },
+      limit: undefined,
       redigest: undefined,
     };
   }
@@ -147,8 +156,19 @@ function factsOf({ action, businessId }: Question, found: Found | undefined): Lo
   return {
     facts: closed({ key, user: userOf(row), target: targetOf(businessId, row), limit: WITHIN_LIMIT, request }),
     reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
+    limit: limitOf(row),
     redigest,
   };
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 1;
+
+function limitOf({ limit_requests: requests, limit_window_seconds: windowSeconds }: FactsRow): RateLimit | undefined {
+  if (requests === null && windowSeconds === null) return undefined;
+  // Nothing ever exceeds a limit that is no number.
+  if (!isCount(requests) || !isCount(windowSeconds))
+    throw databaseFailure(new Error('a rate limit was answered oddly'));
+  return { requests, windowSeconds };
 }
 
 function userOf({ user_id: id, user_status: status, user_businesses: businesses }: FactsRow): Facts['user'] {

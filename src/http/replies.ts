@@ -27,19 +27,35 @@ export const failureReply = ({ code, message, issues }: Failure): Reply => ({
   ...(issues && { Data: { issues: issues.slice(0, MAX_ISSUES) } }),
 });
 
+/** Codes of answers that the key itself is meant to hear of; to a denial for another reason, how often is no matter. */
+const TELLS_LIMIT: ReadonlySet<string> = new Set(['OK', 'RATE_LIMITED']);
+
+function limitData({ code, rateLimit }: Answer): object | undefined {
+  if (!rateLimit || !TELLS_LIMIT.has(code)) return undefined;
+  const { limit, remaining, resetSeconds } = rateLimit;
+  return {
+    rateLimit: { limit, remaining, resetSeconds },
+    ...(code === 'RATE_LIMITED' && { retryAfterSeconds: resetSeconds }),
+  };
+}
+
 /** A decision: the HTTP status is 200 whatever it says; `Data.status` is for the calling service's own client. */
-export const decisionReply = ({ decisionId, effect, code, status, message, rule, policy, facts }: Answer): Reply => ({
-  Success: effect === 'allow',
-  Code: code,
-  Message: message,
-  Data: {
-    decisionId,
-    status,
-    rule,
-    policy,
-    apiKeyId: facts.key.id || null,
-    userId: facts.user.id || null,
-    businessId: facts.target.id || null,
-    action: facts.request.action,
-  },
-});
+export const decisionReply = (answer: Answer): Reply => {
+  const { decisionId, effect, code, status, message, rule, policy, facts } = answer;
+  return {
+    Success: effect === 'allow',
+    Code: code,
+    Message: message,
+    Data: {
+      decisionId,
+      status,
+      rule,
+      policy,
+      apiKeyId: facts.key.id || null,
+      userId: facts.user.id || null,
+      businessId: facts.target.id || null,
+      action: facts.request.action,
+      ...limitData(answer),
+    },
+  };
+};

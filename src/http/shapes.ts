@@ -245,6 +245,11 @@ export const decisionData = shape(
     userId: nullableText,
     businessId: nullableText,
     action: z.string(),
+    rateLimit: z
+      .object({ limit: z.int(), remaining: z.int(), resetSeconds: z.int() })
+      .describe('With OK and RATE_LIMITED: what the key may still ask in the window under way.')
+      .optional(),
+    retryAfterSeconds: z.int().describe('With RATE_LIMITED: when to ask again.').optional(),
   },
   {
     decisionId: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e',
@@ -255,6 +260,7 @@ export const decisionData = shape(
     userId: 'ada',
     businessId: 'bakery',
     action: 'call:create',
+    rateLimit: { limit: 600, remaining: 599, resetSeconds: 60 },
   },
 );
 export const decisionReplyShape = shape(

@@ -1,6 +1,8 @@
 /** `authz config` and the settings: complete, checked, and silent about secrets. */
 
 import { expect } from 'chai';
+import { loadConfig } from '../../src/config.ts';
+import { Refusal } from '../../src/errors.ts';
 import { authz } from '../support/cli.ts';
 
 describe('authz config', () => {
@@ -9,6 +11,7 @@ describe('authz config', () => {
       BOOTSTRAP_TOKEN: 'very-secret-token',
       KEY_PEPPERS: `a:${Buffer.alloc(32, 1).toString('base64')}`,
       DATABASE_URL: 'postgres://u:hidden@h/d',
+      REDIS_URL: 'redis://:hidden-too@h:6379/1',
       PORT: '9',
     };
     for (const args of [['config'], ['config', '--json']]) {
@@ -31,10 +34,31 @@ describe('authz config', () => {
       DATABASE_URL: 'mysql://u:hidden@h/d',
       KEY_PEPPERS: 'a:c2hvcnQ=',
       LOG_LEVEL: 'loud',
+      REDIS_URL: 'redis://:hidden@h/?commandTimeout=1',
     });
     expect(code).to.equal(1);
-    for (const name of ['PORT', 'DATABASE_URL', 'KEY_PEPPERS', 'LOG_LEVEL']) expect(stderr).to.include(name);
+    for (const name of ['PORT', 'DATABASE_URL', 'KEY_PEPPERS', 'LOG_LEVEL', 'REDIS_URL'])
+      expect(stderr).to.include(name);
     expect(stderr).to.not.include('hidden').and.not.include('c2hvcnQ');
+  });
+
+  it('takes a rate limit within its bounds only', () => {
+    const read = (text: string) => loadConfig({ RATE_LIMIT: text }).RATE_LIMIT;
+    expect(read('')).to.deep.equal({ requests: 600, windowSeconds: 60 });
+    expect(read('2147483647/86400')).to.deep.equal({ requests: 2147483647, windowSeconds: 86400 });
+    for (const text of [
+      '0/60',
+      '2147483648/1',
+      '1/0',
+      '1/86401',
+      '600',
+      '600/60/1',
+      '-1/60',
+      '1.5/60',
+      '600 / 60',
+      '1e2/60',
+    ])
+      expect(() => read(text), text).to.throw(Refusal, 'RATE_LIMIT must be requests/seconds such as 600/60');
   });
 
   it('explains each verb with an example', async () => {

@@ -14,11 +14,13 @@ import { connect } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { factsLoader } from '../../src/facts/load.ts';
 import { createToken } from '../../src/keys/token.ts';
+import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
 import { loadPolicy } from '../../src/rollout/load.ts';
 import { outputWith, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startProxy, type Proxy as TcpProxy } from '../support/proxy.ts';
+import { UNLIMITED } from '../support/service.ts';
 
 const ENDING_MS = 5000;
 
@@ -85,9 +87,11 @@ describe('20000 questions beside a dead database', () => {
     const pepper = { id: 'test', secret: Buffer.alloc(32) };
     const { record } = createRecorder(db, createLog('silent'));
     const fingerprintOf = (): string => '';
+    const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
     const noteUse = (): void => undefined;
     const guarded = authorizer({
       loadFacts: factsLoader(db, [pepper], createBreaker()),
+      consume,
       livePolicy: () => policy,
       compare: () => undefined,
       record,
@@ -96,6 +100,7 @@ describe('20000 questions beside a dead database', () => {
     });
     const unguarded = authorizer({
       loadFacts: factsLoader(db, [pepper], (read) => read()),
+      consume,
       livePolicy: () => policy,
       compare: () => undefined,
       record,

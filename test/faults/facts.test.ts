@@ -8,10 +8,12 @@ import { connect, databaseFailure } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { factsLoader } from '../../src/facts/load.ts';
 import { createToken, digestOf } from '../../src/keys/token.ts';
+import { createLimits } from '../../src/limits/limits.ts';
+import { createLog } from '../../src/log.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { loadPolicy } from '../../src/rollout/load.ts';
 import { newDatabase } from '../support/postgres.ts';
-import { insertKey } from '../support/service.ts';
+import { insertKey, UNLIMITED } from '../support/service.ts';
 
 const pepper = { id: 'test', secret: Buffer.alloc(32, 7) };
 const apiKey = createToken('apiKey');
@@ -28,6 +30,8 @@ const ROW = {
   target_status: 'active',
   role: 'owner',
   in_restriction: true,
+  limit_requests: 1,
+  limit_window_seconds: 1,
 };
 /** Of which any text could be true. */
 const TEXTS = ['key_id', 'user_id', 'environment'];
@@ -55,8 +59,10 @@ before(async () => {
 /** The code of the decision or of the failure on whether `asked` may do something on the business 42. */
 async function codeOn(db: Knex, asked: string, using = policy): Promise<string | undefined> {
   let recorded = 0;
+  const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
   const authorize = authorizer({
     loadFacts: factsLoader(db, [pepper], (read) => read()),
+    consume,
     livePolicy: () => using,
     compare: () => undefined,
     record: async (entries) => {

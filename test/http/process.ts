@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startAuthz } from '../support/cli.ts';
-import type { TestService } from '../support/service.ts';
+import { type TestService, UNLIMITED } from '../support/service.ts';
 
 export interface ServiceProcess {
   readonly address: string;
@@ -44,6 +44,7 @@ export const settingsOf = ({ pepper, token }: TestService, url: string): Record<
   DATABASE_URL: url,
   KEY_PEPPERS: `${pepper.id}:${pepper.secret.toString('base64')}`,
   BOOTSTRAP_TOKEN: token,
+  RATE_LIMIT: `${UNLIMITED.requests}/${UNLIMITED.windowSeconds}`,
 });
 
 /** The first value of `look` that is neither false nor undefined. The test's own time limit ends the wait. */

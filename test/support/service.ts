@@ -28,6 +28,9 @@ export interface TestService {
   readonly close: () => Promise<void>;
 }
 
+/** A rate limit that nothing reaches. */
+export const UNLIMITED = { requests: 2 ** 31 - 1, windowSeconds: 1 };
+
 /** Starts a service in this process: real HTTP, real PostgreSQL. `environment` adds to its settings. */
 export async function startService(environment: Record<string, string> = {}): Promise<TestService> {
   const secret = randomBytes(32);
@@ -41,6 +44,8 @@ export async function startService(environment: Record<string, string> = {}): Pr
     LOG_LEVEL: 'silent',
     // The tests share two cores with a PostgreSQL; those about deadlines set their own.
     DECISION_DEADLINE_MS: '5000',
+    // They ask with one key as often as they like; those about limits set their own.
+    RATE_LIMIT: `${UNLIMITED.requests}/${UNLIMITED.windowSeconds}`,
     ...environment,
   });
   const database = await openDatabase(config);
