@@ -1,0 +1,133 @@
+/** Explanations: that they say what `decide` decides, and that what they give for reasons are the reasons. */
+
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { decide } from '../../src/policy/decide.ts';
+import { explain, printExplanation, type Reason } from '../../src/policy/explain.ts';
+import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { deciderOf, everySituation, lines, meaningOf, policyOf } from './brute.ts';
+import { holds, matches } from './rules.ts';
+import { SEED, shippedPolicy, times } from './texts.ts';
+
+const FACTS: Facts = {
+  key: { id: 'k1', status: 'active', userManagement: false, environment: 'production' },
+  user: { id: 'u1', status: 'active', businesses: 'active' },
+  target: { id: 'b1', status: 'active', role: 'member', inRestriction: true },
+  limit: { exceeded: false },
+  request: { action: 'call:create' },
+};
+
+const reasonsIn = (policy: Policy, facts: Facts, rule: string): readonly Reason[] | undefined =>
+  explain(policy, facts).tried.find((row) => row.rule === rule)?.reasons;
+
+describe('an explanation', () => {
+  let policy: Policy;
+  before(async () => {
+    policy = await shippedPolicy();
+  });
+
+  it('has the rows up to the one that decides, and no further', () => {
+    const { decision, tried } = explain(policy, { ...FACTS, user: { ...FACTS.user, status: 'disabled' } });
+    expect(decision).to.deep.equal({ effect: 'deny', code: 'USER_DISABLED', rule: 'user-disabled' });
+    expect(tried.map(({ rule, matched }) => [rule, matched])).to.deep.equal([
+      ['key-not-active', false],
+      ['user-unknown', false],
+      ['user-disabled', true],
+    ]);
+    expect(tried[2]).to.include({ file: '10-api-key.csv', line: 4, effect: 'deny', code: 'USER_DISABLED' });
+  });
+
+  it('names what settled a row and leaves the rest of it out', () => {
+    const alone = { ...FACTS, target: { id: '', status: 'none', role: 'none', inRestriction: false } } as const;
+    expect(reasonsIn(policy, alone, 'target-outside-restriction')).to.deep.equal([
+      { test: "r.target.status != 'none'", value: false, fact: { path: 'r.target.status', value: 'none' } },
+    ]);
+    expect(reasonsIn(policy, alone, 'target-required')).to.deep.equal([
+      { test: "r.target.status == 'none'", value: true, fact: { path: 'r.target.status', value: 'none' } },
+      ...['user:*', 'account:*'].map((pattern) => ({
+        test: `keyMatch(r.request.action, '${pattern}')`,
+        value: false,
+        fact: { path: 'r.request.action', value: 'call:create' },
+      })),
+    ]);
+    // Of the two roles that would do, the one that it is.
+    expect(reasonsIn(policy, FACTS, 'allow-on-target')?.map(({ test }) => test)).to.deep.equal([
+      "r.target.status == 'active'",
+      "r.target.role == 'member'",
+      'r.target.inRestriction',
+    ]);
+  });
+
+  it('says of a row for other actions that it is for others', () => {
+    expect(reasonsIn(policy, FACTS, 'user-management-not-permitted')).to.deep.equal([
+      {
+        test: "keyMatch(r.request.action, 'user:*')",
+        value: false,
+        fact: { path: 'r.request.action', value: 'call:create' },
+      },
+    ]);
+  });
+
+  it('is given of nothing that is not decided', () => {
+    expect(() => explain(policy, { ...FACTS, key: { ...FACTS.key, id: '' } })).to.throw(/could not decide/);
+  });
+
+  it('is not given where the parts contradict the verdict', () => {
+    const [first] = policy.rows;
+    const lying: Policy = { ...policy, match: () => ({ row: first, allowed: false }) };
+    expect(() => explain(lying, FACTS)).to.throw(/contradict/);
+    const last = policy.rows.at(-1);
+    const late: Policy = { ...policy, match: () => ({ row: last, allowed: true }) };
+    expect(() => explain(late, { ...FACTS, limit: { exceeded: true } })).to.throw(/contradict/);
+  });
+
+  it('reads as sentences, and lets no control character through to a terminal', () => {
+    const text = printExplanation(explain(policy, { ...FACTS, key: { ...FACTS.key, id: 'k\u001b[2J' } }));
+    expect(text).to.match(/^allow OK by the row allow-on-target\npolicy sha256:/);
+    expect(text).to.include("r.key.status != 'active' is false: r.key.status is 'active'");
+    expect(text).to.include("key.id='k\\u001b[2J'").and.not.include('\u001b');
+  });
+});
+
+describe(`explanations of policies at random (seed ${SEED})`, function () {
+  this.timeout(120_000);
+
+  let all: readonly Facts[];
+  before(() => {
+    all = everySituation();
+  });
+
+  it('agree with decide and with the rows, and their reasons settle each row whatever else is so', async () => {
+    const property = fc.asyncProperty(
+      lines,
+      fc.array(fc.nat(), { minLength: 20, maxLength: 20 }),
+      async (rows, picks) => {
+        const policy = await policyOf(rows);
+        for (const facts of picks.map((pick) => all[pick % all.length] as Facts)) {
+          const { decision, tried } = explain(policy, facts);
+          expect(decision).to.deep.equal(decide(policy, facts));
+          expect(tried.at(-1)?.rule).to.equal(decision.rule).and.to.equal(deciderOf(rows, facts).id);
+          for (const { rule, matched, reasons } of tried) {
+            const line = rows.find((row) => row.id === rule) ?? expect.fail();
+            const means = (other: Facts): boolean =>
+              matches(other.request.action, line.action) && holds(line.tree, other);
+            expect(matched).to.equal(means(facts));
+            const tests = reasons.map((reason) => ({ ...reason, holds: meaningOf(reason.test) }));
+            for (const { holds: test, value, fact } of tests) {
+              expect(test(facts)).to.equal(value);
+              if (fact) expect([...FACT_PATHS.keys()]).to.include(fact.path);
+            }
+            // Every 97th situation, from another start each time.
+            for (let index = (picks[0] as number) % 97; index < all.length; index += 97) {
+              const other = all[index] as Facts;
+              if (tests.every(({ holds: test, value }) => test(other) === value))
+                expect(means(other)).to.equal(matched);
+            }
+          }
+        }
+      },
+    );
+    await fc.assert(property, times(15));
+  });
+});
