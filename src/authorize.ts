@@ -5,8 +5,8 @@ import type { Context, RecordEntries } from './audit/record.ts';
 import type { Deadline } from './deadline.ts';
 import type { LoadFacts, Question } from './facts/load.ts';
 import type { Usage } from './keys/usage.ts';
-import { decide } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
+import { rememberingDecide } from './policy/memo.ts';
 import type { Effect } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
 
@@ -48,6 +48,7 @@ interface Parts {
 }
 
 export function authorizer({ loadFacts, livePolicy, record, noteUse }: Parts): Authorize {
+  const decide = rememberingDecide();
   return async (callerId, requests, deadline) => {
     const loaded = await loadFacts(requests, deadline);
     // One policy for the whole batch, whatever goes live meanwhile.

@@ -10,10 +10,15 @@ import { createBreaker } from './db/breaker.ts';
 import { connect } from './db/connect.ts';
 import { openEmbedded } from './db/embedded/server.ts';
 import { migrate, migrationsCurrent } from './db/migrate.ts';
+import { onCommit } from './db/mutate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
-import { callerFinder, type FindCaller } from './directory/find-caller.ts';
+import { type Caller, callerFinder, type FindCaller } from './directory/find-caller.ts';
 import { Failure, Refusal } from './errors.ts';
-import { factsLoader } from './facts/load.ts';
+import { type CacheStats, createCache } from './facts/cache.ts';
+import { type ChangesStats, followChanges } from './facts/changes.ts';
+import { createCurrency } from './facts/currency.ts';
+import { factsLoader, type Known } from './facts/load.ts';
+import { reportReplica } from './facts/replicas.ts';
 import { requirePeppers } from './keys/peppers.ts';
 import type { Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
@@ -97,6 +102,12 @@ export interface Service {
   /** The current one: new keys are digested under it. */
   readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
+  /** How the caches do, and how current they are. */
+  readonly factStats: () => {
+    readonly facts: CacheStats;
+    readonly callers: CacheStats;
+    readonly changes: ChangesStats;
+  };
   /** Closes connections, and with the last user the embedded server. Idempotent. */
   readonly close: () => Promise<void>;
 }
@@ -104,6 +115,9 @@ export interface Service {
 const ADMIN_POOL = 5;
 /** Revoking or deleting hundreds of thousands of keys at once takes its time. */
 const ADMIN_LIMIT_MS = 30_000;
+/** Most keys, each with each business that it is used on. */
+const FACTS_COUNT = 250_000;
+const CALLERS = { count: 10_000, bytes: 10 * 2 ** 20 };
 
 /** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
@@ -114,17 +128,23 @@ export async function createService(config: Config, log: Log, database: Database
   const adminDb = connect({ url: database.url, poolSize: ADMIN_POOL, limitMs: ADMIN_LIMIT_MS });
   const usage = createUsage(adminDb, log);
   const { peppers } = database;
+  const currency = createCurrency();
+  onCommit(adminDb, currency.committed);
+  const facts = createCache<Known>(currency, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
+  const callers = createCache<Caller | null>(currency, CALLERS);
+  const changes = followChanges(database.url, currency, log);
+  const replica = reportReplica(adminDb, currency, log);
   return {
     config,
     log,
     policy,
     authorize: authorizer({
-      loadFacts: factsLoader(db, peppers, breaker),
+      loadFacts: factsLoader(db, peppers, breaker, facts),
       livePolicy: () => policy,
       record: recorder(db),
       noteUse: usage.note,
     }),
-    findCaller: callerFinder(db, peppers, breaker, config.BOOTSTRAP_TOKEN),
+    findCaller: callerFinder(db, peppers, breaker, callers, config.BOOTSTRAP_TOKEN),
     readiness: shared(async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
         log.warn({ error }, 'the database cannot be asked for its migrations');
@@ -132,11 +152,14 @@ export async function createService(config: Config, log: Log, database: Database
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: policy.digest };
     }),
+    factStats: () => ({ facts: facts.stats(), callers: callers.stats(), changes: changes.stats() }),
     adminDb,
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
     close: async () => {
       await usage.close();
+      replica.close();
+      await changes.close();
       await adminDb.destroy();
       await db.destroy();
     },

@@ -12,7 +12,9 @@ import { loadConfig } from '../../src/config.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
-import { factsLoader } from '../../src/facts/load.ts';
+import { createCache } from '../../src/facts/cache.ts';
+import { createCurrency } from '../../src/facts/currency.ts';
+import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createToken } from '../../src/keys/token.ts';
 import { loadPolicy } from '../../src/rollout/load.ts';
 import { outputWith, startAuthz } from '../support/cli.ts';
@@ -84,14 +86,15 @@ describe('20000 questions beside a dead database', () => {
     const pepper = { id: 'test', secret: Buffer.alloc(32) };
     const record = recorder(db);
     const noteUse = (): void => undefined;
+    const cache = createCache<Known>(createCurrency(), { count: 10, bytes: 2 ** 20 });
     const guarded = authorizer({
-      loadFacts: factsLoader(db, [pepper], createBreaker()),
+      loadFacts: factsLoader(db, [pepper], createBreaker(), cache),
       livePolicy: () => policy,
       record,
       noteUse,
     });
     const unguarded = authorizer({
-      loadFacts: factsLoader(db, [pepper], (read) => read()),
+      loadFacts: factsLoader(db, [pepper], (read) => read(), cache),
       livePolicy: () => policy,
       record,
       noteUse,
