@@ -154,7 +154,8 @@ function rowsOf(rows: readonly FactsRow[], count: number): { seq: number; found:
   for (const row of rows) {
     const { asked } = row;
     // Taken for one of the two, or left out, it would be a guess.
-    if (asked === null || !Number.isInteger(asked) || asked < 0 || asked >= count || found.has(asked)) throw oddAnswer();
+    if (asked === null || !Number.isInteger(asked) || asked < 0 || asked >= count || found.has(asked))
+      throw oddAnswer();
     found.set(asked, row);
   }
   return { seq: first.seq, found };
