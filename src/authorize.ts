@@ -1,14 +1,14 @@
 /** The path of a decision: load the facts, count the request, decide, record, and only then answer. */
 
 import { v7 as uuidv7 } from 'uuid';
-import type { Context } from './audit/entry.ts';
+import type { Context, Entry } from './audit/entry.ts';
 import type { RecordEntries } from './audit/record.ts';
 import type { Deadline } from './deadline.ts';
-import type { LoadFacts, Question } from './facts/load.ts';
+import type { Loaded, LoadFacts, Question } from './facts/load.ts';
 import type { Usage } from './keys/usage.ts';
 import { type Limits, type RateLimitState, withLimit } from './limits/limits.ts';
-import { decide } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
+import { rememberingDecide } from './policy/memo.ts';
 import type { Effect } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
 import type { Shadow } from './rollout/shadow.ts';
@@ -59,54 +59,56 @@ interface Parts {
   readonly noteUse: Usage['note'];
 }
 
-export function authorizer({
-  loadFacts,
-  consume,
-  livePolicy,
-  compare,
-  record,
-  fingerprintOf,
-  noteUse,
-}: Parts): Authorize {
+export function authorizer(parts: Parts): Authorize {
+  const { loadFacts, consume, livePolicy, record, noteUse } = parts;
+  const decide = rememberingDecide();
   return async (callerId, requests, deadline) => {
     const since = performance.now();
     const loaded = await loadFacts(requests, deadline);
     const rateLimits = await consume(loaded);
     // One policy for the whole batch, whatever goes live meanwhile.
     const policy = livePolicy();
-    const answers = loaded.map(({ facts: known, reasons }, index): Answer => {
-      const rateLimit = rateLimits[index];
-      const facts = withLimit(known, rateLimit);
-      const decision = decide(policy, facts);
-      const code = policy.codes.get(decision.code);
-      if (!code) throw new Error(`the policy has no code ${decision.code}`);
-      const reason = code.reason && reasons[code.reason];
-      const message = reason === undefined ? code.message : `${code.message} ${reason}`;
-      const { status } = code;
-      return { decisionId: uuidv7(), ...decision, status, message, policy: policy.digest, facts, rateLimit };
-    });
-    const durationUs = Math.round((performance.now() - since) * 1000);
-    await record(
-      answers.map(({ decisionId, effect, code, rule, facts }, index) => {
-        const { apiKey, otherCredential, context = {} } = requests[index] ?? {};
-        const unknown = facts.key.status === 'unknown' ? apiKey || otherCredential : undefined;
-        return {
-          id: decisionId,
-          callerId,
-          facts,
-          decision: { effect, code, rule },
-          policy: policy.digest,
-          shadow: compare(facts, { effect, code, rule }),
-          context,
-          durationUs,
-          fingerprint: unknown ? fingerprintOf(unknown) : undefined,
-        };
-      }),
-      deadline,
+    const answers = loaded.map(({ facts, reasons }, index) =>
+      answerOf(policy, decide, withLimit(facts, rateLimits[index]), reasons, rateLimits[index]),
     );
+    const durationUs = Math.round((performance.now() - since) * 1000);
+    const entries = answers.map((answer, index) => ({
+      ...entryOf(parts, answer, requests[index]),
+      callerId,
+      durationUs,
+    }));
+    await record(entries, deadline);
     for (const { facts, redigest } of loaded) {
       if (facts.key.status === 'active') noteUse({ keyId: facts.key.id, at: Date.now(), redigest });
     }
     return answers;
   };
+}
+
+function answerOf(
+  policy: Policy,
+  decide: ReturnType<typeof rememberingDecide>,
+  facts: Facts,
+  reasons: Loaded['reasons'],
+  rateLimit: RateLimitState | undefined,
+): Answer {
+  const { effect, code, rule } = decide(policy, facts);
+  const means = policy.codes.get(code);
+  if (!means) throw new Error(`the policy has no code ${code}`);
+  const reason = means.reason && reasons[means.reason];
+  const message = reason === undefined ? means.message : `${means.message} ${reason}`;
+  const { digest } = policy;
+  return { decisionId: uuidv7(), effect, code, rule, status: means.status, message, policy: digest, facts, rateLimit };
+}
+
+/** What the log keeps of an answer, but for who asked and how long it took. */
+function entryOf(
+  { compare, fingerprintOf }: Pick<Parts, 'compare' | 'fingerprintOf'>,
+  { decisionId, effect, code, rule, policy, facts }: Answer,
+  { apiKey, otherCredential, context = {} }: Partial<AuthorizeRequest> = {},
+): Omit<Entry, 'callerId' | 'durationUs'> {
+  const decision = { effect, code, rule };
+  const unknown = facts.key.status === 'unknown' ? apiKey || otherCredential : undefined;
+  const fingerprint = unknown ? fingerprintOf(unknown) : undefined;
+  return { id: decisionId, facts, decision, policy, shadow: compare(facts, decision), context, fingerprint };
 }

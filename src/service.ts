@@ -12,10 +12,15 @@ import { createBreaker } from './db/breaker.ts';
 import { connect } from './db/connect.ts';
 import { openEmbedded } from './db/embedded/server.ts';
 import { migrate, migrationsCurrent } from './db/migrate.ts';
+import { onCommit } from './db/mutate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
-import { callerFinder, type FindCaller } from './directory/find-caller.ts';
+import { type Caller, callerFinder, type FindCaller } from './directory/find-caller.ts';
 import { Failure, Refusal } from './errors.ts';
-import { factsLoader } from './facts/load.ts';
+import { type CacheStats, createCache } from './facts/cache.ts';
+import { type ChangesStats, followChanges } from './facts/changes.ts';
+import { createCurrency } from './facts/currency.ts';
+import { factsLoader, type Known } from './facts/load.ts';
+import { reportReplica } from './facts/replicas.ts';
 import { requirePeppers } from './keys/peppers.ts';
 import { fingerprinter, type Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
@@ -113,6 +118,12 @@ export interface Service {
   readonly checkpointState: () => { readonly age: number; readonly failures: number } | undefined;
   /** How full the decision log's queue is, and what it has done since the start. */
   readonly recorderStats: () => RecorderStats;
+  /** How the caches do, and how current they are. */
+  readonly factStats: () => {
+    readonly facts: CacheStats;
+    readonly callers: CacheStats;
+    readonly changes: ChangesStats;
+  };
   /** Closes connections, and with the last user the embedded server. Idempotent. */
   readonly close: () => Promise<void>;
 }
@@ -120,6 +131,9 @@ export interface Service {
 const ADMIN_POOL = 5;
 /** Revoking or deleting hundreds of thousands of keys at once takes its time. */
 const ADMIN_LIMIT_MS = 30_000;
+/** Most keys, each with each business that it is used on. */
+const FACTS_COUNT = 250_000;
+const CALLERS = { count: 10_000, bytes: 10 * 2 ** 20 };
 
 /** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
@@ -140,6 +154,12 @@ export async function createService(config: Config, log: Log, database: Database
   const { peppers } = database;
   const redis = config.REDIS_URL === undefined ? undefined : { url: config.REDIS_URL, waitMs: config.REDIS_TIMEOUT_MS };
   const limits = await createLimits({ fallback: config.RATE_LIMIT, redis }, log);
+  const currency = createCurrency();
+  onCommit(adminDb, currency.committed);
+  const facts = createCache<Known>(currency, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
+  const callers = createCache<Caller | null>(currency, CALLERS);
+  const changes = followChanges(database.url, currency, log);
+  const replica = reportReplica(adminDb, currency, log);
   return {
     config,
     log,
@@ -147,7 +167,7 @@ export async function createService(config: Config, log: Log, database: Database
     trial,
     shadow,
     authorize: authorizer({
-      loadFacts: factsLoader(db, peppers, breaker),
+      loadFacts: factsLoader(db, peppers, breaker, facts),
       consume: limits.consume,
       livePolicy: live.policy,
       compare: shadow.compare,
@@ -155,7 +175,7 @@ export async function createService(config: Config, log: Log, database: Database
       fingerprintOf: fingerprinter(peppers[0]),
       noteUse: usage.note,
     }),
-    findCaller: callerFinder(db, peppers, breaker, config.BOOTSTRAP_TOKEN),
+    findCaller: callerFinder(db, peppers, breaker, callers, config.BOOTSTRAP_TOKEN),
     limitStats: limits.stats,
     readiness: shared(async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
@@ -166,6 +186,7 @@ export async function createService(config: Config, log: Log, database: Database
     }),
     checkpointState: () => checkpoints?.state(),
     recorderStats: recorder.stats,
+    factStats: () => ({ facts: facts.stats(), callers: callers.stats(), changes: changes.stats() }),
     adminDb,
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
@@ -179,6 +200,8 @@ export async function createService(config: Config, log: Log, database: Database
       await checkpoints?.close();
       limits.close();
       await usage.close();
+      replica.close();
+      await changes.close();
       await adminDb.destroy();
       await db.destroy();
     },

@@ -25,23 +25,28 @@ type Connection = pg.Client & { readonly connection: pg.Connection; readonly __k
 const idle = (pool: { readonly free: readonly { readonly resource: Connection }[] }): Connection[] =>
   pool.free.map(({ resource }) => resource);
 
-/** A pool of connections. Nothing connects before it is needed. */
-export function connect({ url, poolSize, limitMs }: Options): Knex {
+/** How to connect to `url`, with statements ended by PostgreSQL after that many milliseconds; 0: never. */
+export function connectionTo(url: string, limitMs: number) {
   // INVARIANT: an insert that has been answered has been flushed, even where the database's own default says otherwise.
-  const settings = ['-c synchronous_commit=on', `-c statement_timeout=${limitMs ?? 0}`];
+  const settings = ['-c synchronous_commit=on', `-c statement_timeout=${limitMs}`];
   const address = new URL(url);
   const own = address.searchParams.getAll('options');
   // pg prefers what the URL says to what it is told besides.
   if (own.length > 0) address.searchParams.delete('options');
+  return {
+    connectionString: own.length > 0 ? address.href : url,
+    application_name: 'iqra-authz',
+    options: [...own, ...settings].join(' '),
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+  };
+}
+
+/** A pool of connections. Nothing connects before it is needed. */
+export function connect({ url, poolSize, limitMs }: Options): Knex {
   const db = knex({
     client: 'pg',
-    connection: {
-      connectionString: own.length > 0 ? address.href : url,
-      application_name: 'iqra-authz',
-      options: [...own, ...settings].join(' '),
-      connectionTimeoutMillis: CONNECT_MS,
-      keepAlive: true,
-    },
+    connection: connectionTo(url, limitMs ?? 0),
     pool: {
       min: 0,
       max: poolSize,

@@ -40,7 +40,22 @@ export interface Mutation<T> {
   readonly changes: readonly Change[];
 }
 
+/** The changes that a transaction has committed, under the number that it took. */
+export interface Commit {
+  readonly seq: number;
+  readonly changes: readonly Change[];
+}
+
 export const CHANGES_CHANNEL = 'authz_changes';
+
+const COMMIT = Symbol('commit');
+
+/**
+ * Tells `listener` of each commit through `db` before `mutate` returns, so that no answer to it can leave earlier; and
+ * tells it undefined where the connection was lost while committing, so that anything may have changed, or nothing.
+ */
+export const onCommit = (db: Knex, listener: (commit: Commit | undefined) => void): void =>
+  void db.on(COMMIT, listener);
 
 const RECORD_EVENTS = `
   insert into admin_events (id, at, actor, action, subject_kind, subject_id, before, after, request_id)
@@ -54,7 +69,7 @@ const NUMBER_CHANGES = `
     select last, kind, id, digest from number, jsonb_to_recordset(?::jsonb) as change (kind text, id text, digest bytea)
     returning seq
   )
-  select pg_notify('${CHANGES_CHANNEL}', max(seq)::text) from numbered`;
+  select max(seq) as seq, pg_notify('${CHANGES_CHANNEL}', max(seq)::text) from numbered`;
 
 const DEADLOCK = '40P01';
 const ATTEMPTS = 5;
@@ -74,18 +89,28 @@ export async function mutate<T>(
   work: (trx: Knex.Transaction) => Promise<Mutation<T>>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
+    let commit: Commit | undefined;
     try {
-      return await db.transaction(async (trx) => {
+      const result = await db.transaction(async (trx) => {
         const { result, events, changes } = await work(trx);
         if (events.length > 0)
           await trx.raw(RECORD_EVENTS, [JSON.stringify(events.map((event) => eventRow(actor, event)))]);
-        if (changes.length > 0) await trx.raw(NUMBER_CHANGES, [JSON.stringify(changes.map(changeRow))]);
+        if (changes.length > 0) commit = { seq: await numberOf(trx, changes), changes };
         return result;
       });
+      if (commit) db.emit(COMMIT, commit);
+      return result;
     } catch (error) {
+      if (commit) db.emit(COMMIT, undefined);
       if (attempt === ATTEMPTS || sqlStateOf(error) !== DEADLOCK) throw databaseFailure(error);
     }
   }
+}
+
+async function numberOf(trx: Knex.Transaction, changes: readonly Change[]): Promise<number> {
+  const rows = JSON.stringify(changes.map(changeRow));
+  const numbered = await trx.raw<{ rows: [{ seq: string }] }>(NUMBER_CHANGES, [rows]);
+  return Number(numbered.rows[0].seq);
 }
 
 /** Also of what a read inside the transaction has made of it. */

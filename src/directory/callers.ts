@@ -2,7 +2,7 @@
 
 import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
-import { type Actor, mutate } from '../db/mutate.ts';
+import { type Actor, type Change, mutate } from '../db/mutate.ts';
 import { read } from '../db/page.ts';
 import { Failure } from '../errors.ts';
 import { createToken, digestOf, type Pepper } from '../keys/token.ts';
@@ -65,7 +65,7 @@ export function createCaller(
     return {
       result: made,
       events: [{ action: 'caller.create', kind: 'caller', id: made.caller.id, after: made.caller }],
-      changes: [],
+      changes: [madeOf(pepper, made)],
     };
   });
 }
@@ -103,10 +103,16 @@ export function rotateCaller(
         { action: 'caller.rotate', kind: 'caller', id, before, after: present(await lock(trx, id)) },
         { action: 'caller.create', kind: 'caller', id: made.caller.id, after: made.caller },
       ],
-      changes: [{ kind: 'caller', id, digest: row.digest }],
+      changes: [{ kind: 'caller', id, digest: row.digest }, madeOf(pepper, made)],
     };
   });
 }
+
+const madeOf = (pepper: Pepper, { token, caller }: NewCaller): Change => ({
+  kind: 'caller',
+  id: caller.id,
+  digest: digestOf(pepper, token),
+});
 
 /** At once and for good; again: as it is. @throws Failure NOT_FOUND */
 export function revokeCaller(db: Knex, actor: Actor, id: string): Promise<CallerRecord> {

@@ -1,6 +1,7 @@
 /**
- * From what a client sent to the facts that are decided on: one round trip for a whole batch, behind a breaker and
- * under the request's deadline. What the database cannot tell is a failure, never a guess.
+ * From what a client sent to the facts that are decided on: out of the cache where that is known to be current, else from
+ * the primary in one round trip for a whole batch, behind a breaker and under the request's deadline. What the database
+ * cannot tell is a failure, never a guess.
  */
 
 import { timingSafeEqual } from 'node:crypto';
@@ -12,6 +13,8 @@ import type { RateLimit } from '../directory/users.ts';
 import { digestOf, isToken, type Pepper } from '../keys/token.ts';
 import type { Use } from '../keys/usage.ts';
 import { closed, type Facts } from '../policy/facts.ts';
+import type { Cache, Found, Read } from './cache.ts';
+import { digestTag, tagOf } from './currency.ts';
 
 export interface Question {
   /** The API key as the client gave it; undefined when it gave none, or one that no header could carry. */
@@ -30,8 +33,15 @@ export interface Loaded {
   readonly redigest: Use['redigest'];
 }
 
+/** What is known of a key and a business: immutable, the same objects for as long as nothing of it changes. */
+export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, Pick<Facts, 'key' | 'user' | 'target'> {}
+
 interface FactsRow {
-  asked: number;
+  /** The last change that is visible to the statement. */
+  seq: number;
+  standby: boolean;
+  /** The place among the questions; null in the only row of an answer that has found none of the keys. */
+  asked: number | null;
   digest: Buffer | null;
   key_id: string;
   key_status: Facts['key']['status'];
@@ -47,13 +57,18 @@ interface FactsRow {
   in_restriction: boolean;
   limit_requests: number | null;
   limit_window_seconds: number | null;
+  /** Milliseconds since 1970, by the database's clock; null: never. */
+  expires: number | null;
 }
 
 // Expiry compares with the database's clock, so that all processes agree on the moment. What comes back is the facts
-// themselves, each checked by `decide`: nothing is concluded here from a value that could be missing.
+// themselves, each checked by `decide`: nothing is concluded here from a value that could be missing. The last change that
+// the same snapshot has seen comes with them, whatever is found.
 // The two parts of a limit are null together (a check of both tables), so that they never come from two owners.
 const LOAD = `
-  select asked.number as asked, k.digest, k.id as key_id,
+  select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
+  from change_counter feed left join (
+  select asked.number as asked, k.digest, extract(epoch from k.expires_at)::float8 * 1000 as expires, k.id as key_id,
     case when k.revoked_at is not null then 'revoked' when k.expires_at <= now() then 'expired' else 'active' end as key_status,
     k.allow_user_management, k.environment,
     coalesce(u.id, '') as user_id, u.disabled_reason as user_reason,
@@ -70,57 +85,114 @@ const LOAD = `
   left join users u on u.id = k.user_id
   left join businesses b on b.id = asked.business_id
   left join business_members m on m.business_id = b.id and m.user_id = u.id
-  left join api_key_businesses r on r.key_id = k.id and r.business_id = b.id`;
+  left join api_key_businesses r on r.key_id = k.id and r.business_id = b.id
+  ) found on true`;
 
 // Interned: records that do not depend on who asks.
 const UNKNOWN_KEY: Facts['key'] = closed({ id: '', status: 'unknown', userManagement: false, environment: '' });
 const UNKNOWN_USER: Facts['user'] = closed({ id: '', status: 'unknown', businesses: 'active' });
-const NO_TARGET: Facts['target'] = closed({ id: '', status: 'none', role: 'none', inRestriction: false });
 const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
 
 export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Loaded[]>;
 
-/** A loader over `db`. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker. */
-export function factsLoader(db: Knex, peppers: readonly Pepper[], breaker: Breaker): LoadFacts {
-  return async (questions, deadline) => {
+/** A question with a key that has the form of one. */
+type Asked = Question & { readonly apiKey: string };
+
+/**
+ * A loader over `db`, which must be the primary; what it finds is kept in `cache`.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker.
+ */
+export function factsLoader(
+  db: Knex,
+  peppers: readonly [Pepper, ...Pepper[]],
+  breaker: Breaker,
+  cache: Cache<Known>,
+): LoadFacts {
+  const [current] = peppers;
+  const read = async (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> => {
     // A key stands in the table under one of the peppers; which of them is not known before it is found.
-    const digests = questions.flatMap(({ apiKey, businessId }, number) =>
-      apiKey !== undefined && isToken('apiKey', apiKey)
-        ? peppers.map((pepper) => ({ number, pepper, digest: digestOf(pepper, apiKey), businessId }))
-        : [],
+    const digests = asked.map(({ apiKey }) => peppers.map((pepper) => ({ pepper, digest: digestOf(pepper, apiKey) })));
+    const bindings = [
+      digests.flatMap((each, number) => each.map(() => number)),
+      digests.flatMap((each) => each.map(({ digest }) => digest)),
+      digests.flatMap((each, number) => each.map(() => asked[number]?.businessId ?? null)),
+    ] as Knex.RawBinding[];
+    const { rows } = await breaker(
+      async () => db.raw<{ rows: FactsRow[] }>(LOAD, bindings).on('start', deadline.check),
+      deadline,
     );
-    const found = new Map<number, Found>();
-    if (digests.length > 0) {
-      const bindings = [
-        digests.map((entry) => entry.number),
-        digests.map((entry) => entry.digest),
-        digests.map((entry) => entry.businessId ?? null),
-      ] as Knex.RawBinding[];
-      const { rows } = await breaker(
-        async () => db.raw<{ rows: FactsRow[] }>(LOAD, bindings).on('start', deadline.check),
-        deadline,
-      );
-      for (const row of rows) {
-        const asked = digests.filter((entry) => entry.number === row.asked);
-        const confirmed = asked.find((entry) => same(entry.digest, row.digest));
-        // Taken for an unknown key, or for one of the two, it would be a guess.
-        if (!confirmed || found.has(row.asked))
-          throw databaseFailure(new Error('a key was answered for oddly, or twice'));
-        found.set(row.asked, { row, redigest: redigestOf(confirmed, asked[0]) });
-      }
-    }
-    return questions.map((question, number) => factsOf(question, found.get(number)));
+    const { seq, found } = rowsOf(rows, asked.length);
+    const finds = asked.map(({ businessId }, number) => findOf(businessId, digests[number] ?? [], found.get(number)));
+    return { seq, found: finds };
+  };
+
+  return async (questions, deadline) => {
+    const asked = questions.filter(isAsked);
+    const names = asked.map(({ apiKey, businessId = '' }) => digestOf(current, apiKey).toString('latin1') + businessId);
+    const known =
+      cache.recall(names) ??
+      (await deadline.race(
+        cache.load(names, (places) =>
+          read(
+            places.flatMap((place) => asked[place] ?? []),
+            deadline,
+          ),
+        ),
+      ));
+    const knownOf = new Map<Question, Known | undefined>(asked.map((question, place) => [question, known[place]]));
+    return questions.map((question) => {
+      const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? unknownKey(question.businessId);
+      const request = closed({ action: question.action });
+      return { facts: closed({ key, user, target, limit: WITHIN_LIMIT, request }), reasons, limit, redigest };
+    });
   };
 }
 
-interface Found {
-  readonly row: FactsRow;
-  readonly redigest: Loaded['redigest'];
+const isAsked = (question: Question): question is Asked =>
+  question.apiKey !== undefined && isToken('apiKey', question.apiKey);
+
+/** @throws Failure UNAVAILABLE for an answer that is none, or that is a standby's, which may be long behind. */
+function rowsOf(rows: readonly FactsRow[], count: number): { seq: number; found: Map<number, FactsRow> } {
+  const [first] = rows;
+  if (first?.standby !== false || !Number.isSafeInteger(first.seq)) {
+    throw databaseFailure(new Error('the facts were asked of a server that is not the primary'));
+  }
+  const found = new Map<number, FactsRow>();
+  if (rows.length === 1 && first.asked === null && first.digest === null) return { seq: first.seq, found };
+  for (const row of rows) {
+    const { asked } = row;
+    // Taken for one of the two, or left out, it would be a guess.
+    if (asked === null || !Number.isInteger(asked) || asked < 0 || asked >= count || found.has(asked))
+      throw oddAnswer();
+    found.set(asked, row);
+  }
+  return { seq: first.seq, found };
 }
+
+const oddAnswer = () => databaseFailure(new Error('a key was answered for oddly, or twice'));
 
 interface Digested {
   readonly pepper: Pepper;
   readonly digest: Buffer;
+}
+
+function findOf(businessId: string | undefined, asked: readonly Digested[], row: FactsRow | undefined): Found<Known> {
+  const digests = asked.map(({ digest }) => digestTag(digest));
+  const always = { since: Number.NEGATIVE_INFINITY, until: Number.POSITIVE_INFINITY };
+  if (!row) return { value: unknownKey(businessId), exists: false, tags: digests, ...always };
+  const confirmed = asked.find(({ digest }) => same(digest, row.digest));
+  const { expires } = row;
+  // Taken for an unknown key, or one that never expires, it would be a guess.
+  if (!confirmed || (expires !== null && typeof expires !== 'number')) throw oddAnswer();
+  const businesses = businessId === undefined ? [] : [tagOf('business', businessId)];
+  const tags = [tagOf('key', row.key_id), tagOf('user', row.user_id), ...businesses, ...digests];
+  const end = expires ?? Number.POSITIVE_INFINITY;
+  const times = {
+    ...always,
+    ...(row.key_status === 'active' && { until: end }),
+    ...(row.key_status === 'expired' && { since: end }),
+  };
+  return { value: knownOf(businessId, row, redigestOf(confirmed, asked[0])), exists: true, tags, ...times };
 }
 
 /** From the digest under which a key was found to that under the current pepper, which is always the first. */
@@ -132,29 +204,25 @@ const redigestOf = (found: Digested, current: Digested | undefined): Loaded['red
 const same = (asked: Buffer, stored: unknown): boolean =>
   Buffer.isBuffer(stored) && stored.length === asked.length && timingSafeEqual(stored, asked);
 
-function factsOf({ action, businessId }: Question, found: Found | undefined): Loaded {
-  const request = closed({ action });
-  if (!found) {
-    const target: Facts['target'] =
-      businessId === undefined
-        ? NO_TARGET
-        : closed({ id: businessId, status: 'unknown', role: 'none', inRestriction: false });
-    return {
-      facts: closed({ key: UNKNOWN_KEY, user: UNKNOWN_USER, target, limit: WITHIN_LIMIT, request }),
-      reasons: { user: undefined, target: undefined },
-      limit: undefined,
-      redigest: undefined,
-    };
-  }
-  const { row, redigest } = found;
-  const key: Facts['key'] = closed({
-    id: row.key_id,
-    status: row.key_status,
-    userManagement: row.allow_user_management,
-    environment: row.environment,
-  });
+const unknownKey = (businessId: string | undefined): Known => ({
+  key: UNKNOWN_KEY,
+  user: UNKNOWN_USER,
+  target: targetOf(businessId, { target_status: 'unknown', role: 'none', in_restriction: false }),
+  reasons: { user: undefined, target: undefined },
+  limit: undefined,
+  redigest: undefined,
+});
+
+function knownOf(businessId: string | undefined, row: FactsRow, redigest: Loaded['redigest']): Known {
   return {
-    facts: closed({ key, user: userOf(row), target: targetOf(businessId, row), limit: WITHIN_LIMIT, request }),
+    key: closed({
+      id: row.key_id,
+      status: row.key_status,
+      userManagement: row.allow_user_management,
+      environment: row.environment,
+    }),
+    user: closed({ id: row.user_id, status: row.user_status, businesses: row.user_businesses }),
+    target: targetOf(businessId, row),
     reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
     limit: limitOf(row),
     redigest,
@@ -171,11 +239,11 @@ function limitOf({ limit_requests: requests, limit_window_seconds: windowSeconds
   return { requests, windowSeconds };
 }
 
-function userOf({ user_id: id, user_status: status, user_businesses: businesses }: FactsRow): Facts['user'] {
-  return closed({ id, status, businesses });
-}
-
-function targetOf(id: string | undefined, row: FactsRow): Facts['target'] {
-  if (id === undefined) return NO_TARGET;
-  return closed({ id, status: row.target_status, role: row.role, inRestriction: row.in_restriction });
-}
+/** Not one for all questions without a target: what is remembered by it is remembered of its key alone. */
+const targetOf = (
+  id: string | undefined,
+  row: Pick<FactsRow, 'target_status' | 'role' | 'in_restriction'>,
+): Facts['target'] =>
+  id === undefined
+    ? closed({ id: '', status: 'none', role: 'none', inRestriction: false })
+    : closed({ id, status: row.target_status, role: row.role, inRestriction: row.in_restriction });

@@ -5,8 +5,9 @@
 
 import { Failure } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { type Decision, decide } from '../policy/decide.ts';
+import type { Decision } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
+import { rememberingDecide } from '../policy/memo.ts';
 import type { Policy } from '../policy/policy.ts';
 
 /** What a candidate would have decided instead. */
@@ -42,6 +43,7 @@ const SAVED_MS = 20;
 export function createShadow(candidate: () => Policy | undefined, log: Log, now = () => performance.now()): Shadow {
   const counts = { compared: 0, disagreed: 0, failed: 0, skipped: 0 };
   const allowance = createAllowance(now);
+  const decide = rememberingDecide();
   let told: Policy | undefined;
 
   return {

@@ -12,7 +12,9 @@ import { loadConfig } from '../../src/config.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
-import { factsLoader } from '../../src/facts/load.ts';
+import { createCache } from '../../src/facts/cache.ts';
+import { createCurrency } from '../../src/facts/currency.ts';
+import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createToken } from '../../src/keys/token.ts';
 import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
@@ -89,8 +91,9 @@ describe('20000 questions beside a dead database', () => {
     const fingerprintOf = (): string => '';
     const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
     const noteUse = (): void => undefined;
+    const cache = createCache<Known>(createCurrency(), { count: 10, bytes: 2 ** 20 });
     const guarded = authorizer({
-      loadFacts: factsLoader(db, [pepper], createBreaker()),
+      loadFacts: factsLoader(db, [pepper], createBreaker(), cache),
       consume,
       livePolicy: () => policy,
       compare: () => undefined,
@@ -99,7 +102,7 @@ describe('20000 questions beside a dead database', () => {
       noteUse,
     });
     const unguarded = authorizer({
-      loadFacts: factsLoader(db, [pepper], (read) => read()),
+      loadFacts: factsLoader(db, [pepper], (read) => read(), cache),
       consume,
       livePolicy: () => policy,
       compare: () => undefined,

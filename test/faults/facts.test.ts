@@ -6,7 +6,9 @@ import { authorizer } from '../../src/authorize.ts';
 import { loadConfig } from '../../src/config.ts';
 import { connect, databaseFailure } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
-import { factsLoader } from '../../src/facts/load.ts';
+import { createCache } from '../../src/facts/cache.ts';
+import { createCurrency } from '../../src/facts/currency.ts';
+import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createToken, digestOf } from '../../src/keys/token.ts';
 import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
@@ -18,6 +20,8 @@ import { insertKey, UNLIMITED } from '../support/service.ts';
 const pepper = { id: 'test', secret: Buffer.alloc(32, 7) };
 const apiKey = createToken('apiKey');
 const ROW = {
+  seq: 7,
+  standby: false,
   asked: 0,
   digest: digestOf(pepper, apiKey),
   key_id: 'k',
@@ -32,7 +36,10 @@ const ROW = {
   in_restriction: true,
   limit_requests: 1,
   limit_window_seconds: 1,
+  expires: null,
 };
+/** The only row where no key is found. */
+const NONE = { seq: 7, standby: false, asked: null, digest: null };
 /** Of which any text could be true. */
 const TEXTS = ['key_id', 'user_id', 'environment'];
 const ODD = [
@@ -51,6 +58,8 @@ const ODD = [
   new Date(0),
 ];
 
+const BOUNDS = { count: 10, bytes: 2 ** 20 };
+
 let policy: Policy;
 before(async () => {
   policy = await loadPolicy(loadConfig({}).POLICY_DIR);
@@ -61,7 +70,7 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
   let recorded = 0;
   const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
   const authorize = authorizer({
-    loadFacts: factsLoader(db, [pepper], (read) => read()),
+    loadFacts: factsLoader(db, [pepper], (read) => read(), createCache<Known>(createCurrency(), BOUNDS)),
     consume,
     livePolicy: () => using,
     compare: () => undefined,
@@ -90,7 +99,8 @@ describe('a decision on rows that no PostgreSQL of ours returns', () => {
 
   it('is made while they are sound', async () => {
     expect(await codeOnRows(ROW)).to.equal('OK');
-    expect(await codeOnRows()).to.equal('INVALID_API_KEY');
+    expect(await codeOnRows(NONE)).to.equal('INVALID_API_KEY');
+    expect(await codeOnRows({ ...ROW, expires: 4e12 })).to.equal('OK');
   });
 
   for (const column of Object.keys(ROW)) {
@@ -98,11 +108,23 @@ describe('a decision on rows that no PostgreSQL of ours returns', () => {
       const { [column as 'role']: sound, ...lacking } = ROW;
       expect(await codeOnRows(lacking), 'none').to.equal('UNAVAILABLE');
       for (const value of ODD) {
-        if (value === sound || (TEXTS.includes(column) && typeof value === 'string')) continue;
+        if (
+          value === sound ||
+          (typeof value === 'number' && ['seq', 'expires'].includes(column)) ||
+          (TEXTS.includes(column) && typeof value === 'string')
+        )
+          continue;
         expect(await codeOnRows({ ...ROW, [column]: value }), String(value)).to.equal('UNAVAILABLE');
       }
     });
   }
+
+  it('fails at no row, and at one that says of nothing that it is there', async () => {
+    expect(await codeOnRows()).to.equal('UNAVAILABLE');
+    expect(await codeOnRows({ ...NONE, standby: true })).to.equal('UNAVAILABLE');
+    expect(await codeOnRows({ ...NONE, digest: ROW.digest })).to.equal('UNAVAILABLE');
+    expect(await codeOnRows(ROW, NONE)).to.equal('UNAVAILABLE');
+  });
 
   it('fails at an answer for another key, for a question that was not put, and at two answers', async () => {
     expect(await codeOnRows({ ...ROW, digest: digestOf(pepper, createToken('apiKey')) })).to.equal('UNAVAILABLE');

@@ -7,7 +7,9 @@ import pg from 'pg';
 import { createBreaker } from '../../src/db/breaker.ts';
 import { createCursors } from '../../src/db/page.ts';
 import { deadlineIn } from '../../src/deadline.ts';
-import { factsLoader } from '../../src/facts/load.ts';
+import { createCache } from '../../src/facts/cache.ts';
+import { createCurrency } from '../../src/facts/currency.ts';
+import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createKey, listKeys } from '../../src/keys/keys.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
@@ -154,13 +156,15 @@ describe('with very many', () => {
     });
 
     it('a decision looks at hardly a row of each table', async () => {
-      const load = factsLoader(db(), [service.pepper], createBreaker());
+      const cache = createCache<Known>(createCurrency(), { count: 10, bytes: 2 ** 20 });
+      const load = factsLoader(db(), [service.pepper], createBreaker(), cache);
       const question = { apiKey, action: 'call:create', businessId: 'w-7777' };
       const queries = await queriesOf(() => load([question], deadlineIn(60_000)));
       const [plan] = await plansOf(queries);
       if (!plan) throw new Error('the facts were loaded without a query');
       const scans = nodesOf(plan).filter((node) => node['Relation Name'] !== undefined);
-      expect(scans).to.have.length(5);
+      // The five, and the counter of changes.
+      expect(scans).to.have.length(6);
       for (const scan of scans) {
         const looked = scan['Actual Rows'] + (scan['Rows Removed by Filter'] ?? 0);
         expect(looked * scan['Actual Loops'], JSON.stringify(scan)).to.be.at.most(USERS.length);

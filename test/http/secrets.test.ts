@@ -4,6 +4,7 @@
  */
 
 import { expect } from 'chai';
+import { createToken } from '../../src/keys/token.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertCaller, insertKey, type Reply, startService, type TestService } from '../support/service.ts';
 import { killProcesses, type ServiceProcess, settingsOf, startProcess } from './process.ts';
@@ -140,7 +141,9 @@ describe('a secret', () => {
   });
 
   it('does not come back when the database fails in the middle', async () => {
-    const good = JSON.stringify({ apiKey, action: 'account:read', context: { userAgent: 'x' } });
+    // A key and a caller that nobody has asked about are not known without the tables.
+    const asked = () =>
+      JSON.stringify({ apiKey: createToken('apiKey'), action: 'account:read', context: { userAgent: 'x' } });
     const breakages: [string, string][] = [
       ['alter table decisions rename to aside', 'alter table aside rename to decisions'],
       ['alter table api_keys rename to aside', 'alter table aside rename to api_keys'],
@@ -151,8 +154,9 @@ describe('a secret', () => {
       ],
     ];
     for (const [broken, whole] of breakages) {
+      const fresh = await insertCaller(service, ['authorize']);
       await service.db.raw(broken);
-      const [reply] = await say('POST /authorize', [bearer(callerToken), json], good);
+      const [reply] = await say('POST /authorize', [bearer(fresh), json], asked());
       await service.db.raw(whole);
       expect(reply?.status).to.equal(503);
     }

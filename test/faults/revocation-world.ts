@@ -1,0 +1,229 @@
+/**
+ * Three processes on one database, subjects that each lose their access in some way, and watchers that go on asking each
+ * process about all of them, at a steady pace and whether or not it answers.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { connect } from '../../src/db/connect.ts';
+import { revokeCaller } from '../../src/directory/callers.ts';
+import { createToken, digestOf, hintOf } from '../../src/keys/token.ts';
+import { killProcesses, type ServiceProcess, settingsOf, startProcess } from '../http/process.ts';
+import { type Cluster, startCluster } from '../support/cluster.ts';
+import type { TestService } from '../support/service.ts';
+
+/** Ways to lose access: what to send to one of the processes. A caller is revoked by another process, as the CLI does. */
+const WAYS: readonly ((n: string) => readonly [method: string, path: string, body?: object] | undefined)[] = [
+  (n) => ['POST', `/keys/k-${n}/revoke`, {}],
+  (n) => ['PUT', `/users/u-${n}`, { disabled: true }],
+  (n) => ['PUT', `/businesses/b-${n}`, { disabled: true }],
+  (n) => ['PATCH', `/keys/k-${n}`, { restrictedBusinessIds: [`o-${n}`] }],
+  () => undefined,
+  (n) => ['DELETE', `/businesses/b-${n}/members/u-${n}`],
+  (n) => ['POST', `/users/u-${n}/revoke-keys`, {}],
+  (n) => ['DELETE', `/keys/k-${n}`],
+  (n) => ['PUT', `/users/u-${n}`, { businessesDisabled: true }],
+];
+
+export interface Subject {
+  readonly n: string;
+  readonly way: number;
+  readonly apiKey: string;
+  /** Of the caller that asks about it. */
+  readonly token: string;
+  /** Monotonic milliseconds of the test: before and after the request that took its access away, and which process did. */
+  endingAt: number;
+  endedAt: number;
+  endedBy: number | undefined;
+  /** When the last allow started that each process gave. */
+  readonly lastAllow: number[];
+  allows: number;
+  /** Denials before it lost its access. */
+  early: number;
+}
+
+export interface World {
+  readonly cluster: Cluster;
+  readonly db: Knex;
+  readonly processes: readonly ServiceProcess[];
+  readonly token: string;
+  /** New subjects, `count` of them, with access to their businesses. */
+  readonly subjects: (count: number) => Promise<Subject[]>;
+  /** Takes the subject's access away through that process. */
+  readonly revoke: (subject: Subject, process: number) => Promise<void>;
+  /** Asks about the subjects until `stop`, which resolves once everything is answered. */
+  readonly watch: (subjects: readonly Subject[]) => { readonly stop: () => Promise<void> };
+  readonly close: () => Promise<void>;
+}
+
+const PROCESSES = 3;
+const PACE_MS = 40;
+
+export async function startWorld(): Promise<World> {
+  const cluster = await startCluster();
+  const pepper = { id: 'test', secret: randomBytes(32) };
+  const token = randomBytes(16).toString('hex');
+  const settings = {
+    ...settingsOf({ pepper, token } as TestService, cluster.url),
+    DECISION_DEADLINE_MS: '2000',
+    LOG_LEVEL: 'info',
+  };
+  const jumping = { NODE_OPTIONS: `--import=${new URL('revocation-clock.mjs', import.meta.url).href}` };
+  const processes: ServiceProcess[] = [];
+  for (let n = 0; n < PROCESSES; n += 1)
+    processes.push(await startProcess({ ...settings, ...(n === PROCESSES - 1 && jumping) }));
+  const db = connect({ url: cluster.url, poolSize: 3 });
+  const agents = processes.map(() => new Agent({ keepAlive: true, maxSockets: 200 }));
+  let made = 0;
+
+  const post = (process: number, method: string, path: string, body: object | undefined, as: string) =>
+    send(agents[process] as Agent, `${processes[process]?.address}${path}`, method, body, as);
+
+  return {
+    cluster,
+    db,
+    processes,
+    token,
+    subjects: async (count) => {
+      const subjects = Array.from({ length: count }, (_, index): Subject => {
+        made += 1;
+        return {
+          n: String(made),
+          way: index % WAYS.length,
+          apiKey: createToken('apiKey'),
+          token: createToken('caller'),
+          endingAt: Number.POSITIVE_INFINITY,
+          endedAt: Number.POSITIVE_INFINITY,
+          endedBy: undefined,
+          lastAllow: [],
+          allows: 0,
+          early: 0,
+        };
+      });
+      await insert(db, pepper, subjects);
+      return subjects;
+    },
+    revoke: async (subject, process) => {
+      const asked = WAYS[subject.way]?.(subject.n);
+      subject.endingAt = performance.now();
+      if (asked) {
+        const [method, path, body] = asked;
+        const { status, text } = await post(process, method, path, body, token);
+        expect(status, `${method} ${path} ${text}`).to.be.within(200, 204);
+        subject.endedBy = process;
+      } else await revokeCaller(db, { id: 'test' }, `c-${subject.n}`);
+      subject.endedAt = performance.now();
+    },
+    watch: (subjects) => {
+      let stopped = false;
+      const underWay = new Set<Promise<void>>();
+      const begin = (asked: Promise<void>): void => {
+        underWay.add(asked);
+        void asked.finally(() => underWay.delete(asked));
+      };
+      const ask = async (process: number, about: readonly Subject[], as: string): Promise<void> => {
+        if (about.length === 0) return;
+        const requests = about.map(({ apiKey, n }) => ({ apiKey, action: 'call:create', businessId: `b-${n}` }));
+        const startedAt = performance.now();
+        const { status, text } = await post(process, 'POST', '/authorize/batch', { requests }, as);
+        if (status !== 200) return;
+        const { decisions } = (JSON.parse(text) as { Data: { decisions: { Code: string }[] } }).Data;
+        for (const [index, subject] of about.entries()) {
+          if (decisions[index]?.Code !== 'OK') {
+            if (performance.now() < subject.endingAt) subject.early += 1;
+            continue;
+          }
+          subject.allows += 1;
+          subject.lastAllow[process] = Math.max(subject.lastAllow[process] ?? 0, startedAt);
+        }
+      };
+      const pace = (async () => {
+        while (!stopped) {
+          for (let process = 0; process < PROCESSES; process += 1) {
+            const byCaller = subjects.filter(({ way }) => !WAYS[way]?.(''));
+            for (const subject of byCaller) begin(ask(process, [subject], subject.token));
+            begin(
+              ask(
+                process,
+                subjects.filter((subject) => !byCaller.includes(subject)),
+                token,
+              ),
+            );
+          }
+          await sleep(PACE_MS);
+        }
+      })();
+      return {
+        stop: async () => {
+          stopped = true;
+          await pace;
+          await Promise.all(underWay);
+        },
+      };
+    },
+    close: async () => {
+      for (const { child } of processes) child.kill('SIGCONT');
+      for (const agent of agents) agent.destroy();
+      killProcesses();
+      await db.destroy();
+      await cluster.close();
+    },
+  };
+}
+
+/** The status, 0 when there was no answer, and the body. */
+function send(agent: Agent, url: string, method: string, body: object | undefined, token: string) {
+  return new Promise<{ status: number; text: string }>((resolve) => {
+    const text = body && JSON.stringify(body);
+    const headers = {
+      authorization: `Bearer ${token}`,
+      ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+    };
+    const failed = (error: Error): void => resolve({ status: 0, text: error.message });
+    request(url, { method, agent, headers })
+      .once('error', failed)
+      .once('response', (incoming) => {
+        let got = '';
+        incoming.setEncoding('utf8').on('data', (chunk: string) => {
+          got += chunk;
+        });
+        incoming.once('error', failed).once('end', () => resolve({ status: incoming.statusCode ?? 0, text: got }));
+      })
+      .end(text);
+  });
+}
+
+async function insert(db: Knex, pepper: { id: string; secret: Buffer }, subjects: readonly Subject[]): Promise<void> {
+  await db('users').insert(subjects.map(({ n }) => ({ id: `u-${n}` })));
+  const businesses = subjects.flatMap(({ n }) => [`b-${n}`, `o-${n}`].map((id) => ({ id, n })));
+  await db('businesses').insert(businesses.map(({ id }) => ({ id })));
+  await db('business_members').insert(
+    businesses.map(({ id, n }) => ({ business_id: id, user_id: `u-${n}`, role: 'member' })),
+  );
+  await db('api_keys').insert(
+    subjects.map(({ n, apiKey }) => ({
+      id: `k-${n}`,
+      user_id: `u-${n}`,
+      friendly_name: 'a key',
+      digest: digestOf(pepper, apiKey),
+      pepper_id: pepper.id,
+      hint: hintOf(apiKey),
+      allow_user_management: false,
+      restricted: false,
+      environment: 'production',
+    })),
+  );
+  const scopes = ['authorize'];
+  await db('callers').insert(
+    subjects.map(({ n, token }) => ({
+      id: `c-${n}`,
+      name: n,
+      digest: digestOf(pepper, token),
+      pepper_id: pepper.id,
+      scopes,
+    })),
+  );
+}
