@@ -6,6 +6,7 @@ import { noteRead } from '../audit/reads.ts';
 import { adminQuery } from '../bodies.ts';
 import { validate } from '../validate.ts';
 import { addExportVerb } from './audit-export.ts';
+import { addFindingsVerb } from './audit-findings.ts';
 import { addDecisionVerbs } from './audit-query.ts';
 import { addVerifyVerb } from './audit-verify.ts';
 import { type Format, pageOptions, showPage, verb, withDatabase } from './session.ts';
@@ -14,6 +15,7 @@ export function addAuditVerbs(program: Command): void {
   const audit = program.command('audit').description('what was decided and done, by whom');
   addDecisionVerbs(audit);
   addExportVerb(audit);
+  addFindingsVerb(audit);
   pageOptions(
     verb(
       audit,

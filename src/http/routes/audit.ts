@@ -2,11 +2,13 @@
 
 import { listAdminEvents } from '../../audit/admin.ts';
 import { listDecisions } from '../../audit/decisions.ts';
+import { findingsQuery, listFindings } from '../../audit/findings.ts';
 import { noteRead } from '../../audit/reads.ts';
 import { showDecision } from '../../audit/show.ts';
 import { countDecisions } from '../../audit/stats.ts';
 import { adminQuery, decisionQuery, statsQuery } from '../../bodies.ts';
 import type { Service } from '../../service.ts';
+import { hygieneData } from '../audit-shapes.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { adminData, decisionPage, idParams, pageOf, shownDecisionData, statsData } from '../shapes.ts';
@@ -51,6 +53,19 @@ export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
       const counted = await countDecisions(db, by, filter, limit);
       await noteRead(db, actor, 'stats', { ...filter, from: counted.from, by });
       return { reply: success(`${counted.total} decisions.`, counted) };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/audit/findings',
+    scope: 'audit',
+    summary: 'Which keys should not be as they are, and who tries bad credentials; what to do about each.',
+    query: findingsQuery,
+    answers: { 200: { description: 'A page of findings, kind after kind.', data: pageOf(hygieneData) } },
+    handle: async ({ query: { limit, cursor, finding, ...thresholds }, actor }) => {
+      const page = await listFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
+      await noteRead(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
+      return { reply: success('A page of findings.', page) };
     },
   }),
   route({
