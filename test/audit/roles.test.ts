@@ -131,8 +131,10 @@ for (const postgres of POSTGRES)
       for (const move of moves) {
         const heads = [{ ...head, ...move, opening: `\\x${'00'.repeat(32)}`, hash: `\\x${'11'.repeat(32)}` }];
         for (const inserted of [0, 2]) {
-          const moved = db.raw('select authz_advance_heads(?::jsonb, ?)', [JSON.stringify(heads), inserted]);
-          expect(await rejection(moved), JSON.stringify(move)).to.have.property('code', '23000');
+          const moved = await rejection(
+            db.raw('select authz_advance_heads(?::jsonb, ?)', [JSON.stringify(heads), inserted]),
+          );
+          expect((moved as { code?: string }).code, JSON.stringify(move)).to.be.oneOf(['23000', 'AU001']);
         }
       }
       expect(await rejection(db.raw(`select authz_make_partition(current_date + 400)`))).to.have.property('code');
