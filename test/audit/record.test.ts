@@ -272,6 +272,18 @@ for (const postgres of POSTGRES)
       expect(idsOf(rows)).to.include(bad.id);
     });
 
+    it('begins a new chain in a database that has been restored to an earlier state', async () => {
+      const recorder = open();
+      await recorder.record([entry()], deadlineIn(LONG_MS));
+      await db.raw('create table kept as select * from decisions');
+      await db.raw('create table kept_heads as select * from chain_heads');
+      await recorder.record([entry(), entry()], deadlineIn(LONG_MS));
+      await db.raw('truncate decisions; truncate chain_heads');
+      await db.raw('insert into decisions select * from kept; insert into chain_heads select * from kept_heads');
+      expect(await outcomes(recorder, [[entry()], [entry()]])).to.deep.equal(['recorded', 'recorded']);
+      expect(await verifiedRows(db)).to.have.length(3);
+    });
+
     /** Asks until it works: nothing was restarted. Leaves one record. */
     async function untilRecorded(recorder: Recorder): Promise<void> {
       const last = entry();

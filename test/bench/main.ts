@@ -2,6 +2,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { benchLog } from './log.ts';
 import { benchReplay } from './replay.ts';
 import { type Bench, type Figure, holds, printFigure } from './report.ts';
 import { benchVerify } from './verify.ts';
@@ -10,6 +11,7 @@ import { benchVerify } from './verify.ts';
 const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   verify: benchVerify,
   replay: benchReplay,
+  log: benchLog,
 };
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]
