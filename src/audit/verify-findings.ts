@@ -1,15 +1,18 @@
 /** What a verification found: each fault with its place, the first of them first. */
 
 /** docs/audit.md says of each what it means and what to do. */
-export type FindingCode =
-  | 'altered'
-  | 'removed'
-  | 'inserted'
-  | 'reordered'
-  | 'rewritten'
-  | 'erased'
-  | 'head'
-  | 'checkpoint';
+export const FINDING_CODES = [
+  'altered',
+  'removed',
+  'inserted',
+  'reordered',
+  'rewritten',
+  'erased',
+  'head',
+  'checkpoint',
+] as const;
+
+export type FindingCode = (typeof FINDING_CODES)[number];
 
 export interface Finding {
   readonly code: FindingCode;

@@ -152,6 +152,24 @@ describe('authz audit verify', function () {
     expect((await authz(['audit', 'verify'], environment)).code).to.equal(0);
   });
 
+  it('needs no more than to read, and no pepper', async () => {
+    const role = `auditor_${randomBytes(4).toString('hex')}`;
+    await db.raw(`create role ${role} login password 'to-read'`);
+    await db.raw(`grant select on decisions, chain_heads, checkpoints, admin_events, knex_migrations to ${role}`);
+    const url = new URL(environment['DATABASE_URL'] ?? '');
+    url.username = role;
+    url.password = 'to-read';
+    const auditor = { DATABASE_URL: url.href };
+    const { code, stdout, stderr } = await authz(['audit', 'verify', '--checkpoints', file], auditor);
+    expect(code, stderr).to.equal(0);
+    expect(stdout).to.include('clean: the log is what was recorded');
+    await db.raw(`drop owned by ${role}; drop role ${role}`);
+    const empty = { DATABASE_URL: await newDatabase(undefined, 'template1') };
+    const refused = await authz(['audit', 'verify'], empty);
+    expect(refused.code).to.equal(1);
+    expect(refused.stderr).to.include('does not have the tables of this version');
+  });
+
   it('takes days, and refuses what is no day, no file and no key', async () => {
     const today = new Date().toISOString().slice(0, 10);
     const part = await authz(['audit', 'verify', '--json', '--from', '2020-01-01', '--to', '2020-01-31'], environment);
