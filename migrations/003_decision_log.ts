@@ -108,7 +108,7 @@ const MAKE_PARTITION = (path: string): string => `
  * Moves heads from what they were (\`before\` records) to what they are, for a batch of which \`inserted\` rows were new: all
  * of them, or, where the batch had been committed already and is sent again, none, and then the heads stand there.
  * INVARIANT: whatever else there is raises, and so undoes the inserts of the same statement: an insert that a rule or a
- * trigger swallowed, or a process that would write where its chain no longer ends.
+ * trigger swallowed, or (AU001) a process whose chain does not end where it knows it to, as in a database that was restored.
  */
 const ADVANCE_HEADS = (path: string): string => `
   create function authz_advance_heads(heads jsonb, inserted bigint) returns void
@@ -133,9 +133,10 @@ const ADVANCE_HEADS = (path: string): string => `
         update chain_heads h set records = head.records, hash = head.hash
         where h.boot = head.boot and h.day = head.day and h.opening = head.opening and h.records = head.before;
       end if;
-      if not found then
-        raise exception 'the chain % of % does not end where this batch begins, or the batch was not inserted',
-          head.boot, head.day using errcode = 'integrity_constraint_violation';
+      if not found and again then
+        raise exception 'a batch of the chain % was not inserted', head.boot using errcode = 'integrity_constraint_violation';
+      elsif not found then
+        raise exception 'the chain % of % does not end where this batch begins', head.boot, head.day using errcode = 'AU001';
       end if;
     end loop;
     if not again and inserted <> expected then

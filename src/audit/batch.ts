@@ -114,6 +114,10 @@ const WRITE = `
   )
   select authz_advance_heads(?::jsonb, (select count(*) from added))`;
 
+/** What `authz_advance_heads` raises where the database's chain ends elsewhere: it has been restored, or changed. */
+const ELSEWHERE = 'AU001';
+export const endsElsewhere = (error: unknown): boolean => (error as { code?: string } | null)?.code === ELSEWHERE;
+
 /** Resolves once the batch is durable, now or before. `whenSending` may still throw. @throws what the database throws. */
 export async function sendBatch(db: Knex, { rows, heads }: Batch, whenSending: () => void): Promise<void> {
   // Named, so that PostgreSQL plans it once for each connection.

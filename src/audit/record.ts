@@ -10,7 +10,7 @@ import { lacksPartition, troubleOf } from '../db/trouble.ts';
 import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { type Batch, newChain, numberBatch, sendBatch } from './batch.ts';
+import { type Batch, endsElsewhere, newChain, numberBatch, sendBatch } from './batch.ts';
 import type { Entry } from './entry.ts';
 import { makePartitions } from './partitions.ts';
 
@@ -59,7 +59,8 @@ interface Waiting {
 }
 
 interface Outcome {
-  readonly is: 'committed' | 'late' | 'refused' | 'failed';
+  /** `again`: nothing was sent, or nothing can be at this place; they are to be numbered anew. */
+  readonly is: 'committed' | 'again' | 'refused' | 'failed';
   readonly error?: unknown;
 }
 
@@ -119,7 +120,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
     inFlight = 0;
     if (is === 'committed') {
       for (const { resolve } of live) resolve();
-    } else if (is === 'late') {
+    } else if (is === 'again') {
       await write(live);
     } else if (is === 'refused' && live.length > 1) {
       const half = live.length >> 1;
@@ -143,9 +144,9 @@ export function createRecorder(db: Knex, log: Log): Recorder {
     }
     inFlight = batch.records;
     const abandon = (error: unknown): Outcome => {
-      log.error({ error, boot: chain.boot, records: batch.records }, ABANDONED);
+      log.error({ error, boot: chain.boot, records: batch.records }, uncertain ? ABANDONED : ELSEWHERE);
       chain = newChain();
-      return { is: 'failed', error };
+      return uncertain ? { is: 'failed', error } : { is: 'again' };
     };
     let uncertain = false;
     let lacked = false;
@@ -162,12 +163,13 @@ export function createRecorder(db: Knex, log: Log): Recorder {
         totals.batches += 1;
         return { is: 'committed' };
       } catch (error) {
-        if (!sent && error instanceof Failure) return { is: 'late' };
+        if (!sent && error instanceof Failure) return { is: 'again' };
         if (lacksPartition(error) && !lacked) {
           lacked = true;
           await makePartitions(db, batch.days).catch((error: unknown) => log.warn({ error }, NO_PARTITION));
           continue;
         }
+        if (endsElsewhere(error)) return abandon(error);
         const trouble = troubleOf(error, sent);
         if (!uncertain && trouble !== 'unknown') return { is: trouble, error };
         // The rows that are there now cannot be those, and other ones must not come before it is known.
@@ -196,6 +198,8 @@ export function createRecorder(db: Knex, log: Log): Recorder {
 
 const NO_PARTITION = 'a partition of the decision log is missing and could not be made';
 const UNCERTAIN = 'nobody knows whether a batch of decisions was recorded; it is sent again until somebody does';
+const ELSEWHERE =
+  "this process's chain does not end where it did: the database has been restored or changed; it begins a new chain";
 const ABANDONED = 'decisions that nobody was told of may or may not be in the log; this process begins a new chain';
 
 function isInTime({ deadline, reject }: Waiting): boolean {

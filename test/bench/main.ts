@@ -2,11 +2,15 @@
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { benchLog } from './log.ts';
 import { type Bench, type Figure, holds, printFigure } from './report.ts';
 import { benchVerify } from './verify.ts';
 
 /** By name, in the order in which they run. */
-const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = { verify: benchVerify };
+const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+  log: benchLog,
+  verify: benchVerify,
+};
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]
 
