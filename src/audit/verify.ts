@@ -51,7 +51,7 @@ export interface VerifyReport {
   };
   /** Records that no checkpoint outside the database covers: a superuser can rewrite these, and nobody would find it. */
   readonly uncovered: number;
-  /** The first hundred. */
+  /** The first hundred of each kind: by day, and what concerns no record last. */
   readonly findings: readonly Finding[];
   readonly found: number;
 }

@@ -9,7 +9,7 @@ import { loadConfig } from '../config.ts';
 import { Refusal } from '../errors.ts';
 import { instantSchema, validate } from '../validate.ts';
 import { print, printJson } from './output.ts';
-import { collect, type Format, verb, withDatabase } from './session.ts';
+import { collect, type Format, verb, withReadableDatabase } from './session.ts';
 
 const FINDINGS = 1;
 
@@ -40,7 +40,7 @@ async function verify({ json, ...options }: Options): Promise<void> {
   const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
   const files = options.checkpoints ?? defaultFiles();
   const progress = showProgress(process.stderr);
-  const report = await withDatabase(({ db }) =>
+  const report = await withReadableDatabase((db) =>
     verifyLog(db, { from, to, files, publicKeys, onProgress: progress.show }),
   ).finally(progress.clear);
   if (json) printJson(report);

@@ -5,8 +5,10 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { Knex } from 'knex';
 import { loadConfig } from '../config.ts';
+import { connect } from '../db/connect.ts';
+import { migrationsCurrent } from '../db/migrate.ts';
 import type { Actor } from '../db/mutate.ts';
-import { type Cursors, createCursors, type Page } from '../db/page.ts';
+import { type Cursors, createCursors, type Page, read } from '../db/page.ts';
 import { Refusal } from '../errors.ts';
 import { openDatabase, type Peppers } from '../service.ts';
 import { print, printJson, table } from './output.ts';
@@ -25,6 +27,28 @@ export async function withDatabase<T>(work: (session: Session) => Promise<T>): P
     return await work({ db, peppers, actor: { id: `cli:${account()}` }, cursors: createCursors(peppers[0].secret) });
   } finally {
     await close();
+  }
+}
+
+const READ_MS = 10_000;
+
+/**
+ * As `withDatabase`, for what only reads the log: DATABASE_URL may be that of an auditor, who holds no pepper, and who
+ * must not change the database to look at it. @throws Refusal when it is not at the tables that this version knows
+ */
+export async function withReadableDatabase<T>(work: (db: Knex) => Promise<T>): Promise<T> {
+  const { DATABASE_URL } = loadConfig();
+  if (DATABASE_URL === undefined) return withDatabase(({ db }) => work(db));
+  const db = connect({ url: DATABASE_URL, poolSize: 1 });
+  try {
+    if (!(await read(migrationsCurrent(db, READ_MS)))) {
+      throw new Refusal(
+        'the database does not have the tables of this version; use the version that serves it, or authz migrate',
+      );
+    }
+    return await work(db);
+  } finally {
+    await db.destroy();
   }
 }
 

@@ -11,7 +11,7 @@ export interface WrittenRecord extends LogRecord, Personal {
 /** The records of one process, and where its chains stand. */
 export interface Writer {
   readonly boot: string;
-  /** Appends `count` records of a day (YYYY-MM-DD) in one statement. */
+  /** Appends `count` records of a day (YYYY-MM-DD) in one transaction. */
   readonly append: (day: string, count: number, row?: Partial<WrittenRecord>) => Promise<WrittenRecord[]>;
 }
 
@@ -36,8 +36,10 @@ export function createWriter(db: Knex, boot: string = randomUUID()): Writer {
         records.push({ ...record, hash: hash.toString('hex') });
       }
       const after = { opening: before.opening, records: before.records + count, hash };
-      await writeRecords(db, records);
-      await writeHead(db, boot, day, after);
+      await db.transaction(async (trx) => {
+        await writeRecords(trx, records);
+        await writeHead(trx, boot, day, after);
+      });
       chains.set(day, after);
       last = hash;
       return records;

@@ -12,6 +12,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   verify: benchVerify,
   replay: benchReplay,
   log: benchLog,
+  verify: benchVerify,
 };
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]
