@@ -147,16 +147,18 @@ export async function listDecisions(
 export function pageQuery(filter: DecisionFilter, range: Range, after: string | undefined, limit: number): Condition {
   const place: Condition[] =
     after === undefined
-      ? []
+      ? rangeConditions(range)
       : [
-          // The first is implied by the second; but partitions are left out for it alone.
+          // Without the end of the range, which lies above the place: PostgreSQL would begin there, and walk to the place.
+          ...rangeConditions({ ...range, to: null }),
+          // Implied by the next; but it is for this one alone that younger partitions are left out.
           { sql: 'at <= ?', bindings: [timeOf(after)] },
           { sql: '(at, id) < (?::timestamptz, ?::uuid)', bindings: [timeOf(after), after] },
         ];
   const indexed = indexedParts(filter).length > 0 ? [{ sql: 'authz_by_index(at)', bindings: [] }] : [];
   const newest = (table: string) => `order by ${table}.at desc, ${table}.id desc limit ${limit}`;
   const parts = alternativesOf(filter).map((conditions) => {
-    const { sql, bindings } = all([...conditions, ...rangeConditions(range), ...place, ...indexed]);
+    const { sql, bindings } = all([...conditions, ...place, ...indexed]);
     return { sql: `(select * from decisions where ${sql} ${newest('decisions')})`, bindings };
   });
   return {

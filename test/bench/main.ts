@@ -2,10 +2,11 @@
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { auditBench } from './audit.ts';
 import { type Bench, type Figure, holds, printFigure } from './report.ts';
 
 /** By name, in the order in which they run. */
-const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {};
+const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = { audit: auditBench };
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]
 
