@@ -1,7 +1,8 @@
 /** The path of a decision: load the facts, decide, record, and only then answer. */
 
 import { v7 as uuidv7 } from 'uuid';
-import type { Context, RecordEntries } from './audit/record.ts';
+import type { Context } from './audit/entry.ts';
+import type { RecordEntries } from './audit/record.ts';
 import type { Deadline } from './deadline.ts';
 import type { LoadFacts, Question } from './facts/load.ts';
 import type { Usage } from './keys/usage.ts';
@@ -11,6 +12,8 @@ import type { Effect } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
 
 export interface AuthorizeRequest extends Question {
+  /** What the client gave where it holds no key that could be looked up. */
+  readonly otherCredential?: string | undefined;
   readonly context: Context;
 }
 
@@ -43,12 +46,15 @@ interface Parts {
   /** The policy that is live now. */
   readonly livePolicy: () => Policy;
   readonly record: RecordEntries;
+  /** What tells one bad credential from another in the log. */
+  readonly fingerprintOf: (credential: string) => string;
   /** Told of every use of an active key, once it is recorded. */
   readonly noteUse: Usage['note'];
 }
 
-export function authorizer({ loadFacts, livePolicy, record, noteUse }: Parts): Authorize {
+export function authorizer({ loadFacts, livePolicy, record, fingerprintOf, noteUse }: Parts): Authorize {
   return async (callerId, requests, deadline) => {
+    const since = performance.now();
     const loaded = await loadFacts(requests, deadline);
     // One policy for the whole batch, whatever goes live meanwhile.
     const policy = livePolicy();
@@ -60,15 +66,22 @@ export function authorizer({ loadFacts, livePolicy, record, noteUse }: Parts): A
       const message = reason === undefined ? code.message : `${code.message} ${reason}`;
       return { decisionId: uuidv7(), ...decision, status: code.status, message, policy: policy.digest, facts };
     });
+    const durationUs = Math.round((performance.now() - since) * 1000);
     await record(
-      answers.map(({ decisionId, effect, code, rule, facts }, index) => ({
-        id: decisionId,
-        callerId,
-        facts,
-        decision: { effect, code, rule },
-        policy: policy.digest,
-        context: requests[index]?.context ?? {},
-      })),
+      answers.map(({ decisionId, effect, code, rule, facts }, index) => {
+        const { apiKey, otherCredential, context = {} } = requests[index] ?? {};
+        const unknown = facts.key.status === 'unknown' ? apiKey || otherCredential : undefined;
+        return {
+          id: decisionId,
+          callerId,
+          facts,
+          decision: { effect, code, rule },
+          policy: policy.digest,
+          context,
+          durationUs,
+          fingerprint: unknown ? fingerprintOf(unknown) : undefined,
+        };
+      }),
       deadline,
     );
     for (const { facts, redigest } of loaded) {

@@ -3,7 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { Knex } from 'knex';
-import { recorder } from './audit/record.ts';
+import { keepPartitions } from './audit/partitions.ts';
+import { createRecorder, type RecorderStats } from './audit/record.ts';
 import { type Authorize, authorizer } from './authorize.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createBreaker } from './db/breaker.ts';
@@ -15,7 +16,7 @@ import { callerFinder, type FindCaller } from './directory/find-caller.ts';
 import { Failure, Refusal } from './errors.ts';
 import { factsLoader } from './facts/load.ts';
 import { requirePeppers } from './keys/peppers.ts';
-import type { Pepper } from './keys/token.ts';
+import { fingerprinter, type Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
 import type { Log } from './log.ts';
 import type { Policy } from './policy/policy.ts';
@@ -97,6 +98,8 @@ export interface Service {
   /** The current one: new keys are digested under it. */
   readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
+  /** How full the decision log's queue is, and what it has done since the start. */
+  readonly recorderStats: () => RecorderStats;
   /** Closes connections, and with the last user the embedded server. Idempotent. */
   readonly close: () => Promise<void>;
 }
@@ -112,6 +115,11 @@ export async function createService(config: Config, log: Log, database: Database
   const db = connect({ url: database.url, poolSize: config.DATABASE_POOL, limitMs });
   const breaker = createBreaker();
   const adminDb = connect({ url: database.url, poolSize: ADMIN_POOL, limitMs: ADMIN_LIMIT_MS });
+  // A connection of its own, so that a record never waits behind the loading of facts.
+  const logDb = connect({ url: database.url, poolSize: 1, limitMs });
+  const recorder = createRecorder(logDb, log);
+  const partitions = keepPartitions(adminDb, log);
+  await partitions.made;
   const usage = createUsage(adminDb, log);
   const { peppers } = database;
   return {
@@ -121,7 +129,8 @@ export async function createService(config: Config, log: Log, database: Database
     authorize: authorizer({
       loadFacts: factsLoader(db, peppers, breaker),
       livePolicy: () => policy,
-      record: recorder(db),
+      record: recorder.record,
+      fingerprintOf: fingerprinter(peppers[0]),
       noteUse: usage.note,
     }),
     findCaller: callerFinder(db, peppers, breaker, config.BOOTSTRAP_TOKEN),
@@ -132,10 +141,14 @@ export async function createService(config: Config, log: Log, database: Database
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: policy.digest };
     }),
+    recorderStats: recorder.stats,
     adminDb,
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
     close: async () => {
+      await recorder.close();
+      partitions.close();
+      await logDb.destroy();
       await usage.close();
       await adminDb.destroy();
       await db.destroy();

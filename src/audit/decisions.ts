@@ -3,6 +3,7 @@
 import type { Knex } from 'knex';
 import { type Cursors, type PageRequest, read, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
+import { timeOf } from './entry.ts';
 import {
   all,
   alternativesOf,
@@ -79,10 +80,6 @@ const SELECTED = Object.entries(FIELDS)
 
 type Row = Omit<DecisionRecord, 'seq'> & { readonly seq: string };
 const present = (row: Row): DecisionRecord => ({ ...row, seq: Number(row.seq) });
-
-/** The milliseconds that a UUIDv7 begins with, as ISO text: the `at` of its decision. */
-export const timeOf = (uuidv7: string): string =>
-  new Date(Number.parseInt(uuidv7.slice(0, 8) + uuidv7.slice(9, 13), 16)).toISOString();
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 

@@ -6,7 +6,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { read } from '../db/page.ts';
-import { type DecisionRecord, findByIds, timeOf } from './decisions.ts';
+import { type DecisionRecord, findByIds } from './decisions.ts';
+import { timeOf } from './entry.ts';
 import { type Condition, conditionOf, type DecisionFilter, raw } from './filters.ts';
 
 /**

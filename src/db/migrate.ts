@@ -7,6 +7,9 @@ import { Refusal } from '../errors.ts';
 /** Any number that nobody else takes; all processes must agree on it. */
 const LOCK = 7_236_542_190_417;
 
+/** insufficient_privilege: no right to, or not the owner. */
+const FORBIDDEN = '42501';
+
 const CONFIG: Knex.MigratorConfig = {
   migrationSource: {
     getMigrations: async () => [...MIGRATIONS.keys()],
@@ -24,13 +27,17 @@ const CONFIG: Knex.MigratorConfig = {
  * transaction: who comes second waits and then finds nothing to do, and a process that dies leaves neither a lock nor
  * half a step.
  *
- * @throws Refusal when the database has migrations that this code does not know.
+ * Where nothing is missing it only reads, so that a role that owns no table can start the service.
+ *
+ * @throws Refusal when the database has migrations that this code does not know, or its user may not apply one.
  */
 export async function migrate(db: Knex): Promise<string[]> {
   return db.transaction(async (trx) => {
     await trx.raw('select pg_advisory_xact_lock(?)', [LOCK]);
-    refuseNewer(await appliedMigrations(trx));
-    const [, applied] = (await trx.migrate.latest(CONFIG)) as [number, string[]];
+    const before = await appliedMigrations(trx);
+    refuseNewer(before);
+    if (before.length === MIGRATIONS.size) return [];
+    const [, applied] = (await trx.migrate.latest(CONFIG).catch(refuseForbidden)) as [number, string[]];
     return applied;
   });
 }
@@ -58,5 +65,14 @@ function refuseNewer(applied: readonly string[]): void {
   throw new Refusal(
     `the database is newer than this code: it has the migrations ${unknown.join(', ')}, which this version does not know. ` +
       'Deploy a version at least as new as the one that applied them, or point DATABASE_URL at another database.',
+  );
+}
+
+function refuseForbidden(error: unknown): never {
+  if ((error as { code?: string }).code !== FORBIDDEN) throw error;
+  throw new Refusal(
+    "the database lacks migrations, and the user of DATABASE_URL may not apply them. Run authz migrate as the tables' " +
+      'owner, then deploy/roles.sql again.',
+    error,
   );
 }

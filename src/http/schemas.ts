@@ -37,6 +37,7 @@ export const authorizeSchema = z
   .transform(
     (body): AuthorizeRequest => ({
       apiKey: body.apiKey ?? keyOfHeader(body.authorization ?? ''),
+      otherCredential: body.authorization ?? undefined,
       action: body.action,
       businessId: body.businessId ?? undefined,
       context: body.context ?? {},

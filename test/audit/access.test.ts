@@ -1,6 +1,7 @@
 /** /audit over HTTP: what is answered, what is refused, and that nobody reads the log without an event of it. */
 
 import { expect } from 'chai';
+import type { DecisionRecord } from '../../src/audit/decisions.ts';
 import { type Client, clientOf } from '../http/client.ts';
 import { insertCaller, startService, type TestService } from '../support/service.ts';
 import { drawer, insertRecords, makeRecord, newestFirst, shown, type TestRecord } from './records.ts';
@@ -106,6 +107,28 @@ describe('/audit', () => {
     };
     expect(stats.total).to.equal(records.filter(({ effect }) => effect === 'deny').length);
     expect(stats.groups.reduce((sum, { count }) => sum + count, 0)).to.equal(stats.total);
+  });
+
+  it('a decision is found as soon as it is answered', async () => {
+    await client.newUser('ann', 'shop');
+    const { apiKey, id } = await client.newKey('ann');
+    const context = { ip: '2001:db8::7', userAgent: 'curl/8.5', requestId: 'r-77' };
+    const ask = (key: string) =>
+      client.data('POST', '/authorize', { apiKey: key, action: 'call:create', businessId: 'shop', context });
+    const answers = [await ask(apiKey), await ask('no key at all')];
+    const { items } = (await client.data('GET', '/audit/decisions?requestId=r-77')) as { items: DecisionRecord[] };
+    const found = items.toReversed();
+    expect(found.map((item) => item.id)).to.deep.equal(answers.map(({ decisionId }) => decisionId));
+    expect(found[0]).to.deep.include({
+      apiKeyId: id,
+      userId: 'ann',
+      businessId: 'shop',
+      code: 'OK',
+      fingerprint: null,
+    });
+    expect(found[0]).to.deep.include({ ip: context.ip, userAgent: context.userAgent, requestId: context.requestId });
+    expect(found[1]).to.include({ apiKeyId: null, code: 'INVALID_API_KEY' });
+    expect(found[1]?.fingerprint).to.match(/^[0-9a-f]{16}$/);
   });
 
   it('needs the scope audit', async () => {

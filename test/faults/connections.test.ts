@@ -3,28 +3,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { v7 as uuidv7 } from 'uuid';
-import { type Entry, recorder } from '../../src/audit/record.ts';
+import { createRecorder, type RecordEntries } from '../../src/audit/record.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import type { Failure } from '../../src/errors.ts';
+import { createLog } from '../../src/log.ts';
+import { entry } from '../audit/entries.ts';
 import { newDatabase } from '../support/postgres.ts';
 
-const entry = (): Entry => ({
-  id: uuidv7(),
-  callerId: 'caller',
-  facts: {
-    key: { id: '', status: 'unknown', userManagement: false, environment: '' },
-    user: { id: '', status: 'unknown', businesses: 'active' },
-    target: { id: '', status: 'none', role: 'none', inRestriction: false },
-    limit: { exceeded: false },
-    request: { action: 'account:read' },
-  },
-  decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'key-not-active' },
-  policy: 'sha256:',
-  context: {},
-});
+const recorder = (db: Knex): RecordEntries => createRecorder(db, createLog('silent')).record;
 
 const failureOf = async (promise: Promise<unknown>): Promise<Failure> => {
   const thrown = await promise.then(

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
-import { recorder } from '../../src/audit/record.ts';
+import { createRecorder } from '../../src/audit/record.ts';
 import { authorizer } from '../../src/authorize.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
@@ -14,6 +14,7 @@ import { connect } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { factsLoader } from '../../src/facts/load.ts';
 import { createToken } from '../../src/keys/token.ts';
+import { createLog } from '../../src/log.ts';
 import { loadPolicy } from '../../src/rollout/load.ts';
 import { outputWith, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
@@ -82,18 +83,21 @@ describe('20000 questions beside a dead database', () => {
     const db = connect({ url: 'postgres://nobody:none@127.0.0.1:1/none', poolSize: 20, limitMs: 25 });
     const policy = await loadPolicy(loadConfig({}).POLICY_DIR);
     const pepper = { id: 'test', secret: Buffer.alloc(32) };
-    const record = recorder(db);
+    const { record } = createRecorder(db, createLog('silent'));
+    const fingerprintOf = (): string => '';
     const noteUse = (): void => undefined;
     const guarded = authorizer({
       loadFacts: factsLoader(db, [pepper], createBreaker()),
       livePolicy: () => policy,
       record,
+      fingerprintOf,
       noteUse,
     });
     const unguarded = authorizer({
       loadFacts: factsLoader(db, [pepper], (read) => read()),
       livePolicy: () => policy,
       record,
+      fingerprintOf,
       noteUse,
     });
     // The first fails at the breaker, the second at the pool, and the third, which asks for no facts, at the log.

@@ -61,6 +61,7 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
     record: async (entries) => {
       recorded += entries.length;
     },
+    fingerprintOf: () => '',
     noteUse: () => undefined,
   });
   const question = { apiKey: asked, action: 'call:create', businessId: '42', context: {} };

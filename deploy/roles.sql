@@ -1,0 +1,47 @@
+-- The two roles of a database that is not the embedded one. Run it as the owner of the tables, who may also create roles,
+-- after the migrations, and again after each upgrade; it may be run any number of times:
+--
+--   psql "$OWNER_URL" -v ON_ERROR_STOP=1 -f deploy/roles.sql
+--
+-- Neither role can log in yet. Give it a password, or make your users members of it:
+--
+--   alter role authz_service login password '...';
+--
+-- authz_service runs `authz serve`, and the verbs that change keys and directory. It adds decisions and checkpoints, and
+-- can neither change nor remove any, nor the heads of chains; it owns no table and makes none.
+-- authz_auditor reads the log and nothing else: no digest of a key or a caller, no directory.
+
+begin;
+
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'authz_service') then
+    create role authz_service nologin nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+  end if;
+  if not exists (select from pg_roles where rolname = 'authz_auditor') then
+    create role authz_auditor nologin nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+  end if;
+end $$;
+
+-- What an earlier version, or somebody, granted besides; on partitions too, which are reached by way of their table.
+revoke all on all tables in schema public from authz_service, authz_auditor;
+revoke create on schema public from public, authz_service, authz_auditor;
+grant usage on schema public to authz_service, authz_auditor;
+
+grant select on knex_migrations to authz_service, authz_auditor;
+
+grant select, insert, update, delete
+  on users, businesses, business_members, api_keys, api_key_businesses, callers to authz_service;
+grant select, insert on peppers to authz_service;
+
+grant select, insert on admin_events to authz_service;
+grant select, insert, delete on changes to authz_service;
+grant select, update on change_counter to authz_service;
+
+grant select, insert on decisions, checkpoints to authz_service;
+grant select on chain_heads to authz_service;
+grant execute on function authz_make_partition, authz_advance_heads to authz_service;
+
+grant select on decisions, chain_heads, checkpoints, admin_events to authz_auditor;
+
+commit;

@@ -1,0 +1,198 @@
+/** The roles of deploy/roles.sql: the service works with the one, auditors read with the other, and neither can do more. */
+
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { connect } from '../../src/db/connect.ts';
+import { clientOf } from '../http/client.ts';
+import { authz, ROOT } from '../support/cli.ts';
+import { newDatabase, POSTGRES } from '../support/postgres.ts';
+import { rejection } from '../support/rejection.ts';
+import { startService, type TestService } from '../support/service.ts';
+
+const FORBIDDEN = '42501';
+let logins = 0;
+
+for (const postgres of POSTGRES)
+  describe(`the roles on ${postgres}`, () => {
+    let url: string;
+    let owner: Knex;
+    const opened: Knex[] = [];
+
+    before(async () => {
+      url = await newDatabase(postgres);
+      owner = connect({ url, poolSize: 2 });
+      const roles = await readFile(path.join(ROOT, 'deploy', 'roles.sql'), 'utf8');
+      // As one that an upgrade runs again.
+      for (let time = 0; time < 2; time += 1) await owner.raw(roles);
+    });
+    after(async () => {
+      for (const db of opened) await db.destroy();
+      await owner?.destroy();
+    });
+
+    /** The URL of a new login that is a member of the role. */
+    const loginOf = async (role: string): Promise<string> => {
+      const name = `login_${process.pid}_${++logins}`;
+      await owner.raw(`create role ${name} login password '${name}' in role ${role}`);
+      const address = new URL(url);
+      address.username = address.password = name;
+      return address.href;
+    };
+    const as = async (role: string): Promise<Knex> => {
+      const db = connect({ url: await loginOf(role), poolSize: 1 });
+      opened.push(db);
+      return db;
+    };
+    const expectForbidden = async (db: Knex, statements: readonly string[]): Promise<void> => {
+      for (const statement of statements) {
+        const error = await db.raw(statement).then(
+          () => ({ code: 'nothing' }),
+          (error: { code?: string }) => error,
+        );
+        expect(error.code, statement).to.equal(FORBIDDEN);
+      }
+    };
+
+    it('give the service all that it needs, from its start to its end', async () => {
+      let service: TestService | undefined;
+      try {
+        service = await startService({ DATABASE_URL: await loginOf('authz_service') });
+        const { call, data, decide, newKey, newUser } = clientOf(service);
+        await newUser('ann', '42', 'other');
+        const { apiKey, id } = await newKey('ann');
+        expect(await decide(apiKey, '42')).to.equal('OK');
+        expect(await decide('junk', '42')).to.equal('INVALID_API_KEY');
+        await data('PATCH', `/keys/${id}`, { restrictedBusinessIds: ['other'] });
+        expect(await decide(apiKey, '42')).to.equal('PERMISSION_DENIED');
+        await data('POST', `/keys/${id}/rotate`, { overlapSeconds: 60 });
+        await data('POST', `/keys/${id}/revoke`, {});
+        for (const gone of [`/keys/${id}`, '/businesses/42/members/ann', '/businesses/42', '/users/ann'])
+          expect((await call('DELETE', gone)).status, gone).to.equal(204);
+        await data('POST', '/callers', { name: 'billing', scopes: ['authorize'] }).catch(() => undefined);
+        expect((await call('GET', '/readyz')).status).to.equal(200);
+      } finally {
+        await service?.close();
+      }
+      expect(await owner('decisions').where({ caller_id: 'bootstrap' })).to.have.length(3);
+    });
+
+    it('keep the service from changing the log, or anything that guards it', async () => {
+      const db = await as('authz_service');
+      const { rows } = await owner.raw(
+        `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'decisions'::regclass order by 1`,
+      );
+      const [partition] = rows.map(({ name }: { name: string }) => name);
+      const log = ['decisions', partition, 'chain_heads', 'checkpoints'];
+      await expectForbidden(
+        db,
+        log.flatMap((table) => [
+          `update ${table} set at = now()`.replace(
+            'at = now()',
+            table === 'chain_heads' ? 'records = 1' : 'at = now()',
+          ),
+          `delete from ${table}`,
+          `truncate ${table}`,
+          `drop table ${table}`,
+          `alter table ${table} add column extra int`,
+          `alter table ${table} disable trigger all`,
+          `alter table ${table} owner to current_user`,
+          `create rule r as on insert to ${table} do instead nothing`,
+          `do $$ begin lock table ${table} in access exclusive mode; end $$`,
+        ]),
+      );
+      await expectForbidden(db, [
+        'insert into chain_heads (boot, day, opening, records, hash) select boot, day, opening, records, hash from chain_heads',
+        `insert into ${partition} select * from decisions`,
+        `select * from ${partition}`,
+        `alter table decisions detach partition ${partition}`,
+        'create table mine (id int)',
+        `create function mine() returns int language sql as 'select 1'`,
+        'create schema mine',
+        'set session_replication_role = replica',
+        'drop function authz_advance_heads',
+        `create or replace function authz_advance_heads(heads jsonb, inserted bigint) returns void language sql as 'select'`,
+        'delete from admin_events',
+        'update admin_events set actor = actor',
+        'update knex_migrations set name = name',
+        'update peppers set proof = proof',
+      ]);
+    });
+
+    it('let the service move no head but forwards, by as many as it inserts', async () => {
+      const db = await as('authz_service');
+      const [head] = await db('chain_heads').select('boot', db.raw('day::text as day'), 'records');
+      const moves = [
+        { before: 0, records: 1 },
+        { before: Number(head.records), records: Number(head.records) - 1 },
+        { before: Number(head.records), records: Number(head.records) + 1 },
+      ];
+      for (const move of moves) {
+        const heads = [{ ...head, ...move, opening: `\\x${'00'.repeat(32)}`, hash: `\\x${'11'.repeat(32)}` }];
+        for (const inserted of [0, 2]) {
+          const moved = db.raw('select authz_advance_heads(?::jsonb, ?)', [JSON.stringify(heads), inserted]);
+          expect(await rejection(moved), JSON.stringify(move)).to.have.property('code', '23000');
+        }
+      }
+      expect(await rejection(db.raw(`select authz_make_partition(current_date + 400)`))).to.have.property('code');
+    });
+
+    it('let auditors read the log, and nothing else', async () => {
+      const db = await as('authz_auditor');
+      expect(await db('decisions')).to.have.length(3);
+      expect(await db('chain_heads')).to.have.length(1);
+      for (const table of ['checkpoints', 'admin_events']) await db(table);
+      await expectForbidden(
+        db,
+        [
+          'users',
+          'businesses',
+          'business_members',
+          'api_keys',
+          'api_key_businesses',
+          'callers',
+          'peppers',
+          'changes',
+        ].map((table) => `select * from ${table}`),
+      );
+      await expectForbidden(
+        db,
+        ['decisions', 'chain_heads', 'checkpoints', 'admin_events'].flatMap((table) => [
+          `insert into ${table} select * from ${table}`,
+          `delete from ${table}`,
+          `truncate ${table}`,
+        ]),
+      );
+      await expectForbidden(db, [
+        'update decisions set code = code',
+        'select authz_make_partition(current_date)',
+        `select authz_advance_heads('[]', 0)`,
+        'create table mine (id int)',
+      ]);
+    });
+
+    it('say what they grant of every table', async () => {
+      const roles = await readFile(path.join(ROOT, 'deploy', 'roles.sql'), 'utf8');
+      const grants = roles.replaceAll(/^--.*$/gm, '').match(/^grant[^;]*;/gms) ?? [];
+      const { rows } = await owner.raw(
+        `select relname as name from pg_class
+         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition`,
+      );
+      const tables = rows.map(({ name }: { name: string }) => name).filter((name: string) => !name.endsWith('_lock'));
+      const silent = tables.filter((name: string) => !new RegExp(`\\b${name}\\b`).test(grants.join()));
+      expect(silent).to.deep.equal([]);
+    });
+
+    it('leave migrations to the owner, and the service says so', async () => {
+      const empty = new URL(await newDatabase(postgres, 'template1'));
+      const login = new URL(await loginOf('authz_service'));
+      empty.username = empty.password = login.username;
+      const { code, stderr } = await authz(['migrate'], {
+        DATABASE_URL: empty.href,
+        KEY_PEPPERS: `p:${'A'.repeat(44)}`,
+      });
+      expect(code).to.equal(1);
+      expect(stderr).to.include("Run authz migrate as the tables' owner");
+    });
+  });
