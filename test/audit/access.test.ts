@@ -139,6 +139,7 @@ describe('/audit', () => {
 
   it('every read leaves an event of who asked for what', async () => {
     await service.db('admin_events').delete();
+    const changes = await service.db('changes').count();
     const authorization = `Bearer ${await insertCaller(service, ['audit'], { id: 'auditor' })}`;
     const ask = (path: string) => client.call('GET', path, undefined, { authorization, 'x-request-id': 'case-9' });
     await ask('/audit/decisions?userId=u1&from=2030-01-01T00:00:00Z&limit=7');
@@ -155,7 +156,7 @@ describe('/audit', () => {
     ]);
     expect(left[0]?.after).to.deep.equal({ userId: 'u1', from: '2030-01-01T00:00:00.000Z', limit: 7 });
     expect(left[2]?.after).to.deep.include({ by: 'key', effect: 'deny' });
-    expect(await service.db('changes').count()).to.deep.equal([{ count: '0' }]);
+    expect(await service.db('changes').count()).to.deep.equal(changes);
   });
 
   it('is silent where the event cannot be written', async () => {
