@@ -43,5 +43,6 @@ grant select on chain_heads to authz_service;
 grant execute on function authz_make_partition, authz_advance_heads to authz_service;
 
 grant select on decisions, chain_heads, checkpoints, admin_events to authz_auditor;
+grant execute on function authz_by_index to authz_service, authz_auditor;
 
 commit;

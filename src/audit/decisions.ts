@@ -3,6 +3,7 @@
 import type { Knex } from 'knex';
 import { type Cursors, type PageRequest, read, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
+import { timeOf } from './entry.ts';
 import {
   all,
   alternativesOf,
@@ -80,10 +81,6 @@ const SELECTED = Object.entries(FIELDS)
 type Row = Omit<DecisionRecord, 'seq'> & { readonly seq: string };
 const present = (row: Row): DecisionRecord => ({ ...row, seq: Number(row.seq) });
 
-/** The milliseconds that a UUIDv7 begins with, as ISO text: the `at` of its decision. */
-export const timeOf = (uuidv7: string): string =>
-  new Date(Number.parseInt(uuidv7.slice(0, 8) + uuidv7.slice(9, 13), 16)).toISOString();
-
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 /** @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
@@ -147,16 +144,18 @@ export async function listDecisions(
 export function pageQuery(filter: DecisionFilter, range: Range, after: string | undefined, limit: number): Condition {
   const place: Condition[] =
     after === undefined
-      ? []
+      ? rangeConditions(range)
       : [
-          // The first is implied by the second; but partitions are left out for it alone.
+          // Without the end of the range, which lies above the place: PostgreSQL would begin there, and walk to the place.
+          ...rangeConditions({ ...range, to: null }),
+          // Implied by the next; but it is for this one alone that younger partitions are left out.
           { sql: 'at <= ?', bindings: [timeOf(after)] },
           { sql: '(at, id) < (?::timestamptz, ?::uuid)', bindings: [timeOf(after), after] },
         ];
   const indexed = indexedParts(filter).length > 0 ? [{ sql: 'authz_by_index(at)', bindings: [] }] : [];
   const newest = (table: string) => `order by ${table}.at desc, ${table}.id desc limit ${limit}`;
   const parts = alternativesOf(filter).map((conditions) => {
-    const { sql, bindings } = all([...conditions, ...rangeConditions(range), ...place, ...indexed]);
+    const { sql, bindings } = all([...conditions, ...place, ...indexed]);
     return { sql: `(select * from decisions where ${sql} ${newest('decisions')})`, bindings };
   });
   return {

@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { roleSchema } from '../bodies.ts';
 import { idSchema, rateLimitSchema } from '../validate.ts';
 
-const instant = z.iso.datetime().describe('RFC 3339, in UTC');
-const nullableInstant = instant.nullable();
+export const instant = z.iso.datetime().describe('RFC 3339, in UTC');
+export const nullableInstant = instant.nullable();
 
 /** An id in an address is text already. */
 export const idParams = z.strictObject({ id: idSchema });
@@ -136,105 +136,7 @@ export const adminData = shape(
   },
 );
 
-const nullableText = z.string().nullable();
-
-const recordFields = {
-  id: z.uuid(),
-  at: instant,
-  callerId: z.string(),
-  apiKeyId: nullableText,
-  userId: nullableText,
-  businessId: nullableText,
-  action: z.string(),
-  effect: z.enum(['allow', 'deny']),
-  code: z.string(),
-  rule: z.string(),
-  policy: z.string(),
-  facts: z.looseObject({}),
-  ip: nullableText,
-  userAgent: nullableText,
-  requestId: nullableText,
-  durationUs: z.int().nullable(),
-  fingerprint: nullableText.describe('Of a credential that no key was found for'),
-  shadowPolicy: nullableText,
-  shadowCode: nullableText,
-  shadowRule: nullableText,
-  boot: z.uuid().describe('With the day of `at` it names the chain that the record stands in'),
-  seq: z.int(),
-  hash: z.string(),
-};
-const recordExample = {
-  id: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e',
-  at: '2030-01-31T12:00:00.000Z',
-  callerId: 'voice-gateway',
-  apiKeyId: 'ada-main',
-  userId: 'ada',
-  businessId: 'bakery',
-  action: 'call:create',
-  effect: 'deny' as const,
-  code: 'USER_DISABLED',
-  rule: 'user-disabled',
-  policy: 'sha256:5ed05654',
-  facts: {
-    key: { id: 'ada-main', status: 'active', userManagement: false, environment: 'production' },
-    user: { id: 'ada', status: 'disabled', businesses: 'active' },
-    target: { id: 'bakery', status: 'active', role: 'owner', inRestriction: true },
-    limit: { exceeded: false },
-    request: { action: 'call:create' },
-  },
-  ip: '203.0.113.7',
-  userAgent: 'curl/8.5',
-  requestId: '7f3a',
-  durationUs: 412,
-  fingerprint: null,
-  shadowPolicy: null,
-  shadowCode: null,
-  shadowRule: null,
-  boot: '0f9ae1de-6cde-4b8e-9e53-6f3bdf0c0a11',
-  seq: 4711,
-  hash: '5ed05654e0a1a5f4b7a8c0d6f1d2b3a4958677665544332211ffeeddccbbaa99',
-};
-const noted = nullableText.describe('How far the search went, where no index leads straight to what is asked for');
-
-export const decisionRecordData = shape(recordFields, recordExample);
-export const shownDecisionData = shape(
-  { ...recordFields, explanation: z.looseObject({}).nullable() },
-  { ...recordExample, explanation: null },
-);
-export const decisionPage = shape(
-  {
-    items: z.array(decisionRecordData),
-    nextCursor: nullableText,
-    from: instant,
-    to: nullableInstant.describe('null: up to now'),
-    note: noted,
-  },
-  { items: [recordExample], nextCursor: null, from: '2030-01-30T12:00:00.000Z', to: null, note: null },
-);
-export const statsData = shape(
-  {
-    by: z.string(),
-    from: instant,
-    to: nullableInstant.describe('null: up to now'),
-    total: z.int(),
-    distinct: z.int().describe('How many groups there are, without that of null'),
-    groups: z.array(z.object({ value: nullableText.describe('null: those that have none'), count: z.int() })),
-    note: noted,
-  },
-  {
-    by: 'code',
-    from: '2030-01-30T12:00:00.000Z',
-    to: null,
-    total: 1200,
-    distinct: 2,
-    groups: [
-      { value: 'OK', count: 1180 },
-      { value: 'USER_DISABLED', count: 20 },
-    ],
-    note: null,
-  },
-);
-
+export const nullableText = z.string().nullable();
 export const decisionData = shape(
   {
     decisionId: z.uuid(),

@@ -171,7 +171,7 @@ describe('exports of the decision log', function () {
       personal_digest, request_id, duration_us, fingerprint, shadow_policy, shadow_code, shadow_rule, hash
       from decisions, generate_series(1, 60) n`);
     const command = `"$0" dist/src/main.js audit export --from ${EVER.from} | head -n 1 | cut -c 1-5; exit "\${PIPESTATUS[0]}"`;
-    const child = spawn('bash', ['-c', command, process.execPath], {
+    const child = spawn('bash', ['--norc', '-c', command, process.execPath], {
       cwd: ROOT,
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     });

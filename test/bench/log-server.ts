@@ -7,18 +7,30 @@ import { authorizer } from '../../src/authorize.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
-import { factsLoader } from '../../src/facts/load.ts';
+import { createCache } from '../../src/facts/cache.ts';
+import { followChanges } from '../../src/facts/changes.ts';
+import { createCurrency } from '../../src/facts/currency.ts';
+import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { listen } from '../../src/http/server.ts';
+import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
 import { createService, openDatabase } from '../../src/service.ts';
 
 const config = loadConfig();
+const log = createLog(config.LOG_LEVEL);
 const database = await openDatabase(config);
-const service = await createService(config, createLog(config.LOG_LEVEL), database);
-const db = connect({ url: database.url, poolSize: config.DATABASE_POOL, limitMs: config.DECISION_DEADLINE_MS });
+const service = await createService(config, log, database);
+const { url, peppers } = database;
+const db = connect({ url, poolSize: config.DATABASE_POOL, limitMs: config.DECISION_DEADLINE_MS });
+const currency = createCurrency();
+followChanges(url, currency, log);
+const cache = createCache<Known>(currency, { count: 10_000, bytes: 2 ** 26 });
+const { consume } = await createLimits({ fallback: config.RATE_LIMIT, redis: undefined }, log);
 const withoutLog = authorizer({
-  loadFacts: factsLoader(db, database.peppers, createBreaker()),
-  livePolicy: () => service.policy,
+  loadFacts: factsLoader(db, peppers, createBreaker(), cache),
+  consume,
+  livePolicy: service.live.policy,
+  compare: () => undefined,
   record: async () => undefined,
   fingerprintOf: () => '',
   noteUse: () => undefined,

@@ -33,6 +33,7 @@ export async function benchLog({ short, figure, progress }: Bench): Promise<void
     PORT: '0',
     LOG_LEVEL: 'error',
     DECISION_DEADLINE_MS: '5000',
+    RATE_LIMIT: '2000000000/60',
   };
   const [on, off] = await Promise.all([start('on', environment), start('off', environment)]);
   try {

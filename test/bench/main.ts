@@ -2,6 +2,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { auditBench } from './audit.ts';
 import { benchLog } from './log.ts';
 import { benchReplay } from './replay.ts';
 import { type Bench, type Figure, holds, printFigure } from './report.ts';
@@ -9,10 +10,10 @@ import { benchVerify } from './verify.ts';
 
 /** By name, in the order in which they run. */
 const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
-  verify: benchVerify,
-  replay: benchReplay,
   log: benchLog,
   verify: benchVerify,
+  audit: auditBench,
+  replay: benchReplay,
 };
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]

@@ -8,10 +8,10 @@ import { showDecision } from '../../audit/show.ts';
 import { countDecisions } from '../../audit/stats.ts';
 import { adminQuery, decisionQuery, statsQuery } from '../../bodies.ts';
 import type { Service } from '../../service.ts';
-import { hygieneData } from '../audit-shapes.ts';
+import { decisionPage, hygieneData, shownDecisionData, statsData } from '../audit-shapes.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { adminData, decisionPage, idParams, pageOf, shownDecisionData, statsData } from '../shapes.ts';
+import { adminData, idParams, pageOf } from '../shapes.ts';
 
 export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({

@@ -1,16 +1,22 @@
 /** `authz audit tail`, `query`, `show` and `stats` as processes; and that a tail shows each new record once, however late. */
 
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { followDecisions } from '../../src/audit/tail.ts';
 import { connect } from '../../src/db/connect.ts';
 import { fingerprinter } from '../../src/keys/token.ts';
-import { authz, outputWith, startAuthz } from '../support/cli.ts';
+import { authz, outputWith, ROOT, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { drawer, insertRecords, makePartitions, makeRecord, type TestRecord } from './records.ts';
+
+const execute = promisify(execFile);
 
 describe('authz audit', function () {
   this.timeout(60_000);
@@ -111,6 +117,29 @@ describe('authz audit', function () {
     const actors = await db('admin_events').distinct('actor').where('action', 'like', 'audit.%');
     expect(actors).to.have.length(1);
     expect(actors[0].actor).to.match(/^cli:/);
+  });
+
+  it('does what docs/audit-queries.md shows', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'authz-docs-'));
+    await writeFile(path.join(folder, 'leaked.txt'), 'iqra_leaked\n');
+    const record = recordNow();
+    await insertRecords(db, [record]);
+    const page = await readFile(path.join(ROOT, 'docs', 'audit-queries.md'), 'utf8');
+    const commands = [...page.matchAll(/^authz audit [^#\n]*/gm)].map(([line]) => line.trim());
+    expect(commands.length).to.be.above(6);
+    for (const command of commands) {
+      if (command.startsWith('authz audit tail')) continue;
+      const line = command.replace('authz', '"$NODE" "$MAIN"').replace('DECISION-ID', record.id);
+      const { stderr } = await execute('sh', ['-ec', line], {
+        cwd: folder,
+        env: { PATH: process.env['PATH'], NODE: process.execPath, MAIN: path.join(ROOT, 'dist/src/main.js'), ...env },
+      });
+      expect(stderr, command).to.match(/^(?:\d+ decisions written to ada\.csv\n)?$/);
+    }
+    await rm(folder, { recursive: true });
+    const verbs = ['query', 'tail', 'show', 'stats', 'export', 'admin'];
+    for (const verb of verbs)
+      expect((await authz(['audit', verb, '--help'])).stdout).to.match(/Example:\n {2}authz audit /);
   });
 
   it('refuses what is no filter', async () => {
