@@ -9,8 +9,8 @@ const RECOVERY_MS = 20_000;
 /** So many questions at once take every connection, and so often in a row it is not by chance. */
 const ROUND = 20;
 const ROUNDS = 3;
-/** The connections of the pool that a service migrates with. */
-const SPARE = 2;
+/** The connections of the pool that a service migrates with, the one that follows changes, and one that reports. */
+const SPARE = 4;
 
 interface Body {
   readonly Success: boolean;
