@@ -49,16 +49,26 @@ function plainly(): (policy: Policy, facts: Facts) => string {
   return (policy, facts) => {
     const texts = said.get(policy) ?? new Map<string, string>();
     said.set(policy, texts);
-    const text = JSON.stringify(facts);
+    const { key, user, target, limit, request } = facts;
+    const text = `${textOf(key)}${textOf(user)}${textOf(target)}${textOf(limit)}${request.action}`;
     const known = texts.get(text) ?? outcomeOf(() => decide(policy, facts));
     texts.set(text, known);
     return known;
   };
 }
 
+const groups = new WeakMap<object, string>();
+/** Of what cannot change: its JSON, which no other group shares. */
+function textOf(group: object): string {
+  const known = groups.get(group) ?? JSON.stringify(group);
+  groups.set(group, known);
+  return known;
+}
+
 function outcomeOf(run: () => Decision): string {
   try {
-    return JSON.stringify(run());
+    const { effect, code, rule } = run();
+    return `${effect} ${code} ${rule}`;
   } catch (error) {
     return `fails: ${(error as Error).message}`;
   }
