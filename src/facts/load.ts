@@ -141,7 +141,7 @@ export function factsLoader(
       ));
     const knownOf = new Map<Question, Known | undefined>(asked.map((question, place) => [question, known[place]]));
     return questions.map((question) => {
-      const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? unknownKey(question.businessId);
+      const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? noKey(question.businessId);
       const request = closed({ action: question.action });
       return { facts: closed({ key, user, target, limit: WITHIN_LIMIT, request }), reasons, limit, redigest };
     });
@@ -247,3 +247,8 @@ const targetOf = (
   id === undefined
     ? closed({ id: '', status: 'none', role: 'none', inRestriction: false })
     : closed({ id, status: row.target_status, role: row.role, inRestriction: row.in_restriction });
+
+const UNKNOWN_WITHOUT_TARGET = unknownKey(undefined);
+/** Of what has not even the form of a key. */
+const noKey = (businessId: string | undefined): Known =>
+  businessId === undefined ? UNKNOWN_WITHOUT_TARGET : unknownKey(businessId);

@@ -26,7 +26,12 @@ const PRUNE = `
 const FORGET = `delete from replicas where seen_at < now() - interval '1 hour'`;
 
 /** Reports every few seconds over `db` until it is closed. */
-export function reportReplica(db: Knex, currency: Currency, log: Log): { readonly close: () => void } {
+export function reportReplica(
+  db: Knex,
+  currency: Pick<Currency, 'position'>,
+  log: Log,
+  intervalMs = REPORT_MS,
+): { readonly close: () => void } {
   const id = uuidv7();
   let reports = 0;
   let silent = false;
@@ -45,7 +50,7 @@ export function reportReplica(db: Knex, currency: Currency, log: Log): { readonl
       silent = true;
     }
   };
-  const timer = setInterval(report, REPORT_MS).unref();
+  const timer = setInterval(report, intervalMs).unref();
 
   return {
     // What is under way ends with its connection; nobody waits for it.

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { forgetEverything } from '../support/changes.ts';
 import { expectRecovery, failuresOf } from './promises.ts';
 import { theWorld, type World } from './world.ts';
 
@@ -60,6 +61,7 @@ describe('a database that', () => {
     it(name, async () => {
       await world.db.raw(begin);
       if (concernsSessions) await world.db.raw(HANG_UP);
+      await forgetAll(world);
       const failures = failuresOf(await world.ask(BURST)).length;
       await world.db.raw(end);
       if (concernsSessions) await world.db.raw(HANG_UP);
@@ -71,6 +73,7 @@ describe('a database that', () => {
   for (const table of ['decisions', 'api_keys']) {
     it(`holds a lock on ${table} until the pool is exhausted`, async () => {
       await whileLocked(world.db, table, async () => {
+        await forgetAll(world);
         expect(failuresOf(await world.ask(BURST))).to.have.length(BURST);
         expect(failuresOf(await world.ask(BURST))).to.have.length(BURST);
       });
@@ -102,6 +105,17 @@ describe('a database that', () => {
     await expectRecovery(world);
   });
 });
+
+/** What is cached needs no database, until the service hears that everything has changed. */
+async function forgetAll({ db, service }: World): Promise<void> {
+  await forgetEverything(db);
+  const { rows } = await db.raw('select last::int from change_counter');
+  const forgotten = (): boolean => {
+    const { applied, stalenessMs } = service.factStats().changes;
+    return applied === rows[0].last || stalenessMs > 1000;
+  };
+  while (!forgotten()) await sleep(5);
+}
 
 async function whileLocked(db: Knex, table: string, run: () => Promise<void>): Promise<void> {
   await db.transaction(async (trx) => {

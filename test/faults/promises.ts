@@ -9,8 +9,8 @@ const RECOVERY_MS = 20_000;
 /** So many questions at once take every connection, and so often in a row it is not by chance. */
 const ROUND = 20;
 const ROUNDS = 3;
-/** The pool that a service migrates with, the log's own connection, and the one that made partitions. */
-const SPARE = 4;
+/** The connections of the pool that a service migrates with; the log's own; those that make partitions, follow changes, and report. */
+const SPARE = 6;
 
 interface Body {
   readonly Success: boolean;

@@ -7,7 +7,7 @@ import { connect } from '../../src/db/connect.ts';
 import { listen } from '../../src/http/server.ts';
 import { createToken, digestOf, hintOf, type Pepper } from '../../src/keys/token.ts';
 import { createLog } from '../../src/log.ts';
-import { createService, openDatabase } from '../../src/service.ts';
+import { createService, openDatabase, type Service } from '../../src/service.ts';
 import { newDatabase } from './postgres.ts';
 
 export interface Reply {
@@ -23,6 +23,7 @@ export interface TestService {
   readonly pepper: Pepper;
   /** Connections of the test's own, past the service. */
   readonly db: Knex;
+  readonly factStats: Service['factStats'];
   /** Sends a request with the caller token; a body that is no string or Buffer goes as JSON. */
   readonly ask: (path: string, body?: unknown, headers?: Record<string, string>) => Promise<Reply>;
   readonly close: () => Promise<void>;
@@ -57,6 +58,7 @@ export async function startService(environment: Record<string, string> = {}): Pr
     token,
     pepper: database.peppers[0],
     db,
+    factStats: service.factStats,
     ask: (path, body, headers = {}) =>
       ask(server.address + path, body, { authorization: `Bearer ${token}`, ...headers }),
     close: async () => {

@@ -1,0 +1,177 @@
+/**
+ * Promise 3: caching never changes an answer. A cache, the memo and plain evaluation are held together, on a world that
+ * changes at random under reads that take their time. A million lookups; LOOKUPS=n for another number.
+ */
+
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { createCache, type Read } from '../../src/facts/cache.ts';
+import { createCurrency } from '../../src/facts/currency.ts';
+import { type Decision, decide } from '../../src/policy/decide.ts';
+import { closed, type Facts } from '../../src/policy/facts.ts';
+import { rememberingDecide } from '../../src/policy/memo.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { SEED, shippedPolicy, times } from '../policy/texts.ts';
+import { BUSINESSES, createWorld, type Groups, KEYS, randomFrom } from './world.ts';
+
+const LOOKUPS = Number(process.env['LOOKUPS'] ?? 1_000_000);
+const RUNS = 10;
+const ACTIONS = ['call:create', 'business:read', 'user:usage:read', 'account:read', 'user:create'];
+const LIMITS = [closed({ exceeded: false }), closed({ exceeded: true })];
+
+describe(`cache, memo and plain evaluation (FC_SEED=${SEED})`, () => {
+  it(`agree on ${LOOKUPS} lookups`, async function () {
+    this.timeout(120_000 + LOOKUPS / 5);
+    const policy = await shippedPolicy();
+    const denying: Policy = Object.freeze({
+      ...policy,
+      match: () => ({ row: policy.rows.find(({ effect }) => effect === 'deny'), allowed: false }),
+    });
+    const plain = plainly();
+    const totals = { recalled: 0, loaded: 0, stale: 0 };
+    await fc.assert(
+      fc.asyncProperty(fc.integer(), async (seed) => {
+        const counted = await run(seed, LOOKUPS / RUNS, [policy, denying], plain);
+        for (const name of ['recalled', 'loaded', 'stale'] as const) totals[name] += counted[name];
+      }),
+      { ...times(RUNS), endOnFailure: true },
+    );
+    console.log(`        ${totals.recalled} from the cache, ${totals.loaded} read, ${totals.stale} of them not kept`);
+    expect(totals.recalled + totals.loaded).to.be.at.least(LOOKUPS);
+    expect(totals.recalled).to.be.above(LOOKUPS / 2);
+    expect(totals.stale).to.be.above(LOOKUPS / 20_000);
+  });
+});
+
+/** `decide`, once for all records that are the same text: what it says cannot depend on anything else. */
+function plainly(): (policy: Policy, facts: Facts) => string {
+  const said = new Map<Policy, Map<string, string>>();
+  return (policy, facts) => {
+    const texts = said.get(policy) ?? new Map<string, string>();
+    said.set(policy, texts);
+    const { key, user, target, limit, request } = facts;
+    const text = `${textOf(key)}${textOf(user)}${textOf(target)}${textOf(limit)}${request.action}`;
+    const known = texts.get(text) ?? outcomeOf(() => decide(policy, facts));
+    texts.set(text, known);
+    return known;
+  };
+}
+
+const groups = new WeakMap<object, string>();
+/** Of what cannot change: its JSON, which no other group shares. */
+function textOf(group: object): string {
+  const known = groups.get(group) ?? JSON.stringify(group);
+  groups.set(group, known);
+  return known;
+}
+
+function outcomeOf(run: () => Decision): string {
+  try {
+    const { effect, code, rule } = run();
+    return `${effect} ${code} ${rule}`;
+  } catch (error) {
+    return `fails: ${(error as Error).message}`;
+  }
+}
+
+async function run(seed: number, lookups: number, policies: readonly Policy[], plain: ReturnType<typeof plainly>) {
+  const random = randomFrom(seed);
+  const world = createWorld(random);
+  let now = 0;
+  const currency = createCurrency(() => now);
+  // Too small for all of it, so that things are pushed out too.
+  const cache = createCache<Groups>(currency, { count: 240, bytes: 2 ** 20 });
+  const memo = rememberingDecide();
+  let polled = Number.NEGATIVE_INFINITY;
+  let applied = 0;
+  const pending: (() => void)[] = [];
+  const counted = { recalled: 0, loaded: 0, stale: 0 };
+
+  const compare = (groups: Groups): void => {
+    const policy = policies[random(policies.length)] as Policy;
+    const limit = LIMITS[random(8) === 0 ? 1 : 0] as Facts['limit'];
+    const action = ACTIONS[random(ACTIONS.length)] as string;
+    const facts = { ...groups, limit, request: closed({ action }) };
+    const said = outcomeOf(() => memo(policy, facts));
+    if (said !== plain(policy, facts)) expect(said, JSON.stringify(facts)).to.equal(plain(policy, facts));
+  };
+
+  const poll = (): void => {
+    currency.polled(world.poll(applied === 0 ? currency.position() : applied, now));
+    applied = world.last();
+    polled = now;
+  };
+
+  const load = (k: number, b: number): void => {
+    const askedAt = world.last();
+    const before = world.touchedSince(applied, k, b) ? undefined : JSON.stringify(world.truth(k, b));
+    const read = () =>
+      new Promise<Read<Groups>>((resolve) => {
+        let snapshot: Read<Groups> | undefined;
+        // Read now or a little later, and known later still.
+        if (random(2) === 0) snapshot = world.read(k, b);
+        pending.push(() => resolve(snapshot ?? world.read(k, b)));
+      });
+    counted.loaded += 1;
+    const asked = cache.load([world.nameOf(k, b)], read).then(([groups]) => {
+      if (!groups) throw new Error('nothing was loaded');
+      compare(groups);
+      const { status } = groups.key;
+      // What is still as it was when it was asked for must be what was found; but a key may expire meanwhile.
+      if (before && !world.touchedSince(askedAt, k, b) && status !== 'active' && status !== 'expired')
+        expect(JSON.stringify(groups)).to.equal(before);
+    });
+    asked.catch((error: unknown) => failures.push(error));
+  };
+  const failures: unknown[] = [];
+
+  for (let lookup = 0; lookup < lookups; ) {
+    const step = random(10_000);
+    if (step < 8) world.mutate();
+    else if (step < 11 && world.last() > applied) {
+      // Its own commit, applied before those of others that it has not heard of.
+      currency.committed(world.commitAt(world.last()));
+    } else if (step < 60) poll();
+    else if (step < 120) {
+      const milliseconds = random(30);
+      now += milliseconds;
+      world.pass(milliseconds);
+    } else if (step === 120) {
+      now += 1100;
+      world.pass(1100);
+    } else if (step === 121 && random(10) === 0) currency.committed(undefined);
+    else if (pending.length > 0 && (step < 400 || pending.length > 8)) {
+      pending.splice(random(pending.length), 1)[0]?.();
+      // Until what was read has arrived.
+      await undefined;
+      await undefined;
+    } else {
+      lookup += 1;
+      // Some are asked for more often than others.
+      const k = random(1 + random(KEYS));
+      const b = random(1 + random(BUSINESSES + 1));
+      const [groups] = cache.recall([world.nameOf(k, b)]) ?? [];
+      if (!groups) {
+        load(k, b);
+        continue;
+      }
+      counted.recalled += 1;
+      if (now - polled >= 1000) throw new Error('it answered from the cache though nothing confirms it');
+      compare(groups);
+      if (!world.touchedSince(applied, k, b)) expectSame(groups, world.truth(k, b));
+    }
+  }
+  for (const resolve of pending) resolve();
+  await new Promise(setImmediate);
+  expect(failures).to.deep.equal([]);
+  counted.stale = cache.stats().stale;
+  return counted;
+}
+
+function expectSame(groups: Groups, truth: Groups): void {
+  for (const group of ['key', 'user', 'target'] as const) {
+    for (const [fact, value] of Object.entries(truth[group])) {
+      if ((groups[group] as Record<string, unknown>)[fact] !== value) expect(groups[group]).to.deep.equal(truth[group]);
+    }
+  }
+}

@@ -1,0 +1,230 @@
+/** What is cached of real rows: how often the database is asked, for how long it holds, and what ends it. */
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import { putBusiness, putMember } from '../../src/directory/businesses.ts';
+import { deleteUser, putUser } from '../../src/directory/users.ts';
+import { createKey, deleteKey, revokeKey, updateKey } from '../../src/keys/keys.ts';
+import { createToken, digestOf, type Pepper } from '../../src/keys/token.ts';
+import { createUsage } from '../../src/keys/usage.ts';
+import { createLog } from '../../src/log.ts';
+import { eventually } from '../http/process.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { startProxy } from '../support/proxy.ts';
+import { insertKey, type TestService } from '../support/service.ts';
+import { type Cached, startCached } from './cached.ts';
+
+const ACTOR = { id: 'test' };
+const BURST = 50;
+const ENABLED = { disabled: false, disabledReason: null };
+const USER = { ...ENABLED, businessesDisabled: false, rateLimit: null };
+const pepper: Pepper = { id: 'new', secret: randomBytes(32) };
+const older: Pepper = { id: 'old', secret: randomBytes(32) };
+
+describe('cached facts', () => {
+  let url: string;
+  let cached: Cached;
+  let apiKey: string;
+
+  const keyUnder = (under: Pepper, id: string, row = {}, businesses?: readonly string[]) =>
+    insertKey({ db: cached.db, pepper: under } as TestService, { id, user_id: 'ann', ...row }, businesses);
+  const statusOf = async (key: string): Promise<string | undefined> => (await cached.load([key]))[0]?.facts.key.status;
+
+  beforeEach(async () => {
+    url = await newDatabase();
+    cached = await startCached(url, [pepper, older]);
+    const { db } = cached;
+    await db('users').insert([{ id: 'ann' }, { id: 'bob' }]);
+    await db('businesses').insert([{ id: 'a' }, { id: 'b' }]);
+    await db('business_members').insert({ business_id: 'a', user_id: 'ann', role: 'owner' });
+    apiKey = await keyUnder(pepper, 'k');
+  });
+  afterEach(() => cached.close());
+
+  it('are the same objects while nothing of them changes, and are not read again', async () => {
+    const [first] = await cached.load([apiKey, 'a']);
+    expect(cached.reads()).to.equal(1);
+    await putUser(cached.db, ACTOR, 'bob', { ...USER, disabled: true });
+    await cached.applied();
+    const [second] = await cached.load([apiKey, 'a']);
+    expect(cached.reads()).to.equal(0);
+    for (const group of ['key', 'user', 'target', 'limit'] as const) {
+      expect(second?.facts[group]).to.equal(first?.facts[group]);
+      expect(Object.isFrozen(first?.facts[group])).to.equal(true);
+      expect(Object.getPrototypeOf(first?.facts[group])).to.equal(null);
+    }
+  });
+
+  it('of one key are one read for a burst, and one for all of a batch that are not known', async () => {
+    await Promise.all(Array.from({ length: BURST }, () => cached.load([apiKey, 'a'])));
+    expect(cached.reads()).to.equal(1);
+    const others = await Promise.all(['x', 'y', 'z'].map((id) => keyUnder(pepper, id)));
+    const batch = [apiKey, ...others, ...others, createToken('apiKey')].map((key) => [key, 'a'] as const);
+    const loaded = await cached.load(...batch, ['junk'], [apiKey, 'b']);
+    expect(cached.reads()).to.equal(1);
+    expect(loaded.map(({ facts }) => facts.key.id)).to.deep.equal(['k', 'x', 'y', 'z', 'x', 'y', 'z', '', '', 'k']);
+    expect(loaded.at(-1)?.facts.target).to.include({ id: 'b', role: 'none' });
+  });
+
+  it('of keys that there are not are kept apart, and push out none that there are', async () => {
+    await cached.close();
+    cached = await startCached(url, [pepper], { bounds: { count: 20, bytes: 2 ** 20 } });
+    await cached.load([apiKey, 'a']);
+    const junk = Array.from({ length: 100 }, () => createToken('apiKey'));
+    for (const key of junk) expect(await statusOf(key)).to.equal('unknown');
+    expect(cached.cache.stats()).to.include({ size: 1, unknown: 2 });
+    cached.reads();
+    await cached.load([apiKey, 'a'], [junk.at(-1) ?? '']);
+    expect(cached.reads()).to.equal(0);
+    for (let n = 0; n < 10; n += 1) await cached.load(['iqra_junk'], [apiKey.slice(0, -1)], ['']);
+    expect(cached.reads()).to.equal(0);
+  });
+
+  it('end with what they were made from, each kind of it', async () => {
+    const { db } = cached;
+    const restricted = await keyUnder(pepper, 'r', {}, ['a']);
+    const shown = async () => {
+      const loaded = await cached.load([apiKey, 'a'], [apiKey, 'b'], [apiKey, 'new'], [restricted, 'a']);
+      return loaded.map(
+        ({ facts: { key, user, target } }) =>
+          `${key.status} ${user.status} ${target.status} ${target.role} ${target.inRestriction}`,
+      );
+    };
+    const seen = [await shown()];
+    const steps = [
+      () => putMember(db, ACTOR, { businessId: 'b', userId: 'ann', role: 'member' }),
+      () => putBusiness(db, ACTOR, 'new', ENABLED),
+      () => putBusiness(db, ACTOR, 'b', { ...ENABLED, disabled: true }),
+      () => updateKey(db, ACTOR, 'r', { restrictedBusinessIds: ['b'] }),
+      () => putUser(db, ACTOR, 'ann', { ...USER, disabled: true }),
+      () => revokeKey(db, ACTOR, 'k', null),
+      () => deleteKey(db, ACTOR, 'r'),
+      () => deleteUser(db, ACTOR, 'ann'),
+    ];
+    for (const step of steps) {
+      await step();
+      await cached.applied();
+      seen.push(await shown());
+      // What is shown is what a process shows that has cached nothing.
+      const fresh = await startCached(url, [pepper, older]);
+      const kept = cached;
+      cached = fresh;
+      expect(seen.at(-1)).to.deep.equal(await shown());
+      cached = kept;
+      await fresh.close();
+    }
+    expect(new Set(seen.map(String)).size).to.equal(steps.length + 1);
+  });
+
+  it('of a key that expires turn at the moment that the database says', async () => {
+    const key = await keyUnder(pepper, 'e', {
+      expires_at: cached.db.raw(`clock_timestamp() + interval '400 milliseconds'`),
+    });
+    const clock = async () =>
+      (await cached.db.raw(`select clock_timestamp() >= expires_at as over from api_keys where id = 'e'`)).rows[0].over;
+    expect(await statusOf(key)).to.equal('active');
+    cached.reads();
+    expect(await statusOf(key)).to.equal('active');
+    expect(cached.reads()).to.equal(0);
+    for (let over = false; !over; ) {
+      // The database is asked before and after, and the key between.
+      const before = await clock();
+      const status = await statusOf(key);
+      over = await clock();
+      if (before === over) expect(status).to.equal(over ? 'expired' : 'active');
+    }
+    await sleep(50);
+    expect(await statusOf(key)).to.equal('expired');
+    cached.reads();
+    expect(await statusOf(key)).to.equal('expired');
+    expect(cached.reads()).to.equal(0);
+  });
+
+  it('of a key that is digested anew can still be revoked, through either digest', async () => {
+    const [byOld, other] = [await keyUnder(older, 'o'), await keyUnder(older, 'p')];
+    const [known] = await cached.load([byOld], [other]);
+    const usage = createUsage(cached.db, createLog('silent'));
+    usage.note({ keyId: 'o', at: Date.now(), redigest: known?.redigest });
+    await usage.close();
+    expect((await cached.db('api_keys').where({ id: 'o' }).first()).digest).to.deep.equal(digestOf(pepper, byOld));
+    expect(await statusOf(byOld)).to.equal('active');
+    for (const [id, key] of [
+      ['o', byOld],
+      ['p', other],
+    ] as const) {
+      await revokeKey(cached.db, ACTOR, id, null);
+      await cached.applied();
+      expect(await statusOf(key)).to.equal('revoked');
+    }
+  });
+
+  it('of a key that there was not end when it is made, under whichever pepper', async () => {
+    const key = createToken('apiKey');
+    for (const [index, under] of [pepper, older].entries()) {
+      expect(await statusOf(key)).to.equal('unknown');
+      // As another process would make it, whose dice fall on the same key.
+      const { key: made } = await createKey(cached.db, pepper, ACTOR, 'ann', GRANTS);
+      const digest = digestOf(under, key);
+      await cached.db('api_keys').where({ id: made.id }).update({ digest, pepper_id: under.id });
+      await revokeKey(cached.db, ACTOR, made.id, null);
+      await cached.applied();
+      expect(await statusOf(key), `pepper ${index}`).to.equal('revoked');
+      await deleteKey(cached.db, ACTOR, made.id);
+      await cached.applied();
+    }
+  });
+
+  describe('that are read while they change', () => {
+    for (const whose of ['of another process', 'of its own'] as const) {
+      it(`are not kept, nor told to whoever asks after the change ${whose}`, async () => {
+        const proxy = await startProxy(url);
+        const slow = await startCached(url, [pepper], { readUrl: proxy.url });
+        if (whose === 'of its own') slow.own();
+        await slow.load([createToken('apiKey')]);
+        // Read before the change, known after it.
+        proxy.delay(600);
+        const early = slow.load([apiKey, 'a']);
+        await sleep(200);
+        await revokeKey(whose === 'of its own' ? slow.db : cached.db, ACTOR, 'k', null);
+        if (whose === 'of another process') await slow.applied();
+        // As though it were at the same time, but it has begun later.
+        const late = slow.load([apiKey, 'a']);
+        expect((await early)[0]?.facts.key.status).to.equal('active');
+        expect((await late)[0]?.facts.key.status).to.equal('revoked');
+        await proxy.heal();
+        expect(slow.cache.stats()).to.include({ stale: 1, size: 1 });
+        slow.reads();
+        expect((await slow.load([apiKey, 'a']))[0]?.facts.key.status).to.equal('revoked');
+        expect(slow.reads()).to.equal(0);
+        await slow.close();
+        await proxy.close();
+      });
+    }
+  });
+
+  it('are not believed, but read, while nothing confirms them', async () => {
+    const proxy = await startProxy(url);
+    const alone = await startCached(proxy.url, [pepper], { readUrl: url });
+    await alone.load([apiKey, 'a']);
+    proxy.swallow();
+    await eventually(() => !alone.currency.confirmed());
+    alone.reads();
+    await alone.load([apiKey, 'a']);
+    expect(alone.reads()).to.equal(1);
+    await revokeKey(cached.db, ACTOR, 'k', null);
+    expect((await alone.load([apiKey, 'a']))[0]?.facts.key.status).to.equal('revoked');
+    await proxy.heal();
+    await alone.close();
+    await proxy.close();
+  });
+});
+
+const GRANTS = {
+  friendlyName: 'a key',
+  allowUserManagementApiRequests: false,
+  restrictedBusinessIds: null,
+  environment: 'production',
+  expiresAt: null,
+  rateLimit: null,
+};

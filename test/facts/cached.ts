@@ -1,0 +1,68 @@
+/** A loader of facts as a service has it, on a real database, with its reads counted and its change feed followed. */
+
+import { connect } from '../../src/db/connect.ts';
+import { onCommit } from '../../src/db/mutate.ts';
+import { deadlineIn } from '../../src/deadline.ts';
+import { createCache } from '../../src/facts/cache.ts';
+import { followChanges } from '../../src/facts/changes.ts';
+import { createCurrency } from '../../src/facts/currency.ts';
+import { factsLoader, type Known, type Loaded } from '../../src/facts/load.ts';
+import type { Pepper } from '../../src/keys/token.ts';
+import { createLog } from '../../src/log.ts';
+import { eventually } from '../http/process.ts';
+
+const BOUNDS = { count: 1000, bytes: 2 ** 20 };
+
+interface Options {
+  /** Of the database that facts are read from, where that is another way to it. */
+  readonly readUrl?: string;
+  readonly bounds?: typeof BOUNDS;
+}
+
+export async function startCached(
+  url: string,
+  peppers: readonly [Pepper, ...Pepper[]],
+  { readUrl = url, bounds = BOUNDS }: Options = {},
+) {
+  const reading = connect({ url: readUrl, poolSize: 5 });
+  const db = connect({ url, poolSize: 2 });
+  const currency = createCurrency();
+  const cache = createCache<Known>(currency, bounds);
+  const changes = followChanges(url, currency, createLog('silent'));
+  const load = factsLoader(reading, peppers, (read) => read(), cache);
+  let reads = 0;
+  reading.on('query', () => {
+    reads += 1;
+  });
+  await eventually(() => currency.confirmed());
+  return {
+    db,
+    cache,
+    currency,
+    /** How many statements have read facts since it was last asked. */
+    reads: () => {
+      const since = reads;
+      reads = 0;
+      return since;
+    },
+    load: (...questions: (readonly [apiKey: string, businessId?: string])[]): Promise<Loaded[]> =>
+      load(
+        questions.map(([apiKey, businessId]) => ({ apiKey, action: 'call:create', businessId })),
+        deadlineIn(10_000),
+      ),
+    /** Whoever changes something over `db` is this process itself. */
+    own: () => onCommit(db, currency.committed),
+    /** Resolves once all that is committed is applied. */
+    applied: async () => {
+      const { rows } = await db.raw('select last::int from change_counter');
+      await eventually(() => currency.position() === rows[0].last);
+    },
+    close: async () => {
+      await changes.close();
+      await reading.destroy();
+      await db.destroy();
+    },
+  };
+}
+
+export type Cached = Awaited<ReturnType<typeof startCached>>;

@@ -1,0 +1,226 @@
+/**
+ * A database of keys that lives in memory and changes at random, the reads of it that a cache is filled by, and the truth
+ * to compare with. What it returns is made as the loader makes it: closed records.
+ */
+
+import { randomBytes } from 'node:crypto';
+import type { Change } from '../../src/db/mutate.ts';
+import type { Found, Read } from '../../src/facts/cache.ts';
+import { digestTag, type Poll, tagOf } from '../../src/facts/currency.ts';
+import { closed, type Facts } from '../../src/policy/facts.ts';
+
+/** Ids that the grammar admits and that something joined, looked up in an object, or folded would take for another. */
+export const HOSTILE = [
+  '__proto__',
+  'constructor',
+  'toString',
+  'key:1',
+  'user:1',
+  '1',
+  '01',
+  'a',
+  'A',
+  'a:b',
+  'a.b',
+  '-',
+  '..',
+  ':',
+  'x'.repeat(64),
+  `${'x'.repeat(63)}y`,
+];
+
+export type Groups = Pick<Facts, 'key' | 'user' | 'target'>;
+export type Random = (below: number) => number;
+
+/** A generator that a seed repeats. */
+export function randomFrom(seed: number): Random {
+  let state = seed >>> 0 || 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+interface Key {
+  readonly id: string;
+  readonly digest: Buffer;
+  readonly user: number;
+  exists: boolean;
+  revoked: boolean;
+  userManagement: boolean;
+  restricted: Set<number> | undefined;
+  expires: number;
+}
+
+const USERS = 4;
+export const KEYS = HOSTILE.length;
+export const BUSINESSES = HOSTILE.length;
+/** A place for no business. */
+export const NONE = BUSINESSES;
+
+export function createWorld(random: Random) {
+  const users = Array.from({ length: USERS }, () => ({ disabled: false, businesses: false }));
+  const businesses = Array.from({ length: BUSINESSES }, () => ({ exists: true, disabled: false }));
+  const members = new Map<number, 'owner' | 'member'>();
+  const keys = HOSTILE.map(
+    (id, index): Key => ({
+      id,
+      digest: randomBytes(32),
+      user: index % USERS,
+      exists: random(4) > 0,
+      revoked: false,
+      userManagement: random(2) === 0,
+      restricted: undefined,
+      expires: Number.POSITIVE_INFINITY,
+    }),
+  );
+  const log: (Change & { seq: number })[] = [];
+  let clock = 1e12;
+
+  const idOf = (index: number): string => HOSTILE[index] ?? '';
+  const change = (kind: Change['kind'], index: number): void => {
+    const digest = kind === 'key' ? keys[index]?.digest : undefined;
+    log.push({ seq: log.length + 1, kind, id: kind === '*' ? '' : idOf(index), digest });
+  };
+
+  /** One commit. */
+  const mutate = (): void => {
+    const k = random(KEYS);
+    const u = random(USERS);
+    const b = random(BUSINESSES);
+    const key = keys[k] as Key;
+    const user = users[u] as (typeof users)[number];
+    const business = businesses[b] as (typeof businesses)[number];
+    const acts: (() => readonly [Change['kind'], number] | undefined)[] = [
+      () => {
+        key.exists = !key.exists;
+        key.revoked = false;
+        return ['key', k];
+      },
+      () => {
+        key.revoked = true;
+        return ['key', k];
+      },
+      () => {
+        key.userManagement = !key.userManagement;
+        return ['key', k];
+      },
+      () => {
+        key.restricted = random(2) ? new Set([random(BUSINESSES), b]) : undefined;
+        return ['key', k];
+      },
+      () => {
+        key.expires = random(3) ? clock + random(3000) : Number.POSITIVE_INFINITY;
+        return ['key', k];
+      },
+      () => {
+        user.disabled = !user.disabled;
+        return ['user', u];
+      },
+      () => {
+        user.businesses = !user.businesses;
+        return ['user', u];
+      },
+      () => {
+        business.disabled = !business.disabled;
+        return ['business', b];
+      },
+      () => {
+        business.exists = !business.exists;
+        return ['business', b];
+      },
+      () => {
+        members.set(u * BUSINESSES + b, random(2) ? 'owner' : 'member');
+        return ['user', u];
+      },
+      () => {
+        members.delete(u * BUSINESSES + b);
+        return ['user', u];
+      },
+      () => (random(50) === 0 ? ['*', 0] : undefined),
+    ];
+    const changed = acts[random(acts.length)]?.();
+    if (changed) change(...changed);
+  };
+
+  const truth = (k: number, b: number): Groups => {
+    const key = keys[k] as Key;
+    const business = businesses[b];
+    const id = b === NONE ? '' : idOf(b);
+    const status = b === NONE ? 'none' : !business?.exists ? 'unknown' : business.disabled ? 'disabled' : 'active';
+    if (!key.exists) {
+      return {
+        key: closed({ id: '', status: 'unknown', userManagement: false, environment: '' }),
+        user: closed({ id: '', status: 'unknown', businesses: 'active' }),
+        target: closed({ id, status: b === NONE ? 'none' : 'unknown', role: 'none', inRestriction: false }),
+      };
+    }
+    const user = users[key.user] as (typeof users)[number];
+    const role = b === NONE || status === 'unknown' ? 'none' : (members.get(key.user * BUSINESSES + b) ?? 'none');
+    const inRestriction = b !== NONE && (!key.restricted || (business?.exists === true && key.restricted.has(b)));
+    return {
+      key: closed({
+        id: key.id,
+        status: key.revoked ? 'revoked' : key.expires <= clock ? 'expired' : 'active',
+        userManagement: key.userManagement,
+        environment: 'production',
+      }),
+      user: closed({
+        id: idOf(key.user),
+        status: user.disabled ? 'disabled' : 'active',
+        businesses: user.businesses ? 'disabled' : 'active',
+      }),
+      target: closed({ id, status, role, inRestriction }),
+    };
+  };
+
+  const found = (k: number, b: number): Found<Groups> => {
+    const key = keys[k] as Key;
+    const value = truth(k, b);
+    const digests = [digestTag(key.digest)];
+    const times = { since: Number.NEGATIVE_INFINITY, until: Number.POSITIVE_INFINITY };
+    if (!key.exists) return { value, exists: false, tags: digests, ...times };
+    if (value.key.status === 'expired') times.since = key.expires;
+    if (value.key.status === 'active') times.until = key.expires;
+    const business = b === NONE ? [] : [tagOf('business', idOf(b))];
+    return {
+      value,
+      exists: true,
+      tags: [tagOf('key', key.id), tagOf('user', idOf(key.user)), ...business, ...digests],
+      ...times,
+    };
+  };
+
+  return {
+    mutate,
+    truth,
+    last: () => log.length,
+    nameOf: (k: number, b: number): string => (keys[k] as Key).digest.toString('latin1') + (b === NONE ? '' : idOf(b)),
+    /** Whether a change above `seq` may have touched what is known of the two. */
+    touchedSince: (seq: number, k: number, b: number): boolean => {
+      const { tags } = found(k, b);
+      const key = tagOf('key', (keys[k] as Key).id);
+      return log
+        .slice(seq)
+        .some(({ kind, id }) => kind === '*' || tagOf(kind, id) === key || tags.includes(tagOf(kind, id)));
+    },
+    read: (k: number, b: number): Read<Groups> => ({ seq: log.length, found: [found(k, b)] }),
+    commitAt: (seq: number) => ({ seq, changes: [log[seq - 1] as Change] }),
+    pass: (milliseconds: number): void => {
+      clock += milliseconds;
+    },
+    poll: (after: number | undefined, at: number): Poll => ({
+      after,
+      sentAt: at,
+      receivedAt: at,
+      history: 'h',
+      last: log.length,
+      anchor: after ? `at ${after}` : null,
+      newest: log.length > 0 ? `at ${log.length}` : null,
+      clock,
+      changes: after === undefined ? [] : log.slice(after),
+    }),
+  };
+}
