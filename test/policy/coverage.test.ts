@@ -109,6 +109,21 @@ describe('the report on the cases', () => {
     expect((await report(hidden)).percent).to.equal(100);
   });
 
+  it('asks for all sides, and says so, where there are too many situations to prove which are reached', async () => {
+    const ids = (of: string): string => Array.from({ length: 40 }, (_, index) => `'${of}${index}'`).join(', ');
+    const rule = `(r.key.id in [${ids('k')}]) && (r.user.id in [${ids('u')}]) && (r.target.id in [${ids('t')}])`;
+    const rich = edited(
+      await shippedTexts(),
+      '90-allow.csv',
+      'p, allow-on',
+      `p, rich, *, "${rule}", deny, PERMISSION_DENIED\np, allow-on`,
+    );
+    const { proved, rows, sides } = await report(rich);
+    expect(proved).to.equal(false);
+    expect(sides.all).to.equal(2 * rows.length);
+    expect((await report(await shippedTexts())).proved).to.equal(true);
+  });
+
   it('has cases that cannot be read as findings, and runs the others', async () => {
     const { cases, findings } = await reportOf(`  - { name: x }
   - { name: y, want: { effect: allow, code: OK, rule: allow-on-target } }
