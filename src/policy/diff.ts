@@ -39,7 +39,7 @@ export interface Difference {
   readonly equivalent: boolean;
   /** The facts that either depends on. */
   readonly facts: readonly string[];
-  /** How many classes of situations the two together tell apart; all of them were compared. */
+  /** How many classes of situations the two together tell apart; none is left out. */
   readonly situations: number;
   /** Another effect or code. What is newly allowed comes first, then what no longer is. */
   readonly changes: readonly Change[];
