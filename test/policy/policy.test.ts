@@ -52,7 +52,7 @@ describe('a policy', () => {
           '05-grace.csv',
           `p, grace, *, "${when} && r.key.environment == 'test'", allow, OK\n`,
         );
-        expect(await findingsOf(folder), when).to.deep.equal(['05-grace.csv:1:1 forbidden-allow']);
+        expect(await findingsOf(folder), when).to.include('05-grace.csv:1:1 forbidden-allow');
       }
     });
 
