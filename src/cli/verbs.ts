@@ -9,6 +9,7 @@ import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory.ts';
 import { addImportVerb } from './import.ts';
 import { addKeyVerbs } from './keys.ts';
 import { print, printJson, table } from './output.ts';
+import { addPolicyVerbs } from './policy.ts';
 import type { Format } from './session.ts';
 
 export function addVerbs(program: Command): void {
@@ -19,6 +20,7 @@ export function addVerbs(program: Command): void {
   addCallerVerbs(program);
   addPepperVerbs(program);
   addAuditVerbs(program);
+  addPolicyVerbs(program);
   addImportVerb(program);
 
   program

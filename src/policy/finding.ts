@@ -20,8 +20,12 @@ export type Report = (finding: Finding) => void;
 export const byPlace = (a: Finding, b: Finding): number =>
   (a.file < b.file ? -1 : a.file > b.file ? 1 : 0) || a.line - b.line || a.column - b.column;
 
-export const printFinding = (finding: Finding): string =>
-  `${finding.file}:${finding.line}:${finding.column}: ${finding.message} [${finding.rule}]`;
+/** One line. Names of files, cases and invariants come from the folder: nothing in them reaches a terminal as it is. */
+export const printFinding = ({ file, line, column, rule, message }: Finding): string =>
+  `${file}:${line}:${column}: ${message} [${rule}]`.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (unseen) => `\\u{${unseen.codePointAt(0)?.toString(16)}}`,
+  );
 
 /** More of one file than anybody reads; a file of nothing but faults must not fill the memory. */
 const MOST_OF_A_FILE = 1000;

@@ -24,144 +24,108 @@ export type Condition = Pick<Row, 'action' | 'when'>;
 
 type Value = string | boolean;
 
-/** One class of actions with its situations, each given as an index into `values` for each of `paths`. */
+/** One class of actions, with the facts that its conditions name and all combinations in which those can occur. */
 export interface Space<T extends Condition> extends ActionClass<T> {
   /** The facts that any condition of the class names, the action aside. */
   readonly paths: readonly string[];
-  readonly values: readonly (readonly Value[])[];
-  /** How many situations there are; known without going through them. */
-  readonly size: number;
-  /** The indices are one array, written anew for each situation. */
-  readonly each: () => Generator<Situation>;
-}
-
-export interface Situation {
-  readonly indices: Uint32Array;
-  readonly facts: () => Facts;
+  readonly cells: readonly Cell[];
+  /** The facts of a cell with these texts for those that are open, by their paths; where one lacks, any. */
+  readonly factsOf: (cell: Cell, texts: ReadonlyMap<string, string>) => Facts;
 }
 
 /**
- * A combination of closed facts that can occur, with an id or a text wherever there may be one.
+ * A combination of closed facts that can occur, with each text either absent or open: any text but none.
  * INVARIANT: constraints look at no text but for whether it is empty, so that one text stands for all others here.
  */
-interface Pattern {
+export interface Cell {
   readonly facts: Facts;
-  /** For each path of the space: the index of a closed value, 0 for no text, -1 for any text that there is. */
+  /** For each path of the space: the index of a closed value, 0 for no text, -1 for an open one. */
   readonly indices: readonly number[];
+  /** The paths whose text is open. */
+  readonly open: readonly string[];
 }
 
-const ACTION = 'r.request.action';
+export const ACTION_PATH = 'r.request.action';
 /** Whatever the conditions name: no policy may allow by these (`mayBeAllowed`). */
 const ALWAYS = ['r.key.status', 'r.user.status'];
 
 /** Each situation that `rows` can tell apart and that the schema says can occur, as a facts record. */
 export function* situations(rows: readonly Condition[]): Generator<Facts> {
-  for (const space of spacesOf(rows)) for (const situation of space.each()) yield situation.facts();
+  for (const space of spacesOf(rows)) {
+    const texts = textsOf(space);
+    for (const cell of space.cells) {
+      for (const chosen of product(
+        cell.open.map((path) => (texts.get(path) ?? []).map((text) => [path, text] as const)),
+      )) {
+        yield space.factsOf(cell, new Map(chosen));
+      }
+    }
+  }
 }
 
 /** How many `situations` there are, without going through them; counting ends above `most`. */
 export function countSituations(rows: readonly Condition[], most = Number.POSITIVE_INFINITY): number {
   let count = 0;
-  for (const { size } of spacesOf(rows)) {
-    count += size;
+  for (const space of spacesOf(rows)) {
+    const texts = textsOf(space);
+    for (const { open } of space.cells) {
+      count += open.reduce((ways, path) => ways * (texts.get(path)?.length ?? 1), 1);
+    }
     if (count > most) break;
   }
   return count;
 }
 
-/** The situations of each class of actions, one class after the other. */
+/** For each text that the conditions of a space name: its constants, and one text that is none of them. */
+function textsOf({ paths, items }: Space<Condition>): ReadonlyMap<string, readonly string[]> {
+  const texts = new Map<string, readonly string[]>();
+  for (const path of paths) {
+    if (FACT_PATHS.get(path) !== 'text') continue;
+    const constants = new Set(items.flatMap(({ when }) => [...(when.constants.get(path) ?? [])]));
+    constants.delete('');
+    texts.set(path, [...constants, unnamedWord(constants)]);
+  }
+  return texts;
+}
+
+/** The classes of actions with their cells: between them, every situation is in exactly one. */
 export function* spacesOf<T extends Condition>(conditions: readonly T[]): Generator<Space<T>> {
-  const patternsOf = patternFinder();
-  const actions = conditions.flatMap(({ when }) => [...(when.constants.get(ACTION) ?? [])]);
+  const cellsOf = cellFinder();
+  const actions = conditions.flatMap(({ when }) => [...(when.constants.get(ACTION_PATH) ?? [])]);
   for (const { pattern, action, items } of byAction(conditions, actions).classes) {
     const named = new Set(ALWAYS);
     for (const { when } of items) for (const path of when.facts) named.add(path);
-    const paths = [...FACT_PATHS.keys()].filter((path) => named.has(path) && path !== ACTION);
-    const values = paths.map((path) => valuesOf(path, items));
-    const patterns = patternsOf(paths);
-    const texts = values.map((of) => of.length - 1);
-    yield {
-      pattern,
-      action,
-      items,
-      paths,
-      values,
-      size: patterns.reduce((sum, { indices }) => sum + ways(indices, texts), 0),
-      each: () => situationsOf({ action, paths, values }, patterns),
-    };
+    const paths = [...FACT_PATHS.keys()].filter((path) => named.has(path) && path !== ACTION_PATH);
+    const factsOf: Space<T>['factsOf'] = (cell, texts) => factsIn(action, cell, texts);
+    yield { pattern, action, items, paths, cells: cellsOf(paths), factsOf };
   }
 }
 
-/** A list of which the index says the value: for a text, 0 is nothing and the last is what no condition names. */
-function valuesOf(path: string, conditions: readonly Condition[]): readonly Value[] {
-  const type = FACT_PATHS.get(path) as FactType;
-  if (type === 'boolean') return [true, false];
-  if (type !== 'text') return type;
-  const constants = new Set(conditions.flatMap(({ when }) => [...(when.constants.get(path) ?? [])]));
-  constants.delete('');
-  return ['', ...constants, unnamedWord(constants)];
-}
-
-const ways = (indices: readonly number[], texts: readonly number[]): number =>
-  indices.reduce((product, index, at) => (index === -1 ? product * (texts[at] ?? 1) : product), 1);
-
-function* situationsOf(
-  space: Pick<Space<Condition>, 'action' | 'paths' | 'values'>,
-  patterns: readonly Pattern[],
-): Generator<Situation> {
-  const indices = new Uint32Array(space.paths.length);
-  for (const pattern of patterns) {
-    const open = pattern.indices.flatMap((index, at) => (index === -1 ? [at] : []));
-    for (const [at, index] of pattern.indices.entries()) indices[at] = index === -1 ? 1 : index;
-    const situation = { indices, facts: () => factsOf(space, pattern.facts, indices) };
-    do yield situation;
-    while (advance(indices, open, space.values));
-  }
-}
-
-/** The next of the texts, counting as a clock does; false once all have been there. */
-function advance(indices: Uint32Array, open: readonly number[], values: readonly (readonly Value[])[]): boolean {
-  for (const at of open) {
-    const next = (indices[at] ?? 0) + 1;
-    if (next < (values[at]?.length ?? 0)) {
-      indices[at] = next;
-      return true;
-    }
-    indices[at] = 1;
-  }
-  return false;
-}
-
-function factsOf(
-  { action, paths, values }: Pick<Space<Condition>, 'action' | 'paths' | 'values'>,
-  pattern: Facts,
-  indices: Uint32Array,
-): Facts {
-  const groups = Object.fromEntries(
-    FACT_GROUPS.map((group) => [group, { ...pattern[group] } as Record<string, Value>]),
-  );
-  for (const [at, path] of paths.entries()) {
+function factsIn(action: string, { facts, open }: Cell, texts: ReadonlyMap<string, string>): Facts {
+  const groups = Object.fromEntries(FACT_GROUPS.map((group) => [group, { ...facts[group] } as Record<string, Value>]));
+  for (const path of open) {
     const [, group = '', fact = ''] = path.split('.');
-    (groups[group] as Record<string, Value>)[fact] = values[at]?.[indices[at] ?? 0] as Value;
+    const text = texts.get(path);
+    if (text !== undefined) (groups[group] as Record<string, Value>)[fact] = text;
   }
   groups['request'] = { action };
   return closed(Object.fromEntries(FACT_GROUPS.map((group) => [group, closed(groups[group] ?? {})]))) as Facts;
 }
 
 /** The combinations that differ in `paths`, one for each way in which they can; remembered, as classes are much alike. */
-function patternFinder(): (paths: readonly string[]) => readonly Pattern[] {
-  const known = new Map<string, readonly Pattern[]>();
+function cellFinder(): (paths: readonly string[]) => readonly Cell[] {
+  const known = new Map<string, readonly Cell[]>();
   return (paths) => {
     const key = paths.join();
     const before = known.get(key);
     if (before) return before;
-    const patterns = new Map<string, Pattern>();
+    const cells = new Map<string, Cell>();
     for (const facts of possible()) {
       const indices = paths.map((path) => indexIn(path, facts));
       const name = indices.join();
-      if (!patterns.has(name)) patterns.set(name, { facts, indices });
+      if (!cells.has(name)) cells.set(name, { facts, indices, open: paths.filter((_, at) => indices[at] === -1) });
     }
-    const found = [...patterns.values()];
+    const found = [...cells.values()];
     known.set(key, found);
     return found;
   };
