@@ -3,12 +3,13 @@
  * whether another comes to it and is passed on. A row of which nobody has stated both can be widened or narrowed unnoticed.
  */
 
-import { attempt, type Case, readCases } from './cases.ts';
+import { attempt, type Case, parseAllCases } from './cases.ts';
 import { OverBound, partitionOf, takes, valueAt } from './classes.ts';
 import type { Decision } from './decide.ts';
 import { FACT_PATHS, type FactGroup, type Facts } from './facts.ts';
+import type { PolicyTexts } from './files.ts';
 import { byPlace, type Finding } from './finding.ts';
-import type { PolicyTexts, Row } from './parse.ts';
+import type { Row } from './parse.ts';
 import type { Policy } from './policy.ts';
 
 /** A fact of a case that is not what its file's base says; `base` is null where that says nothing. */
@@ -57,7 +58,7 @@ export interface CaseReport {
 /** Runs the cases of `texts` against `policy`, which was made of them. */
 export function runCases(policy: Policy, texts: PolicyTexts): CaseReport {
   const findings: Finding[] = [];
-  const cases = readCases(texts, (finding) => findings.push(finding));
+  const cases = parseAllCases(texts, (finding) => findings.push(finding));
   const outcomes = cases.map((one) => ({ one, got: attempt(policy, one.facts) }));
   const stated = sidesOf(
     policy.rows,

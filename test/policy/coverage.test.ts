@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import { type CaseReport, runCases } from '../../src/policy/coverage.ts';
-import type { PolicyTexts } from '../../src/policy/parse.ts';
+import type { PolicyTexts } from '../../src/policy/files.ts';
 import { compilePolicy } from '../../src/policy/policy.ts';
 import { edited, shippedTexts, withFile } from './texts.ts';
 
