@@ -51,14 +51,17 @@ const ALWAYS = ['r.key.status', 'r.user.status'];
 
 /** Each situation that `rows` can tell apart and that the schema says can occur, as a facts record. */
 export function* situations(rows: readonly Condition[]): Generator<Facts> {
-  for (const space of spacesOf(rows)) {
-    const texts = textsOf(space);
-    for (const cell of space.cells) {
-      for (const chosen of product(
-        cell.open.map((path) => (texts.get(path) ?? []).map((text) => [path, text] as const)),
-      )) {
-        yield space.factsOf(cell, new Map(chosen));
-      }
+  for (const space of spacesOf(rows)) yield* situationsIn(space);
+}
+
+/** The situations of one space. */
+export function* situationsIn(space: Space<Condition>): Generator<Facts> {
+  const texts = textsOf(space);
+  for (const cell of space.cells) {
+    for (const chosen of product(
+      cell.open.map((path) => (texts.get(path) ?? []).map((text) => [path, text] as const)),
+    )) {
+      yield space.factsOf(cell, new Map(chosen));
     }
   }
 }
@@ -67,13 +70,18 @@ export function* situations(rows: readonly Condition[]): Generator<Facts> {
 export function countSituations(rows: readonly Condition[], most = Number.POSITIVE_INFINITY): number {
   let count = 0;
   for (const space of spacesOf(rows)) {
-    const texts = textsOf(space);
-    for (const { open } of space.cells) {
-      count += open.reduce((ways, path) => ways * (texts.get(path)?.length ?? 1), 1);
-    }
+    count += countSituationsIn(space);
     if (count > most) break;
   }
   return count;
+}
+
+/** How many situations one space has. */
+export function countSituationsIn(space: Space<Condition>): number {
+  const texts = textsOf(space);
+  const ways = (open: readonly string[]): number =>
+    open.reduce((product, path) => product * (texts.get(path)?.length ?? 1), 1);
+  return space.cells.reduce((sum, { open }) => sum + ways(open), 0);
 }
 
 /** For each text that the conditions of a space name: its constants, and one text that is none of them. */
