@@ -40,7 +40,7 @@ export function pointIn(
   paths: readonly string[],
   effort: Effort,
 ): ReadonlyMap<string, string> | undefined {
-  spend(effort, 10 + 5 * avoid.length);
+  spend(effort, 10 + 20 * avoid.length);
   const [path, ...rest] = paths;
   if (path === undefined) return avoid.length === 0 ? new Map() : undefined;
   for (const text of textsWorthTrying(path, want, avoid)) {

@@ -13,8 +13,16 @@ const KNOWN_FILE =
   /^(?:model\.conf|codes\.yaml|invariants\.yaml|\d\d-[a-z0-9-]+\.csv|cases\/[a-z0-9-]+\.yaml|[A-Za-z0-9-]+\.md)$/;
 export const LINE_END = /\r?\n/;
 
-/** Whatever lies beyond is refused unread, so that a check ends however hard somebody tries. In UTF-16 units. */
-export const LIMITS = { file: 1_048_576, folder: 4_194_304, files: 500, line: 4000 } as const;
+/** Whatever lies beyond is refused unread, so that a check ends however hard somebody tries. Sizes in UTF-16 units. */
+export const LIMITS = {
+  file: 1_048_576,
+  yaml: 262_144,
+  folder: 4_194_304,
+  files: 500,
+  line: 4000,
+  /** Lines of rows in all files. */
+  rows: 10_000,
+} as const;
 
 /** The names of the files that a decision depends on, in the order in which they are read. */
 export const decisiveFiles = (texts: PolicyTexts): readonly string[] =>
@@ -34,18 +42,29 @@ export function checkSizes(texts: PolicyTexts, report: Report): boolean {
   if (folder > LIMITS.folder)
     tooLarge('.', 1, `a policy has at most ${LIMITS.folder} characters, this one has ${folder}`);
   if (!sound) return false;
+  let rows = 0;
   for (const [file, text] of texts) {
-    if (text.length > LIMITS.file) {
-      tooLarge(file, 1, `a file has at most ${LIMITS.file} characters, this one has ${text.length}; split it`);
+    const most = file.endsWith('.yaml') ? LIMITS.yaml : LIMITS.file;
+    if (text.length > most) {
+      tooLarge(file, 1, `this file has at most ${most} characters, and ${text.length} now; split it`);
       continue;
     }
     for (const [index, line] of text.split(LINE_END).entries()) {
-      if (line.length <= LIMITS.line) continue;
-      tooLarge(file, index + 1, `a line has at most ${LIMITS.line} characters, this one has ${line.length}; split it`);
+      if (line.length > LIMITS.line)
+        tooLarge(
+          file,
+          index + 1,
+          `a line has at most ${LIMITS.line} characters, this one has ${line.length}; split it`,
+        );
+      if (ROW_FILE.test(file) && isRow(line)) rows += 1;
     }
   }
+  if (rows > LIMITS.rows) tooLarge('.', 1, `a policy has at most ${LIMITS.rows} rows, this one has ${rows}`);
   return sound;
 }
+
+/** Whether a line of a row file is neither empty nor a comment. */
+export const isRow = (line: string): boolean => line.trim() !== '' && !line.startsWith('#');
 
 /** Findings about the folder as such: files that nobody reads, unseen characters, a model that is not ours. */
 export function checkFiles(texts: PolicyTexts, report: Report): void {

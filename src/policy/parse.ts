@@ -5,7 +5,7 @@
 
 import { parse as parseCsv } from 'csv-parse/sync';
 import type { Code } from './codes.ts';
-import { decisiveFiles, LINE_END, type PolicyTexts, ROW_FILE } from './files.ts';
+import { decisiveFiles, isRow, LINE_END, type PolicyTexts, ROW_FILE } from './files.ts';
 import type { Report } from './finding.ts';
 import type { FindingRule } from './finding-rules.ts';
 import { ACTION_PATTERN, parseRule, type Rule, RuleError } from './rule.ts';
@@ -51,7 +51,7 @@ export function parseRows(texts: PolicyTexts, codes: ReadonlyMap<string, Code>, 
 function parseRowFile(file: string, text: string, codes: ReadonlyMap<string, Code>, report: Report): Row[] {
   const rows: Row[] = [];
   for (const [index, line] of text.split(LINE_END).entries()) {
-    if (line.trim() === '' || line.startsWith('#')) continue;
+    if (!isRow(line)) continue;
     const row = parseRow(line, codes, (column, rule, message) =>
       report({ file, line: index + 1, column, rule, message }),
     );

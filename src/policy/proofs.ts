@@ -6,7 +6,7 @@
 
 import { type Box, EVERYTHING, intersection, pointIn } from './boxes.ts';
 import { mayBeAllowed } from './decide.ts';
-import { due, type Effort, Exhausted, newEffort, spend } from './effort.ts';
+import { due, type Effort, Exhausted, MAX_EFFORT, newEffort, spend } from './effort.ts';
 import type { Facts } from './facts.ts';
 import type { Report } from './finding.ts';
 import { type Invariant, violates } from './invariants.ts';
@@ -19,6 +19,8 @@ interface Proof {
   readonly matcher: Matcher;
   readonly report: Report;
   readonly effort: Effort;
+  /** What was spent on confirming, out of the effort. */
+  readonly confirming: { spent: number };
   readonly shapeOf: (row: Row, space: Space<Row>) => ShapeIn;
   readonly rows: ReadonlySet<Row>;
   readonly last: Row;
@@ -64,6 +66,7 @@ export function* prove(
     matcher,
     report,
     effort,
+    confirming: { spent: 0 },
     shapeOf: shapes(matcher, effort),
     rows: new Set(rows),
     last,
@@ -84,6 +87,8 @@ export function* prove(
   reportIdle(proof);
   for (const invariant of invariants) if (!proof.applied.has(invariant)) reportVacuous(proof, invariant);
 }
+
+const MOST_CONFIRMING = MAX_EFFORT / 10;
 
 const TOO_MANY =
   'the rows and invariants tell more situations apart than can be gone through; name fewer ids and actions, or fewer facts in one rule';
@@ -157,8 +162,8 @@ const overlaps = (a: readonly Box[], b: readonly Box[]): Box[] =>
   a.flatMap((one) => b.flatMap((other) => intersection(one, other) ?? []));
 
 /**
- * A situation of the cell in one of `wanted` and none of `avoid`, put to the whole policy as a decision would be:
- * `row` must decide it. undefined: there is none.
+ * A situation of the cell in one of `wanted` and none of `avoid`, so that `row` (undefined: none) decides it.
+ * undefined: there is no such situation.
  */
 function witness(
   { proof, space, cell }: Scene,
@@ -166,17 +171,25 @@ function witness(
   wanted: readonly Box[],
   avoid: readonly Box[],
 ): Facts | undefined {
-  const { matcher, effort } = proof;
   for (const want of wanted) {
-    const point = pointIn(want, avoid, cell.open, effort);
+    const point = pointIn(want, avoid, cell.open, proof.effort);
     if (!point) continue;
     const facts = space.factsOf(cell, point);
-    spend(effort, matcher.costOf(facts));
-    const match = matcher.match(facts);
-    if (match.row === row && match.allowed === (row?.effect === 'allow')) return facts;
-    throw new Error(`Casbin contradicts itself about the row ${row?.id} for ${JSON.stringify(facts)}`);
+    confirm(proof, row, facts);
+    return facts;
   }
   return undefined;
+}
+
+/** The rows one by one and the policy as a whole must say the same: put to the proof as long as it costs little. */
+function confirm({ matcher, effort, confirming }: Proof, row: Row | undefined, facts: Facts): void {
+  const cost = matcher.costOf(facts);
+  if (confirming.spent + cost > MOST_CONFIRMING) return;
+  confirming.spent += cost;
+  spend(effort, cost);
+  const match = matcher.match(facts);
+  if (match.row === row && match.allowed === (row?.effect === 'allow')) return;
+  throw new Error(`Casbin contradicts itself about the row ${row?.id} for ${JSON.stringify(facts)}`);
 }
 
 /** The second pass: for rows that decide nothing, which ones do where they would match. */

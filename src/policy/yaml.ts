@@ -28,14 +28,25 @@ export function parseYaml(file: string, text: string | undefined, report: Report
     return nothing;
   }
   const fault = (place: Place, message: string): void => report({ file, ...place, rule: 'yaml-syntax', message });
-  try {
-    return parseDocumentOf(text, fault) ?? nothing;
-  } catch (error) {
-    // The parser recurs: what nests without end exhausts the stack, which leaves nothing behind.
-    if (!(error instanceof RangeError)) throw error;
+  if (tooDeep(text)) {
     fault(START, 'this nests too deep; write it flatter');
     return nothing;
   }
+  return parseDocumentOf(text, fault) ?? nothing;
+}
+
+const MOST_BRACKETS = 64;
+const INDENTED = /^[ ?-]{200}/m;
+
+/** Whether the parser, which recurs, might run out of stack. Brackets in quotes count too: nobody writes so many. */
+function tooDeep(text: string): boolean {
+  let depth = 0;
+  for (const character of text) {
+    if (character === '[' || character === '{') depth += 1;
+    if (character === ']' || character === '}') depth -= 1;
+    if (depth > MOST_BRACKETS) return true;
+  }
+  return INDENTED.test(text);
 }
 
 function parseDocumentOf(text: string, fault: (place: Place, message: string) => void): Parsed | undefined {
@@ -44,8 +55,15 @@ function parseDocumentOf(text: string, fault: (place: Place, message: string) =>
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
-  // The library compares each key of a map with each other one; ours are held against a set.
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, strict: true, merge: false });
+  // The library compares each key of a map with each other one; ours are held against a set. Its pretty errors quote the
+  // text around each fault, which takes long where there are thousands.
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    uniqueKeys: false,
+    prettyErrors: false,
+    strict: true,
+    merge: false,
+  });
   const faults = [...document.errors, ...document.warnings].map(({ pos, message, code }) => ({
     place: at(pos[0]),
     message: message.split('\n')[0] ?? code,
