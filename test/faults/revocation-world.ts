@@ -54,6 +54,8 @@ export interface World {
   readonly subjects: (count: number) => Promise<Subject[]>;
   /** Takes the subject's access away through that process. */
   readonly revoke: (subject: Subject, process: number) => Promise<void>;
+  /** Opens many connections to that process, so that what is asked while it is stopped is the first that it reads. */
+  readonly connect: (process: number) => Promise<void>;
   /** Asks about the subjects until `stop`, which resolves once everything is answered. */
   readonly watch: (subjects: readonly Subject[]) => { readonly stop: () => Promise<void> };
   readonly close: () => Promise<void>;
@@ -119,6 +121,10 @@ export async function startWorld(): Promise<World> {
         subject.endedBy = process;
       } else await revokeCaller(db, { id: 'test' }, `c-${subject.n}`);
       subject.endedAt = performance.now();
+    },
+    connect: async (process) => {
+      const asked = Array.from({ length: MOST_UNDER_WAY }, () => post(process, 'GET', '/healthz', undefined, token));
+      await Promise.all(asked);
     },
     watch: (subjects) => {
       let stopped = false;

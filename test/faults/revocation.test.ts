@@ -33,7 +33,8 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     );
     return () => clearInterval(timer);
   },
-  'a process is stopped and goes on': async ({ processes }) => {
+  'a process is stopped and goes on': async ({ processes, connect }) => {
+    await connect(1);
     const child = processes[1]?.child;
     child?.kill('SIGSTOP');
     return async () => {
