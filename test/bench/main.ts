@@ -2,10 +2,13 @@
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { http } from './http.ts';
 import { type Bench, type Figure, holds, printFigure } from './report.ts';
 
 /** By name, in the order in which they run. */
-const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {};
+const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+  http,
+};
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]
 
