@@ -1,6 +1,5 @@
 /** The path of a decision: load the facts, decide, record, and only then answer. */
 
-import { v7 as uuidv7 } from 'uuid';
 import type { Context, RecordEntries } from './audit/record.ts';
 import type { Deadline } from './deadline.ts';
 import type { LoadFacts, Question } from './facts/load.ts';
@@ -9,6 +8,7 @@ import { decide } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
 import type { Effect } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
+import { uuidv7 } from './uuid.ts';
 
 export interface AuthorizeRequest extends Question {
   readonly context: Context;

@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['facts', 'keys', 'directory', 'audit', 'limits', 'rollout', 'config'],
   ['db', 'policy'],
   ['bodies'],
-  ['deadline', 'json', 'validate', 'log', 'secret-file'],
+  ['deadline', 'json', 'validate', 'log', 'secret-file', 'uuid'],
   ['errors'],
 ];
 

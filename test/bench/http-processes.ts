@@ -8,7 +8,6 @@ import { promisify } from 'node:util';
 import type { Load, Outcome } from './http-load.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
-const program = (name: string): string => path.join(import.meta.dirname, `${name}.ts`);
 
 /** A folder for a CPU profile of each server, to see where its time goes; unset: none. */
 const PROFILES = process.env['CPU_PROF'];
@@ -26,7 +25,7 @@ export const startOurs = (name: string, env: Record<string, string>): Promise<Se
 
 /** A program of this folder that prints `port N` once it listens. */
 export const startProgram = (name: string, args: readonly string[], env: Record<string, string>) =>
-  startServer([name, ...args].join('-'), ['--import', 'tsx', program(name), ...args], env);
+  startServer([name, ...args].join('-'), [path.join(import.meta.dirname, `${name}.mjs`), ...args], env);
 
 async function startServer(name: string, args: readonly string[], env: Record<string, string>): Promise<ServerProcess> {
   const profile = PROFILES === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.join(PROFILES, name)}`];
@@ -72,7 +71,7 @@ export interface Generator {
 }
 
 export function startGenerator(): Generator {
-  const child = fork(program('http-load'), { execArgv: ['--import', 'tsx'] });
+  const child = fork(path.join(import.meta.dirname, 'http-load.ts'), { execArgv: ['--import', 'tsx'] });
   let settle: { resolve: (outcome: Outcome) => void; reject: (error: Error) => void } | undefined;
   child.on('message', (outcome: Outcome) => settle?.resolve(outcome));
   child.on('exit', (code) => settle?.reject(new Error(`the load generator ended with ${code}`)));

@@ -3,7 +3,7 @@
 import type { Service } from '../../service.ts';
 import { decisionReply, success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { authorizeSchema, batchSchema } from '../schemas.ts';
+import { authorizeSchema, batchSchema, usualBatch, usualQuestion } from '../schemas.ts';
 import { decisionData, decisionsData } from '../shapes.ts';
 
 const EXAMPLE = {
@@ -20,6 +20,7 @@ export const authorizeRoutes = ({ authorize }: Service): Route[] => [
     scope: 'authorize',
     summary: 'May this API key do this action on this business?',
     body: authorizeSchema,
+    usualBody: usualQuestion,
     bodyExample: EXAMPLE,
     answers: {
       200: {
@@ -40,6 +41,7 @@ export const authorizeRoutes = ({ authorize }: Service): Route[] => [
     scope: 'authorize',
     summary: 'Up to 100 questions at once: one load, one commit.',
     body: batchSchema,
+    usualBody: usualBatch,
     bodyExample: { requests: [EXAMPLE] },
     maxBytes: 256 * 1024,
     answers: {

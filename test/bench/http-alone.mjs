@@ -1,17 +1,15 @@
-/** Our HTTP side alone: every caller is known, and every question answered at once. It shows what is left for the rest. */
+/** Our HTTP side alone: every caller is known, and every question answered at once. It shows what is left for the rest. From the build. */
 
-import { v7 as uuidv7 } from 'uuid';
-import type { Answer } from '../../src/authorize.ts';
-import { loadConfig } from '../../src/config.ts';
-import { SCOPES } from '../../src/directory/find-caller.ts';
-import { listen } from '../../src/http/server.ts';
-import { createLog } from '../../src/log.ts';
-import type { Service } from '../../src/service.ts';
+import { loadConfig } from '../../dist/src/config.js';
+import { SCOPES } from '../../dist/src/directory/find-caller.js';
+import { listen } from '../../dist/src/http/server.js';
+import { createLog } from '../../dist/src/log.js';
+import { uuidv7 } from '../../dist/src/uuid.js';
 
 const caller = { id: 'bench', scopes: new Set(SCOPES) };
 const { Code, Message, Data } = JSON.parse(process.env['REPLY'] ?? '{}');
 
-const answer = ({ action, businessId = '' }: { action: string; businessId: string | undefined }): Answer => ({
+const answer = ({ action, businessId = '' }) => ({
   decisionId: uuidv7(),
   effect: 'allow',
   code: Code,
@@ -33,8 +31,8 @@ const service = {
   log: createLog('silent'),
   authorize: async (_callerId, requests) => requests.map(answer),
   findCaller: async () => caller,
-} satisfies Partial<Service>;
+};
 
-const { address, close } = await listen(service as unknown as Service);
+const { address, close } = await listen(service);
 process.stdout.write(`port ${new URL(address).port}\n`);
 process.on('SIGTERM', () => close().then(() => process.exit(0)));
