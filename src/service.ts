@@ -7,7 +7,7 @@ import { recorder } from './audit/record.ts';
 import { type Authorize, authorizer } from './authorize.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createBreaker } from './db/breaker.ts';
-import { connect } from './db/connect.ts';
+import { connect, poolUse } from './db/connect.ts';
 import { openEmbedded } from './db/embedded/server.ts';
 import { migrate, migrationsCurrent } from './db/migrate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
@@ -18,6 +18,7 @@ import { requirePeppers } from './keys/peppers.ts';
 import type { Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
 import type { Log } from './log.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
 import type { Policy } from './policy/policy.ts';
 import { loadPolicy } from './rollout/load.ts';
 import { keepSecret } from './secret-file.ts';
@@ -97,6 +98,7 @@ export interface Service {
   /** The current one: new keys are digested under it. */
   readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
+  readonly metrics: Metrics;
   /** Closes connections, and with the last user the embedded server. Idempotent. */
   readonly close: () => Promise<void>;
 }
@@ -108,6 +110,7 @@ const ADMIN_LIMIT_MS = 30_000;
 /** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
   const policy = await loadPolicy(config.POLICY_DIR);
+  const loadedAt = Date.now();
   const limitMs = config.DECISION_DEADLINE_MS;
   const db = connect({ url: database.url, poolSize: config.DATABASE_POOL, limitMs });
   const breaker = createBreaker();
@@ -131,6 +134,11 @@ export async function createService(config: Config, log: Log, database: Database
         return undefined;
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: policy.digest };
+    }),
+    metrics: createMetrics({
+      policy: () => ({ digest: policy.digest, rows: policy.rows.length, loadedAt, refused: false }),
+      pools: () => ({ decisions: poolUse(db), admin: poolUse(adminDb) }),
+      breakers: () => ({ facts: breaker.state() }),
     }),
     adminDb,
     cursors: createCursors(peppers[0].secret),

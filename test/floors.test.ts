@@ -11,7 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['main'],
   ['cli', 'http'],
   ['service'],
-  ['authorize'],
+  ['authorize', 'metrics'],
   ['facts', 'keys', 'directory', 'audit', 'limits', 'rollout', 'config'],
   ['db', 'policy'],
   ['bodies'],

@@ -45,17 +45,14 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[]): 
   const app = new Koa<State>();
   app.use(async (ctx, next) => {
     ctx.state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS);
-    const {
-      status = 200,
-      headers,
-      reply,
-    } = await settle(service, phase, ctx.req, ctx.state, () => {
+    const answered = await settle(service, phase, ctx.req, ctx.state, () => {
       refuseUnknownRoute(router, ctx);
       return next();
     });
+    const { status = 200, headers, reply, text } = answered;
     ctx.set({ 'X-Request-Id': ctx.state.requestId, ...HEADERS, ...headers });
     // Koa takes a body of null for a 204, and says so unless the status is set after it.
-    ctx.body = reply ?? null;
+    ctx.body = text ?? reply ?? null;
     ctx.status = status;
   });
   app.use(router.routes());

@@ -17,12 +17,14 @@ export interface Answered {
   readonly status?: number;
   /** The body; none with 204. */
   readonly reply?: Reply | Readonly<Record<string, unknown>>;
+  /** The body, where it is no JSON; its media type stands in the headers. */
+  readonly text?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** What a request is answered with: by `work`, or because of its failure. */
 export async function settle(
-  { log }: Service,
+  { log, metrics }: Service,
   phase: () => Phase,
   request: IncomingMessage,
   state: State,
@@ -33,18 +35,19 @@ export async function settle(
     admit(request, phase());
     answered = await work();
   } catch (thrown) {
-    answered = failureAnswer(thrown, request, state.requestId, log);
+    const failure = asFailure(thrown);
+    metrics.failed(failure.code);
+    answered = failureAnswer(failure, request, state.requestId, log);
   }
   // Whether it was accepted before the end or refused after it, this is the last answer on its connection.
   if (phase() === 'refusing') answered = { ...answered, headers: { ...answered.headers, ...CLOSE } };
+  // The route, not the address: nobody knows what a lost client puts into an address.
+  const { requestId, since, route } = state;
+  const { status = 200 } = answered;
+  const ms = performance.now() - since;
+  metrics.answered(route, status, ms);
   if (log.isLevelEnabled('debug')) {
-    // The route, not the address: nobody knows what a lost client puts into an address.
-    const { requestId, since, route } = state;
-    const { status = 200 } = answered;
-    log.debug(
-      { requestId, method: request.method, route, status, ms: Math.round(performance.now() - since) },
-      'request',
-    );
+    log.debug({ requestId, method: request.method, route, status, ms: Math.round(ms) }, 'request');
   }
   return answered;
 }
@@ -56,9 +59,8 @@ function admit({ headers, httpVersion }: IncomingMessage, phase: Phase): void {
   if (headers.host === undefined && httpVersion === '1.1') throw invalid('', 'send one Host header');
 }
 
-/** What is answered in place of what threw. What is the operator's to see is logged. */
-function failureAnswer(thrown: unknown, request: IncomingMessage, requestId: string, log: Log): Answered {
-  const failure = asFailure(thrown);
+/** What is answered in place of an answer. What is the operator's to see is logged. */
+function failureAnswer(failure: Failure, request: IncomingMessage, requestId: string, log: Log): Answered {
   const { code, status, allow, retryAfterSeconds } = failure;
   if (status >= 500) {
     log[code === 'INTERNAL' ? 'error' : 'warn']({ requestId, code, error: failure.cause }, 'a request failed');
@@ -86,17 +88,17 @@ export const HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 
 const HEADER_LIST = Object.entries(HEADERS).flat();
 
 /** The answer onto the wire, without Koa. */
-export function send(response: ServerResponse, requestId: string, { status = 200, headers, reply }: Answered): void {
+export function send(response: ServerResponse, requestId: string, answered: Answered): void {
   // Nobody is there any more.
   if (response.destroyed) return;
-  const text = reply === undefined ? '' : JSON.stringify(reply);
+  const { status = 200, headers, reply, text = reply && JSON.stringify(reply) } = answered;
   const list = HEADER_LIST.concat('X-Request-Id', requestId);
-  if (text !== '') list.push('Content-Type', 'application/json; charset=utf-8');
-  if (status !== 204) list.push('Content-Length', String(Buffer.byteLength(text)));
+  if (reply) list.push('Content-Type', 'application/json; charset=utf-8');
+  if (status !== 204) list.push('Content-Length', String(Buffer.byteLength(text ?? '')));
   for (const name in headers) list.push(name, headers[name] ?? '');
   response.writeHead(status, list);
   // The head and the body leave as one string; `end` alone would make a vector of it and of an empty one.
-  if (text !== '') response.write(text);
+  if (text) response.write(text);
   response.socket?.uncork();
   response.end();
 }

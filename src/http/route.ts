@@ -37,6 +37,8 @@ export interface AnswerShape {
   readonly data?: z.ZodType;
   /** Of the whole body, where that is not in the one shape of the others. */
   readonly body?: z.ZodType;
+  /** Of a body that is no JSON: its media type, and an example. */
+  readonly text?: { readonly type: string; readonly example: string };
   /** Name -> what it says. */
   readonly headers?: Readonly<Record<string, string>>;
 }

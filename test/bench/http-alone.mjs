@@ -4,6 +4,7 @@ import { loadConfig } from '../../dist/src/config.js';
 import { SCOPES } from '../../dist/src/directory/find-caller.js';
 import { listen } from '../../dist/src/http/server.js';
 import { createLog } from '../../dist/src/log.js';
+import { createMetrics } from '../../dist/src/metrics.js';
 import { uuidv7 } from '../../dist/src/uuid.js';
 
 const caller = { id: 'bench', scopes: new Set(SCOPES) };
@@ -31,6 +32,7 @@ const service = {
   log: createLog('silent'),
   authorize: async (_callerId, requests) => requests.map(answer),
   findCaller: async () => caller,
+  metrics: createMetrics({ policy: () => ({}), pools: () => ({}), breakers: () => ({}) }),
 };
 
 const { address, close } = await listen(service);

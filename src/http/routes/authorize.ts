@@ -13,7 +13,7 @@ const EXAMPLE = {
   context: { ip: '203.0.113.7', userAgent: 'curl/8.5', requestId: '7f3a' },
 };
 
-export const authorizeRoutes = ({ authorize }: Service): Route[] => [
+export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
   route({
     method: 'post',
     path: '/authorize',
@@ -32,6 +32,7 @@ export const authorizeRoutes = ({ authorize }: Service): Route[] => [
     handle: async ({ caller, body, deadline }) => {
       const [answer] = await authorize(caller.id, [body], deadline);
       if (!answer) throw new Error('a question was left without an answer');
+      metrics.decided(answer.code);
       return { reply: decisionReply(answer) };
     },
   }),
@@ -52,6 +53,7 @@ export const authorizeRoutes = ({ authorize }: Service): Route[] => [
     },
     handle: async ({ caller, body, deadline }) => {
       const answers = await authorize(caller.id, body.requests, deadline);
+      for (const { code } of answers) metrics.decided(code);
       return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };
     },
   }),

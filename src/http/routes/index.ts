@@ -9,6 +9,7 @@ import { authorizeRoutes } from './authorize.ts';
 import { businessRoutes } from './businesses.ts';
 import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
+import { metricsRoutes } from './metrics.ts';
 import { userRoutes } from './users.ts';
 
 export function allRoutes(service: Service, isDraining: () => boolean): Route[] {
@@ -19,6 +20,7 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
     ...businessRoutes(service),
     ...auditRoutes(service),
     ...healthRoutes(service, isDraining),
+    ...metricsRoutes(service),
   ];
   const self = route({
     method: 'get',
