@@ -2,6 +2,7 @@
 
 import { type ChildProcess, execFile, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -16,6 +17,8 @@ export interface ServerProcess {
   readonly port: number;
   /** Resident memory, in MB. */
   readonly memory: () => Promise<number>;
+  /** Seconds on a core so far. Unlike a rate it stays the same where others use the machine too. Linux alone tells it. */
+  readonly cpuSeconds: () => number;
   readonly stop: () => Promise<void>;
 }
 
@@ -41,7 +44,7 @@ async function startServer(name: string, args: readonly string[], env: Record<st
   };
   process.once('exit', () => child.kill('SIGKILL'));
   const port = await portOf(name, child);
-  return { port, stop, memory: () => memoryOf(child.pid) };
+  return { port, stop, memory: () => memoryOf(child.pid), cpuSeconds: () => cpuSecondsOf(child.pid) };
 }
 
 /** What it says of its port; both the programs here and our service's log say it. */
@@ -63,6 +66,14 @@ function portOf(name: string, child: ChildProcess): Promise<number> {
 async function memoryOf(pid = 0): Promise<number> {
   const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)]);
   return Number(stdout) / 1024;
+}
+
+function cpuSecondsOf(pid = 0): number {
+  const stat = `/proc/${pid}/stat`;
+  if (!existsSync(stat)) return Number.NaN;
+  // Behind the name, which may hold anything: user and system time, in hundredths of a second.
+  const [user, system] = readFileSync(stat, 'utf8').split(') ').at(-1)?.split(' ').slice(11, 13).map(Number) ?? [];
+  return ((user ?? 0) + (system ?? 0)) / 100;
 }
 
 export interface Generator {

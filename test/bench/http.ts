@@ -29,13 +29,14 @@ const BATCH_CONNECTIONS = 16;
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
 
-type Target = Pick<Load, 'port' | 'connections' | 'line' | 'headers' | 'bodies'>;
+type Questions = Pick<Load, 'port' | 'connections' | 'line' | 'headers' | 'bodies'>;
+type Name = 'raw' | 'koa' | 'alone' | 'ours' | 'rows' | 'large' | 'batch';
 
 /** Everything that runs, and what ends it. */
 interface World {
   readonly generator: Generator;
-  readonly targets: Readonly<Record<'raw' | 'koa' | 'alone' | 'ours' | 'rows' | 'large' | 'batch', Target>>;
-  readonly large: ServerProcess;
+  readonly targets: Readonly<Record<Name, Questions>>;
+  readonly servers: Readonly<Record<Name, ServerProcess>>;
   readonly largeDb: Knex;
   /** Over the whole section: a run that fails in part has measured something else. */
   readonly asked: { failed: number; all: number };
@@ -96,7 +97,7 @@ async function start(bench: Bench, size: typeof FULL, endings: (() => unknown)[]
     service('large', many.url),
     service('rows', small.url, { POLICY_DIR: file('policies') }),
   ]);
-  const to = (port: number, bodies: string, token = smallToken): Target => ({
+  const to = (port: number, bodies: string, token = smallToken): Questions => ({
     port,
     connections: CONNECTIONS,
     line: 'POST /authorize',
@@ -113,7 +114,7 @@ async function start(bench: Bench, size: typeof FULL, endings: (() => unknown)[]
   endings.push(generator.stop);
   return {
     generator,
-    large,
+    servers: { raw, koa, alone, ours, rows, large, batch: ours },
     largeDb: many.db,
     asked: { failed: 0, all: 0 },
     targets: {
@@ -210,28 +211,39 @@ async function transactions(db: Knex): Promise<number> {
 }
 
 async function measureWarm(bench: Bench, world: World, { milliseconds, rounds, inUse }: typeof FULL) {
-  const { targets } = world;
-  const names = Object.keys(targets) as (keyof typeof targets)[];
+  const { targets, servers } = world;
+  const names = Object.keys(targets) as Name[];
   for (const name of names) await run(bench, world, `${name} (warm-up)`, { ...targets[name], milliseconds: 2000 });
   const all = { ...targets.large, once: true, milliseconds: 300_000 };
   await run(bench, world, `large (each of ${inUse} keys)`, all);
   const rates: Record<string, number[]> = Object.fromEntries(names.map((name) => [name, []]));
+  const cpu: Record<string, number[]> = Object.fromEntries(names.map((name) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
     for (const name of names) {
+      const before = servers[name].cpuSeconds();
       const outcome = await run(bench, world, name, { ...targets[name], milliseconds });
+      cpu[name]?.push(((servers[name].cpuSeconds() - before) / (outcome.succeeded + outcome.failed)) * 1e6);
       rates[name]?.push(perSecond(outcome) * (name === 'batch' ? BATCH : 1));
     }
   }
-  const of = (name: keyof typeof targets): readonly number[] => rates[name] ?? [];
-  const ratio = (one: keyof typeof targets, other: keyof typeof targets): number =>
+  const of = (name: Name): readonly number[] => rates[name] ?? [];
+  const ratio = (one: Name, other: Name): number =>
     median(of(one).map((rate, round) => rate / (of(other)[round] ?? Number.NaN)));
-  const rate = (text: string, name: keyof typeof targets) =>
-    bench.figure({ name: text, value: median(of(name)), unit: '/s' });
+  const rate = (text: string, name: Name) => bench.figure({ name: text, value: median(of(name)), unit: '/s' });
   rate('raw node:http', 'raw');
   rate('bare Koa + router', 'koa');
   rate('our HTTP side alone', 'alone');
   rate('warm /authorize', 'ours');
   rate('batch of 100: decisions', 'batch');
+  for (const [text, name] of [
+    ['raw node:http', 'raw'],
+    ['bare Koa + router', 'koa'],
+    ['our HTTP side alone', 'alone'],
+    ['warm /authorize', 'ours'],
+  ] as const) {
+    const value = median(cpu[name] ?? []);
+    if (!Number.isNaN(value)) bench.figure({ name: `${text}: time on a core, a request`, value, unit: 'us' });
+  }
   bench.figure({ name: 'our HTTP side alone, to bare Koa', value: ratio('alone', 'koa'), unit: 'x' });
   bench.figure({
     name: `warm, ${CONNECTIONS} connections, to bare Koa`,
@@ -253,7 +265,7 @@ async function measureWarm(bench: Bench, world: World, { milliseconds, rounds, i
   });
   bench.figure({
     name: `resident memory with ${inUse} keys in use`,
-    value: await world.large.memory(),
+    value: await world.servers.large.memory(),
     unit: 'MB',
     want: { atMost: 512 },
   });
