@@ -29,8 +29,8 @@ export function createApp(service: Service, phase: () => Phase): RequestListener
 function answerDirectly(service: Service, phase: () => Phase, route: Route) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const state = stateOf(request, service.config.DECISION_DEADLINE_MS, route.path);
-    const answered = await settle(service, phase, request, state, () => answer(route, service, request, state));
     try {
+      const answered = await settle(service, phase, request, state, () => answer(route, service, request, state));
       send(response, state.requestId, answered);
     } catch (error) {
       undelivered(service, error);

@@ -1,7 +1,7 @@
 /**
  * The load generator, a program of its own: requests whose bytes are made beforehand, over raw sockets with keep-alive
  * and without pipelining. On two cores the generator's cost is a part of what is measured, so it does no more than it
- * must: it finds the end of each reply, and whether it is a success. autocannon takes over twice as much for each request.
+ * must: it finds the end of each reply, and whether it is a success. autocannon takes about twice as much for each request.
  *
  * Started with a channel. Takes a `Load`, answers with its `Outcome`, and so on until it is disconnected.
  */

@@ -20,7 +20,7 @@ import { type Generator, type ServerProcess, startGenerator, startOurs, startPro
 import { type Bench, median } from './report.ts';
 
 const FULL = { keys: 1_000_000, inUse: 100_000, rounds: 7, milliseconds: 4000 };
-const SHORT = { keys: 100_000, inUse: 10_000, rounds: 3, milliseconds: 1500 };
+const SHORT = { keys: 50_000, inUse: 5000, rounds: 3, milliseconds: 1000 };
 const SMALL = 1000;
 const CONNECTIONS = 64;
 const BATCH = 100;

@@ -1,5 +1,15 @@
 /** The text of GET /metrics, read. */
 
+import { createMetrics, type Metrics } from '../../src/metrics.ts';
+
+/** For an HTTP side without a service behind it. */
+export const metricsOfNothing = (): Metrics =>
+  createMetrics({
+    policy: () => ({ digest: '', rows: 0, loadedAt: 0, refused: false }),
+    pools: () => ({}),
+    breakers: () => ({}),
+  });
+
 export interface ReadMetrics {
   /** Name -> type; those without a sample too. */
   readonly types: ReadonlyMap<string, string>;
