@@ -38,7 +38,7 @@ export interface Outcome {
   readonly seconds: number;
   /** The generator's own time on a core, in seconds. */
   readonly cpuSeconds: number;
-  /** Milliseconds, at the 50th and the 99th percentile. */
+  /** Milliseconds, at the 50th and the 99th percentile; 0 where nothing succeeded. */
   readonly p50: number;
   readonly p99: number;
 }
@@ -137,7 +137,7 @@ async function run(load: Load): Promise<Outcome> {
   for (const socket of sockets) socket.removeAllListeners('close').destroy();
 
   const sorted = latencies.slice(0, succeeded).sort();
-  const percentile = (share: number): number => sorted[Math.floor(share * (succeeded - 1))] ?? Number.NaN;
+  const percentile = (share: number): number => sorted[Math.floor(share * (succeeded - 1))] ?? 0;
   return {
     succeeded,
     failed,
