@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { auditBench } from './audit.ts';
+import { http } from './http.ts';
 import { benchLog } from './log.ts';
 import { benchPolicy } from './policy.ts';
 import { benchReplay } from './replay.ts';
@@ -16,6 +17,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   audit: auditBench,
   replay: benchReplay,
   policy: benchPolicy,
+  http,
 };
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]
