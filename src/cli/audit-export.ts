@@ -12,6 +12,7 @@ import { decisionRange } from '../bodies.ts';
 import { Refusal } from '../errors.ts';
 import { validate } from '../validate.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './audit-options.ts';
+import { createProgress } from './progress.ts';
 import { withDatabase } from './session.ts';
 
 const HELP = `
@@ -53,7 +54,7 @@ async function exportVerb(options: Options): Promise<void> {
       process.stderr.write(`${records.toLocaleString('en')} decisions written to ${options.out}\n`);
       return;
     }
-    const show = process.stdout.isTTY ? undefined : progressBar(range);
+    const show = process.stdout.isTTY ? undefined : progressOf(range);
     await write(process.stdout, headingOf(format), parts, show).catch((cause: NodeJS.ErrnoException) => {
       // Whoever read it has seen enough.
       if (cause.code !== 'EPIPE') throw cause;
@@ -66,7 +67,7 @@ async function writeFile(file: string, heading: string, parts: AsyncIterable<Par
   // For its owner alone: it holds addresses of people.
   const out = createWriteStream(file, { flags: 'wx', mode: 0o600 });
   try {
-    return await write(out, heading, parts, progressBar(range));
+    return await write(out, heading, parts, progressOf(range));
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw new Refusal(`${file} is there already; name a new file`);
@@ -81,7 +82,7 @@ async function write(
   out: Writable,
   heading: string,
   parts: AsyncIterable<Part>,
-  progress: Progress | undefined,
+  progress: Show | undefined,
 ): Promise<number> {
   let records = 0;
   let bytes = 0;
@@ -102,30 +103,22 @@ async function write(
   return records;
 }
 
-interface Progress {
-  readonly show: (at: string, records: number, bytes: number) => void;
-  readonly clear: () => void;
-}
-
-const WIDTH = 24;
-const INTERVAL_MS = 100;
-
-/** One line on a terminal, written anew up to ten times a second. How far it is, is the share of the time range. */
-function progressBar({ from, to }: Range): Progress | undefined {
-  const terminal = process.stderr;
-  if (!terminal.isTTY) return undefined;
+/** How far it is, is the share of the time range. */
+function progressOf({ from, to }: Range): Show {
+  const progress = createProgress();
   const start = Date.parse(from);
   const length = Math.max((to === null ? Date.now() : Date.parse(to)) - start, 1);
-  let shownAt = 0;
   return {
-    show: (at, records, bytes) => {
-      if (Date.now() - shownAt < INTERVAL_MS) return;
-      shownAt = Date.now();
-      const share = Math.min((Date.parse(at) - start) / length, 1);
-      const bar = '#'.repeat(Math.round(share * WIDTH)).padEnd(WIDTH, '.');
-      const text = `[${bar}] ${records.toLocaleString('en')} decisions, ${(bytes / 1e6).toFixed(1)} MB, at ${at}`;
-      terminal.write(`\r\x1b[K${text.slice(0, (terminal.columns || 80) - 1)}`);
-    },
-    clear: () => void terminal.write('\r\x1b[K'),
+    show: (at, records, bytes) =>
+      progress.show(
+        `${records.toLocaleString('en')} decisions, ${(bytes / 1e6).toFixed(1)} MB, at ${at}`,
+        (Date.parse(at) - start) / length,
+      ),
+    clear: progress.clear,
   };
+}
+
+interface Show {
+  readonly show: (at: string, records: number, bytes: number) => void;
+  readonly clear: () => void;
 }

@@ -9,6 +9,7 @@ import { loadConfig } from '../config.ts';
 import { Refusal } from '../errors.ts';
 import { instantSchema, validate } from '../validate.ts';
 import { print, printJson } from './output.ts';
+import { createProgress } from './progress.ts';
 import { collect, type Format, verb, withReadableDatabase } from './session.ts';
 
 const FINDINGS = 1;
@@ -39,10 +40,12 @@ async function verify({ json, ...options }: Options): Promise<void> {
   if (from !== undefined && to !== undefined && from > to) throw new Refusal('--from lies after --to');
   const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
   const files = options.checkpoints ?? defaultFiles();
-  const progress = showProgress(process.stderr);
-  const report = await withReadableDatabase((db) =>
-    verifyLog(db, { from, to, files, publicKeys, onProgress: progress.show }),
-  ).finally(progress.clear);
+  const progress = createProgress();
+  const onProgress = ({ checkpoints, records, ofRecords }: VerifyProgress): void =>
+    progress.show(`${checkpoints} checkpoints, ${records} of ${ofRecords} records`, records / Math.max(ofRecords, 1));
+  const report = await withReadableDatabase((db) => verifyLog(db, { from, to, files, publicKeys, onProgress })).finally(
+    progress.clear,
+  );
   if (json) printJson(report);
   else print(describe(report));
   if (!report.clean) process.exitCode = FINDINGS;
@@ -91,23 +94,4 @@ function describe({ records, chains, erased, checkpoints, uncovered, findings, f
     clean ? 'clean: the log is what was recorded' : `${found} found: the log is not what was recorded`,
   ];
   return lines.join('\n');
-}
-
-const INTERVAL_MS = 200;
-/** Where nobody watches: often enough to see in a job's output that it goes on. */
-const PLAIN_INTERVAL_MS = 10_000;
-
-function showProgress(stderr: NodeJS.WriteStream): { show: (progress: VerifyProgress) => void; clear: () => void } {
-  let shownAt = Date.now();
-  const terminal = stderr.isTTY;
-  return {
-    show: ({ checkpoints, records, ofRecords }) => {
-      if (Date.now() - shownAt < (terminal ? INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
-      shownAt = Date.now();
-      const share = Math.floor((100 * records) / Math.max(ofRecords, 1));
-      const text = `${checkpoints} checkpoints, ${records} of ${ofRecords} records (${share} %)`;
-      stderr.write(terminal ? `\r\x1b[K${text}` : `${text}\n`);
-    },
-    clear: () => void (terminal && stderr.write('\r\x1b[K')),
-  };
 }

@@ -40,7 +40,7 @@ async function importVerb(file: string, { format, json }: Options): Promise<void
   const progress = createProgress();
   const onProgress = ({ step, entries, bytes, ofBytes }: ImportProgress): void => {
     const amount = `${entries.toLocaleString('en')} entries, ${(bytes / 1e6).toFixed(1)} MB`;
-    progress.show(`${amount}: ${step}`, ofBytes === undefined ? undefined : bytes / Math.max(ofBytes, 1));
+    progress.show(`${amount}: ${step}`, ofBytes === undefined ? undefined : bytes / Math.max(ofBytes, 1), step);
   };
   await withDatabase(async ({ db, peppers, actor }) => {
     const form = format ?? formOf(file);

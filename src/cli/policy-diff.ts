@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { type Change, type CodeChange, type Difference, diffOf, Undecided } from '../policy/diff.ts';
 import { FACT_GROUPS, type Facts } from '../policy/facts.ts';
 import { exitUnless, folderOf, formatOption, type Printed, printAs, readNamed, type Source } from './policy-source.ts';
+import { createProgress } from './progress.ts';
 import { verb } from './session.ts';
 
 interface Options extends Printed {
@@ -42,10 +43,10 @@ async function readSide(side: 'old' | 'new', name: string, folder: string): Prom
 
 /** The difference, showing how far it is. @throws Error where one of the two does not decide everything */
 export function compare(before: Source, after: Source): Difference {
-  const bar = process.stderr.isTTY ? process.stderr : undefined;
+  const progress = createProgress();
   try {
     return diffOf(before.policy, after.policy, (done, of) =>
-      bar?.write(`\r\x1b[K${done} of ${of} classes of situations`),
+      progress.show(`${done} of ${of} classes of situations`, done / Math.max(of, 1)),
     );
   } catch (cause) {
     if (!(cause instanceof Undecided)) throw cause;
@@ -54,7 +55,7 @@ export function compare(before: Source, after: Source): Difference {
       cause,
     });
   } finally {
-    bar?.write('\r\x1b[K');
+    progress.clear();
   }
 }
 

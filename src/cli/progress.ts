@@ -1,27 +1,33 @@
-/** How far long work is: one line on a terminal that is written anew, up to ten times a second. */
+/** How far long work is: on a terminal one line that is written anew, elsewhere a line now and then. */
 
 export interface Progress {
-  /** `share` of the work that is done, from 0 to 1, where that is known. */
-  readonly show: (text: string, share?: number) => void;
+  /** `share` of the work that is done, from 0 to 1, where that is known; a new `step` is shown at once on a terminal. */
+  readonly show: (text: string, share?: number, step?: string) => void;
   /** Takes the line away. */
   readonly clear: () => void;
 }
 
 const WIDTH = 24;
 const INTERVAL_MS = 100;
+/** Where nobody watches: often enough to see in a job's output that it goes on. */
+const PLAIN_INTERVAL_MS = 10_000;
 
-/** On standard error; silent where that is no terminal. */
-export function createProgress(terminal: NodeJS.WriteStream = process.stderr): Progress {
-  if (!terminal.isTTY) return { show: () => undefined, clear: () => undefined };
-  let shownAt = 0;
+/** On standard error. */
+export function createProgress(stream: NodeJS.WriteStream = process.stderr): Progress {
+  let shownAt = stream.isTTY ? 0 : Date.now();
+  let shownStep: string | undefined;
   return {
-    show: (text, share) => {
-      if (Date.now() - shownAt < INTERVAL_MS) return;
+    show: (text, share, step) => {
+      const soon = Date.now() - shownAt < (stream.isTTY ? INTERVAL_MS : PLAIN_INTERVAL_MS);
+      if (soon && (step === shownStep || !stream.isTTY)) return;
       shownAt = Date.now();
-      const bar =
-        share === undefined ? '' : `[${'#'.repeat(Math.round(Math.min(share, 1) * WIDTH)).padEnd(WIDTH, '.')}] `;
-      terminal.write(`\r\x1b[K${`${bar}${text}`.slice(0, (terminal.columns || 80) - 1)}`);
+      shownStep = step;
+      const line = `${barOf(share)}${text}`;
+      stream.write(stream.isTTY ? `\r\x1b[K${line.slice(0, (stream.columns || 80) - 1)}` : `${line}\n`);
     },
-    clear: () => void terminal.write('\r\x1b[K'),
+    clear: () => void (stream.isTTY && stream.write('\r\x1b[K')),
   };
 }
+
+const barOf = (share: number | undefined): string =>
+  share === undefined ? '' : `[${'#'.repeat(Math.round(Math.min(share, 1) * WIDTH)).padEnd(WIDTH, '.')}] `;

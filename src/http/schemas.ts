@@ -56,6 +56,7 @@ export const batchSchema = z.strictObject({
 export function usualQuestion(body: unknown): AuthorizeRequest | undefined {
   if (!isRecord(body)) return undefined;
   let apiKey: string | undefined;
+  let otherCredential: string | undefined;
   let action: string | undefined;
   let businessId: string | undefined;
   let context: AuthorizeRequest['context'] | undefined = {};
@@ -66,14 +67,15 @@ export function usualQuestion(body: unknown): AuthorizeRequest | undefined {
     else if (typeof value !== 'string') return undefined;
     else if (name === 'action') action = isAction(value) ? value : undefined;
     else if (name === 'businessId' && isId(value)) businessId = value;
-    else if (name === 'authorization' || name === 'apiKey') {
+    else if (name === 'apiKey' || name === 'authorization') {
       apiKey = name === 'apiKey' ? value : keyOfHeader(value);
+      if (name === 'authorization') otherCredential = value;
       credentials += 1;
     } else return undefined;
   }
   return action === undefined || context === undefined || credentials > 1
     ? undefined
-    : { apiKey, action, businessId, context };
+    : { apiKey, otherCredential, action, businessId, context };
 }
 
 function usualContext(context: unknown): AuthorizeRequest['context'] | undefined {
