@@ -152,7 +152,7 @@ describe('a service with a policy on trial', () => {
 
   it('records what it would have decided otherwise, and answers as before', async () => {
     await writeFile(
-      path.join(folder, '15-edit.csv'),
+      path.join(folder, '80-edit.csv'),
       'p, no-accounts, account:close, "r.user.status == \'active\'", deny, NOT_OPEN\n',
     );
     // No invariant speaks of a code of its own.
