@@ -39,10 +39,10 @@ grant select, insert, delete on changes to authz_service;
 grant select, update on change_counter to authz_service;
 
 grant select, insert on decisions, checkpoints to authz_service;
-grant select on chain_heads to authz_service;
+grant select on chain_heads, pruned_days to authz_service;
 grant execute on function authz_make_partition, authz_advance_heads to authz_service;
 
-grant select on decisions, chain_heads, checkpoints, admin_events to authz_auditor;
+grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events to authz_auditor;
 grant execute on function authz_by_index to authz_service, authz_auditor;
 
 commit;

@@ -53,7 +53,8 @@ function dayOf(text: string | undefined): string | undefined {
   return validate(instantSchema, /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text).slice(0, 10);
 }
 
-function readPublicKeys(file: string): ReadonlySet<string> {
+/** @throws Refusal */
+export function readPublicKeys(file: string): ReadonlySet<string> {
   try {
     return parsePublicKeys(readFileSync(file, 'utf8'), file);
   } catch (error) {
@@ -63,7 +64,7 @@ function readPublicKeys(file: string): ReadonlySet<string> {
 }
 
 /** The embedded default may not be there yet; that it is gone shows when the database knows of checkpoints. */
-function defaultFiles(): string[] | undefined {
+export function defaultFiles(): string[] | undefined {
   const { AUDIT_CHECKPOINTS, DATABASE_URL, DATA_DIR } = loadConfig();
   if (AUDIT_CHECKPOINTS !== undefined) return [AUDIT_CHECKPOINTS];
   if (DATABASE_URL !== undefined) return undefined;
@@ -76,13 +77,15 @@ const TRUST = {
   database: 'by keys that the database itself names, which prove little; give --public-key and --checkpoints',
 } as const;
 
-function describe({ records, chains, erased, checkpoints, uncovered, findings, found, clean }: VerifyReport): string {
+function describe(report: VerifyReport): string {
+  const { records, chains, erased, pruned, checkpoints, uncovered, findings, found, clean } = report;
   const { count, external, keysFrom, torn } = checkpoints;
   const lines = [
     ...findings.map(({ code, message }, index) => `${index === 0 ? 'FIRST ' : ''}${code}: ${message}`),
     ...(found > findings.length ? [`and ${found - findings.length} more`] : []),
     ...(found > 0 ? [''] : []),
     `${records} records in ${chains} chains were read; the personal data of ${erased} of them have been erased`,
+    ...(pruned > 0 ? [`the records of ${pruned} days were pruned, as signed statements say`] : []),
     count === 0 ? 'there are no checkpoints' : `${count} checkpoints, signed ${TRUST[keysFrom]}`,
     ...torn.map((where) => `${where} was begun and never finished, as a crash or a full disk leaves a line`),
     external === null
@@ -97,7 +100,11 @@ const INTERVAL_MS = 200;
 /** Where nobody watches: often enough to see in a job's output that it goes on. */
 const PLAIN_INTERVAL_MS = 10_000;
 
-function showProgress(stderr: NodeJS.WriteStream): { show: (progress: VerifyProgress) => void; clear: () => void } {
+/** The progress of a verification, on a terminal and where nobody watches. */
+export function showProgress(stderr: NodeJS.WriteStream): {
+  show: (progress: VerifyProgress) => void;
+  clear: () => void;
+} {
   let shownAt = Date.now();
   const terminal = stderr.isTTY;
   return {
