@@ -14,6 +14,7 @@ describe('authz audit, as the owner of the log', function () {
   let log: OldLog;
   let owner: Record<string, string>;
   let service: Record<string, string>;
+  let auditor: Record<string, string>;
   let publicKey: string;
 
   before(async () => {
@@ -24,11 +25,15 @@ describe('authz audit, as the owner of the log', function () {
     await writeFile(publicKey, execFileSync('openssl', ['pkey', '-in', keyFile, '-pubout']));
     owner = { DATABASE_URL: log.url, AUDIT_SIGNING_KEY: keyFile, AUDIT_CHECKPOINTS: log.file };
     await log.db.raw(await readFile(path.join(ROOT, 'deploy', 'roles.sql'), 'utf8'));
-    const login = `retention_${process.pid}`;
-    await log.db.raw(`create role ${login} login password '${login}' in role authz_service`);
-    const url = new URL(log.url);
-    url.username = url.password = login;
-    service = { ...owner, DATABASE_URL: url.href };
+    const as = async (role: string): Promise<Record<string, string>> => {
+      const login = `${role}_${process.pid}`;
+      await log.db.raw(`create role ${login} login password '${login}' in role ${role}`);
+      const url = new URL(log.url);
+      url.username = url.password = login;
+      return { ...owner, DATABASE_URL: url.href };
+    };
+    service = await as('authz_service');
+    auditor = await as('authz_auditor');
   });
   after(() => log?.close());
 
@@ -105,7 +110,7 @@ describe('authz audit, as the owner of the log', function () {
     const rest = await authz(prune, owner);
     expect([rest.code, rest.stdout]).to.deep.equal([0, `${second}: 9 records dropped\n`]);
     expect(await authz(prune, owner)).to.include({ code: 0, stdout: `no day is older than ${KEEP}d\n` });
-    const verified = await authz(['audit', 'verify', '--public-key', publicKey], owner);
+    const verified = await authz(['audit', 'verify', '--public-key', publicKey], auditor);
     expect(verified.code, verified.stdout).to.equal(0);
     expect(verified.stdout).to.include('the records of 2 days were pruned');
     expect(

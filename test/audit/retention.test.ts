@@ -176,18 +176,52 @@ describe('retention', function () {
       await expectClean({ pruned: 2 });
     });
 
-    it('waits for who reads the log, lets nobody wait long for it, and misleads no verification', async () => {
+    /** Resolves once somebody waits for the table. */
+    const awaited = async (table: string): Promise<void> => {
+      const waits = `select from pg_locks where relation = '${table}'::regclass and not granted`;
+      while ((await db.raw<{ rows: unknown[] }>(waits)).rows.length === 0);
+    };
+
+    it('waits for who reads the log, and lets others write meanwhile', async () => {
       const reader = await db.transaction();
       await reader('decisions').first();
       const pruning = log.prune();
-      const waits = `select from pg_locks where relation = 'decisions'::regclass and not granted`;
-      while ((await db.raw<{ rows: unknown[] }>(waits)).rows.length === 0);
-      const verifying = Array.from({ length: 3 }, () => log.verify());
+      await awaited('decisions');
       await createWriter(db).append(log.days[3], 2);
       await reader.commit();
       expect(await pruning).to.deep.equal(log.days.slice(0, 2));
-      for (const report of await Promise.all(verifying)) expect(report.findings).to.deep.equal([]);
       await expectClean({ pruned: 2 });
+    });
+
+    it('drops nothing that was written while it waited; the next time it does, under another line', async () => {
+      const [day] = (await log.plan({ keepDays: KEEP + 1 })).ready;
+      if (!day) throw new Error('no day is ready');
+      const reader = await db.transaction();
+      await reader('decisions').first();
+      const pruning = rejection(pruneDay(db, ACTOR, day, log));
+      await awaited('decisions');
+      await createWriter(db).append(day.day, 1);
+      await reader.commit();
+      expect(await pruning).to.have.property('code', 'CONFLICT');
+      await log.checkpoint();
+      await expectClean({ pruned: 0, records: log.records.length + 1 });
+      expect(await log.prune()).to.deep.equal(log.days.slice(0, 2));
+      expect(await linesOf(log.file, 'pruned')).to.have.length(3);
+      await expectClean({ pruned: 2 });
+    });
+
+    it('does not mislead a verification that is under way', async () => {
+      const { ready } = await log.plan();
+      const holdUp = await db.transaction();
+      await holdUp.raw('lock table checkpoints in access exclusive mode');
+      const verifying = log.verify();
+      await awaited('checkpoints');
+      const pruning = Promise.all(ready.slice(0, 1).map((day) => pruneDay(db, ACTOR, day, log)));
+      await Promise.race([pruning, awaited('decisions')]);
+      await holdUp.commit();
+      expect((await verifying).findings).to.deep.equal([]);
+      await pruning;
+      await expectClean({ pruned: 1 });
     });
   });
 
