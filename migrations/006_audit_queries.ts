@@ -3,7 +3,7 @@
  * except one whose credential is unknown.
  *
  * - The unique index carries caller, action and code along, so that statistics over millions of records read it alone,
- *   a tenth of the log. Wider by some 45 bytes a record.
+ *   a tenth of the log. Wider by some 30 to 60 bytes a record, which is what those three texts take.
  * - A fingerprint stands only where no key was found; there it answers what a credential did while it was no key (yet,
  *   or any more), and which bad credential is tried again and again.
  * - The events of a reader, or of one action, newest first: since reads leave events too, these are no small table.

@@ -1,6 +1,5 @@
 /** The path of a decision: load the facts, count the request, decide, record, and only then answer. */
 
-import { v7 as uuidv7 } from 'uuid';
 import type { Context, Entry } from './audit/entry.ts';
 import type { RecordEntries } from './audit/record.ts';
 import type { Deadline } from './deadline.ts';
@@ -12,6 +11,7 @@ import { rememberingDecide } from './policy/memo.ts';
 import type { Effect } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
 import type { Shadow } from './rollout/shadow.ts';
+import { uuidv7 } from './uuid.ts';
 
 export interface AuthorizeRequest extends Question {
   /** What the client gave where it holds no key that could be looked up. */

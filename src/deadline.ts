@@ -20,7 +20,16 @@ export function deadlineIn(milliseconds: number): Deadline {
     race: (promise) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(new Failure('DEADLINE_EXCEEDED')), at - performance.now());
-        promise.then(resolve, reject).finally(() => clearTimeout(timer));
+        promise.then(
+          (value) => {
+            clearTimeout(timer);
+            resolve(value);
+          },
+          (error: unknown) => {
+            clearTimeout(timer);
+            reject(error);
+          },
+        );
       }),
     excuse: async (promise) => {
       const since = performance.now();

@@ -5,33 +5,30 @@ import path from 'node:path';
 import type { Knex } from 'knex';
 import { openCheckpoints } from './audit/open-checkpoints.ts';
 import { keepPartitions } from './audit/partitions.ts';
-import { createRecorder, type RecorderStats } from './audit/record.ts';
+import { createRecorder } from './audit/record.ts';
 import { type Authorize, authorizer } from './authorize.ts';
 import { type Config, loadConfig } from './config.ts';
 import { createBreaker } from './db/breaker.ts';
-import { connect } from './db/connect.ts';
+import { connect, poolUse } from './db/connect.ts';
 import { openEmbedded } from './db/embedded/server.ts';
 import { migrate, migrationsCurrent } from './db/migrate.ts';
 import { onCommit } from './db/mutate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
 import { type Caller, callerFinder, type FindCaller } from './directory/find-caller.ts';
 import { Failure, Refusal } from './errors.ts';
-import { type CacheStats, createCache } from './facts/cache.ts';
-import { type ChangesStats, followChanges } from './facts/changes.ts';
+import { createCache } from './facts/cache.ts';
+import { followChanges } from './facts/changes.ts';
 import { createCurrency } from './facts/currency.ts';
 import { factsLoader, type Known } from './facts/load.ts';
-import { reportReplica } from './facts/replicas.ts';
+import { pruneChanges } from './facts/prune.ts';
 import { requirePeppers } from './keys/peppers.ts';
 import { fingerprinter, type Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
-import { createLimits, type Limits } from './limits/limits.ts';
+import { createLimits } from './limits/limits.ts';
 import type { Log } from './log.ts';
-import type { PolicyTexts } from './policy/parse.ts';
-import type { Policy } from './policy/policy.ts';
-import { followFolder, type Live } from './rollout/live.ts';
-import { admitPolicy, readPolicyFolder } from './rollout/load.ts';
-import { createShadow, type Shadow } from './rollout/shadow.ts';
-import { storePolicy } from './rollout/store.ts';
+import { createMetrics, type Metrics, type Sources } from './metrics.ts';
+import { followPolicies, type Policies } from './rollout/policies.ts';
+import { reportReplica } from './rollout/replicas.ts';
 import { keepSecret } from './secret-file.ts';
 
 export type Peppers = readonly [Pepper, ...Pepper[]];
@@ -97,34 +94,21 @@ export interface Readiness {
   readonly policy: string;
 }
 
-export interface Service {
+export interface Service extends Pick<Policies, 'live' | 'trial' | 'shadow'> {
   readonly config: Config;
   readonly log: Log;
-  readonly live: Live<Policy>;
-  /** The policy of SHADOW_POLICY_DIR; its state has none while there is none to be had. */
-  readonly trial: Live<Policy | undefined> | undefined;
-  readonly shadow: Shadow;
   readonly authorize: Authorize;
   readonly findCaller: FindCaller;
-  /** Of the rate limits, for metrics. */
-  readonly limitStats: Limits['stats'];
   /** For reading and changing keys, directory and callers: apart from the decisions', which must not wait for it. */
   readonly adminDb: Knex;
   readonly cursors: Cursors;
   /** The current one: new keys are digested under it. */
   readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
-  /** Of the decision log's checkpoints: seconds that the last is old, attempts that failed. None: none are made. */
-  readonly checkpointState: () => { readonly age: number; readonly failures: number } | undefined;
-  /** How full the decision log's queue is, and what it has done since the start. */
-  readonly recorderStats: () => RecorderStats;
-  /** How the caches do, and how current they are. */
-  readonly factStats: () => {
-    readonly facts: CacheStats;
-    readonly callers: CacheStats;
-    readonly changes: ChangesStats;
-  };
-  /** Closes connections, and with the last user the embedded server. Idempotent. */
+  readonly metrics: Metrics;
+  /** What the metrics are read from. */
+  readonly sources: Sources;
+  /** Finishes what is under way, and closes connections. Once. */
   readonly close: () => Promise<void>;
 }
 
@@ -137,29 +121,72 @@ const CALLERS = { count: 10_000, bytes: 10 * 2 ** 20 };
 
 /** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
-  // First of all, as it may refuse the settings.
-  const checkpoints = await openCheckpoints(config, database.url, log);
-  const { live, trial } = await followPolicies(config, log, database.db);
-  const shadow = createShadow(() => trial?.policy(), log);
+  const closers: (() => unknown)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.reverse()) await closer();
+  };
+  try {
+    return { ...(await compose(config, log, database, (closer) => void closers.push(closer))), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Builds the parts, from the ground up; `atEnd` takes what ends them, which happens from the roof down. */
+async function compose(
+  config: Config,
+  log: Log,
+  { url, db: ownDb, peppers }: Database,
+  atEnd: (closer: () => unknown) => void,
+): Promise<Omit<Service, 'close'>> {
   const limitMs = config.DECISION_DEADLINE_MS;
-  const db = connect({ url: database.url, poolSize: config.DATABASE_POOL, limitMs });
-  const breaker = createBreaker();
-  const adminDb = connect({ url: database.url, poolSize: ADMIN_POOL, limitMs: ADMIN_LIMIT_MS });
+  const pool = (poolSize: number, limit: number): Knex => {
+    const db = connect({ url, poolSize, limitMs: limit });
+    atEnd(() => db.destroy());
+    return db;
+  };
+  const db = pool(config.DATABASE_POOL, limitMs);
+  const adminDb = pool(ADMIN_POOL, ADMIN_LIMIT_MS);
   // A connection of its own, so that a record never waits behind the loading of facts.
-  const logDb = connect({ url: database.url, poolSize: 1, limitMs });
-  const recorder = createRecorder(logDb, log);
-  const partitions = keepPartitions(adminDb, log);
+  const logDb = pool(1, limitMs);
+  const part = <T extends { readonly close: () => unknown }>(made: T): T => {
+    atEnd(made.close);
+    return made;
+  };
+
+  // Before the recorder, and so closed after it: the last checkpoint covers the last record.
+  const checkpoints = await openCheckpoints(config, url, log);
+  if (checkpoints) part(checkpoints);
+  const policies = part(await followPolicies(config, ownDb, log));
+  const { live, trial, shadow } = policies;
+  const partitions = part(keepPartitions(adminDb, log));
   await partitions.made;
-  const usage = createUsage(adminDb, log);
-  const { peppers } = database;
+  const recorder = part(createRecorder(logDb, log));
+  const usage = part(createUsage(adminDb, log));
   const redis = config.REDIS_URL === undefined ? undefined : { url: config.REDIS_URL, waitMs: config.REDIS_TIMEOUT_MS };
-  const limits = await createLimits({ fallback: config.RATE_LIMIT, redis }, log);
+  const limits = part(await createLimits({ fallback: config.RATE_LIMIT, redis }, log));
+
   const currency = createCurrency();
   onCommit(adminDb, currency.committed);
   const facts = createCache<Known>(currency, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
   const callers = createCache<Caller | null>(currency, CALLERS);
-  const changes = followChanges(database.url, currency, log);
-  const replica = reportReplica(adminDb, currency, log);
+  const changes = part(followChanges(url, currency, log));
+  part(pruneChanges(adminDb, log));
+  part(reportReplica(adminDb, { position: currency.position, policy: live.state }, log));
+
+  const breaker = createBreaker();
+  const sources: Sources = {
+    policy: live.state,
+    shadow: shadow.counts,
+    pools: () => ({ decisions: poolUse(db), log: poolUse(logDb), admin: poolUse(adminDb) }),
+    breakers: () => ({ facts: breaker.state() }),
+    caches: () => ({ facts: facts.stats(), callers: callers.stats() }),
+    changes: changes.stats,
+    recorder: recorder.stats,
+    checkpoints: () => checkpoints?.state(),
+    limits: limits.stats,
+  };
   return {
     config,
     log,
@@ -176,7 +203,6 @@ export async function createService(config: Config, log: Log, database: Database
       noteUse: usage.note,
     }),
     findCaller: callerFinder(db, peppers, breaker, callers, config.BOOTSTRAP_TOKEN),
-    limitStats: limits.stats,
     readiness: shared(async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
         log.warn({ error }, 'the database cannot be asked for its migrations');
@@ -184,51 +210,12 @@ export async function createService(config: Config, log: Log, database: Database
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: live.policy().digest };
     }),
-    checkpointState: () => checkpoints?.state(),
-    recorderStats: recorder.stats,
-    factStats: () => ({ facts: facts.stats(), callers: callers.stats(), changes: changes.stats() }),
+    metrics: createMetrics(sources),
+    sources,
     adminDb,
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
-    close: async () => {
-      await live.close();
-      await trial?.close();
-      await recorder.close();
-      partitions.close();
-      await logDb.destroy();
-      // After the last record, so that the last checkpoint covers it.
-      await checkpoints?.close();
-      limits.close();
-      await usage.close();
-      replica.close();
-      await changes.close();
-      await adminDb.destroy();
-      await db.destroy();
-    },
   };
-}
-
-/**
- * The live policy, which the service does not start without, and the one on trial, which may come and go. Both are kept by
- * digest before anything is decided by them.
- */
-async function followPolicies(
-  { POLICY_DIR, SHADOW_POLICY_DIR, POLICY_POLL_MS, POLICY_SETTLE_MS }: Config,
-  log: Log,
-  db: Knex,
-): Promise<{ live: Live<Policy>; trial: Live<Policy | undefined> | undefined }> {
-  const shared = {
-    times: { pollMs: POLICY_POLL_MS, settleMs: POLICY_SETTLE_MS },
-    beforeLive: (digest: string, texts: PolicyTexts) => storePolicy(db, digest, texts),
-    log,
-  };
-  const texts = await readPolicyFolder(POLICY_DIR);
-  const policy = await admitPolicy(POLICY_DIR, texts);
-  await storePolicy(db, policy.digest, texts);
-  const live = followFolder({ ...shared, folder: POLICY_DIR, first: { policy, reading: { texts } } });
-  if (SHADOW_POLICY_DIR === undefined) return { live, trial: undefined };
-  const first = { policy: undefined, reading: { unreadable: new Error('it was not read yet') } };
-  return { live, trial: followFolder<Policy | undefined>({ ...shared, folder: SHADOW_POLICY_DIR, first }) };
 }
 
 /** One call at a time: who asks while it is under way shares its outcome. Nobody is asked for a token at /readyz. */

@@ -1,6 +1,6 @@
 /**
- * Canaries: API keys, caller tokens and peppers of a whole service's life appear in no table, no log line at `trace` and
- * no error body, also when the database fails under it.
+ * Canaries: API keys, caller tokens and peppers of a whole service's life appear in no table, no log line at `trace`,
+ * no metric and no error body, also when the database fails under it.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -109,6 +109,8 @@ describe('no secret', function () {
     await send('POST', '/authorize', { apiKey, action: 'call:create', businessId: 'b' });
     await send('POST', '/keys', { userId: 'u', friendlyName: 'canary', allowUserManagementApiRequests: false });
 
+    seen.push(await (await fetch(`${address}/metrics`)).text());
+
     service.kill();
     await once(service, 'close');
     const { rows: tables } = await db.raw(
@@ -122,7 +124,7 @@ describe('no secret', function () {
 
     const everything = seen.join('\n');
     expect(everything.length).to.be.above(5000);
-    expect(everything).to.include('canary').and.to.include('a request failed');
+    expect(everything).to.include('canary').and.to.include('a request failed').and.to.include('authz_decisions_total{');
     const found = secrets.filter((secret) => everything.includes(secret)).map((secret) => secret.slice(0, 9));
     expect(secrets.length).to.be.above(7);
     expect(found).to.deep.equal([]);

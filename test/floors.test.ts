@@ -11,11 +11,11 @@ const FLOORS: readonly (readonly string[])[] = [
   ['main'],
   ['cli', 'http'],
   ['service'],
-  ['authorize'],
+  ['authorize', 'metrics'],
   ['facts', 'keys', 'directory', 'audit', 'limits', 'rollout', 'config'],
   ['db', 'policy'],
   ['bodies'],
-  ['deadline', 'json', 'validate', 'log', 'secret-file'],
+  ['deadline', 'json', 'validate', 'log', 'secret-file', 'uuid'],
   ['errors'],
 ];
 

@@ -18,8 +18,9 @@ import { makePartitions } from './partitions.ts';
 export type RecordEntries = (entries: readonly Entry[], deadline: Deadline) => Promise<void>;
 
 export interface RecorderStats {
-  /** Decisions that wait for their batch. */
+  /** Decisions that wait for their batch, and how many may. */
   readonly queued: number;
+  readonly capacity: number;
   /** Decisions of the batch that is under way. */
   readonly inFlight: number;
   /** Since the start: decisions written, and statements that wrote them. */
@@ -188,7 +189,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
 
   return {
     record,
-    stats: () => ({ queued, inFlight, ...totals }),
+    stats: () => ({ queued, capacity: QUEUE, inFlight, ...totals }),
     close: async () => {
       closing = true;
       await working;

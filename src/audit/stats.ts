@@ -88,7 +88,7 @@ function byColumn(by: keyof typeof COLUMNS, { sql, bindings }: Condition, limit:
 
 const byTime = (by: keyof typeof BUCKET_MS, { sql, bindings }: Condition): Condition => ({
   sql: `select to_char(bucket at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as value, count, ${SUMS} from (
-          select date_trunc('${by}', at, 'UTC') as bucket, count(*) as count from decisions where ${sql} group by 1
+          select date_bin('1 ${by}', at, timestamptz 'epoch') as bucket, count(*) as count from decisions where ${sql} group by 1
         ) as groups order by bucket desc`,
   bindings,
 });

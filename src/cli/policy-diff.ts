@@ -68,7 +68,7 @@ const printFacts = (facts: Facts): string =>
   ).join(' ');
 
 const conclusion = ({ equivalent, situations, changes, codes }: Difference): string => {
-  const all = `all ${situations} classes of situations that the two tell apart were compared`;
+  const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
   if (equivalent) return `equivalent: the same effect and code everywhere (${all})`;
   const answers = `${changes.length} ${changes.length === 1 ? 'change' : 'changes'} of answers`;
   return `different: ${changes.length > 0 ? answers : 'the same effect and code everywhere, but a code means something else'}${codes.length > 0 && changes.length > 0 ? ', and codes.yaml' : ''} (${all})`;

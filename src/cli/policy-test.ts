@@ -37,7 +37,7 @@ function percent(text: string): number {
   return value;
 }
 
-function printReport({ findings, cases, rows, sides, percent: reached }: CaseReport, wanted: number): string {
+function printReport({ findings, cases, rows, proved, sides, percent: reached }: CaseReport, wanted: number): string {
   const failed = cases.filter(({ holds }) => !holds);
   const count = `${cases.length} cases: ${cases.length - failed.length} hold, ${failed.length} fail`;
   const coverage = `row coverage: ${sides.covered} of ${sides.all} sides, ${reached.toFixed(1)} %`;
@@ -46,6 +46,7 @@ function printReport({ findings, cases, rows, sides, percent: reached }: CaseRep
     ...failed.map(printFailure),
     table(rows.map(printRow)),
     '',
+    ...(proved ? [] : ['Too many situations to say which sides none of them reaches; all sides count.']),
     ...(cases.length === 0 ? ['There is no case; write what must hold into cases/name.yaml.'] : []),
     count,
     reached < wanted ? `${coverage}, which is less than ${wanted} %: add a case for each 0 above` : coverage,

@@ -80,6 +80,12 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
   return db;
 }
 
+/** Connections of a pool that are lent, that are not, and who waits for one. */
+export function poolUse(db: Knex): { readonly used: number; readonly free: number; readonly waiting: number } {
+  const { pool } = db.client;
+  return { used: pool.numUsed(), free: pool.numFree(), waiting: pool.numPendingAcquires() };
+}
+
 const QUERY_CANCELED = '57014';
 
 /** What a failed statement means to who asked: too late, or not to be had. The error itself becomes the cause. */

@@ -6,6 +6,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Currency, Reading, Tags } from './currency.ts';
+import { createTagged } from './tagged.ts';
 
 /** What a read has found under a name. */
 export interface Found<V> {
@@ -63,30 +64,23 @@ interface Flight<V> {
 
 /** Milliseconds. Whoever asks later than that could be told of what has ended more than a second before. */
 const JOIN_MS = 500;
-/** Of an entry with its place in the maps and under its tags, and of each tag; measured. */
-const ENTRY_BYTES = 900;
+/** Of an entry with its facts and its places in the maps, and of each of its tags: as measured, with ids as long as UUIDs. */
+const ENTRY_BYTES = 1250;
 const TAG_BYTES = 150;
 /** What is not there may take that share of the bounds. */
 const UNKNOWN_SHARE = 0.1;
 
 export function createCache<V>(currency: Currency, bounds: Bounds): Cache<V> {
-  const byTag = new Map<string, Set<Entry<V>>>();
+  const byTag = createTagged<Entry<V>>();
   let flights = new Map<string, Flight<V>>();
   const counts = { hits: 0, misses: 0, stale: 0 };
 
-  const forget = (entry: Entry<V>): void => {
-    for (const tag of entry.tags) {
-      const entries = byTag.get(tag);
-      entries?.delete(entry);
-      if (entries?.size === 0) byTag.delete(tag);
-    }
-  };
   const store = ({ count, bytes }: Bounds) =>
     new LRUCache<string, Entry<V>>({
       max: Math.ceil(count),
       maxSize: Math.ceil(bytes),
       sizeCalculation: ({ name, tags }) => ENTRY_BYTES + name.length + tags.length * TAG_BYTES,
-      dispose: forget,
+      dispose: byTag.remove,
     });
   const known = store(bounds);
   const unknown = store({ count: bounds.count * UNKNOWN_SHARE, bytes: bounds.bytes * UNKNOWN_SHARE });
@@ -95,19 +89,16 @@ export function createCache<V>(currency: Currency, bounds: Bounds): Cache<V> {
     const entry = { name, ...found };
     (found.exists ? unknown : known).delete(name);
     (found.exists ? known : unknown).set(name, entry);
-    for (const tag of entry.tags) {
-      const entries = byTag.get(tag);
-      if (entries) entries.add(entry);
-      else byTag.set(tag, new Set([entry]));
-    }
+    byTag.add(entry);
   };
 
   // INVARIANT: whoever asks after a change has been applied joins no read that was begun before it.
   currency.subscribe({
     drop: (tags) => {
       flights = new Map();
-      for (const tag of tags)
-        for (const { name, exists } of [...(byTag.get(tag) ?? [])]) (exists ? known : unknown).delete(name);
+      for (const tag of tags) {
+        for (const { name, exists } of byTag.under(tag)) (exists ? known : unknown).delete(name);
+      }
     },
     flush: () => {
       flights = new Map();

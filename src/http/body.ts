@@ -21,8 +21,13 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    let ended = false;
     const tooLarge = () =>
       new Failure('PAYLOAD_TOO_LARGE', `The body is larger than ${maxBytes} bytes. Send less at a time.`);
+    const cutShort = (): void => {
+      // After its end every request is closed, and a failure is dear to make.
+      if (!ended) reject(invalid('', 'the body was cut short'));
+    };
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size <= maxBytes) chunks.push(chunk);
@@ -32,8 +37,12 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
         reject(tooLarge());
       }
     });
-    request.on('end', () => (size > maxBytes ? reject(tooLarge()) : resolve(Buffer.concat(chunks, size))));
-    request.on('error', () => reject(invalid('', 'the body was cut short')));
-    request.on('close', () => reject(invalid('', 'the body was cut short')));
+    request.on('end', () => {
+      ended = true;
+      if (size > maxBytes) reject(tooLarge());
+      else resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size));
+    });
+    request.on('error', cutShort);
+    request.on('close', cutShort);
   });
 }

@@ -1,19 +1,30 @@
 /** What a request carries through the middleware, and who sent it. */
 
 import type { IncomingMessage } from 'node:http';
-import { v7 as uuidv7 } from 'uuid';
-import type { Deadline } from '../deadline.ts';
+import { type Deadline, deadlineIn } from '../deadline.ts';
 import type { Caller, FindCaller, Scope } from '../directory/find-caller.ts';
 import { Failure } from '../errors.ts';
 import { invalid } from '../json.ts';
+import { uuidv7 } from '../uuid.ts';
 
 export interface State {
   requestId: string;
   deadline: Deadline;
+  /** When it came, as `performance.now()` counts. */
+  since: number;
+  /** The path of the route that it is for, once that is known. */
+  route: string | undefined;
 }
 
+export const stateOf = (request: IncomingMessage, deadlineMs: number, route?: string): State => ({
+  requestId: requestIdOf(request),
+  deadline: deadlineIn(deadlineMs),
+  since: performance.now(),
+  route,
+});
+
 /** The id of a request in the logs: the client's own where it is harmless and holds no key, else a new one. */
-export const requestIdOf = (request: IncomingMessage): string => {
+const requestIdOf = (request: IncomingMessage): string => {
   const given = request.headers['x-request-id'];
   return typeof given === 'string' && /^(?!.*iqra_)[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : uuidv7();
 };
@@ -35,8 +46,14 @@ export async function authenticate(
 }
 
 /** Node keeps the first of several Authorization headers; a proxy may keep another, so several are refused. */
-function authorizationOf(request: IncomingMessage): string {
-  const [value = '', ...others] = request.headersDistinct['authorization'] ?? [];
-  if (others.length > 0) throw invalid('', 'send one Authorization header');
-  return value;
+function authorizationOf({ headers, rawHeaders }: IncomingMessage): string {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at];
+    if (name?.length === AUTHORIZATION.length && name.toLowerCase() === AUTHORIZATION) count += 1;
+  }
+  if (count > 1) throw invalid('', 'send one Authorization header');
+  return headers.authorization ?? '';
 }
+
+const AUTHORIZATION = 'authorization';

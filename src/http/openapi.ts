@@ -115,7 +115,8 @@ function responses(route: Route): Json {
   return Object.fromEntries([...failures, ...answers]);
 }
 
-function answerResponse(status: string, { description, data, body, headers }: AnswerShape): Json {
+function answerResponse(status: string, { description, data, body, text, headers }: AnswerShape): Json {
+  if (text) return { description, content: { [text.type]: { schema: { type: 'string' }, example: text.example } } };
   const success = status < '300';
   const example = {
     Success: success,

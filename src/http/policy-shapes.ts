@@ -17,8 +17,8 @@ const findingData = shape(
 );
 
 const refusedData = shape(
-  { at: instant, findings: z.array(findingData) },
-  { at: '2030-01-31T12:00:00.000Z', findings: [exampleOf(findingData)] },
+  { at: instant, reason: z.string(), findings: z.array(findingData) },
+  { at: '2030-01-31T12:00:00.000Z', reason: 'The check has findings. Mend them.', findings: [exampleOf(findingData)] },
 );
 
 const trialData = shape(

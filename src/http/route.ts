@@ -15,7 +15,7 @@ import type { Service } from '../service.ts';
 import { validate } from '../validate.ts';
 import { readJson } from './body.ts';
 import { authenticate, type State } from './context.ts';
-import type { Reply } from './replies.ts';
+import type { Answered } from './exchange.ts';
 
 export type Method = 'get' | 'put' | 'post' | 'patch' | 'delete';
 
@@ -30,14 +30,6 @@ export interface Asked<Params, Query, Headers, Body> {
   readonly deadline: Deadline;
 }
 
-export interface Answered {
-  /** 200 unless said otherwise. */
-  readonly status?: number;
-  /** The body; none with 204. */
-  readonly reply?: Reply | Readonly<Record<string, unknown>>;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
 /** One of the answers that a route may give, for the document. */
 export interface AnswerShape {
   readonly description: string;
@@ -45,6 +37,8 @@ export interface AnswerShape {
   readonly data?: z.ZodType;
   /** Of the whole body, where that is not in the one shape of the others. */
   readonly body?: z.ZodType;
+  /** Of a body that is no JSON: its media type, and an example. */
+  readonly text?: { readonly type: string; readonly example: string };
   /** Name -> what it says. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -66,6 +60,8 @@ interface RouteShape<
   /** Those that the handler reads. */
   readonly headers?: Headers;
   readonly body?: Body;
+  /** What `body` makes of a usual one, in less time; undefined: `body` is asked. */
+  readonly usualBody?: (value: unknown) => z.output<Body> | undefined;
   /** Bytes; 16 KiB unless said otherwise. */
   readonly maxBytes?: number;
   /** A body of which every field may be left out may be left out itself. */
@@ -96,29 +92,48 @@ export const route = <
   shape: RouteShape<Params, Query, Headers, Body>,
 ): Route => shape as unknown as Route;
 
+/** What its address told of a request: the parameters in the path, and what stands after the question mark. */
+interface Address {
+  readonly params: object;
+  readonly query: string;
+}
+
+const NONE = Object.freeze({});
+const BARE: Address = { params: NONE, query: '' };
+
 /** Puts the routes into the router. */
-export function mount(router: Router<State>, routes: readonly Route[], { findCaller }: Service): void {
+export function mount(router: Router<State>, routes: readonly Route[], service: Service): void {
   for (const shape of routes) {
-    router[shape.method](shape.path.replace(/\{(\w+)\}/g, ':$1'), async (ctx) => {
-      const { deadline, requestId } = ctx.state;
-      const caller = shape.scope ? await authenticate(ctx.req, findCaller, shape.scope, deadline) : NOBODY;
-      const json = shape.body && !(shape.bodyOptional && hasNoBody(ctx.req));
-      const body = json ? await deadline.excuse(readJson(ctx.req, shape.maxBytes ?? BODY_BYTES)) : {};
-      const headers = headersOf(shape, ctx.req.headers);
-      const asked = {
-        ...validateParts(shape, { params: ctx['params'], query: queryOf(ctx.querystring), headers, body }),
-        caller,
-        actor: { id: caller.id, requestId },
-        deadline,
-      };
-      const answer = await shape.handle(asked as never);
-      const { status = 200, reply } = answer;
-      ctx.set({ ...answer.headers });
-      // Koa takes a body of null for a 204, and says so unless the status is set after it.
-      ctx.body = reply ?? null;
-      ctx.status = status;
+    router[shape.method](shape.path.replace(/\{(\w+)\}/g, ':$1'), (ctx) => {
+      ctx.state.route = shape.path;
+      return answer(shape, service, ctx.req, ctx.state, { params: ctx['params'], query: ctx.querystring });
     });
   }
+}
+
+/** What a route answers: from the token of who asks to the reply. @throws Failure */
+export async function answer(
+  shape: Route,
+  { findCaller }: Service,
+  request: IncomingMessage,
+  { deadline, requestId }: State,
+  { params, query }: Address = BARE,
+): Promise<Answered> {
+  const caller = shape.scope ? await authenticate(request, findCaller, shape.scope, deadline) : NOBODY;
+  const json = shape.body && !(shape.bodyOptional && hasNoBody(request));
+  const body = json ? await deadline.excuse(readJson(request, shape.maxBytes ?? BODY_BYTES)) : NONE;
+  const headers = headersOf(shape, request.headers);
+  const valid = validateParts(shape, { params, query: queryOf(query), headers, body });
+  const asked: Asked<unknown, unknown, unknown, unknown> = {
+    params: valid.params,
+    query: valid.query,
+    headers: valid.headers,
+    body: valid.body,
+    caller,
+    actor: { id: caller.id, requestId },
+    deadline,
+  };
+  return shape.handle(asked as never);
 }
 
 const NOBODY: Caller = { id: 'nobody', scopes: new Set() };
@@ -131,12 +146,14 @@ const hasNoBody = ({ headers }: IncomingMessage): boolean =>
 /** All that is wrong with any part is told at once. */
 function validateParts(
   shape: Route,
-  parts: { params: unknown; query: Map<string, string[]>; headers: object; body: unknown },
+  parts: { params: unknown; query: ReadonlyMap<string, string[]>; headers: object; body: unknown },
 ) {
   const issues: Issue[] = [];
-  const attempt = (schema: z.ZodType, value: unknown, path?: string): unknown => {
+  const attempt = (schema: z.ZodType | undefined, value: unknown, path?: string): unknown => {
+    // Most routes take nothing in most places, and most requests bring nothing there.
+    if (!schema && value === NONE) return NONE;
     try {
-      return validate(schema, value);
+      return validate(schema ?? NOTHING, value);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       issues.push(...(error.issues ?? []).map((issue) => ({ ...issue, path: path ?? issue.path })));
@@ -146,27 +163,33 @@ function validateParts(
   for (const [name, values] of parts.query) {
     if (values.length > 1) issues.push({ path: printPath([name]), message: 'this parameter stands here twice' });
   }
-  const query = Object.fromEntries([...parts.query].map(([name, [value]]) => [name, value]));
+  const query =
+    parts.query === NO_QUERY ? NONE : Object.fromEntries([...parts.query].map(([name, [value]]) => [name, value]));
   const valid = {
-    params: attempt(shape.params ?? NOTHING, parts.params),
-    query: attempt(shape.query ?? NOTHING, query),
+    params: attempt(shape.params, parts.params),
+    query: attempt(shape.query, query),
     // The name of a header would be taken for that of a field; the message says which it is.
-    headers: attempt(shape.headers ?? NOTHING, parts.headers, ''),
-    body: attempt(shape.body ?? NOTHING, parts.body),
+    headers: attempt(shape.headers, parts.headers, ''),
+    body: shape.usualBody?.(parts.body) ?? attempt(shape.body, parts.body),
   };
   if (issues.length > 0) throw refused(issues);
   return valid;
 }
 
 const headersOf = ({ headers }: Route, given: IncomingHttpHeaders): object =>
-  Object.fromEntries(
-    Object.keys(headers?.shape ?? {})
-      .map((name) => [name, given[name.toLowerCase()]])
-      .filter(([, value]) => value !== undefined),
-  );
+  headers
+    ? Object.fromEntries(
+        Object.keys(headers.shape)
+          .map((name) => [name, given[name.toLowerCase()]])
+          .filter(([, value]) => value !== undefined),
+      )
+    : NONE;
+
+const NO_QUERY: ReadonlyMap<string, string[]> = new Map();
 
 /** @throws Failure INVALID_REQUEST for what URLSearchParams would replace, and for what the database would not take. */
-function queryOf(text: string): Map<string, string[]> {
+function queryOf(text: string): ReadonlyMap<string, string[]> {
+  if (text === '') return NO_QUERY;
   let decoded: string;
   try {
     decoded = decodeURIComponent(text);
@@ -177,6 +200,6 @@ function queryOf(text: string): Map<string, string[]> {
   const query = new Map<string, string[]>();
   for (const [name, value] of new URLSearchParams(text)) query.set(name, [...(query.get(name) ?? []), value]);
   // Something like `?&`, which is no parameter, and not nothing either.
-  if (text !== '' && query.size === 0) query.set('', ['']);
+  if (query.size === 0) query.set('', ['']);
   return query;
 }

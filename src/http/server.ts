@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Refusal } from '../errors.ts';
 import { invalid } from '../json.ts';
 import type { Service } from '../service.ts';
-import { createApp, type Phase } from './app.ts';
+import { createApp } from './app.ts';
+import type { Phase } from './exchange.ts';
 import { failureReply } from './replies.ts';
 
 /** Milliseconds. A request's head, a whole request, and a connection without one; a slower client is cut off. */
@@ -30,7 +31,7 @@ export interface HttpServer {
 export async function listen(service: Service, limits: Partial<typeof LIMITS> = {}): Promise<HttpServer> {
   const { HOST, PORT, MAX_CONNECTIONS, DRAIN_DELAY_MS, SHUTDOWN_LIMIT_MS } = service.config;
   let phase: Phase = 'serving';
-  const answer = createApp(service, () => phase).callback();
+  const answer = createApp(service, () => phase);
   // A missing Host is refused by the application: Node would do it without a body.
   const server = createServer({ ...LIMITS, ...limits, requireHostHeader: false }, answer);
   server.maxConnections = MAX_CONNECTIONS;
@@ -67,21 +68,25 @@ export async function listen(service: Service, limits: Partial<typeof LIMITS> = 
  * have sent nothing yet, or half a head, and no time limit ends them once the server is closing.
  */
 function trackRequests(server: Server): () => void {
-  const underWay = new Map<Socket, number>();
-  const count = (socket: Socket, change: 1 | -1): void => {
-    const before = underWay.get(socket);
-    if (before !== undefined) underWay.set(socket, before + change);
-  };
+  const connections = new Map<Socket, { requests: number; readonly done: () => void }>();
   server.on('connection', (socket: Socket) => {
-    underWay.set(socket, 0);
-    socket.once('close', () => underWay.delete(socket));
+    const connection = {
+      requests: 0,
+      done: (): void => {
+        connection.requests -= 1;
+      },
+    };
+    connections.set(socket, connection);
+    socket.once('close', () => connections.delete(socket));
   });
   server.on('request', ({ socket }, response) => {
-    count(socket, 1);
-    response.once('close', () => count(socket, -1));
+    const connection = connections.get(socket);
+    if (!connection) return;
+    connection.requests += 1;
+    response.on('close', connection.done);
   });
   return () => {
-    for (const [socket, requests] of underWay) if (requests === 0) socket.destroy();
+    for (const [socket, { requests }] of connections) if (requests === 0) socket.destroy();
   };
 }
 

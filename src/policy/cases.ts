@@ -5,10 +5,12 @@
 
 import { type Decision, decide } from './decide.ts';
 import { FACT_GROUPS, type Facts, readFacts } from './facts.ts';
-import type { Finding } from './finding.ts';
-import type { PolicyTexts } from './parse.ts';
+import type { PolicyTexts } from './files.ts';
+import type { Report } from './finding.ts';
 import type { Policy } from './policy.ts';
 import { isMap, parseYaml } from './yaml.ts';
+
+const CASE_FILE = /^cases\/[a-z0-9-]+\.yaml$/;
 
 export interface Case {
   readonly name: string;
@@ -21,11 +23,10 @@ export interface Case {
   readonly column: number;
 }
 
-type Report = (finding: Finding) => void;
-
-/** Reports cases that cannot be read, that fail, and a folder that has none. */
-export function checkCases(policy: Policy, texts: PolicyTexts, report: Report): void {
-  const cases = readCases(texts, report);
+/** The cases of all files; reports those that cannot be read, and a folder that has none. */
+export function parseAllCases(texts: PolicyTexts, report: Report): Case[] {
+  const files = [...texts.keys()].filter((name) => CASE_FILE.test(name)).sort();
+  const cases = files.flatMap((file) => parseCases(file, texts.get(file) ?? '', report));
   if (cases.length === 0) {
     report({
       file: 'cases',
@@ -35,7 +36,30 @@ export function checkCases(policy: Policy, texts: PolicyTexts, report: Report): 
       message: 'there is no case; write what must hold into cases/name.yaml, so that a half-copied folder cannot pass',
     });
   }
-  for (const { name, facts, want, file, line, column } of cases) {
+  return cases;
+}
+
+/** Of all cases together, in units of about 20 ns: about 4 s. */
+const MAX_COST = 200_000_000;
+/** After how many cases others may work. */
+const STEP = 50;
+
+/** Reports cases that fail, in steps of some milliseconds. `costOf`: what deciding may cost, in units of about 20 ns. */
+export function* checkCases(
+  policy: Policy,
+  cases: readonly Case[],
+  costOf: (facts: Facts) => number,
+  report: Report,
+): Generator<void> {
+  let cost = 0;
+  for (const [index, { name, facts, want, file, line, column }] of cases.entries()) {
+    if (index % STEP === 0) yield;
+    cost += costOf(facts);
+    if (cost > MAX_COST) {
+      const message = `there are more cases than can be run by so many rows; this one and those after it are left out`;
+      report({ file, line, column, rule: 'too-large', message });
+      return;
+    }
     const got = attempt(policy, facts);
     if (typeof got === 'object' && got.code === want.code && got.rule === want.rule && got.effect === want.effect)
       continue;
@@ -54,13 +78,6 @@ export function attempt(policy: Policy, facts: Facts): Decision | string {
 
 export const print = (decision: Decision | string): string =>
   typeof decision === 'string' ? decision : `${decision.effect} ${decision.code} by ${decision.rule}`;
-
-/** The cases of all files, in the order of the files' names. */
-export const readCases = (texts: PolicyTexts, report: Report): Case[] =>
-  [...texts.keys()]
-    .filter((name) => name.startsWith('cases/'))
-    .sort()
-    .flatMap((file) => parseCases(file, texts.get(file) ?? '', report));
 
 /** The cases of one file: `{base: facts, cases: [{name, given?, want: {effect, code, rule}}]}`. */
 export function parseCases(file: string, text: string, report: Report): Case[] {

@@ -5,8 +5,8 @@
 
 import { FACT_PATHS, type FactGroup, type Facts, type FactType } from './facts.ts';
 import type { Row } from './parse.ts';
-import { ACTION_PATH, type Condition } from './rule.ts';
-import { situations } from './situations.ts';
+import { ACTION_PATH } from './rule.ts';
+import { countSituationsIn, type Space, situationsIn, spacesOf } from './situations.ts';
 
 /** More classes than this are not gone through: it would take minutes, and nobody would read the result. */
 export const MAX_CLASSES = 100_000;
@@ -36,50 +36,45 @@ export interface Partition {
   readonly dimensions: readonly Dimension[];
   /** Together they are all the situations that can occur, and each of those is in one of them. */
   readonly classes: readonly SituationClass[];
+  /** How many classes there are; more than `classes` where some that are settled stand there as one. */
+  readonly size: number;
 }
 
 /** What is asked for cannot be said in full within its bound; a part of it would look like all of it. */
 export class OverBound extends Error {}
 
-// `decide` itself reads these two: it refuses to allow a key or a user that is not active.
-const ALWAYS_NAMED = ['r.key.status', 'r.user.status'];
-
 /**
- * The classes that `rows`, of one policy or of several, tell apart.
- * @throws OverBound: there are more than `max`.
+ * The classes that `rows`, of one policy or of several, tell apart. Where `settled` says of the rows that take an action
+ * that nothing is asked of them, all situations of that action are one class.
+ * @throws OverBound: there are more than `max` that are not settled.
  */
-export function partitionOf(rows: readonly Row[], max = MAX_CLASSES): Partition {
-  const named = namedIn(rows);
+export function partitionOf(
+  rows: readonly Row[],
+  settled: (rows: readonly Row[]) => boolean = () => false,
+  max = MAX_CLASSES,
+): Partition {
+  const spaces = [...spacesOf(rows)].map((space) => ({
+    space,
+    isSettled: settled(space.items),
+    count: countSituationsIn(space),
+  }));
+  if (spaces.reduce((sum, { isSettled, count }) => sum + (isSettled ? 1 : count), 0) > max) {
+    throw new OverBound(
+      `the rows tell more than ${max} classes of situations apart, which is the bound; name fewer facts, ids and actions`,
+    );
+  }
+  const named = new Set(spaces.flatMap(({ space }) => space.paths));
+  if (spaces.length > 1) named.add(ACTION_PATH);
   const dimensions = [...FACT_PATHS]
     .filter(([path]) => named.has(path))
     .map(([path, type]) => dimensionOf(path, type, rows));
-  const extentIn = locator(dimensions, rows);
-  const classes = new Map<string, SituationClass>();
-  for (const facts of situations(rows)) {
-    const extent = extentIn(facts);
-    const name = extent.map((values) => values?.[0] ?? '').join();
-    if (classes.has(name)) continue;
-    if (classes.size === max) {
-      throw new OverBound(
-        `the rows tell more than ${max} classes of situations apart, which is the bound; name fewer facts, ids and actions`,
-      );
-    }
-    classes.set(name, { facts, extent });
-  }
-  return { dimensions, classes: [...classes.values()] };
-}
-
-function namedIn(rows: readonly Row[]): ReadonlySet<string> {
-  const named = new Set([...ALWAYS_NAMED, ...rows.flatMap((row) => pathsOf(row.when.tree))]);
-  if (rows.some((row) => row.action !== '*')) named.add(ACTION_PATH);
-  return named;
-}
-
-/** The facts that a condition reads. */
-export function pathsOf(condition: Condition): readonly string[] {
-  if (condition.kind === 'test') return condition.path === undefined ? [] : [condition.path];
-  if (condition.kind === 'not') return pathsOf(condition.of);
-  return [...pathsOf(condition.left), ...pathsOf(condition.right)];
+  const classes = spaces.flatMap(({ space, isSettled }): SituationClass[] => {
+    const extentOf = locator(dimensions, space);
+    if (!isSettled) return [...situationsIn(space)].map((facts) => ({ facts, extent: extentOf(facts) }));
+    const [facts] = situationsIn(space);
+    return facts ? [{ facts, extent: extentOf(undefined) }] : [];
+  });
+  return { dimensions, classes, size: spaces.reduce((sum, { count }) => sum + count, 0) };
 }
 
 function dimensionOf(path: string, type: FactType, rows: readonly Row[]): Dimension {
@@ -101,41 +96,19 @@ export const takes = (pattern: string, action: string): boolean =>
   pattern.endsWith('*') ? action.startsWith(pattern.slice(0, -1)) : action === pattern;
 
 /**
- * From facts to the extent of their class. Only the rows that take the action count: what they don't name may be anything,
- * and the constants of the other rows are to them like any other text.
+ * From facts to the extent of their class in a space; from none to that of the whole space. What the rows of a space don't
+ * name may be anything, and the constants of the other rows are to them like any other text.
  */
-function locator(dimensions: readonly Dimension[], rows: readonly Row[]): (facts: Facts) => Extent {
-  const patterns = dimensions.find(({ path }) => path === ACTION_PATH)?.values.map(String) ?? ['*'];
-  const longest = patterns.filter((pattern) => pattern.endsWith('*')).sort((a, b) => b.length - a.length);
-  const known = new Map<string, readonly Locate[]>();
-  return (facts) => {
-    const { action } = facts.request;
-    const pattern = patterns.includes(action) ? action : (longest.find((one) => takes(one, action)) ?? '*');
-    const locate =
-      known.get(pattern) ??
-      locatorsFor(
-        dimensions,
-        patterns.indexOf(pattern),
-        rows.filter((row) => takes(row.action, action)),
-      );
-    known.set(pattern, locate);
-    return locate.map((extentOf) => extentOf(facts));
-  };
-}
-
-type Locate = (facts: Facts) => readonly number[] | undefined;
-
-/** `action`: the index of the pattern of an action that `rows` all take. */
-function locatorsFor(dimensions: readonly Dimension[], action: number, rows: readonly Row[]): readonly Locate[] {
-  const named = namedIn(rows);
-  return dimensions.map(({ path, values }): Locate => {
-    if (path === ACTION_PATH) return () => [action];
-    if (!named.has(path)) return () => undefined;
-    const own = new Set<Value>(dimensionOf(path, FACT_PATHS.get(path) ?? 'text', rows).values);
-    const singles = new Map(
-      values.flatMap((value, index) => (own.has(value) && value !== OTHER ? [[value, [index]]] : [])),
-    );
-    const rest = values.flatMap((value, index) => (own.has(value) && value !== OTHER ? [] : [index]));
-    return (facts) => singles.get(valueAt(facts, path)) ?? rest;
+function locator(dimensions: readonly Dimension[], space: Space<Row>): (facts: Facts | undefined) => Extent {
+  const { pattern, paths, items } = space;
+  const locate = dimensions.map(({ path, values }): ((facts: Facts | undefined) => readonly number[] | undefined) => {
+    if (path === ACTION_PATH) return () => [values.indexOf(pattern)];
+    if (!paths.includes(path)) return () => undefined;
+    const own = new Set<Value>(dimensionOf(path, FACT_PATHS.get(path) ?? 'text', items).values);
+    own.delete(OTHER);
+    const singles = new Map(values.flatMap((value, index) => (own.has(value) ? [[value, [index]]] : [])));
+    const rest = values.flatMap((value, index) => (own.has(value) ? [] : [index]));
+    return (facts) => facts && (singles.get(valueAt(facts, path)) ?? rest);
   });
+  return (facts) => locate.map((extentOf) => extentOf(facts));
 }

@@ -1,7 +1,8 @@
 /** `codes.yaml`, read strictly: what a denial may say to a client, and what may never be handed out under its name. */
 
 import { FAILURES } from '../errors.ts';
-import type { Finding } from './finding.ts';
+import type { Report } from './finding.ts';
+import type { Row } from './parse.ts';
 import { isMap, parseYaml } from './yaml.ts';
 
 export interface Code {
@@ -19,7 +20,7 @@ const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
 export const UNSEEN = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
 /** `codes.yaml`: code -> what it means for the client. */
-export function parseCodes(text: string | undefined, report: (finding: Finding) => void): Map<string, Code> {
+export function parseCodes(text: string | undefined, report: Report): Map<string, Code> {
   const file = 'codes.yaml';
   const codes = new Map<string, Code>();
   const { value, place } = parseYaml(file, text, report);
@@ -37,6 +38,24 @@ export function parseCodes(text: string | undefined, report: (finding: Finding) 
   }
   if (!codes.has('OK')) find([], 'the code OK is missing: nothing could be allowed');
   return codes;
+}
+
+/** Reports codes that no row leads to. Those that have a finding already need no second one. */
+export function checkCodesUsed(
+  codes: ReadonlyMap<string, Code>,
+  rows: readonly Row[],
+  text: string | undefined,
+  report: Report,
+): void {
+  const used = new Set(rows.map(({ code }) => code));
+  const unused = [...codes].filter(([code, entry]) => !used.has(code) && codeFault(code, entry) === undefined);
+  if (unused.length === 0) return;
+  const file = 'codes.yaml';
+  const { place } = parseYaml(file, text, () => undefined);
+  for (const [code] of unused) {
+    const message = `no row uses the code ${code}; remove it, or write the row that it is for`;
+    report({ file, ...place([code]), rule: 'unused-code', message });
+  }
 }
 
 function codeFault(code: string, entry: unknown): string | undefined {

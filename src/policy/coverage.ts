@@ -3,12 +3,13 @@
  * whether another comes to it and is passed on. A row of which nobody has stated both can be widened or narrowed unnoticed.
  */
 
-import { attempt, type Case, readCases } from './cases.ts';
-import { partitionOf, takes, valueAt } from './classes.ts';
+import { attempt, type Case, parseAllCases } from './cases.ts';
+import { OverBound, partitionOf, takes, valueAt } from './classes.ts';
 import type { Decision } from './decide.ts';
 import { FACT_PATHS, type FactGroup, type Facts } from './facts.ts';
+import type { PolicyTexts } from './files.ts';
 import { byPlace, type Finding } from './finding.ts';
-import type { PolicyTexts, Row } from './parse.ts';
+import type { Row } from './parse.ts';
 import type { Policy } from './policy.ts';
 
 /** A fact of a case that is not what its file's base says; `base` is null where that says nothing. */
@@ -34,9 +35,9 @@ export interface RowCoverage {
   readonly rule: string;
   readonly file: string;
   readonly line: number;
-  /** How many cases it decides; null where it can decide none. */
+  /** How many cases it decides; null where it is proved that it can decide none. */
   readonly matched: number | null;
-  /** How many cases of an action that it takes come to it, and are passed on; null where none can. */
+  /** How many cases of an action that it takes come to it, and are passed on; null where it is proved that none can. */
   readonly passed: number | null;
 }
 
@@ -46,31 +47,27 @@ export interface CaseReport {
   readonly findings: readonly Finding[];
   readonly cases: readonly Outcome[];
   readonly rows: readonly RowCoverage[];
+  /** False where the rows tell too many situations apart to prove which sides none reaches: all of them count then. */
+  readonly proved: boolean;
   /** Two sides a row, those aside that no situation can reach. */
   readonly sides: { readonly covered: number; readonly all: number };
   /** Of the sides, those covered; from 0 to 100. */
   readonly percent: number;
 }
 
-/**
- * Runs the cases of `texts` against `policy`, which was made of them.
- * @throws OverBound
- */
+/** Runs the cases of `texts` against `policy`, which was made of them. */
 export function runCases(policy: Policy, texts: PolicyTexts): CaseReport {
   const findings: Finding[] = [];
-  const cases = readCases(texts, (finding) => findings.push(finding));
+  const cases = parseAllCases(texts, (finding) => findings.push(finding));
   const outcomes = cases.map((one) => ({ one, got: attempt(policy, one.facts) }));
   const stated = sidesOf(
     policy.rows,
     outcomes.map(({ one, got }) => ({ facts: one.facts, got })),
   );
-  const possible = sidesOf(
-    policy.rows,
-    partitionOf(policy.rows).classes.map(({ facts }) => ({ facts, got: attempt(policy, facts) })),
-  );
+  const possible = possibleSides(policy);
   const rows = policy.rows.map((row, index): RowCoverage => {
-    const [count, can] = [stated[index], possible[index]];
-    const side = (of: 'matched' | 'passed'): number | null => (can?.[of] ? (count?.[of] ?? 0) : null);
+    const side = (of: keyof Sides): number | null =>
+      possible?.[index]?.[of] === 0 ? null : (stated[index]?.[of] ?? 0);
     return { rule: row.id, file: row.file, line: row.line, matched: side('matched'), passed: side('passed') };
   });
   const sides = rows.flatMap(({ matched, passed }) => [matched, passed]).filter((side) => side !== null);
@@ -80,17 +77,37 @@ export function runCases(policy: Policy, texts: PolicyTexts): CaseReport {
     findings: findings.sort(byPlace),
     cases: outcomes.map(({ one, got }) => outcomeOf(one, got)),
     rows,
+    proved: possible !== undefined,
     sides: { covered, all: sides.length },
     percent: sides.length === 0 ? 0 : (100 * covered) / sides.length,
   };
+}
+
+interface Sides {
+  matched: number;
+  passed: number;
+}
+
+/** For each row how many classes of situations are on each side; undefined where there are too many to go through. */
+function possibleSides(policy: Policy): readonly Sides[] | undefined {
+  try {
+    const { classes } = partitionOf(policy.rows);
+    return sidesOf(
+      policy.rows,
+      classes.map(({ facts }) => ({ facts, got: attempt(policy, facts) })),
+    );
+  } catch (error) {
+    if (error instanceof OverBound) return undefined;
+    throw error;
+  }
 }
 
 /** For each row how many of `decided` it decides, and how many come to it and go on to another. */
 function sidesOf(
   rows: readonly Row[],
   decided: readonly { readonly facts: Facts; readonly got: Decision | string }[],
-): readonly { matched: number; passed: number }[] {
-  const sides = rows.map(() => ({ matched: 0, passed: 0 }));
+): readonly Sides[] {
+  const sides = rows.map((): Sides => ({ matched: 0, passed: 0 }));
   const places = new Map(rows.map((row, index) => [row.id, index]));
   for (const { facts, got } of decided) {
     const decider = typeof got === 'string' ? undefined : places.get(got.rule);

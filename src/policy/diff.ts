@@ -8,7 +8,7 @@ import type { Code } from './codes.ts';
 import { type Decision, decide } from './decide.ts';
 import type { Facts } from './facts.ts';
 import { type Group, groupsOf } from './groups.ts';
-import type { Effect } from './parse.ts';
+import type { Effect, Row } from './parse.ts';
 import type { Policy } from './policy.ts';
 
 /** Situations that went from one answer to another. */
@@ -39,7 +39,7 @@ export interface Difference {
   readonly equivalent: boolean;
   /** The facts that either depends on. */
   readonly facts: readonly string[];
-  /** How many classes of situations the two together tell apart; all of them were compared. */
+  /** How many classes of situations the two together tell apart; none is left out. */
   readonly situations: number;
   /** Another effect or code. What is newly allowed comes first, then what no longer is. */
   readonly changes: readonly Change[];
@@ -76,7 +76,11 @@ export function diffOf(
   newer: Policy,
   onProgress: (done: number, of: number) => void = () => {},
 ): Difference {
-  const partition = partitionOf([...older.rows, ...newer.rows]);
+  const old = new Set(older.rows);
+  // Where the same rows take an action in both, they give the same answers.
+  const settled = (rows: readonly Row[]): boolean =>
+    said(rows.filter((row) => old.has(row))) === said(rows.filter((row) => !old.has(row)));
+  const partition = partitionOf([...older.rows, ...newer.rows], settled);
   const pairs = partition.classes.map(({ facts }, index): Pair => {
     if (index % 1000 === 0) onProgress(index, partition.classes.length);
     return { old: ask(older, 'old', facts), new: ask(newer, 'new', facts) };
@@ -86,18 +90,22 @@ export function diffOf(
   const changes = [...groupsOf(partition, pairs.map(answerLabel)).values()].map(toChange);
   const ruleChanges = [...groupsOf(partition, pairs.map(ruleLabel)).values()].map(toChange);
   const codes = codeChanges(older.codes, newer.codes);
-  const given = new Set(pairs.map((pair) => pair.new.code));
+  const given = new Set(newer.rows.map((row) => row.code));
   return {
     old: older.digest,
     new: newer.digest,
     equivalent: changes.length === 0 && !codes.some(({ code }) => given.has(code)),
     facts: partition.dimensions.map(({ path }) => path),
-    situations: partition.classes.length,
+    situations: partition.size,
     changes: changes.sort((a, b) => weight(a) - weight(b)),
     ruleChanges,
     codes,
   };
 }
+
+/** All of rows but where they stand. */
+const said = (rows: readonly Row[]): string =>
+  JSON.stringify(rows.map(({ id, effect, code, when }) => [id, effect, code, when.text]));
 
 function ask(policy: Policy, side: 'old' | 'new', facts: Facts): Decision {
   try {

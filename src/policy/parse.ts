@@ -1,16 +1,16 @@
 /**
- * The texts of a policy folder, read strictly. Casbin takes an unknown line type, a misspelt effect or a missing column
+ * The rows of a policy folder, read strictly. Casbin takes an unknown line type, a misspelt effect or a missing column
  * without a word; here each of them is a finding with its place, and only a folder without findings becomes a policy.
  */
 
 import { parse as parseCsv } from 'csv-parse/sync';
-import { type Code, UNSEEN } from './codes.ts';
-import type { Finding } from './finding.ts';
-import { MODEL } from './model.ts';
+import type { Code } from './codes.ts';
+import { decisiveFiles, isRow, LINE_END, type PolicyTexts, ROW_FILE } from './files.ts';
+import type { Report } from './finding.ts';
+import type { FindingRule } from './finding-rules.ts';
 import { ACTION_PATTERN, parseRule, type Rule, RuleError } from './rule.ts';
 
-/** File name within the folder (`10-api-key.csv`, `cases/order.yaml`) -> its text. */
-export type PolicyTexts = ReadonlyMap<string, string>;
+export type { PolicyTexts } from './files.ts';
 
 export type Effect = 'allow' | 'deny';
 
@@ -24,75 +24,8 @@ export interface Row {
   readonly line: number;
 }
 
-type Report = (finding: Finding) => void;
-
-const ROW_FILE = /^\d\d-[a-z0-9-]+\.csv$/;
-const KNOWN_FILE = /^(?:model\.conf|codes\.yaml|\d\d-[a-z0-9-]+\.csv|cases\/[a-z0-9-]+\.yaml|[A-Za-z0-9-]+\.md)$/;
 const COLUMNS = ['p', 'id', 'action', 'when', 'effect', 'code'] as const;
 const ROW_ID = /^[a-z][a-z0-9-]{0,63}$/;
-const LINE_END = /\r?\n/;
-
-/** The names of the files that a decision depends on, in the order in which they are read. */
-export const decisiveFiles = (texts: PolicyTexts): readonly string[] =>
-  [...texts.keys()].filter((name) => name === 'model.conf' || name === 'codes.yaml' || ROW_FILE.test(name)).sort();
-
-/** Findings about the folder as such: files that nobody reads, unseen characters, a model that is not ours. */
-export function checkFiles(texts: PolicyTexts, report: Report): void {
-  for (const [file, text] of texts) {
-    if (!KNOWN_FILE.test(file)) {
-      report({
-        file,
-        line: 1,
-        column: 1,
-        rule: 'unknown-file',
-        message:
-          'nothing reads a file of this name; remove it, or name it NN-name.csv, codes.yaml, model.conf, cases/name.yaml or NAME.md',
-      });
-    }
-    for (const [index, line] of text.split(LINE_END).entries()) {
-      const unseen = UNSEEN.exec(line);
-      if (unseen) {
-        const point = unseen[0].codePointAt(0)?.toString(16).padStart(4, '0');
-        report({
-          file,
-          line: index + 1,
-          column: unseen.index + 1,
-          rule: 'unseen-character',
-          message: `U+${point} cannot be seen; remove it`,
-        });
-      }
-    }
-  }
-  checkModel(texts.get('model.conf'), report);
-}
-
-/**
- * The model must be ours to the letter, comments and spacing aside: with any other effect an empty policy, or a request
- * that no row matches, would be allowed.
- */
-function checkModel(text: string | undefined, report: Report): void {
-  const file = 'model.conf';
-  const meant = MODEL.split('\n').filter((line) => line !== '');
-  const lines = (text ?? '')
-    .split('\n')
-    .map((line, index) => ({ text: line.trim().replace(/\s+/g, ' '), number: index + 1 }));
-  const found = lines.filter((line) => line.text !== '' && !line.text.startsWith('#'));
-  for (const [index, line] of meant.entries()) {
-    if (found[index]?.text === line) continue;
-    const number = found[index]?.number ?? lines.length;
-    report({
-      file,
-      line: number,
-      column: 1,
-      rule: 'model',
-      message: `the model is fixed: this line must read \`${line}\``,
-    });
-    return;
-  }
-  const extra = found[meant.length];
-  if (extra)
-    report({ file, line: extra.number, column: 1, rule: 'model', message: 'the model is fixed: remove this line' });
-}
 
 /** The rows of all CSV files, in the order of the files' names and of their lines: the order in which they are tried. */
 export function parseRows(texts: PolicyTexts, codes: ReadonlyMap<string, Code>, report: Report): Row[] {
@@ -118,7 +51,7 @@ export function parseRows(texts: PolicyTexts, codes: ReadonlyMap<string, Code>, 
 function parseRowFile(file: string, text: string, codes: ReadonlyMap<string, Code>, report: Report): Row[] {
   const rows: Row[] = [];
   for (const [index, line] of text.split(LINE_END).entries()) {
-    if (line.trim() === '' || line.startsWith('#')) continue;
+    if (!isRow(line)) continue;
     const row = parseRow(line, codes, (column, rule, message) =>
       report({ file, line: index + 1, column, rule, message }),
     );
@@ -127,7 +60,7 @@ function parseRowFile(file: string, text: string, codes: ReadonlyMap<string, Cod
   return rows;
 }
 
-type ReportInLine = (column: number, rule: string, message: string) => void;
+type ReportInLine = (column: number, rule: FindingRule, message: string) => void;
 
 function parseRow(
   line: string,
@@ -146,7 +79,7 @@ function parseRow(
   ];
   const at = (column: (typeof COLUMNS)[number]): number => fields[COLUMNS.indexOf(column)]?.column ?? 1;
   let sound = true;
-  const fault = (column: (typeof COLUMNS)[number], rule: string, message: string): void => {
+  const fault = (column: (typeof COLUMNS)[number], rule: FindingRule, message: string): void => {
     sound = false;
     report(at(column), rule, message);
   };

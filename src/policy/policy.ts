@@ -1,17 +1,14 @@
-/**
- * From the texts of a policy folder to a policy that may decide, or to all that is wrong with them. The only file that
- * drives Casbin: an enforcer is built aside, once, and never loaded into again.
- */
+/** From the texts of a policy folder to a policy that may decide, or to all that is wrong with them. */
 
 import { createHash } from 'node:crypto';
-import { type Model, newEnforcer, newModelFromString } from 'casbin';
-import { checkCases } from './cases.ts';
-import { type Code, parseCodes } from './codes.ts';
-import { FACT_GROUPS, type Facts } from './facts.ts';
-import { byPlace, type Finding, printFinding } from './finding.ts';
-import { MODEL } from './model.ts';
-import { checkFiles, decisiveFiles, type PolicyTexts, parseRows, type Row } from './parse.ts';
-import { checkSituations } from './situations.ts';
+import { checkCases, parseAllCases } from './cases.ts';
+import { type Code, checkCodesUsed, parseCodes } from './codes.ts';
+import { checkFiles, checkSizes, decisiveFiles, type PolicyTexts, ROW_FILE } from './files.ts';
+import { collector, type Finding, printFinding, type Report } from './finding.ts';
+import { INVARIANTS_FILE, parseInvariants } from './invariants.ts';
+import { createMatcher, type Matcher } from './matcher.ts';
+import { parseRows, type Row } from './parse.ts';
+import { prove } from './proofs.ts';
 
 /** A checked policy: immutable, and the same for ever under the same digest. */
 export interface Policy {
@@ -20,7 +17,7 @@ export interface Policy {
   readonly rows: readonly Row[];
   readonly codes: ReadonlyMap<string, Code>;
   /** The first row that matches, with Casbin's own verdict. Throws when a rule does. `decide` is what to call. */
-  readonly match: (facts: Facts) => { readonly row: Row | undefined; readonly allowed: boolean };
+  readonly match: Matcher['match'];
 }
 
 export type Built =
@@ -28,49 +25,88 @@ export type Built =
   | { readonly policy?: never; readonly findings: readonly Finding[] };
 
 /**
- * Parses, checks and builds. Findings come sorted by place; a folder with any finding has no policy. Cases run and all
- * situations are enumerated only once the texts themselves are sound.
+ * Parses, checks and builds. Findings come sorted by place; a folder with any finding has no policy. Proofs are made and
+ * cases run whenever the rows are sound, whatever else is wrong. Lets other work go on meanwhile.
  */
 export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
-  const { policy, findings } = await compilePolicy(texts);
-  if (!policy) return { findings };
-  const report = (finding: Finding): void => void findings.push(finding);
-  checkSituations(policy, report);
-  checkCases(policy, texts, report);
-  return findings.length > 0 ? { findings: findings.sort(byPlace) } : { policy, findings: [] };
+  const { report, all } = collector();
+  const policy = checkSizes(texts, report) ? await check(texts, report) : undefined;
+  const findings = all();
+  if (policy && findings.length === 0) return { policy, findings: [] };
+  if (findings.length === 0) throw new Error('a policy was refused without a finding');
+  return { findings };
 }
 
 /**
- * The first half of `buildPolicy`: a policy as soon as the texts are sound, for verbs that say what a policy does while
- * it is being edited and its cases don't hold yet.
+ * A policy as soon as its files, codes and rows are sound, for verbs that say what a policy does while it is being edited
+ * and its cases or invariants don't hold yet.
  *
  * INVARIANT: what this gives never goes live; `buildPolicy` alone says that a policy may.
  */
-export async function compilePolicy(
-  texts: PolicyTexts,
-): Promise<{ readonly policy: Policy | undefined; readonly findings: Finding[] }> {
-  const findings: Finding[] = [];
-  const report = (finding: Finding): void => void findings.push(finding);
-  checkFiles(texts, report);
-  const codes = parseCodes(texts.get('codes.yaml'), report);
-  const rows = parseRows(texts, codes, report);
-  if (rows.length === 0 && findings.length === 0) {
-    report({
-      file: 'model.conf',
-      line: 1,
-      column: 1,
-      rule: 'no-rows',
-      message: 'there is no row beside it; write rows into files such as 10-api-key.csv',
-    });
-  }
-  if (findings.length > 0) return { policy: undefined, findings: findings.sort(byPlace) };
-  const policy: Policy = Object.freeze({
-    digest: digestOf(texts),
-    rows: Object.freeze(rows),
-    codes,
-    match: await matcherOf(rows),
+export function compilePolicy(texts: PolicyTexts): { policy: Policy | undefined; findings: readonly Finding[] } {
+  const { report, all } = collector();
+  const read = checkSizes(texts, report) ? readPolicy(texts, report) : undefined;
+  const findings = all();
+  return { policy: findings.length === 0 ? read?.policy : undefined, findings };
+}
+
+interface Read {
+  readonly codes: ReadonlyMap<string, Code>;
+  /** Absent, with a finding, where the rows are not sound. */
+  readonly policy?: Policy;
+  readonly matcher?: Matcher;
+}
+
+function readPolicy(texts: PolicyTexts, report: Report): Read {
+  let sound = true;
+  checkFiles(texts, (finding) => {
+    // A row with something unseen in it is not the row that it seems to be.
+    if (ROW_FILE.test(finding.file)) sound = false;
+    report(finding);
   });
-  return { policy, findings: [] };
+  const codes = parseCodes(texts.get('codes.yaml'), report);
+  const rows = soundRows(texts, codes, report);
+  if (!rows || !sound) return { codes };
+  const matcher = createMatcher(rows);
+  const { match } = matcher;
+  return {
+    codes,
+    matcher,
+    policy: Object.freeze({ digest: digestOf(texts), rows: Object.freeze(rows), codes, match }),
+  };
+}
+
+/** undefined, with a finding, where the rows are not sound. */
+async function check(texts: PolicyTexts, report: Report): Promise<Policy | undefined> {
+  const { codes, policy, matcher } = readPolicy(texts, report);
+  const cases = parseAllCases(texts, report);
+  const invariants = parseInvariants(texts.get(INVARIANTS_FILE), codes, report);
+  if (!policy || !matcher) return undefined;
+  checkCodesUsed(codes, policy.rows, texts.get('codes.yaml'), report);
+  for (const work of [
+    prove(matcher, policy.rows, invariants, report),
+    checkCases(policy, cases, matcher.costOf, report),
+  ]) {
+    for (const _ of work) await turn();
+  }
+  return policy;
+}
+
+/** Lets the event loop go round once. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** undefined where any row has a finding, or where codes.yaml is so broken that none can be judged. */
+function soundRows(texts: PolicyTexts, codes: ReadonlyMap<string, Code>, report: Report): Row[] | undefined {
+  let sound = true;
+  const rows = parseRows(texts, codes, (finding) => {
+    sound = false;
+    report(finding);
+  });
+  if (!sound || codes.size === 0) return undefined;
+  if (rows.length > 0) return rows;
+  const message = 'there is no row beside it; write rows into files such as 10-api-key.csv';
+  report({ file: 'model.conf', line: 1, column: 1, rule: 'no-rows', message });
+  return undefined;
 }
 
 /** Names and texts are length-prefixed, so that no two folders share the bytes that are hashed. */
@@ -85,26 +121,12 @@ function digestOf(texts: PolicyTexts): string {
   return `sha256:${hash.digest('hex')}`;
 }
 
-async function matcherOf(rows: readonly Row[]): Promise<Policy['match']> {
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  const enforcer = await newEnforcer(newModelFromString(MODEL), {
-    // Rows go in as arrays: Casbin's own text adapter mangles quoted text.
-    loadPolicy: async (model: Model) => {
-      for (const row of rows) model.addPolicy('p', 'p', [row.id, row.action, row.when.text, row.effect, row.code]);
-    },
-  });
-  return (facts) => {
-    const [allowed, matched] = enforcer.enforceExSync(...FACT_GROUPS.map((group) => facts[group]));
-    return { allowed, row: matched[0] === undefined ? undefined : byId.get(matched[0]) };
-  };
-}
-
 /**
  * A policy from texts that were checked before, or that need not pass: what they say is only read.
  * @throws Error when they cannot be read, with the first reason.
  */
 export async function assemblePolicy(texts: PolicyTexts): Promise<Policy> {
-  const { policy, findings } = await compilePolicy(texts);
+  const { policy, findings } = compilePolicy(texts);
   if (!policy) throw new Error(findings.slice(0, 1).map(printFinding).join());
   return policy;
 }

@@ -8,6 +8,7 @@ import expressionEval from '@casbin/expression-eval';
 import { Util } from 'casbin';
 import type jsep from 'jsep';
 import { FACT_PATHS, type FactType } from './facts.ts';
+import type { FindingRule } from './finding-rules.ts';
 
 /** `*`, an action, or everything below a prefix: `user:*`, `user:usage:*`. */
 export const ACTION_PATTERN =
@@ -18,6 +19,8 @@ export interface Rule {
   readonly text: string;
   /** The constants that each fact of type text is compared with, by path: what the rule can tell apart of it. */
   readonly constants: ReadonlyMap<string, ReadonlySet<string>>;
+  /** The paths of the facts that it names: no other fact can change what it says. */
+  readonly facts: ReadonlySet<string>;
   /** The same rule in its parts, for whoever explains it. */
   readonly tree: Condition;
 }
@@ -31,10 +34,10 @@ export type Condition =
 
 /** Why a rule is refused; `offset` counts from the start of its text, in UTF-16 units. */
 export class RuleError extends Error {
-  readonly rule: string;
+  readonly rule: FindingRule;
   readonly offset: number;
 
-  constructor(rule: string, offset: number, message: string) {
+  constructor(rule: FindingRule, offset: number, message: string) {
     super(message);
     this.rule = rule;
     this.offset = offset;
@@ -76,7 +79,7 @@ export function parseRule(text: string): Rule {
     throw new RuleError('forbidden-syntax', 0, `parentheses nest deeper than ${MAX_NESTING}; split the rule into rows`);
   const reader = new RuleReader(text);
   const tree = reader.whole(parseTree(text));
-  return Object.freeze({ text: tree.text, constants: reader.constants, tree });
+  return Object.freeze({ text: tree.text, constants: reader.constants, facts: reader.facts, tree });
 }
 
 /** How deep parentheses and brackets nest. No literal may hold one, so quotes make no difference. */
@@ -103,6 +106,7 @@ function parseTree(text: string): jsep.Expression {
 /** Walks one tree. A class only because the text and the constants go with every step. */
 class RuleReader {
   readonly constants = new Map<string, Set<string>>();
+  readonly facts = new Set<string>();
   readonly #text: string;
   #commas = 0;
 
@@ -191,6 +195,7 @@ class RuleReader {
         `there is no fact ${path}; the facts are ${[...FACT_PATHS.keys()].join(', ')}`,
       );
     }
+    this.facts.add(path);
     return { kind: 'fact', text: path, type };
   }
 
@@ -282,7 +287,7 @@ class RuleReader {
   }
 
   /** The tree carries no places, so the place is where the offending text first stands. */
-  #error(rule: string, where: string, message: string): RuleError {
+  #error(rule: FindingRule, where: string, message: string): RuleError {
     return new RuleError(rule, Math.max(0, this.#text.indexOf(where)), message);
   }
 }

@@ -11,6 +11,9 @@ import { type Reading, type Times, watchFolder } from './watch.ts';
 /** A policy that was not let in, and why. */
 export interface Refused {
   readonly at: Date;
+  /** In a sentence. */
+  readonly reason: string;
+  /** What the check found; none where it did not come to that. */
   readonly findings: readonly Finding[];
 }
 
@@ -47,17 +50,20 @@ export function followFolder<P extends Policy | undefined>(options: Options<P>):
   const { folder, times, first, beforeLive, log } = options;
   let state: LiveState<P | Policy> = { policy: first.policy, since: new Date(), refused: undefined, failures: 0 };
 
-  const refuse = (findings: readonly Finding[]): void => {
-    const known = isDeepStrictEqual(state.refused?.findings, findings);
-    state = { ...state, refused: { at: new Date(), findings }, failures: state.failures + 1 };
+  const refuse = (reason: string, findings: readonly Finding[] = []): void => {
+    const known = state.refused?.reason === reason && isDeepStrictEqual(state.refused.findings, findings);
+    state = { ...state, refused: { at: new Date(), reason, findings }, failures: state.failures + 1 };
     if (!known)
-      log.error({ folder, live: state.policy?.digest, findings }, 'a policy was refused; the last good one stays');
+      log.error(
+        { folder, live: state.policy?.digest, reason, findings },
+        'a policy was refused; the last good one stays',
+      );
   };
 
   const consider = async (reading: Reading): Promise<void> => {
-    if (!('texts' in reading)) return refuse([unreadable(reading.unreadable)]);
+    if (!('texts' in reading)) return refuse(reading.unreadable.message);
     const findings = await checkAside(reading.texts);
-    if (findings.length > 0) return refuse(findings);
+    if (findings.length > 0) return refuse('The check has findings. Mend them.', findings);
     const policy = await assemblePolicy(reading.texts);
     if (policy.digest === state.policy?.digest) {
       state = { ...state, refused: undefined };
@@ -72,16 +78,10 @@ export function followFolder<P extends Policy | undefined>(options: Options<P>):
     try {
       await consider(reading);
     } catch (error) {
-      refuse([
-        { ...PLACE, rule: 'not-checked', message: `it could not be checked or stored: ${(error as Error).message}` },
-      ]);
+      refuse(`The policy could not be checked or stored (${(error as Error).message}). It is tried again.`);
       throw error;
     }
   });
 
   return { policy: () => state.policy, state: () => state, close: watching.close };
 }
-
-const PLACE = { file: '.', line: 1, column: 1 } as const;
-
-const unreadable = ({ message }: Error): Finding => ({ ...PLACE, rule: 'unreadable', message });

@@ -1,7 +1,12 @@
 /** Which replicas run what: each of them says so every few seconds, and who has been silent for long is forgotten. */
 
 import type { Knex } from 'knex';
+import { v7 as uuidv7 } from 'uuid';
+import { VERSION } from '../config.ts';
 import { read } from '../db/page.ts';
+import type { Log } from '../log.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { LiveState } from './live.ts';
 
 export interface Replica {
   readonly id: string;
@@ -28,15 +33,59 @@ interface ReplicaRow {
   policy_refused_at: Date | null;
 }
 
+const REPORT_MS = 5000;
 /** Three reports missed. */
 const SILENT = "interval '15 seconds'";
 
-/** Those that were heard of within a day, the newest first. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+const REPORT = `
+  insert into replicas (id, version, last_applied, policy_digest, policy_since, policy_refused_at) values (?, ?, ?, ?, ?, ?)
+  on conflict (id) do update set seen_at = now(), last_applied = excluded.last_applied,
+    policy_digest = excluded.policy_digest, policy_since = excluded.policy_since,
+    policy_refused_at = excluded.policy_refused_at`;
+const FORGET = "delete from replicas where seen_at < now() - interval '1 hour'";
+
+interface Reported {
+  /** The last change that is applied here. */
+  readonly position: () => number | undefined;
+  readonly policy: () => LiveState<Policy>;
+}
+
+/** Reports at once and every few seconds over `db` until it is closed; what fails is logged once a series. */
+export function reportReplica(
+  db: Knex,
+  { position, policy }: Reported,
+  log: Log,
+  intervalMs = REPORT_MS,
+): { readonly close: () => void } {
+  const id = uuidv7();
+  let silent = false;
+  const report = async (): Promise<void> => {
+    const { policy: live, since, refused } = policy();
+    try {
+      await db.raw(REPORT, [id, VERSION, position() ?? null, live.digest, since, refused?.at ?? null]);
+      await db.raw(FORGET);
+      silent = false;
+    } catch (error) {
+      if (!silent) log.warn({ error }, 'this replica cannot report to the database');
+      silent = true;
+    }
+  };
+  void report();
+  const timer = setInterval(report, intervalMs).unref();
+  return {
+    // What is under way ends with its connection; nobody waits for it.
+    close: () => {
+      clearInterval(timer);
+      silent = true;
+    },
+  };
+}
+
+/** Those that were heard of within an hour, the newest first. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function listReplicas(db: Knex): Promise<Replica[]> {
   const rows = await read<ReplicaRow[]>(
     db('replicas')
       .select('*', db.raw(`seen_at > now() - ${SILENT} as alive`))
-      .where('seen_at', '>', db.raw("now() - interval '1 day'"))
       .orderBy([{ column: 'started_at', order: 'desc' }, 'id']) as never,
   );
   return rows.map((row) => ({

@@ -3,7 +3,9 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { auditBench } from './audit.ts';
+import { http } from './http.ts';
 import { benchLog } from './log.ts';
+import { benchPolicy } from './policy.ts';
 import { benchReplay } from './replay.ts';
 import { type Bench, type Figure, holds, printFigure } from './report.ts';
 import { benchVerify } from './verify.ts';
@@ -14,6 +16,8 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   verify: benchVerify,
   audit: auditBench,
   replay: benchReplay,
+  policy: benchPolicy,
+  http,
 };
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]

@@ -5,9 +5,10 @@ import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { forgetEverything } from '../support/changes.ts';
 import { expectRecovery, failuresOf } from './promises.ts';
-import { theWorld, type World } from './world.ts';
+import { type Answered, theWorld, type World } from './world.ts';
 
 const BURST = 40;
+const FEW = 5;
 
 /** A way for the table to treat an insert. */
 const trigger = (body: string): string => `
@@ -83,11 +84,12 @@ describe('a database that', () => {
 
   it('drops one decision of a batch', async () => {
     await world.db.raw(trigger(`if new.effect = 'allow' then return null; end if; return new;`));
-    const { replies } = await world.ask(BURST);
+    // To find those at fault takes a statement for each half, so few are asked at once; a busy machine may need several tries.
+    const answered: Answered[] = [];
+    while (answered.length === 0)
+      answered.push(...(await world.ask(FEW)).replies.filter(({ status }) => status === 200));
     await world.db.raw('drop function fault cascade');
     await expectRecovery(world);
-    const answered = replies.filter(({ status }) => status === 200);
-    expect(answered).not.to.have.length(0);
     expect(answered.flatMap(({ asked }) => asked.codes)).not.to.include('OK');
   });
 
@@ -111,7 +113,7 @@ async function forgetAll({ db, service }: World): Promise<void> {
   await forgetEverything(db);
   const { rows } = await db.raw('select last::int from change_counter');
   const forgotten = (): boolean => {
-    const { applied, stalenessMs } = service.factStats().changes;
+    const { applied, stalenessMs } = service.sources.changes();
     return applied === rows[0].last || stalenessMs > 1000;
   };
   while (!forgotten()) await sleep(5);

@@ -54,13 +54,17 @@ export interface World {
   readonly subjects: (count: number) => Promise<Subject[]>;
   /** Takes the subject's access away through that process. */
   readonly revoke: (subject: Subject, process: number) => Promise<void>;
+  /** Opens many connections to that process, so that what is asked while it is stopped is the first that it reads. */
+  readonly connect: (process: number) => Promise<void>;
   /** Asks about the subjects until `stop`, which resolves once everything is answered. */
   readonly watch: (subjects: readonly Subject[]) => { readonly stop: () => Promise<void> };
   readonly close: () => Promise<void>;
 }
 
-const PROCESSES = 3;
-const PACE_MS = 40;
+/** Between two questions, which go to the processes in turn. */
+const PACE_MS = 20;
+/** Of one process. On a machine that cannot keep the pace, more would only wait. */
+const MOST_UNDER_WAY = 100;
 
 export async function startWorld(): Promise<World> {
   const cluster = await startCluster();
@@ -72,9 +76,10 @@ export async function startWorld(): Promise<World> {
     LOG_LEVEL: 'info',
   };
   const jumping = { NODE_OPTIONS: `--import=${new URL('revocation-clock.mjs', import.meta.url).href}` };
-  const processes: ServiceProcess[] = [];
-  for (let n = 0; n < PROCESSES; n += 1)
-    processes.push(await startProcess({ ...settings, ...(n === PROCESSES - 1 && jumping) }));
+  // The first alone, since it makes the tables.
+  const first = await startProcess(settings);
+  const others = await Promise.all([startProcess(settings), startProcess({ ...settings, ...jumping })]);
+  const processes: readonly ServiceProcess[] = [first, ...others];
   const db = connect({ url: cluster.url, poolSize: 3 });
   const agents = processes.map(() => new Agent({ keepAlive: true, maxSockets: 200 }));
   let made = 0;
@@ -117,15 +122,19 @@ export async function startWorld(): Promise<World> {
       } else await revokeCaller(db, { id: 'test' }, `c-${subject.n}`);
       subject.endedAt = performance.now();
     },
+    connect: async (process) => {
+      const asked = Array.from({ length: MOST_UNDER_WAY }, () => post(process, 'GET', '/healthz', undefined, token));
+      await Promise.all(asked);
+    },
     watch: (subjects) => {
       let stopped = false;
-      const underWay = new Set<Promise<void>>();
-      const begin = (asked: Promise<void>): void => {
-        underWay.add(asked);
-        void asked.finally(() => underWay.delete(asked));
+      const underWay = processes.map(() => new Set<Promise<void>>());
+      const begin = (process: number, asked: Promise<void>): void => {
+        const set = underWay[process];
+        set?.add(asked);
+        void asked.finally(() => set?.delete(asked));
       };
       const ask = async (process: number, about: readonly Subject[], as: string): Promise<void> => {
-        if (about.length === 0) return;
         const requests = about.map(({ apiKey, n }) => ({ apiKey, action: 'call:create', businessId: `b-${n}` }));
         const startedAt = performance.now();
         const { status, text } = await post(process, 'POST', '/authorize/batch', { requests }, as);
@@ -140,18 +149,14 @@ export async function startWorld(): Promise<World> {
           subject.lastAllow[process] = Math.max(subject.lastAllow[process] ?? 0, startedAt);
         }
       };
+      const byCaller = subjects.filter(({ way }) => !WAYS[way]?.(''));
+      const others = subjects.filter((subject) => !byCaller.includes(subject));
       const pace = (async () => {
-        while (!stopped) {
-          for (let process = 0; process < PROCESSES; process += 1) {
-            const byCaller = subjects.filter(({ way }) => !WAYS[way]?.(''));
-            for (const subject of byCaller) begin(ask(process, [subject], subject.token));
-            begin(
-              ask(
-                process,
-                subjects.filter((subject) => !byCaller.includes(subject)),
-                token,
-              ),
-            );
+        for (let tick = 0; !stopped; tick += 1) {
+          const process = tick % processes.length;
+          if ((underWay[process]?.size ?? 0) < MOST_UNDER_WAY) {
+            for (const subject of byCaller) begin(process, ask(process, [subject], subject.token));
+            begin(process, ask(process, others, token));
           }
           await sleep(PACE_MS);
         }
@@ -160,7 +165,7 @@ export async function startWorld(): Promise<World> {
         stop: async () => {
           stopped = true;
           await pace;
-          await Promise.all(underWay);
+          await Promise.all(underWay.flatMap((set) => [...set]));
         },
       };
     },

@@ -67,7 +67,8 @@ export function clientOf({ address, token, db }: TestService): Client {
       ...(body !== undefined && { body: raw ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, body: JSON.parse(text || 'null') };
+    const json = response.headers.get('content-type')?.startsWith('text/plain') ? JSON.stringify(text) : text;
+    return { status: response.status, headers: response.headers, body: JSON.parse(json || 'null') };
   };
   const data: Client['data'] = async (method, path, body) => {
     const reply = await call(method, path, body);

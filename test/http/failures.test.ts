@@ -6,6 +6,7 @@ import { FAILURES, type FailureCode } from '../../src/errors.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import type { Service } from '../../src/service.ts';
+import { metricsOfNothing } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startProxy } from '../support/proxy.ts';
 import { insertCaller, type Reply, startService, type TestService } from '../support/service.ts';
@@ -61,6 +62,7 @@ describe('the failure', () => {
       const broken = {
         config: loadConfig({ PORT: '0' }),
         log: createLog('silent'),
+        metrics: metricsOfNothing(),
         findCaller: async () => ({ id: 'x', scopes: new Set(['authorize']) }),
         authorize: async () => {
           throw Object.assign(new Error('a defect near the secret'), {

@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import type { Service } from '../../src/service.ts';
+import { metricsOfNothing } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startProxy } from '../support/proxy.ts';
 import { insertKey, type Reply, startService, type TestService } from '../support/service.ts';
@@ -152,6 +153,7 @@ describe('a connection', () => {
       {
         config: loadConfig({ PORT: '0', ...settings }),
         log: createLog('silent'),
+        metrics: metricsOfNothing(),
         findCaller: async () => ({ id: 'x', scopes: new Set(['authorize']) }),
       } as unknown as Service,
       limits,

@@ -23,7 +23,7 @@ interface Content {
 interface Response {
   readonly description: string;
   readonly headers?: Record<string, { schema: Schema }>;
-  readonly content?: { readonly 'application/json': Content };
+  readonly content?: Readonly<Record<string, Content>>;
 }
 
 interface Operation {
@@ -153,7 +153,7 @@ describe('the OpenAPI document', () => {
       if (operation.requestBody) check(name, operation.requestBody.content['application/json']);
       for (const [status, { content }] of Object.entries(operation.responses))
         if (content && !(path === '/openapi.json' && status === '200'))
-          check(`${name} ${status}`, content['application/json']);
+          for (const shape of Object.values(content)) check(`${name} ${status}`, shape);
     }
     expect(checked).to.be.above(100);
   });
@@ -188,7 +188,7 @@ describe('the OpenAPI document', () => {
       const name = `${route} ${reply.status}`;
       const described = operation?.responses[reply.status];
       expect(described, `${name} ${JSON.stringify(reply.body)}`).to.not.equal(undefined);
-      const schema = described?.content?.['application/json'].schema;
+      const schema = Object.values(described?.content ?? {})[0]?.schema;
       expect(schema === undefined ? (reply.body ?? '') : faults(schema, reply.body), name).to.equal('');
       for (const header of Object.keys(described?.headers ?? {}))
         expect(reply.headers.has(header), name).to.equal(true);
@@ -232,7 +232,9 @@ describe('the OpenAPI document', () => {
     await ask('GET /audit/decisions', '/audit/decisions');
     await ask('GET /audit/decisions/{id}', `/audit/decisions/${record.id}`);
     await ask('GET /audit/stats', '/audit/stats?by=code');
-    for (const name of ['/healthz', '/readyz', '/openapi.json']) await ask(`GET ${name}`, name);
+    await ask('GET /audit/findings', '/audit/findings');
+    await ask('GET /policy', '/policy');
+    for (const name of ['/healthz', '/readyz', '/metrics', '/openapi.json']) await ask(`GET ${name}`, name);
     await ask('DELETE /keys/{id}', path);
     await ask('DELETE /businesses/{id}/members/{userId}', '/businesses/bakery/members/ada');
     await ask('DELETE /businesses/{id}', '/businesses/bakery');

@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import { type CaseReport, runCases } from '../../src/policy/coverage.ts';
-import type { PolicyTexts } from '../../src/policy/parse.ts';
+import type { PolicyTexts } from '../../src/policy/files.ts';
 import { compilePolicy } from '../../src/policy/policy.ts';
 import { edited, shippedTexts, withFile } from './texts.ts';
 
@@ -107,6 +107,21 @@ describe('the report on the cases', () => {
       .to.deep.include({ matched: null })
       .and.not.include({ passed: 0 });
     expect((await report(hidden)).percent).to.equal(100);
+  });
+
+  it('asks for all sides, and says so, where there are too many situations to prove which are reached', async () => {
+    const ids = (of: string): string => Array.from({ length: 40 }, (_, index) => `'${of}${index}'`).join(', ');
+    const rule = `(r.key.id in [${ids('k')}]) && (r.user.id in [${ids('u')}]) && (r.target.id in [${ids('t')}])`;
+    const rich = edited(
+      await shippedTexts(),
+      '90-allow.csv',
+      'p, allow-on',
+      `p, rich, *, "${rule}", deny, PERMISSION_DENIED\np, allow-on`,
+    );
+    const { proved, rows, sides } = await report(rich);
+    expect(proved).to.equal(false);
+    expect(sides.all).to.equal(2 * rows.length);
+    expect((await report(await shippedTexts())).proved).to.equal(true);
   });
 
   it('has cases that cannot be read as findings, and runs the others', async () => {

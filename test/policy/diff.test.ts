@@ -11,6 +11,7 @@ import type { Facts } from '../../src/policy/facts.ts';
 import { compilePolicy, type Policy } from '../../src/policy/policy.ts';
 import { tableOf } from '../../src/policy/table.ts';
 import { deciderOf, everySituation, type Line, lines, meaningOf, pairOfLines, policyOf } from './brute.ts';
+import { largePolicy } from './large.ts';
 import { canOccur } from './oracle.ts';
 import { edited, SEED, shippedPolicy, shippedTexts, times, withFile } from './texts.ts';
 
@@ -132,8 +133,8 @@ describe('the difference to the shipped policy', () => {
   it('is refused above the bound, never sampled', async () => {
     const { rows } = await shippedPolicy();
     const count = partitionOf(rows).classes.length;
-    expect(partitionOf(rows, count).classes).to.have.lengthOf(count);
-    expect(() => partitionOf(rows, count - 1)).to.throw(OverBound, /bound/);
+    expect(partitionOf(rows, undefined, count).classes).to.have.lengthOf(count);
+    expect(() => partitionOf(rows, undefined, count - 1)).to.throw(OverBound, /bound/);
     const ids = (of: string): string => Array.from({ length: 30 }, (_, index) => `'${of}${index}'`).join(', ');
     const rich = await policyWith(
       '90-allow.csv',
@@ -142,6 +143,25 @@ describe('the difference to the shipped policy', () => {
     );
     const shipped = await shippedPolicy();
     expect(() => diffOf(shipped, rich)).to.throw(OverBound, /100000 classes/);
+  });
+});
+
+describe('the difference of two rich policies', () => {
+  it('is found where the rows of few actions differ, however many situations the others have', async () => {
+    const texts = largePolicy(await shippedTexts(), { rows: 100, actions: 30 });
+    const older = compilePolicy(texts).policy ?? expect.fail();
+    expect(() => partitionOf(older.rows)).to.throw(OverBound);
+    const edit = edited(texts, '50-large.csv', "'user-1087'", "'user-5'");
+    const { changes, situations } = diffOf(older, compilePolicy(edit).policy ?? expect.fail());
+    expect(situations).to.be.above(100_000);
+    expect(changes.map(({ old, new: now }) => `${old.code} -> ${now.code}`)).to.deep.equal([
+      'PERMISSION_DENIED -> OK',
+      'OK -> PERMISSION_DENIED',
+    ]);
+    for (const { when, rules } of changes) {
+      expect(when.every((condition) => /noun\d+:create/.test(condition))).to.equal(true);
+      expect(rules.some((pair) => `${pair.old} ${pair.new}`.includes('row-'))).to.equal(true);
+    }
   });
 });
 

@@ -113,7 +113,7 @@ describe('docs/policies.md', function () {
         ran.push(command);
       }
     }
-    for (const verb of ['test', 'explain', 'table', 'diff']) {
+    for (const verb of ['check', 'test', 'explain', 'table', 'diff']) {
       expect(
         ran.some((command) => command.startsWith(`authz policy ${verb} `)),
         verb,

@@ -141,14 +141,16 @@ describe('mutants of the shipped rows', function () {
       const fate = await fateOf(mutant);
       fates.set(fate, [...(fates.get(fate) ?? []), what]);
       count += 1;
-      if (count % 150 === 0)
-        expect((await buildPolicy(mutant)).policy === undefined, what).to.equal(!/^[eS]/.test(fate));
+      // An equivalent one may be refused all the same, for a row that decides nothing.
+      if (count % 150 === 0 && fate !== 'equivalent')
+        expect((await buildPolicy(mutant)).policy === undefined, what).to.equal(fate !== 'SURVIVES');
     }
     const equivalent = fates.get('equivalent')?.length ?? 0;
     const survivors = fates.get('SURVIVES') ?? [];
     const total = count - equivalent;
     const how = [...fates].map(([fate, list]) => `${list.length} ${fate}`).join(', ');
-    console.log(`      ${total - survivors.length} of ${total} mutants killed (${how})`);
+    const rate = ((100 * (total - survivors.length)) / total).toFixed(1);
+    console.log(`      kill rate ${rate} %: ${total - survivors.length} of ${total} mutants (${how})`);
     expect(survivors, 'nothing notices these: add a case to policies/cases').to.deep.equal([]);
     expect(total).to.be.above(0);
   }
@@ -215,6 +217,7 @@ function prover(rows: readonly Row[]): (others: readonly Row[]) => boolean {
     const both = [...rows, ...others];
     const constants = both.flatMap((row) => [
       row.action,
+      ...row.when.facts,
       ...[...row.when.constants].flatMap(([path, set]) => [...set].map((text) => `${path} ${text}`)),
     ]);
     const key = [...new Set(constants)].sort().join();

@@ -3,7 +3,7 @@
  * which. ROUNDS=300 makes a long run of it.
  */
 
-import { cp, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -55,21 +55,22 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
     const into = path.join(folder, `release-${name}`);
     await cp(POLICY_FOLDER, into, { recursive: true });
     await writeFile(path.join(into, '15-edit.csv'), rowOf(refusing));
+    // No invariant speaks of a code of its own.
+    if (refusing !== '')
+      await appendFile(path.join(into, 'codes.yaml'), 'NOT_OPEN:\n  status: 403\n  message: Not open.\n');
     // The case, without which the row would be one that no case is decided by.
     await writeFile(path.join(into, 'cases', 'edit.yaml'), await casesOf(refusing));
     return into;
   }
 
   const rowOf = (id: string): string =>
-    id === '' ? '# nothing\n' : `p, ${id}, account:close, "r.key.status == 'active'", deny, PERMISSION_DENIED\n`;
+    id === '' ? '# nothing\n' : `p, ${id}, account:close, "r.key.status == 'active'", deny, NOT_OPEN\n`;
 
   async function casesOf(id: string): Promise<string> {
     const text = await readFile(path.join(POLICY_FOLDER, 'cases', 'rows.yaml'), 'utf8');
     const base = text.slice(text.indexOf('base:'), text.indexOf('cases:'));
     const want =
-      id === ''
-        ? 'effect: allow, code: OK, rule: allow-without-target'
-        : `effect: deny, code: PERMISSION_DENIED, rule: ${id}`;
+      id === '' ? 'effect: allow, code: OK, rule: allow-without-target' : `effect: deny, code: NOT_OPEN, rule: ${id}`;
     const given =
       'given: { target: { id: "", status: none, role: none, inRestriction: false }, request: { action: "account:close" } }';
     return `${base}cases:\n  - name: the edit\n    ${given}\n    want: { ${want} }\n`;
@@ -163,7 +164,7 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
       current = next;
       digest = (await stateOf()).digest;
       digests.set(refusing, digest);
-      codes.set(digest, refusing === '' ? 'OK' : 'PERMISSION_DENIED');
+      codes.set(digest, refusing === '' ? 'OK' : 'NOT_OPEN');
       windows.push({ from: performance.now(), until: Number.POSITIVE_INFINITY, digest });
     }
     await sleep(50);

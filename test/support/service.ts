@@ -23,7 +23,7 @@ export interface TestService {
   readonly pepper: Pepper;
   /** Connections of the test's own, past the service. */
   readonly db: Knex;
-  readonly factStats: Service['factStats'];
+  readonly sources: Service['sources'];
   /** Sends a request with the caller token; a body that is no string or Buffer goes as JSON. */
   readonly ask: (path: string, body?: unknown, headers?: Record<string, string>) => Promise<Reply>;
   readonly close: () => Promise<void>;
@@ -58,7 +58,7 @@ export async function startService(environment: Record<string, string> = {}): Pr
     token,
     pepper: database.peppers[0],
     db,
-    factStats: service.factStats,
+    sources: service.sources,
     ask: (path, body, headers = {}) =>
       ask(server.address + path, body, { authorization: `Bearer ${token}`, ...headers }),
     close: async () => {

@@ -3,7 +3,7 @@
 import type { Service } from '../../service.ts';
 import { decisionReply, success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { authorizeSchema, batchSchema } from '../schemas.ts';
+import { authorizeSchema, batchSchema, usualBatch, usualQuestion } from '../schemas.ts';
 import { decisionData, decisionsData } from '../shapes.ts';
 
 const EXAMPLE = {
@@ -13,13 +13,14 @@ const EXAMPLE = {
   context: { ip: '203.0.113.7', userAgent: 'curl/8.5', requestId: '7f3a' },
 };
 
-export const authorizeRoutes = ({ authorize }: Service): Route[] => [
+export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
   route({
     method: 'post',
     path: '/authorize',
     scope: 'authorize',
     summary: 'May this API key do this action on this business?',
     body: authorizeSchema,
+    usualBody: usualQuestion,
     bodyExample: EXAMPLE,
     answers: {
       200: {
@@ -31,6 +32,7 @@ export const authorizeRoutes = ({ authorize }: Service): Route[] => [
     handle: async ({ caller, body, deadline }) => {
       const [answer] = await authorize(caller.id, [body], deadline);
       if (!answer) throw new Error('a question was left without an answer');
+      metrics.decided(answer.code);
       return { reply: decisionReply(answer) };
     },
   }),
@@ -40,6 +42,7 @@ export const authorizeRoutes = ({ authorize }: Service): Route[] => [
     scope: 'authorize',
     summary: 'Up to 100 questions at once: one load, one commit.',
     body: batchSchema,
+    usualBody: usualBatch,
     bodyExample: { requests: [EXAMPLE] },
     maxBytes: 256 * 1024,
     answers: {
@@ -50,6 +53,7 @@ export const authorizeRoutes = ({ authorize }: Service): Route[] => [
     },
     handle: async ({ caller, body, deadline }) => {
       const answers = await authorize(caller.id, body.requests, deadline);
+      for (const { code } of answers) metrics.decided(code);
       return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };
     },
   }),

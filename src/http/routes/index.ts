@@ -9,6 +9,7 @@ import { authorizeRoutes } from './authorize.ts';
 import { businessRoutes } from './businesses.ts';
 import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
+import { metricsRoutes } from './metrics.ts';
 import { policyRoutes } from './policy.ts';
 import { userRoutes } from './users.ts';
 
@@ -21,6 +22,7 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
     ...auditRoutes(service),
     ...policyRoutes(service),
     ...healthRoutes(service, isDraining),
+    ...metricsRoutes(service),
   ];
   const self = route({
     method: 'get',

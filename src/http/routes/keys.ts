@@ -15,8 +15,9 @@ import {
 import type { ApiKey } from '../../keys/resource.ts';
 import type { Service } from '../../service.ts';
 import { idSchema } from '../../validate.ts';
+import type { Answered } from '../exchange.ts';
 import { success } from '../replies.ts';
-import { type Answered, type Route, route } from '../route.ts';
+import { type Route, route } from '../route.ts';
 import { idParams, ifMatchHeaders, keyData, newKeyData, pageOf } from '../shapes.ts';
 
 export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] => [

@@ -31,4 +31,4 @@ export const policyRoutes = ({ live, trial, shadow }: Service): Route[] => [
 ];
 
 const refusedOf = ({ refused }: LiveState<Policy | undefined>) =>
-  refused ? { at: refused.at.toISOString(), findings: refused.findings } : null;
+  refused ? { ...refused, at: refused.at.toISOString() } : null;

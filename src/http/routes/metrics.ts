@@ -1,0 +1,18 @@
+/** GET /metrics: the numbers of this process, for Prometheus. */
+
+import type { Service } from '../../service.ts';
+import { type Route, route } from '../route.ts';
+
+const TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+const EXAMPLE = '# HELP authz_decisions_total Decisions that were recorded, by code.\n';
+
+export const metricsRoutes = ({ metrics }: Service): Route[] => [
+  route({
+    method: 'get',
+    path: '/metrics',
+    scope: null,
+    summary: 'The numbers of this process.',
+    answers: { 200: { description: "In Prometheus' text format.", text: { type: 'text/plain', example: EXAMPLE } } },
+    handle: async () => ({ text: await metrics.text(), headers: { 'Content-Type': TYPE } }),
+  }),
+];

@@ -1,0 +1,55 @@
+/** The policies of a service: the live one, without which it does not start, and the one on trial, which may come and go. */
+
+import type { Knex } from 'knex';
+import type { Log } from '../log.ts';
+import type { PolicyTexts } from '../policy/files.ts';
+import type { Policy } from '../policy/policy.ts';
+import { followFolder, type Live } from './live.ts';
+import { admitPolicy, readPolicyFolder } from './load.ts';
+import { createShadow, type Shadow } from './shadow.ts';
+import { storePolicy } from './store.ts';
+
+interface Settings {
+  readonly POLICY_DIR: string;
+  readonly SHADOW_POLICY_DIR: string | undefined;
+  readonly POLICY_POLL_MS: number;
+  readonly POLICY_SETTLE_MS: number;
+}
+
+export interface Policies {
+  readonly live: Live<Policy>;
+  /** Of SHADOW_POLICY_DIR; its state has no policy while there is none to be had. */
+  readonly trial: Live<Policy | undefined> | undefined;
+  readonly shadow: Shadow;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Reads both folders and follows them. What is decided by, or recorded of, is stored by digest before.
+ * @throws Refusal with the findings of a live policy that does not pass; Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
+export async function followPolicies(settings: Settings, db: Knex, log: Log): Promise<Policies> {
+  const { POLICY_DIR, SHADOW_POLICY_DIR, POLICY_POLL_MS, POLICY_SETTLE_MS } = settings;
+  const shared = {
+    times: { pollMs: POLICY_POLL_MS, settleMs: POLICY_SETTLE_MS },
+    beforeLive: (digest: string, texts: PolicyTexts) => storePolicy(db, digest, texts),
+    log,
+  };
+  const texts = await readPolicyFolder(POLICY_DIR);
+  const policy = await admitPolicy(POLICY_DIR, texts);
+  await storePolicy(db, policy.digest, texts);
+  const live = followFolder({ ...shared, folder: POLICY_DIR, first: { policy, reading: { texts } } });
+  const unread = { policy: undefined, reading: { unreadable: new Error('it was not read yet') } };
+  const trial = SHADOW_POLICY_DIR
+    ? followFolder<Policy | undefined>({ ...shared, folder: SHADOW_POLICY_DIR, first: unread })
+    : undefined;
+  return {
+    live,
+    trial,
+    shadow: createShadow(() => trial?.policy(), log),
+    close: async () => {
+      await live.close();
+      await trial?.close();
+    },
+  };
+}

@@ -1,0 +1,97 @@
+/** The processes of the http section: servers, ours and others, and the load generator. */
+
+import { type ChildProcess, execFile, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import type { Load, Outcome } from './http-load.ts';
+
+const ROOT = path.join(import.meta.dirname, '..', '..');
+
+/** A folder for a CPU profile of each server, to see where its time goes; unset: none. */
+const PROFILES = process.env['CPU_PROF'];
+
+export interface ServerProcess {
+  readonly port: number;
+  /** Resident memory, in MB. */
+  readonly memory: () => Promise<number>;
+  /** Seconds on a core so far. Unlike a rate it stays the same where others use the machine too. Linux alone tells it. */
+  readonly cpuSeconds: () => number;
+  readonly stop: () => Promise<void>;
+}
+
+/** Our service, as it is built. */
+export const startOurs = (name: string, env: Record<string, string>): Promise<ServerProcess> =>
+  startServer(name, [path.join(ROOT, 'dist', 'src', 'main.js'), 'serve'], { ...env, PORT: '0' });
+
+/** A program of this folder that prints `port N` once it listens. */
+export const startProgram = (name: string, args: readonly string[], env: Record<string, string>) =>
+  startServer([name, ...args].join('-'), [path.join(import.meta.dirname, `${name}.mjs`), ...args], env);
+
+async function startServer(name: string, args: readonly string[], env: Record<string, string>): Promise<ServerProcess> {
+  const profile = PROFILES === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.join(PROFILES, name)}`];
+  const child = spawn(process.execPath, [...profile, ...args], {
+    // As in production: Koa, for one, is slower otherwise.
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], NODE_ENV: 'production', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  };
+  process.once('exit', () => child.kill('SIGKILL'));
+  const port = await portOf(name, child);
+  return { port, stop, memory: () => memoryOf(child.pid), cpuSeconds: () => cpuSecondsOf(child.pid) };
+}
+
+/** What it says of its port; both the programs here and our service's log say it. */
+function portOf(name: string, child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const lines: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      if (!stream) continue;
+      createInterface(stream).on('line', (line) => {
+        if (lines.push(line) > 20) lines.shift();
+        const [, port] = /(?:^port |"address":"http:\/\/[^"]*:)(\d+)/.exec(line) ?? [];
+        if (port !== undefined) resolve(Number(port));
+      });
+    }
+    child.once('exit', (code) => reject(new Error(`${name} ended with ${code}:\n${lines.join('\n')}`)));
+  });
+}
+
+async function memoryOf(pid = 0): Promise<number> {
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)]);
+  return Number(stdout) / 1024;
+}
+
+function cpuSecondsOf(pid = 0): number {
+  const stat = `/proc/${pid}/stat`;
+  if (!existsSync(stat)) return Number.NaN;
+  // Behind the name, which may hold anything: user and system time, in hundredths of a second.
+  const [user, system] = readFileSync(stat, 'utf8').split(') ').at(-1)?.split(' ').slice(11, 13).map(Number) ?? [];
+  return ((user ?? 0) + (system ?? 0)) / 100;
+}
+
+export interface Generator {
+  readonly run: (load: Load) => Promise<Outcome>;
+  readonly stop: () => void;
+}
+
+export function startGenerator(): Generator {
+  const child = fork(path.join(import.meta.dirname, 'http-load.ts'), { execArgv: ['--import', 'tsx'] });
+  let settle: { resolve: (outcome: Outcome) => void; reject: (error: Error) => void } | undefined;
+  child.on('message', (outcome: Outcome) => settle?.resolve(outcome));
+  child.on('exit', (code) => settle?.reject(new Error(`the load generator ended with ${code}`)));
+  return {
+    run: (load) =>
+      new Promise((resolve, reject) => {
+        settle = { resolve, reject };
+        child.send(load);
+      }),
+    stop: () => child.disconnect(),
+  };
+}

@@ -1,0 +1,27 @@
+/** A large policy such as a large platform might have: the shipped rows, and rows for certain keys on certain actions. */
+
+import type { PolicyTexts } from '../../src/policy/files.ts';
+
+const CONDITIONS = [
+  (n: number) => `r.key.id == 'key-${n}' && r.target.role != 'owner'`,
+  (n: number) => `r.key.environment == 'env-${n % 7}' && r.user.id == 'user-${n}'`,
+  (n: number) => `(r.user.id in ['user-${n}', 'user-${n + 1000}']) && r.target.status == 'active'`,
+  (n: number) => `r.target.id == 'business-${n}' && !r.key.userManagement`,
+  (n: number) => `r.key.environment == 'test' && (r.target.role == 'member' && r.target.id == 'business-${n}')`,
+];
+
+/** `shipped` with denials added, `rows` in all, spread over `actions` actions of as many nouns; each can decide. */
+export function largePolicy(
+  shipped: PolicyTexts,
+  { rows, actions }: { readonly rows: number; readonly actions: number },
+): PolicyTexts {
+  const shippedRows = [...shipped.values()].join('\n').match(/^p, /gm)?.length ?? 0;
+  const lines = Array.from({ length: rows - shippedRows }, (_, index) => {
+    const when = CONDITIONS[Math.floor(index / actions) % CONDITIONS.length]?.(index);
+    return `p, row-${index}, noun${index % actions}:create, "${when}", deny, PERMISSION_DENIED`;
+  });
+  const invariants = (shipped.get('invariants.yaml') ?? '')
+    // These rows deny a permission where the contract does not; the other statements hold of them.
+    .replace(/ {2}- name: A permission is denied only where one is lacking\n(?: {4}.*\n)+/, '');
+  return new Map([...shipped, ['50-large.csv', `${lines.join('\n')}\n`], ['invariants.yaml', invariants]]);
+}

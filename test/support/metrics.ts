@@ -1,0 +1,66 @@
+/** The text of GET /metrics, read. */
+
+import { createMetrics, type Metrics } from '../../src/metrics.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+
+const NO_POLICY: Policy = {
+  digest: '',
+  rows: [],
+  codes: new Map(),
+  match: () => ({ row: undefined, allowed: false }),
+};
+
+/** For an HTTP side without a service behind it. */
+export const metricsOfNothing = (): Metrics =>
+  createMetrics({
+    policy: () => ({ policy: NO_POLICY, since: new Date(), refused: undefined, failures: 0 }),
+    shadow: () => ({ compared: 0, disagreed: 0, failed: 0, skipped: 0 }),
+    pools: () => ({}),
+    breakers: () => ({}),
+    caches: () => ({}),
+    changes: () => ({ stalenessMs: 0, lagMs: 0, applied: 0, flushes: 0, failedPolls: 0 }),
+    recorder: () => ({ queued: 0, capacity: 0, inFlight: 0, recorded: 0, batches: 0, rejected: 0, resent: 0 }),
+    checkpoints: () => undefined,
+    limits: () => ({ redisUp: undefined, countedLocally: 0 }),
+  });
+
+export interface ReadMetrics {
+  /** Name -> type; those without a sample too. */
+  readonly types: ReadonlyMap<string, string>;
+  /** `name{label="value"}` -> value. */
+  readonly samples: ReadonlyMap<string, number>;
+}
+
+export async function metricsOf(address: string): Promise<ReadMetrics & { readonly text: string }> {
+  const response = await fetch(`${address}/metrics`);
+  if (response.status !== 200) throw new Error(`/metrics answered ${response.status}`);
+  const text = await response.text();
+  return { text, ...readMetrics(text) };
+}
+
+/** @throws Error at a line that is not of the format. */
+export function readMetrics(text: string): ReadMetrics {
+  const types = new Map<string, string>();
+  const samples = new Map<string, number>();
+  for (const line of text.split('\n').filter((each) => each !== '' && !each.startsWith('# HELP '))) {
+    const [, name, type] = /^# TYPE (\w+) (counter|gauge|histogram|summary)$/.exec(line) ?? [];
+    const [, series, value] = /^(\w+(?:\{(?:\w+="[^"\\]*",?)*\})?) (\S+)$/.exec(line) ?? [];
+    if (name !== undefined && type !== undefined) types.set(name, type);
+    else if (series !== undefined) samples.set(series, Number(value));
+    else throw new Error(`this is no line of a metric: ${line}`);
+  }
+  return { types, samples };
+}
+
+/** The names that a query in PromQL reads: what stands before a brace, a bracket or an operator, and is no function. */
+export function namesIn(query: string): string[] {
+  const bare = query
+    .replace(/"[^"]*"/g, '""')
+    .replace(/\{[^}]*\}/g, '{}')
+    .replace(/\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/g, '');
+  return [...bare.matchAll(/\b(?:authz|process|nodejs)_\w+/g)].map(([name]) => name);
+}
+
+/** Whether there is such a metric, or such a part of a histogram. */
+export const exists = ({ types }: Pick<ReadMetrics, 'types'>, name: string): boolean =>
+  types.has(name) || types.get(name.replace(/_(?:bucket|sum|count)$/, '')) === 'histogram';
