@@ -1,11 +1,13 @@
 /** `authz audit prune` and `erase` as processes: what they ask for, what they refuse, how they end, and as which role. */
 
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { connect } from '../../src/db/connect.ts';
-import { authz, ROOT } from '../support/cli.ts';
+import { authz, ROOT, startAuthz } from '../support/cli.ts';
 import { rejection } from '../support/rejection.ts';
 import { KEEP, type OldLog, writeOldLog } from './old-log.ts';
 
@@ -92,6 +94,20 @@ describe('authz audit, as the owner of the log', function () {
     ]);
   });
 
+  it('prune that is killed between the line and the drop leaves a log that verifies, and is completed', async () => {
+    const reader = await log.db.transaction();
+    await reader('decisions').first();
+    const child = startAuthz(['audit', 'prune', '--keep', `${KEEP}d`, '--public-key', publicKey, '--yes'], owner);
+    while (!(await readFile(log.file, 'utf8')).includes('"pruned"')) await sleep(20);
+    child.kill('SIGKILL');
+    await once(child, 'close');
+    await reader.commit();
+    expect(await log.db('pruned_days')).to.deep.equal([]);
+    const verified = await authz(['audit', 'verify', '--public-key', publicKey, '--json'], owner);
+    expect(verified.code, verified.stdout).to.equal(0);
+    expect(JSON.parse(verified.stdout)).to.include({ pruned: 0, records: log.records.length });
+  });
+
   it('prune drops what it may, names what it may not, and the verification says so', async () => {
     const [first, second] = log.days;
     const record = log.records.find(({ day, user_id }) => day === second && user_id !== 'user-1');
@@ -116,6 +132,8 @@ describe('authz audit, as the owner of the log', function () {
     expect(
       (await authz(['audit', 'verify', '--public-key', publicKey], { ...owner, AUDIT_CHECKPOINTS: '' })).code,
     ).to.equal(0);
+    // The line that the killed one wrote was taken up, not written again.
+    expect((await readFile(log.file, 'utf8')).match(/"pruned"/g)).to.have.length(2);
     const events = JSON.stringify(await log.db('admin_events').select());
     expect(events).to.not.include('PRIVATE');
   });
