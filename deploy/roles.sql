@@ -32,19 +32,18 @@ grant select on knex_migrations to authz_service, authz_auditor;
 
 grant select, insert, update, delete
   on users, businesses, business_members, api_keys, api_key_businesses, callers to authz_service;
-grant select, insert on peppers to authz_service;
+grant select, insert on peppers, policies to authz_service;
+grant select, insert, update, delete on replicas to authz_service;
 
 grant select, insert on admin_events to authz_service;
 grant select, insert, delete on changes to authz_service;
 grant select, update on change_counter to authz_service;
-grant select, insert, update, delete on replicas to authz_service;
-grant select, insert on policies to authz_service;
 
 grant select, insert on decisions, checkpoints to authz_service;
-grant select on chain_heads to authz_service;
+grant select on chain_heads, pruned_days to authz_service;
 grant execute on function authz_make_partition, authz_advance_heads to authz_service;
 
-grant select on decisions, chain_heads, checkpoints, admin_events, policies to authz_auditor;
+grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, policies to authz_auditor;
 grant execute on function authz_by_index to authz_service, authz_auditor;
 
 commit;

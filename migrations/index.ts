@@ -7,6 +7,7 @@ import * as decisionLog from './003_decision_log.ts';
 import * as replicas from './004_replicas.ts';
 import * as rollout from './005_rollout.ts';
 import * as auditQueries from './006_audit_queries.ts';
+import * as retention from './007_retention.ts';
 
 export const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([
   ['001_tables', tables],
@@ -15,4 +16,5 @@ export const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([
   ['004_replicas', replicas],
   ['005_rollout', rollout],
   ['006_audit_queries', auditQueries],
+  ['007_retention', retention],
 ]);

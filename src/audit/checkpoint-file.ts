@@ -7,7 +7,7 @@ import { hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import path from 'node:path';
 import { Refusal } from '../errors.ts';
-import { type Checkpoint, parseLine, printLine } from './checkpoint-line.ts';
+import { type Checkpoint, type Pruned, parseLine, printLine } from './checkpoint-line.ts';
 
 /** Ids and hashes only: auditors may read it. */
 const MODE = 0o644;
@@ -67,6 +67,8 @@ export interface CheckpointFiles {
   readonly publicKeys: ReadonlySet<string>;
   /** `FILE:LINE` of another checkpoint under a number that one has already, by number. */
   readonly conflicts: ReadonlyMap<number, string>;
+  /** Every statement that a day was pruned, with its `FILE:LINE`. */
+  readonly pruned: readonly { readonly statement: Pruned; readonly where: string }[];
   /** `FILE:LINE` of what is no line of ours. */
   readonly unknown: readonly string[];
   /** `FILE:LINE` of what was begun and not finished. */
@@ -77,12 +79,13 @@ export interface CheckpointFiles {
   readonly close: () => Promise<void>;
 }
 
-/** Reads files of checkpoints, keeping of each line no more than its place. @throws Refusal when one cannot be read */
+/** Reads files of checkpoints, keeping of each checkpoint no more than its place. @throws Refusal when one cannot be read */
 export async function openCheckpointFiles(files: readonly string[]): Promise<CheckpointFiles> {
   const readings: Reading[] = [];
   const places = new Map<number, Place>();
   const publicKeys = new Set<string>();
   const conflicts = new Map<number, string>();
+  const pruned: { statement: Pruned; where: string }[] = [];
   const [unknown, torn]: [string[], string[]] = [[], []];
 
   const note = ({ name, handle, start, line }: Reading, text: string): void => {
@@ -90,6 +93,7 @@ export async function openCheckpointFiles(files: readonly string[]): Promise<Che
     const where = `${name}:${line}`;
     if (parsed.type === 'torn') torn.push(where);
     else if (parsed.type === 'unknown') unknown.push(where);
+    else if (parsed.type === 'pruned') pruned.push({ statement: parsed, where });
     else {
       publicKeys.add(parsed.publicKey);
       const digest = sha256(printLine(parsed));
@@ -122,6 +126,7 @@ export async function openCheckpointFiles(files: readonly string[]): Promise<Che
     numbers: () => [...places.keys()].sort((a, b) => a - b),
     publicKeys,
     conflicts,
+    pruned,
     unknown,
     torn,
     readOn,

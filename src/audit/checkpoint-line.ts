@@ -1,4 +1,7 @@
-/** A checkpoint: what is signed of it, and the line that it is in a file. docs/audit.md describes both to the byte. */
+/**
+ * A checkpoint, and the statement that a day was pruned: what is signed of each, and the line that it is in a file.
+ * docs/audit.md describes all to the byte.
+ */
 
 import { hash } from 'node:crypto';
 import { z } from 'zod';
@@ -53,8 +56,33 @@ export const checkpointDigest = (checkpoint: Signed): string => hash('sha256', s
 export const printLine = ({ number, at, writer, size, root, previous, heads, publicKey, signature }: Checkpoint) =>
   JSON.stringify({ type: 'checkpoint', number, at, writer, size, root, previous, heads, publicKey, signature });
 
+const prunedSchema = z.strictObject({
+  type: z.literal('pruned'),
+  day: z.iso.date(),
+  at: z.iso.datetime({ precision: 3 }),
+  records: count,
+  root: hash256,
+  publicKey: z.base64(),
+  signature: z.base64(),
+});
+
+/**
+ * That the records of `day` were verified in full, down to heads with this `root`, and may be dropped. `root` is over the
+ * heads of that day alone, `records` how many there were in them together.
+ */
+export type Pruned = z.output<typeof prunedSchema>;
+
+export const prunedBytes = ({ day, at, records, root }: Pick<Pruned, 'day' | 'at' | 'records' | 'root'>): Buffer =>
+  Buffer.from(`iqra-authz/pruned/1\n${[day, at, String(records), root].map(field).join('')}`, 'latin1');
+
+/** Without the line's end. */
+export const printPruned = ({ day, at, records, root, publicKey, signature }: Pruned): string =>
+  JSON.stringify({ type: 'pruned', day, at, records, root, publicKey, signature });
+
+const lineSchema = z.discriminatedUnion('type', [checkpointSchema, prunedSchema]);
+
 /** `torn`: the start of a line that was never finished, as a crash or a full disk leaves it. */
-export type Line = Checkpoint | { readonly type: 'torn' } | { readonly type: 'unknown' };
+export type Line = Checkpoint | Pruned | { readonly type: 'torn' } | { readonly type: 'unknown' };
 
 export function parseLine(text: string): Line {
   let value: unknown;
@@ -63,6 +91,6 @@ export function parseLine(text: string): Line {
   } catch {
     return { type: 'torn' };
   }
-  const parsed = checkpointSchema.safeParse(value);
+  const parsed = lineSchema.safeParse(value);
   return parsed.success ? parsed.data : { type: 'unknown' };
 }

@@ -26,7 +26,7 @@ export interface DecisionRecord {
   readonly userId: string | null;
   readonly businessId: string | null;
   readonly action: string;
-  readonly effect: string;
+  readonly effect: 'allow' | 'deny';
   readonly code: string;
   readonly rule: string;
   readonly policy: string;

@@ -24,6 +24,8 @@ const LIMIT_MS = 5000;
 /** Beside the folder of the embedded database, not in it. */
 export const embeddedCheckpoints = (dataDir: string): string => path.join(dataDir, 'audit-checkpoints.jsonl');
 
+export const embeddedSigningKey = (dataDir: string): string => path.join(dataDir, 'audit-signing-key.pem');
+
 /**
  * Starts the checkpoints, on a connection of their own. Undefined, after a warning, where neither key nor file is set for
  * a database that is not the embedded one: a key made here would vouch for nothing that anybody knows.
@@ -34,7 +36,7 @@ export async function openCheckpoints(settings: Settings, url: string, log: Log)
   const file = settings.AUDIT_CHECKPOINTS ?? (embedded ? embeddedCheckpoints(settings.DATA_DIR) : undefined);
   const key =
     settings.AUDIT_SIGNING_KEY ??
-    (embedded ? await keepSecret(path.join(settings.DATA_DIR, 'audit-signing-key.pem'), makeSigningKey) : undefined);
+    (embedded ? await keepSecret(embeddedSigningKey(settings.DATA_DIR), makeSigningKey) : undefined);
   if (file === undefined && key === undefined) {
     log.warn(
       'AUDIT_CHECKPOINTS and AUDIT_SIGNING_KEY are not set: no checkpoints of the decision log are made, so a superuser of ' +

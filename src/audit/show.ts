@@ -3,26 +3,15 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../db/mutate.ts';
 import { type DecisionRecord, getDecision } from './decisions.ts';
+import { type Account, explainRecorded } from './explain-record.ts';
 import { noteShown } from './reads.ts';
 
-/** Explains a record under the policy of its time; null where that policy is not known. */
-export type Explain = (record: DecisionRecord) => Promise<object | null>;
-
-export interface ShownDecision extends DecisionRecord {
-  readonly explanation: object | null;
-}
-
-const unexplained: Explain = async () => null;
+export type ShownDecision = DecisionRecord & Account;
 
 /** @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
-export async function showDecision(
-  db: Knex,
-  actor: Actor,
-  id: string,
-  explain: Explain = unexplained,
-): Promise<ShownDecision> {
+export async function showDecision(db: Knex, actor: Actor, id: string): Promise<ShownDecision> {
   const record = await getDecision(db, id);
-  const explanation = await explain(record);
+  const account = await explainRecorded(db, record);
   await noteShown(db, actor, id);
-  return { ...record, explanation };
+  return { ...record, ...account };
 }

@@ -17,6 +17,8 @@ export interface Attested {
   readonly hash: string;
   /** Of the checkpoint. */
   readonly number: number;
+  /** Whether one outside the database says so. */
+  readonly outside: boolean;
 }
 
 export interface CheckpointState {
@@ -175,19 +177,19 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     }
     previous.set(writer, checkpointDigest(checkpoint));
     if (outside) external = { number, at };
-    putHeads(checkpoint, fault);
+    putHeads(checkpoint, outside, fault);
     const held = heads.size() === size && heads.root() === checkpoint.root;
     if (rootHeld && !held) fault('has a root that is not the one of its heads');
     rootHeld = held;
   };
 
-  const putHeads = (checkpoint: Checkpoint, fault: (message: string) => void): void => {
+  const putHeads = (checkpoint: Checkpoint, outside: boolean, fault: (message: string) => void): void => {
     for (const head of checkpoint.heads) {
       const before = heads.get(chainOf(head));
       if (before !== undefined && !follows(before, head)) {
         fault(`has ${printHead(head)}, which had ${before.records} records before: the log was set back or rewritten`);
       }
-      if (inRange(head.day)) attest(head, checkpoint.number);
+      if (inRange(head.day)) attest(head, checkpoint.number, outside);
     }
     if (checkpoint.heads.length === checkpoint.size && checkpoint.size <= heads.size()) {
       const listed = new Set(checkpoint.heads.map(chainOf));
@@ -198,12 +200,15 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     heads.put(checkpoint.heads);
   };
 
-  const attest = ({ boot, day, records, hash }: Head, number: number): void => {
+  const attest = ({ boot, day, records, hash }: Head, number: number, outside: boolean): void => {
     const chain = chainOf({ boot, day });
     const list = attested.get(chain) ?? [];
     attested.set(chain, list);
     const last = list.at(-1);
-    if (last === undefined || last.records < records) list.push({ records, hash, number });
+    if (last === undefined || last.records < records) list.push({ records, hash, number, outside });
+    else if (outside && !last.outside && last.records === records && last.hash === hash) {
+      list[list.length - 1] = { ...last, number, outside };
+    }
   };
 
   return {

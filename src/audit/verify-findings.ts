@@ -8,6 +8,7 @@ export const FINDING_CODES = [
   'reordered',
   'rewritten',
   'erased',
+  'pruned',
   'head',
   'checkpoint',
 ] as const;

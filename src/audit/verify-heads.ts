@@ -46,7 +46,8 @@ export function compareHeads(heads: ReadonlyMap<string, Head>, state: Checkpoint
 export interface OpenLinks {
   /** Told of every record's hash. */
   readonly seen: (boot: string, hash: Buffer) => void;
-  readonly report: (findings: Findings) => void;
+  /** `isPruned`: whether the records of a day were dropped, so that theirs could not be seen. */
+  readonly report: (findings: Findings, isPruned: (day: string) => boolean) => void;
 }
 
 /**
@@ -71,8 +72,9 @@ export function openLinks(heads: ReadonlyMap<string, Head>, inRange: (day: strin
     seen: (boot, hash) => {
       if (missing.size > 0) missing.delete(`${boot} ${hash.toString('hex')}`);
     },
-    report: (findings) => {
-      for (const head of [...second, ...missing.values()]) {
+    report: (findings, isPruned) => {
+      const unseen = [...missing.values()].filter(({ boot }) => !byBoot.get(boot)?.some(({ day }) => isPruned(day)));
+      for (const head of [...second, ...unseen]) {
         const { boot, day } = head;
         const message =
           head.opening === ZEROS

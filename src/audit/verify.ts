@@ -4,16 +4,18 @@
  * may be written to meanwhile, in memory that does not grow with it.
  */
 
-import type { Readable } from 'node:stream';
 import type { Knex } from 'knex';
 import { FIRST_OPENING } from './chain.ts';
 import { openCheckpointFiles } from './checkpoint-file.ts';
+import type { Pruned } from './checkpoint-line.ts';
 import { chainOf, type Head } from './heads.ts';
 import { type ChainWalk, walkChain } from './verify-chain.ts';
 import { type CheckpointState, printHead, verifyCheckpoints } from './verify-checkpoints.ts';
 import { createFindings, type Finding, type Findings } from './verify-findings.ts';
 import { compareHeads, openLinks, readHeads } from './verify-heads.ts';
-import { COLUMNS, createRowReader, type Row, SESSION, type StoredRecord } from './verify-row.ts';
+import { type DaySum, type PrunedDays, sumOf, verifyPruned } from './verify-pruned.ts';
+import { rangesOf, rowsOf } from './verify-ranges.ts';
+import { createRowReader, SESSION, type StoredRecord } from './verify-row.ts';
 
 export interface VerifyOptions {
   /** YYYY-MM-DD, UTC, both inclusive: the days whose records are read. Heads and checkpoints are always read in full. */
@@ -38,6 +40,8 @@ export interface VerifyReport {
   readonly chains: number;
   /** How many records have had their personal data erased. */
   readonly erased: number;
+  /** How many of the days that were asked for have no records any more, as somebody with the signing key has stated. */
+  readonly pruned: number;
   readonly checkpoints: {
     readonly count: number;
     /** The newest one outside the database; null: none was read. */
@@ -54,10 +58,21 @@ export interface VerifyReport {
   /** The first hundred of each kind: by day, and what concerns no record last. */
   readonly findings: readonly Finding[];
   readonly found: number;
+  /** Those of the days that were asked for which have chains, in their order. */
+  readonly days: readonly VerifiedDay[];
+}
+
+export interface VerifiedDay extends DaySum {
+  readonly day: string;
+  /** Whether a checkpoint outside the database attests every head of the day just as it stands. */
+  readonly covered: boolean;
+  /** Whether its records were dropped, or may be: what was signed of it. */
+  readonly statement: Pruned | null;
+  readonly pruned: boolean;
 }
 
 const MOST_FINDINGS = 100;
-const BATCH = 2000;
+const PROGRESS_EVERY = 2000;
 
 /** @throws Refusal when a file of checkpoints cannot be read; what the database throws. */
 export async function verifyLog(db: Knex, options: VerifyOptions): Promise<VerifyReport> {
@@ -65,6 +80,8 @@ export async function verifyLog(db: Knex, options: VerifyOptions): Promise<Verif
   try {
     return await db.transaction(
       async (trx) => {
+        // INVARIANT: before the snapshot. A day that is dropped meanwhile would be gone at once, and its row unseen.
+        await trx.raw('lock table only decisions in access share mode');
         await trx.raw(SESSION);
         const { from = '0000', to = '9999' } = options;
         const inRange = (day: string): boolean => from <= day && day <= to;
@@ -83,12 +100,17 @@ export async function verifyLog(db: Knex, options: VerifyOptions): Promise<Verif
           },
         });
         compareHeads(heads, state, findings);
-        for (const head of heads.values()) if (inRange(head.day)) progress.ofRecords += head.records;
-        const walked = await verifyRecords(trx, { options, heads, state, findings, inRange, progress });
+        const accepted = options.publicKeys ?? files?.publicKeys ?? state.publicKeys;
+        const pruned = await verifyPruned(trx, { files, accepted, heads, state, findings });
+        for (const { day, records } of heads.values())
+          if (inRange(day) && !pruned.recorded(day)) progress.ofRecords += records;
+        const walked = await verifyRecords(trx, { options, heads, state, pruned, findings, inRange, progress });
         return {
           clean: findings.total() === 0,
           records: progress.records,
-          ...walked,
+          chains: walked.chains,
+          erased: walked.erased,
+          pruned: walked.pruned.size,
           checkpoints: {
             count: state.count,
             external: state.external,
@@ -99,6 +121,11 @@ export async function verifyLog(db: Knex, options: VerifyOptions): Promise<Verif
           uncovered: uncovered(heads, state),
           findings: findings.list(),
           found: findings.total(),
+          days: walked.days.map((day) => ({
+            ...summary(day, heads, state),
+            statement: pruned.statementOf(day) ?? null,
+            pruned: walked.pruned.has(day),
+          })),
         };
       },
       { isolationLevel: 'repeatable read', readOnly: true },
@@ -117,22 +144,41 @@ function uncovered(heads: ReadonlyMap<string, Head>, state: CheckpointState): nu
   return records;
 }
 
+function summary(day: string, heads: ReadonlyMap<string, Head>, { attested }: CheckpointState) {
+  const ofDay = [...heads.values()].filter((head) => head.day === day);
+  const covered = ofDay.every((head) => {
+    const last = attested.get(chainOf(head))?.at(-1);
+    return last?.outside === true && last.records === head.records && last.hash === head.hash;
+  });
+  return { day, ...sumOf(ofDay), covered };
+}
+
 interface Work {
   readonly options: VerifyOptions;
   readonly heads: ReadonlyMap<string, Head>;
   readonly state: CheckpointState;
+  readonly pruned: PrunedDays;
   readonly findings: Findings;
   readonly inRange: (day: string) => boolean;
   readonly progress: { checkpoints: number; records: number; ofRecords: number };
 }
 
-async function verifyRecords(db: Knex, work: Work): Promise<{ chains: number; erased: number }> {
-  const { options, heads, state, findings, inRange, progress } = work;
+interface Walked {
+  readonly chains: number;
+  readonly erased: number;
+  /** That have heads. */
+  readonly days: readonly string[];
+  readonly pruned: ReadonlySet<string>;
+}
+
+async function verifyRecords(db: Knex, work: Work): Promise<Walked> {
+  const { options, heads, state, pruned, findings, inRange, progress } = work;
   const links = openLinks(heads, inRange);
   const erasureRecorded = await readErasures(db);
   const read = createRowReader();
   const days = [...new Set([...heads.values()].map((head) => head.day))].filter(inRange).sort();
   const visited = new Set<string>();
+  const prunedDays = new Set<string>();
   let chains = 0;
   let erased = 0;
 
@@ -161,7 +207,7 @@ async function verifyRecords(db: Knex, work: Work): Promise<{ chains: number; er
     });
   };
 
-  for (const range of rangesOf(days, options)) {
+  for (const range of rangesOf(days, options.from, options.to)) {
     let walk: ChainWalk | undefined;
     const end = (): void => {
       walk?.end();
@@ -176,9 +222,13 @@ async function verifyRecords(db: Knex, work: Work): Promise<{ chains: number; er
       walk.step(record);
       links.seen(record.boot, record.hash);
       progress.records += 1;
-      if (progress.records % BATCH === 0) options.onProgress?.(progress);
+      if (progress.records % PROGRESS_EVERY === 0) options.onProgress?.(progress);
     }
     end();
+    if (walk === undefined && range.day !== undefined && pruned.accept(range.day)) {
+      prunedDays.add(range.day);
+      continue;
+    }
     for (const [chain, head] of heads) {
       if (head.day === range.day && !visited.has(chain)) {
         const { boot, day } = head;
@@ -193,8 +243,8 @@ async function verifyRecords(db: Knex, work: Work): Promise<{ chains: number; er
     }
   }
   options.onProgress?.(progress);
-  links.report(findings);
-  return { chains, erased };
+  links.report(findings, (day) => prunedDays.has(day));
+  return { chains, erased, days, pruned: prunedDays };
 }
 
 /** The head's own, and what to try where that fails, so that an altered head is not taken for an altered record. */
@@ -204,55 +254,6 @@ const openingsOf = (head: Head | undefined, attested: Head | undefined): Buffer[
       ? []
       : [Buffer.from(attested.opening, 'hex')]
     : [Buffer.from(head.opening, 'hex'), ...(attested ? [Buffer.from(attested.opening, 'hex')] : []), FIRST_OPENING];
-
-interface Range {
-  /** What `at` must fulfil. */
-  readonly where: string;
-  readonly values: readonly string[];
-  /** Undefined between the days that have heads: there should be no records. */
-  readonly day?: string;
-}
-
-/** Every day that has heads, and whatever lies before, between and after them, in the order of time. */
-function rangesOf(days: readonly string[], { from, to }: VerifyOptions): Range[] {
-  const ranges: Range[] = [];
-  let since: string | undefined = from;
-  const gap = (until: string | undefined): void => {
-    if (since !== undefined && since === until) return;
-    const bounds = [...(since === undefined ? [] : [['>=', since]]), ...(until === undefined ? [] : [['<', until]])];
-    ranges.push({
-      where: bounds.map(([operator]) => `at ${operator} ?::timestamptz`).join(' and ') || 'true',
-      values: bounds.map(([, day]) => `${day} 00:00:00+00`),
-    });
-  };
-  for (const day of days) {
-    gap(day);
-    since = dayAfter(day);
-    ranges.push({
-      day,
-      where: 'at >= ?::timestamptz and at < ?::timestamptz',
-      values: [`${day} 00:00:00+00`, `${since} 00:00:00+00`],
-    });
-  }
-  gap(to === undefined ? undefined : dayAfter(to));
-  return ranges;
-}
-
-const dayAfter = (day: string): string => new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
-
-/** In the order of their chains, as PostgreSQL's texts, unparsed. */
-const rowsOf = (db: Knex, { where, values, day }: Range): AsyncIterable<Row> =>
-  db
-    .raw(
-      `select ${COLUMNS.join(', ')} from decisions where ${where}
-       order by ${day === undefined ? `(at at time zone 'UTC')::date, ` : ''}boot, seq, id`,
-      [...values],
-    )
-    .stream({
-      batchSize: BATCH,
-      rowMode: 'array',
-      types: { getTypeParser: () => (text: string) => text },
-    } as object) as Readable;
 
 /** Whose personal data were erased, and until when. */
 async function readErasures(db: Knex): Promise<(record: StoredRecord) => boolean> {

@@ -10,6 +10,7 @@ import { countDecisions } from '../audit/stats.ts';
 import { followDecisions } from '../audit/tail.ts';
 import { decisionQuery, decisionRange, statsQuery } from '../bodies.ts';
 import { Refusal } from '../errors.ts';
+import { printExplanation } from '../policy/explain.ts';
 import { idSchema, validate } from '../validate.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './audit-options.ts';
 import { print, printJson } from './output.ts';
@@ -78,8 +79,14 @@ const stats = (options: FilterOptions & { by: string; limit: string }): Promise<
     if (counted.note) print(counted.note);
   });
 
-const showVerb = (id: string, options: Format): Promise<void> =>
-  withDatabase(async ({ db, actor }) => show(await showDecision(db, actor, validate(idSchema, id)), options));
+const showVerb = (id: string, { json }: Format): Promise<void> =>
+  withDatabase(async ({ db, actor }) => {
+    const { explanation, note, ...record } = await showDecision(db, actor, validate(idSchema, id));
+    if (json) return printJson({ ...record, explanation, note });
+    show(record, {});
+    if (note !== null) print(`\n${note}`);
+    if (explanation !== null) print(`\nWhy, by the policy of its time:\n\n${printExplanation(explanation)}`);
+  });
 
 const tail = ({ from, to, ...options }: FilterOptions): Promise<void> =>
   withDatabase(async (session) => {

@@ -40,11 +40,9 @@ async function verify({ json, ...options }: Options): Promise<void> {
   if (from !== undefined && to !== undefined && from > to) throw new Refusal('--from lies after --to');
   const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
   const files = options.checkpoints ?? defaultFiles();
-  const progress = createProgress();
-  const onProgress = ({ checkpoints, records, ofRecords }: VerifyProgress): void =>
-    progress.show(`${checkpoints} checkpoints, ${records} of ${ofRecords} records`, records / Math.max(ofRecords, 1));
+  const { onProgress, clear } = verifyProgress();
   const report = await withReadableDatabase((db) => verifyLog(db, { from, to, files, publicKeys, onProgress })).finally(
-    progress.clear,
+    clear,
   );
   if (json) printJson(report);
   else print(describe(report));
@@ -56,7 +54,8 @@ function dayOf(text: string | undefined): string | undefined {
   return validate(instantSchema, /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text).slice(0, 10);
 }
 
-function readPublicKeys(file: string): ReadonlySet<string> {
+/** @throws Refusal */
+export function readPublicKeys(file: string): ReadonlySet<string> {
   try {
     return parsePublicKeys(readFileSync(file, 'utf8'), file);
   } catch (error) {
@@ -66,7 +65,7 @@ function readPublicKeys(file: string): ReadonlySet<string> {
 }
 
 /** The embedded default may not be there yet; that it is gone shows when the database knows of checkpoints. */
-function defaultFiles(): string[] | undefined {
+export function defaultFiles(): string[] | undefined {
   const { AUDIT_CHECKPOINTS, DATABASE_URL, DATA_DIR } = loadConfig();
   if (AUDIT_CHECKPOINTS !== undefined) return [AUDIT_CHECKPOINTS];
   if (DATABASE_URL !== undefined) return undefined;
@@ -79,13 +78,15 @@ const TRUST = {
   database: 'by keys that the database itself names, which prove little; give --public-key and --checkpoints',
 } as const;
 
-function describe({ records, chains, erased, checkpoints, uncovered, findings, found, clean }: VerifyReport): string {
+function describe(report: VerifyReport): string {
+  const { records, chains, erased, pruned, checkpoints, uncovered, findings, found, clean } = report;
   const { count, external, keysFrom, torn } = checkpoints;
   const lines = [
     ...findings.map(({ code, message }, index) => `${index === 0 ? 'FIRST ' : ''}${code}: ${message}`),
     ...(found > findings.length ? [`and ${found - findings.length} more`] : []),
     ...(found > 0 ? [''] : []),
     `${records} records in ${chains} chains were read; the personal data of ${erased} of them have been erased`,
+    ...(pruned > 0 ? [`the records of ${pruned} days were pruned, as signed statements say`] : []),
     count === 0 ? 'there are no checkpoints' : `${count} checkpoints, signed ${TRUST[keysFrom]}`,
     ...torn.map((where) => `${where} was begun and never finished, as a crash or a full disk leaves a line`),
     external === null
@@ -94,4 +95,14 @@ function describe({ records, chains, erased, checkpoints, uncovered, findings, f
     clean ? 'clean: the log is what was recorded' : `${found} found: the log is not what was recorded`,
   ];
   return lines.join('\n');
+}
+
+/** How far a verification is, where somebody may look. */
+export function verifyProgress(): { onProgress: (progress: VerifyProgress) => void; clear: () => void } {
+  const progress = createProgress();
+  return {
+    onProgress: ({ checkpoints, records, ofRecords }) =>
+      progress.show(`${checkpoints} checkpoints, ${records} of ${ofRecords} records`, records / Math.max(ofRecords, 1)),
+    clear: progress.clear,
+  };
 }

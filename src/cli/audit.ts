@@ -8,6 +8,7 @@ import { validate } from '../validate.ts';
 import { addExportVerb } from './audit-export.ts';
 import { addFindingsVerb } from './audit-findings.ts';
 import { addDecisionVerbs } from './audit-query.ts';
+import { addRetentionVerbs } from './audit-retention.ts';
 import { addVerifyVerb } from './audit-verify.ts';
 import { type Format, pageOptions, showPage, verb, withDatabase } from './session.ts';
 
@@ -39,4 +40,5 @@ export function addAuditVerbs(program: Command): void {
       }),
     );
   addVerifyVerb(audit);
+  addRetentionVerbs(audit);
 }

@@ -2,14 +2,18 @@
 
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import type { Knex } from 'knex';
+import { agrees, policyOfTime } from '../audit/explain-record.ts';
 import { findDecision, type RecordedDecision } from '../audit/find-decision.ts';
+import { noteShown } from '../audit/reads.ts';
 import { Refusal } from '../errors.ts';
 import { type Explanation, explain, printExplanation } from '../policy/explain.ts';
 import { type Facts, readFacts } from '../policy/facts.ts';
 import { printFinding } from '../policy/finding.ts';
+import type { Policy } from '../policy/policy.ts';
 import { parseYaml } from '../policy/yaml.ts';
 import { print, printJson } from './output.ts';
-import { exitUnless, folderOf, readSource, type Source } from './policy-source.ts';
+import { exitUnless, folderOf, readSource } from './policy-source.ts';
 import { type Format, readStdin, verb, withDatabase } from './session.ts';
 
 interface Options extends Format {
@@ -26,7 +30,7 @@ export function addExplainVerb(policy: Command): void {
     'explain --facts facts.yaml',
   )
     .option('--facts <file>', 'facts as a decision records them, in JSON or YAML; - reads standard input')
-    .option('--policy <dir>', 'the policy folder; default: POLICY_DIR')
+    .option('--policy <dir>', 'the policy folder; default: the policy that decided, or for facts POLICY_DIR')
     .action(async (id: string | undefined, options: Options, command: Command) => {
       if ((id === undefined) === (options.facts === undefined)) {
         command.error('error: name a decision, or facts with --facts FILE');
@@ -66,29 +70,40 @@ function factsOf(value: unknown): Facts {
 type Verdict = 'same policy, same decision' | 'another policy' | 'CONTRADICTS THE RECORD';
 
 async function explainDecision(id: string, options: Options): Promise<void> {
-  const recorded = await withDatabase(({ db }) => findDecision(db, id));
-  const { policy } = await sourceFor(recorded, options);
-  const explanation = explain(policy, factsOf(recorded.facts));
+  const { recorded, source, why } = await withDatabase(async ({ db, actor }) => {
+    const recorded = await findDecision(db, id);
+    const source = await sourceFor(db, recorded, options);
+    await noteShown(db, actor, id);
+    return { recorded, ...source };
+  });
+  const explanation = explain(source, factsOf(recorded.facts));
   const verdict = verdictOn(recorded, explanation);
   const { effect, code, rule, at, policy: digest } = recorded;
   if (options.json) {
     printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation });
   } else {
     print(`decision ${id} of ${at.toISOString()}, recorded as ${effect} ${code} by the row ${rule}`);
+    if (verdict === 'another policy' && why !== undefined) print(`The policy that decided is not at hand: ${why}.`);
     print(`${NOTES[verdict](recorded)}\n`);
     print(printExplanation(explanation));
   }
   exitUnless(verdict !== 'CONTRADICTS THE RECORD');
 }
 
-/** The policy to explain a decision under. For now the folder's, whichever decided: no texts of earlier ones are kept. */
-const sourceFor = (_recorded: RecordedDecision, options: Options): Promise<Source> =>
-  readSource(folderOf(options.policy));
+/** The policy to explain a decision under: the folder that was named, or the one that decided; where none knows it, POLICY_DIR's. */
+async function sourceFor(
+  db: Knex,
+  recorded: RecordedDecision,
+  { policy: folder }: Options,
+): Promise<{ readonly source: Policy; readonly why?: string }> {
+  if (folder !== undefined) return { source: (await readSource(folderOf(folder))).policy };
+  const { policy, why } = await policyOfTime(db, recorded.policy);
+  return policy === undefined ? { source: (await readSource(folderOf(undefined))).policy, why } : { source: policy };
+}
 
 function verdictOn(recorded: RecordedDecision, { policy, decision }: Explanation): Verdict {
   if (recorded.policy !== policy) return 'another policy';
-  const same = (['effect', 'code', 'rule'] as const).every((part) => recorded[part] === decision[part]);
-  return same ? 'same policy, same decision' : 'CONTRADICTS THE RECORD';
+  return agrees(recorded, decision) ? 'same policy, same decision' : 'CONTRADICTS THE RECORD';
 }
 
 const NOTES: Readonly<Record<Verdict, (recorded: RecordedDecision) => string>> = {

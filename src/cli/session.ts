@@ -24,7 +24,7 @@ export interface Session {
 export async function withDatabase<T>(work: (session: Session) => Promise<T>): Promise<T> {
   const { db, peppers, close } = await openDatabase(loadConfig());
   try {
-    return await work({ db, peppers, actor: { id: `cli:${account()}` }, cursors: createCursors(peppers[0].secret) });
+    return await work({ db, peppers, actor: actorHere(), cursors: createCursors(peppers[0].secret) });
   } finally {
     await close();
   }
@@ -36,9 +36,13 @@ const READ_MS = 10_000;
  * As `withDatabase`, for what only reads the log: DATABASE_URL may be that of an auditor, who holds no pepper, and who
  * must not change the database to look at it. @throws Refusal when it is not at the tables that this version knows
  */
-export async function withReadableDatabase<T>(work: (db: Knex) => Promise<T>): Promise<T> {
+export const withReadableDatabase = <T>(work: (db: Knex) => Promise<T>): Promise<T> =>
+  withOwnDatabase(({ db }) => work(db));
+
+/** As `withReadableDatabase`, for who changes the log itself: its owner, who needs no pepper either. @throws Refusal */
+export async function withOwnDatabase<T>(work: (session: Pick<Session, 'db' | 'actor'>) => Promise<T>): Promise<T> {
   const { DATABASE_URL } = loadConfig();
-  if (DATABASE_URL === undefined) return withDatabase(({ db }) => work(db));
+  if (DATABASE_URL === undefined) return withDatabase(work);
   const db = connect({ url: DATABASE_URL, poolSize: 1 });
   try {
     if (!(await read(migrationsCurrent(db, READ_MS)))) {
@@ -46,11 +50,13 @@ export async function withReadableDatabase<T>(work: (db: Knex) => Promise<T>): P
         'the database does not have the tables of this version; use the version that serves it, or authz migrate',
       );
     }
-    return await work(db);
+    return await work({ db, actor: actorHere() });
   } finally {
     await db.destroy();
   }
 }
+
+const actorHere = (): Actor => ({ id: `cli:${account()}` });
 
 function account(): string {
   try {

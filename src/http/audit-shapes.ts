@@ -62,9 +62,64 @@ const recordExample = {
 const noted = nullableText.describe('How far the search went, where no index leads straight to what is asked for');
 
 export const decisionRecordData = shape(recordFields, recordExample);
+const effect = z.enum(['allow', 'deny']);
+const tried = z.object({
+  rule: z.string(),
+  file: z.string(),
+  line: z.int(),
+  effect,
+  code: z.string(),
+  matched: z.boolean(),
+  reasons: z
+    .array(
+      z.object({
+        test: z.string().describe('In the rule language'),
+        value: z.boolean(),
+        fact: z.object({ path: z.string(), value: z.union([z.string(), z.boolean()]) }).optional(),
+      }),
+    )
+    .describe('What settled whether it matched'),
+});
 export const shownDecisionData = shape(
-  { ...recordFields, explanation: z.looseObject({}).nullable() },
-  { ...recordExample, explanation: null },
+  {
+    ...recordFields,
+    explanation: z
+      .object({
+        policy: z.string(),
+        facts: z.looseObject({}),
+        decision: z.object({ effect, code: z.string(), rule: z.string() }),
+        tried: z.array(tried).describe('In their order, up to the row that decided'),
+      })
+      .nullable()
+      .describe('Under the policy of its time'),
+    note: nullableText.describe('Why there is no explanation, or that it contradicts the record'),
+  },
+  {
+    ...recordExample,
+    explanation: {
+      policy: recordExample.policy,
+      facts: recordExample.facts,
+      decision: { effect: 'deny', code: 'USER_DISABLED', rule: 'user-disabled' },
+      tried: [
+        {
+          rule: 'user-disabled',
+          file: '10-api-key.csv',
+          line: 4,
+          effect: 'deny',
+          code: 'USER_DISABLED',
+          matched: true,
+          reasons: [
+            {
+              test: "r.user.status == 'disabled'",
+              value: true,
+              fact: { path: 'r.user.status', value: 'disabled' },
+            },
+          ],
+        },
+      ],
+    },
+    note: null,
+  },
 );
 export const decisionPage = shape(
   {

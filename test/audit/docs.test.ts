@@ -5,7 +5,15 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
 import { FIRST_OPENING, type LogRecord, personalDigest, recordHash } from '../../src/audit/chain.ts';
-import { type Checkpoint, parseLine, printLine, signedBytes } from '../../src/audit/checkpoint-line.ts';
+import {
+  type Checkpoint,
+  type Pruned,
+  parseLine,
+  printLine,
+  printPruned,
+  prunedBytes,
+  signedBytes,
+} from '../../src/audit/checkpoint-line.ts';
 import { createHeads } from '../../src/audit/heads.ts';
 import { FINDING_CODES } from '../../src/audit/verify-findings.ts';
 import { COLUMNS } from '../../src/audit/verify-row.ts';
@@ -13,7 +21,7 @@ import { ROOT } from '../support/cli.ts';
 import { canonicalJson, encode, hashOfRecord, sha256 } from './independent.ts';
 
 const PAGE = readFileSync(path.join(ROOT, 'docs', 'audit.md'), 'utf8');
-const [record, line] = [...PAGE.matchAll(/```json\n(.*?)\n```/gs)].map((match) => match[1] ?? '');
+const [record, line, prunedLine] = [...PAGE.matchAll(/```json\n(.*?)\n```/gs)].map((match) => match[1] ?? '');
 const example = JSON.parse(record ?? '') as Record<string, string | null> & { facts: unknown };
 const row = { ...example, facts: canonicalJson(example.facts) };
 const hash = /and the hash is `([0-9a-f]{64})`/.exec(PAGE)?.[1] ?? '';
@@ -52,6 +60,17 @@ describe('docs/audit.md', () => {
     expect(ours.root()).to.equal(root);
     const key = createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' });
     expect(verifySignature(null, signedBytes(checkpoint), key, Buffer.from(signature, 'base64'))).to.equal(true);
+  });
+
+  it('shows the statement that its day was pruned, rightly signed', () => {
+    const statement = parseLine(prunedLine ?? '') as Pruned;
+    expect(printPruned(statement)).to.equal(prunedLine);
+    const { day, at, records, root, publicKey, signature } = statement;
+    expect(root).to.equal((parseLine(line ?? '') as Checkpoint).root);
+    const signed = encode('iqra-authz/pruned/1', day, at, String(records), root);
+    expect(prunedBytes(statement).toString('hex')).to.equal(signed.toString('hex'));
+    const key = createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' });
+    expect(verifySignature(null, signed, key, Buffer.from(signature, 'base64'))).to.equal(true);
   });
 
   it('explains every finding and every column, and no other', () => {

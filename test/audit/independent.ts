@@ -18,7 +18,18 @@ interface FileHead {
   readonly hash: string;
 }
 
+interface PrunedLine {
+  readonly type: 'pruned';
+  readonly day: string;
+  readonly at: string;
+  readonly records: number;
+  readonly root: string;
+  readonly publicKey: string;
+  readonly signature: string;
+}
+
 interface FileLine {
+  readonly type: 'checkpoint';
   readonly number: number;
   readonly at: string;
   readonly writer: string;
@@ -83,12 +94,20 @@ export async function verifyIndependently(db: Knex, file: string, publicKey: str
   try {
     const { rows } = await db.raw<{ rows: (Row & { facts: unknown })[] }>(SELECT);
     const chains = readChains(rows.map((row) => ({ ...row, facts: canonicalJson(row.facts) })));
-    await checkHeads(db, chains);
-    const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
+    const text = await readFile(file, 'utf8');
+    const lines = text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as FileLine | PrunedLine]));
+    const pruned = await checkPruned(
+      db,
+      lines.filter((line) => line.type === 'pruned'),
+      new Set([...chains.keys()].map((name) => name.slice(-10))),
+      publicKey,
+    );
+    await checkHeads(db, chains, pruned);
     await checkFile(
       db,
-      lines.map((line) => JSON.parse(line) as FileLine),
+      lines.filter((line) => line.type === 'checkpoint'),
       chains,
+      pruned,
       publicKey,
     );
     const erased = await db('admin_events').where({ action: 'audit.erase' });
@@ -115,10 +134,63 @@ function readChains(rows: readonly Row[]): Map<string, Row[]> {
   return chains;
 }
 
-async function checkHeads(db: Knex, chains: ReadonlyMap<string, readonly Row[]>): Promise<void> {
-  const { rows: heads } = await db.raw<{ rows: FileHead[] }>(
-    `select boot::text, day::text, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash from chain_heads`,
-  );
+const HEADS = `
+  select boot::text, day::text, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash
+  from chain_heads`;
+
+const rootOf = (heads: readonly FileHead[]): string =>
+  merkle(
+    heads
+      .toSorted((a, b) => (a.day + a.boot < b.day + b.boot ? -1 : 1))
+      .map(({ boot, day, opening, records, hash }) =>
+        encode('iqra-authz/head/1', boot, day, opening, String(records), hash),
+      ),
+  ).toString('hex');
+
+/** The days that have no records any more, each with a sound statement of its heads; those with records need none. */
+async function checkPruned(
+  db: Knex,
+  lines: readonly PrunedLine[],
+  withRecords: ReadonlySet<string>,
+  publicKey: string,
+): Promise<ReadonlySet<string>> {
+  const key = createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' });
+  const { rows: heads } = await db.raw<{ rows: FileHead[] }>(HEADS);
+  for (const line of lines) {
+    const { day, at, records, root, signature } = line;
+    const signed = encode('iqra-authz/pruned/1', day, at, String(records), root);
+    must(line.publicKey === publicKey, `${day}: the key of its statement`);
+    must(verify(null, signed, key, Buffer.from(signature, 'base64')), `${day}: the signature of its statement`);
+  }
+  const { rows } = await db.raw<{
+    rows: { day: string; at: Date; records: string; root: Buffer; signature: Buffer }[];
+  }>('select day::text, at, records, root, signature from pruned_days');
+  const pruned = new Set<string>();
+  for (const { day, at, records, root, signature } of rows) {
+    const same = lines.some(
+      (line) =>
+        line.day === day &&
+        line.at === at.toISOString() &&
+        line.records === Number(records) &&
+        line.root === root.toString('hex') &&
+        line.signature === signature.toString('base64'),
+    );
+    must(same, `${day}: pruned in the database only`);
+    const ofDay = heads.filter((head) => head.day === day);
+    must(ofDay.length > 0 && rootOf(ofDay) === root.toString('hex'), `${day}: the heads of a pruned day`);
+    must(ofDay.reduce((sum, head) => sum + head.records, 0) === Number(records), `${day}: the records of a pruned day`);
+    if (!withRecords.has(day)) pruned.add(day);
+  }
+  return pruned;
+}
+
+async function checkHeads(
+  db: Knex,
+  chains: ReadonlyMap<string, readonly Row[]>,
+  pruned: ReadonlySet<string>,
+): Promise<void> {
+  const { rows } = await db.raw<{ rows: FileHead[] }>(HEADS);
+  const heads = rows.filter(({ day }) => !pruned.has(day));
   must(heads.length === chains.size, 'chains without a head, or heads without a chain');
   const first = new Set<string>();
   for (const head of heads) {
@@ -138,7 +210,9 @@ async function checkHeads(db: Knex, chains: ReadonlyMap<string, readonly Row[]>)
     } else {
       const others = [...chains].filter(([other]) => other.startsWith(head.boot) && other !== name);
       must(
-        others.some(([, them]) => them.some((record) => record['hash'] === head.opening)),
+        others.some(([, them]) => them.some((record) => record['hash'] === head.opening)) ||
+          // It may be the hash of any record of theirs, and those are gone.
+          rows.some(({ boot, day }) => boot === head.boot && pruned.has(day)),
         `${name}: the opening`,
       );
     }
@@ -149,6 +223,7 @@ async function checkFile(
   db: Knex,
   lines: readonly FileLine[],
   chains: ReadonlyMap<string, readonly Row[]>,
+  pruned: ReadonlySet<string>,
   publicKey: string,
 ): Promise<void> {
   const byWriter = new Map<string, { heads: Map<string, FileHead>; previous: string | null }>();
@@ -160,14 +235,11 @@ async function checkFile(
     for (const head of heads) {
       const name = `${head.boot} ${head.day}`;
       state.heads.set(name, head);
-      must(chains.get(name)?.[head.records - 1]?.['hash'] === head.hash, `checkpoint ${number}: ${name}`);
+      const attested = chains.get(name)?.[head.records - 1]?.['hash'] === head.hash;
+      must(attested || pruned.has(head.day), `checkpoint ${number}: ${name}`);
     }
-    const leaves = [...state.heads.values()]
-      .sort((a, b) => (a.day + a.boot < b.day + b.boot ? -1 : 1))
-      .map(({ boot, day, opening, records, hash }) =>
-        encode('iqra-authz/head/1', boot, day, opening, String(records), hash),
-      );
-    must(leaves.length === size && merkle(leaves).toString('hex') === root, `checkpoint ${number}: root`);
+    const all = [...state.heads.values()];
+    must(all.length === size && rootOf(all) === root, `checkpoint ${number}: root`);
     const signed = encode('iqra-authz/checkpoint/1', String(number), at, writer, String(size), root, previous);
     must(line.publicKey === publicKey, `checkpoint ${number}: key`);
     must(verify(null, signed, key, Buffer.from(signature, 'base64')), `checkpoint ${number}: signature`);
@@ -183,8 +255,16 @@ async function checkFile(
       row.public_key.toString('base64') === publicKey;
     must(same, `checkpoint ${number}: not the same in the database`);
   }
-  const [count] = await db('checkpoints').count();
-  must(Number(count?.['count']) === lines.length, 'checkpoints in the database only');
+  const outside = new Set(lines.map(({ number }) => number));
+  for (const { number, at, writer, size, root, signature } of await db('checkpoints')) {
+    if (outside.has(Number(number))) continue;
+    // The last of a process that was killed between the database and the file.
+    const later = await db('checkpoints').where({ writer }).where('number', '>', number).first();
+    must(later === undefined, `checkpoint ${number}: in the database only`);
+    const previous = byWriter.get(writer)?.previous ?? null;
+    const fields = [number, at.toISOString(), writer, String(size), root.toString('hex'), previous];
+    must(verify(null, encode('iqra-authz/checkpoint/1', ...fields), key, signature), `checkpoint ${number}: signature`);
+  }
 }
 
 function checkPersonal(row: Row, erased: readonly { subject_kind: string; subject_id: string }[]): void {

@@ -156,7 +156,9 @@ describe('authz audit verify', function () {
   it('needs no more than to read, and no pepper', async () => {
     const role = `auditor_${randomBytes(4).toString('hex')}`;
     await db.raw(`create role ${role} login password 'to-read'`);
-    await db.raw(`grant select on decisions, chain_heads, checkpoints, admin_events, knex_migrations to ${role}`);
+    await db.raw(
+      `grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, knex_migrations to ${role}`,
+    );
     const url = new URL(environment['DATABASE_URL'] ?? '');
     url.username = role;
     url.password = 'to-read';

@@ -8,6 +8,9 @@ import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
+import { assemblePolicy } from '../../src/policy/policy.ts';
+import { readPolicyFolder } from '../../src/rollout/load.ts';
+import { storePolicy } from '../../src/rollout/store.ts';
 import { POLICY_FOLDER, shippedPolicy } from '../policy/texts.ts';
 import { authz, type Outcome } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
@@ -178,6 +181,10 @@ describe('authz policy', function () {
           at: new Date(),
           caller_id: 'c',
           action: 'call:create',
+          boot: randomUUID(),
+          seq: 1,
+          personal_digest: Buffer.alloc(32),
+          hash: Buffer.alloc(32),
           policy,
           facts: FACTS,
           ...allowed,
@@ -199,6 +206,22 @@ describe('authz policy', function () {
         const id = await recorded('sha256:of-old');
         const text = ended(await run(['explain', id], '', env), 0);
         expect(text).to.include('decided under another policy, sha256:of-old').and.include('THIS folder');
+        expect(text).to.include('The policy that decided is not at hand: ');
+      });
+
+      it('explains under the policy of its time, whatever the folder says today, and under another with --policy', async () => {
+        const copy = await folder('90-allow.csv', 'p, allow-on-target', 'p, allow-of-old');
+        const { digest } = await assemblePolicy(await readPolicyFolder(copy));
+        await storePolicy(db, digest, await readPolicyFolder(copy));
+        const id = await recorded(digest, { rule: 'allow-of-old' });
+        const text = ended(await run(['explain', id], '', env), 0);
+        expect(text).to.include('This is the policy that decided').and.include('allow OK by the row allow-of-old');
+        const today = ended(await run(['explain', id, '--policy', POLICY_FOLDER], '', env), 0);
+        expect(today).to.include('decided under another policy').and.include('allow OK by the row allow-on-target');
+        const events = await db('admin_events').where({ action: 'audit.show', subject_id: id });
+        expect(events).to.have.length(2);
+        const forged = await recorded(digest, { rule: 'allow-on-target' });
+        expect(ended(await run(['explain', forged], '', env), 1)).to.include('THE RECORD CONTRADICTS ITS POLICY');
       });
 
       it('ends with 1 where the record contradicts the policy that it names', async () => {
