@@ -16,6 +16,8 @@ export interface Matcher {
   readonly costOf: (facts: Facts) => number;
   /** Whether a row would match if it stood alone; it need be none of the policy's. Throws when its rule does. */
   readonly matchesAlone: (row: Row, facts: Facts) => boolean;
+  /** Runs every rule once, yielding after each: Casbin compiles a rule when it first runs it. */
+  readonly warm: () => Generator<void>;
 }
 
 type Line = readonly [id: string, action: string, when: string, effect: string, code: string];
@@ -48,8 +50,25 @@ export function createMatcher(rows: readonly Row[]): Matcher {
     },
     costOf: (facts) => candidatesFor(facts).cost,
     matchesAlone: (row, facts) => ask([lineOf(row)], facts)[1] !== undefined,
+    *warm() {
+      for (const row of rows) {
+        // Of an action that the row takes: at any other Casbin would not come to its rule.
+        ask([lineOf(row)], {
+          ...NOBODY,
+          request: { action: row.action.replace('*', row.action === '*' ? 'x:x' : 'x') },
+        });
+        yield;
+      }
+    },
   };
 }
+
+const NOBODY: Omit<Facts, 'request'> = {
+  key: { id: '', status: 'unknown', userManagement: false, environment: '' },
+  user: { id: '', status: 'unknown', businesses: 'active' },
+  target: { id: '', status: 'none', role: 'none', inRestriction: false },
+  limit: { exceeded: false },
+};
 
 /** What Casbin takes for one row: about 4 µs, and 15 ns for each character of the rule; in units of about 20 ns. */
 export const evaluationOf = (row: Row): number => 200 + row.when.text.length;

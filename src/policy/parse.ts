@@ -27,11 +27,19 @@ export interface Row {
 const COLUMNS = ['p', 'id', 'action', 'when', 'effect', 'code'] as const;
 const ROW_ID = /^[a-z][a-z0-9-]{0,63}$/;
 
-/** The rows of all CSV files, in the order of the files' names and of their lines: the order in which they are tried. */
-export function parseRows(texts: PolicyTexts, codes: ReadonlyMap<string, Code>, report: Report): Row[] {
-  const rows = decisiveFiles(texts)
-    .filter((name) => ROW_FILE.test(name))
-    .flatMap((file) => parseRowFile(file, texts.get(file) ?? '', codes, report));
+/**
+ * The rows of all CSV files, in the order of the files' names and of their lines: the order in which they are tried. Yields
+ * after each line, so that other work can go on where there are very many.
+ */
+export function* parseRows(
+  texts: PolicyTexts,
+  codes: ReadonlyMap<string, Code>,
+  report: Report,
+): Generator<void, Row[]> {
+  const rows: Row[] = [];
+  for (const file of decisiveFiles(texts)) {
+    if (ROW_FILE.test(file)) yield* parseRowFile(file, texts.get(file) ?? '', codes, report, rows);
+  }
   const first = new Map<string, Row>();
   for (const row of rows) {
     const other = first.get(row.id);
@@ -48,16 +56,21 @@ export function parseRows(texts: PolicyTexts, codes: ReadonlyMap<string, Code>, 
   return rows;
 }
 
-function parseRowFile(file: string, text: string, codes: ReadonlyMap<string, Code>, report: Report): Row[] {
-  const rows: Row[] = [];
+function* parseRowFile(
+  file: string,
+  text: string,
+  codes: ReadonlyMap<string, Code>,
+  report: Report,
+  rows: Row[],
+): Generator<void> {
   for (const [index, line] of text.split(LINE_END).entries()) {
     if (!isRow(line)) continue;
     const row = parseRow(line, codes, (column, rule, message) =>
       report({ file, line: index + 1, column, rule, message }),
     );
     if (row) rows.push(Object.freeze({ ...row, file, line: index + 1 }));
+    yield;
   }
-  return rows;
 }
 
 type ReportInLine = (column: number, rule: FindingRule, message: string) => void;

@@ -9,6 +9,7 @@ import { INVARIANTS_FILE, parseInvariants } from './invariants.ts';
 import { createMatcher, type Matcher } from './matcher.ts';
 import { parseRows, type Row } from './parse.ts';
 import { prove } from './proofs.ts';
+import { drain, inTurns, turn } from './turns.ts';
 
 /** A checked policy: immutable, and the same for ever under the same digest. */
 export interface Policy {
@@ -45,7 +46,7 @@ export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
  */
 export function compilePolicy(texts: PolicyTexts): { policy: Policy | undefined; findings: readonly Finding[] } {
   const { report, all } = collector();
-  const read = checkSizes(texts, report) ? readPolicy(texts, report) : undefined;
+  const read = checkSizes(texts, report) ? drain(readPolicy(texts, report)) : undefined;
   const findings = all();
   return { policy: findings.length === 0 ? read?.policy : undefined, findings };
 }
@@ -57,7 +58,7 @@ interface Read {
   readonly matcher?: Matcher;
 }
 
-function readPolicy(texts: PolicyTexts, report: Report): Read {
+function* readPolicy(texts: PolicyTexts, report: Report): Generator<void, Read> {
   let sound = true;
   checkFiles(texts, (finding) => {
     // A row with something unseen in it is not the row that it seems to be.
@@ -65,7 +66,7 @@ function readPolicy(texts: PolicyTexts, report: Report): Read {
     report(finding);
   });
   const codes = parseCodes(texts.get('codes.yaml'), report);
-  const rows = soundRows(texts, codes, report);
+  const rows = yield* soundRows(texts, codes, report);
   if (!rows || !sound) return { codes };
   const matcher = createMatcher(rows);
   const { match } = matcher;
@@ -78,7 +79,7 @@ function readPolicy(texts: PolicyTexts, report: Report): Read {
 
 /** undefined, with a finding, where the rows are not sound. */
 async function check(texts: PolicyTexts, report: Report): Promise<Policy | undefined> {
-  const { codes, policy, matcher } = readPolicy(texts, report);
+  const { codes, policy, matcher } = await inTurns(readPolicy(texts, report));
   const cases = parseAllCases(texts, report);
   const invariants = parseInvariants(texts.get(INVARIANTS_FILE), codes, report);
   if (!policy || !matcher) return undefined;
@@ -92,13 +93,14 @@ async function check(texts: PolicyTexts, report: Report): Promise<Policy | undef
   return policy;
 }
 
-/** Lets the event loop go round once. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
 /** undefined where any row has a finding, or where codes.yaml is so broken that none can be judged. */
-function soundRows(texts: PolicyTexts, codes: ReadonlyMap<string, Code>, report: Report): Row[] | undefined {
+function* soundRows(
+  texts: PolicyTexts,
+  codes: ReadonlyMap<string, Code>,
+  report: Report,
+): Generator<void, Row[] | undefined> {
   let sound = true;
-  const rows = parseRows(texts, codes, (finding) => {
+  const rows = yield* parseRows(texts, codes, (finding) => {
     sound = false;
     report(finding);
   });
@@ -122,11 +124,15 @@ function digestOf(texts: PolicyTexts): string {
 }
 
 /**
- * A policy from texts that were checked before, or that need not pass: what they say is only read.
+ * A policy from texts that were checked before, or that need not pass: what they say is only read, in turns of the event loop.
+ * Every rule has been run once, so that no decision has to wait for Casbin to make ready for it.
  * @throws Error when they cannot be read, with the first reason.
  */
 export async function assemblePolicy(texts: PolicyTexts): Promise<Policy> {
-  const { policy, findings } = compilePolicy(texts);
-  if (!policy) throw new Error(findings.slice(0, 1).map(printFinding).join());
-  return policy;
+  const { report, all } = collector();
+  const read = checkSizes(texts, report) ? await inTurns(readPolicy(texts, report)) : undefined;
+  const [first] = all();
+  if (first || !read?.policy || !read.matcher) throw new Error(first ? printFinding(first) : 'there is no policy');
+  await inTurns(read.matcher.warm());
+  return read.policy;
 }

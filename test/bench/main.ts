@@ -8,6 +8,7 @@ import { benchLog } from './log.ts';
 import { benchPolicy } from './policy.ts';
 import { benchReplay } from './replay.ts';
 import { type Bench, type Figure, holds, printFigure } from './report.ts';
+import { benchRollout } from './rollout.ts';
 import { benchVerify } from './verify.ts';
 
 /** By name, in the order in which they run. */
@@ -16,6 +17,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   verify: benchVerify,
   audit: auditBench,
   replay: benchReplay,
+  rollout: benchRollout,
   policy: benchPolicy,
   http,
 };

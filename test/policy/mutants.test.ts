@@ -10,6 +10,7 @@ import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
 import { type PolicyTexts, parseRows, type Row } from '../../src/policy/parse.ts';
 import { buildPolicy, type Policy } from '../../src/policy/policy.ts';
 import { situations } from '../../src/policy/situations.ts';
+import { drain } from '../../src/policy/turns.ts';
 import { holds, matches, readPrint } from './rules.ts';
 import { shippedPolicy, shippedTexts, uncheckedPolicy } from './texts.ts';
 
@@ -125,7 +126,7 @@ describe('mutants of the shipped rows', function () {
   /** Reads, then runs the cases until one fails, and only where none does builds the policy, which costs far more. */
   async function fateOf(mutant: PolicyTexts): Promise<Fate> {
     const rules: string[] = [];
-    const rows = parseRows(mutant, shipped.codes, ({ rule }) => void rules.push(rule));
+    const rows = drain(parseRows(mutant, shipped.codes, ({ rule }) => void rules.push(rule)));
     if (rules.length > 0) return 'unreadable';
     const policy = await uncheckedPolicy(rows);
     if (!cases.every((one) => holdsOf(one, policy))) return 'case fails';
