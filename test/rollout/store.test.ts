@@ -1,0 +1,107 @@
+/** Policies that were live once: found by digest, shown, compared, and written back in place of what a folder holds. */
+
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { connect } from '../../src/db/connect.ts';
+import { loadPolicy } from '../../src/rollout/load.ts';
+import { storePolicy } from '../../src/rollout/store.ts';
+import { POLICY_FOLDER, shippedPolicy, shippedTexts } from '../policy/texts.ts';
+import { authz, type Outcome } from '../support/cli.ts';
+import { newDatabase } from '../support/postgres.ts';
+
+describe('a policy that was live once', () => {
+  let folder: string;
+  let db: Knex;
+  let digest: string;
+  let run: (...args: readonly string[]) => Promise<Outcome>;
+
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'authz-store-'));
+    const url = await newDatabase();
+    db = connect({ url, poolSize: 1 });
+    const env = { DATABASE_URL: url, KEY_PEPPERS: `t:${Buffer.alloc(32, 1).toString('base64')}` };
+    run = (...args) => authz(['policy', ...args], env);
+    ({ digest } = await shippedPolicy());
+    await storePolicy(db, digest, await shippedTexts());
+  });
+  after(async () => {
+    await db.destroy();
+    await rm(folder, { recursive: true });
+  });
+
+  it('is kept as it first was', async () => {
+    await storePolicy(db, digest, new Map([['model.conf', 'another']]));
+    expect((await db('policies').where({ digest }).first()).texts['model.conf']).to.contain('[matchers]');
+  });
+
+  it('is shown by its digest or the beginning of it', async () => {
+    for (const named of [digest, digest.slice(0, 20), digest.slice('sha256:'.length, 20)]) {
+      const { stdout, code } = await run('show', named);
+      expect(code).to.equal(0);
+      expect(stdout)
+        .to.match(new RegExp(`^# ${digest}, first seen `))
+        .and.to.contain('# 90-allow.csv\n');
+    }
+    const json = JSON.parse((await run('show', digest, '--json')).stdout);
+    expect(json.texts['codes.yaml']).to.contain('OK:');
+    const missing = await run('show', 'sha256:00000000');
+    expect([missing.code, missing.stderr]).to.deep.equal([
+      1,
+      'authz: no policy of the digest sha256:00000000 was ever live on this database\n',
+    ]);
+    expect((await run('show', 'main')).code).to.equal(1);
+  }).timeout(60_000);
+
+  it('comes back in place of what a folder holds, and only when that is wanted', async () => {
+    const into = path.join(folder, 'policies');
+    expect((await run('restore', digest, into)).code).to.equal(0);
+    expect((await loadPolicy(into)).digest).to.equal(digest);
+    await writeFile(path.join(into, '05-added.csv'), 'p, all, *, "r.user.status == \'active\'", deny, USER_DISABLED\n');
+    await writeFile(path.join(into, '20-limit.csv'), '# empty\n');
+    const asked = await run('restore', digest, into);
+    expect(asked.code).to.equal(1);
+    expect(asked.stderr).to.contain('--yes');
+    expect(await readdir(into)).to.include('05-added.csv');
+    expect((await run('restore', digest, into, '--yes')).code).to.equal(0);
+    expect((await loadPolicy(into)).digest).to.equal(digest);
+    expect((await readdir(into)).sort()).to.deep.equal((await readdir(POLICY_FOLDER)).sort());
+  }).timeout(60_000);
+
+  it('is never written outside its folder, whatever the table holds', async () => {
+    const other = `sha256:${'e'.repeat(64)}`;
+    const texts = new Map([...(await shippedTexts()), ['../outside.csv', 'p']]);
+    await storePolicy(db, other, texts);
+    const { code, stderr } = await run('restore', other, path.join(folder, 'other'));
+    expect(code).to.equal(1);
+    expect(stderr).to.contain('can no longer be read');
+    expect(await readdir(folder)).to.deep.equal(['policies']);
+  }).timeout(60_000);
+
+  it('can be compared with a folder, and reviewed', async () => {
+    const draft = path.join(folder, 'draft');
+    await cp(POLICY_FOLDER, draft, { recursive: true });
+    const same = await run('diff', digest, draft);
+    expect([same.code, same.stdout]).to.satisfy(
+      ([exit, text]: [number, string]) => exit === 0 && /^equivalent/.test(text),
+    );
+    await writeFile(path.join(draft, '20-limit.csv'), '# nothing is limited\n');
+    const review = await run('review', digest, draft, '--replay', '1h');
+    expect(review.code).to.equal(1);
+    for (const part of [
+      '# Policy review',
+      '## Findings',
+      'invariant-violated',
+      '## Cases',
+      '## Difference',
+      'RATE_LIMITED',
+      '## Replay',
+    ]) {
+      expect(review.stdout).to.contain(part);
+    }
+    const json = JSON.parse((await run('review', digest, draft, '--json')).stdout);
+    expect([json.old, json.difference.equivalent, json.replay]).to.deep.equal([digest, false, null]);
+  }).timeout(60_000);
+});
