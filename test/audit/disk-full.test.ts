@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { connect } from '../../src/db/connect.ts';
-import { newDatabase } from '../support/postgres.ts';
+import { type Cluster, startCluster } from '../support/cluster.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { type Row, verifiedRows } from './oracle.ts';
 
@@ -25,6 +25,8 @@ function mountSmallDisk(): { readonly folder: string; readonly why?: string } {
 
 describe("a disk without room for the log's records", () => {
   let disk: ReturnType<typeof mountSmallDisk>;
+  /** Of its own: a server whose tablespace is gone aborts at its next checkpoint. */
+  let cluster: Cluster | undefined;
   let service: TestService | undefined;
 
   before(() => {
@@ -32,6 +34,7 @@ describe("a disk without room for the log's records", () => {
   });
   after(async () => {
     await service?.close();
+    await cluster?.close();
     if (disk.why === undefined) execFileSync('umount', ['-l', disk.folder]);
     rmSync(disk.folder, { recursive: true, force: true });
   });
@@ -41,7 +44,8 @@ describe("a disk without room for the log's records", () => {
       console.log(`      skipped: ${disk.why}; test/faults/database.test.ts has PostgreSQL only say so`);
       return this.skip();
     }
-    const url = await newDatabase();
+    cluster = await startCluster();
+    const { url } = cluster;
     const db = connect({ url, poolSize: 1 });
     const { rows } = await db.raw('show data_directory');
     const { uid, gid } = statSync(rows[0].data_directory);
