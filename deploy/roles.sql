@@ -32,7 +32,8 @@ grant select on knex_migrations to authz_service, authz_auditor;
 
 grant select, insert, update, delete
   on users, businesses, business_members, api_keys, api_key_businesses, callers to authz_service;
-grant select, insert on peppers, policies to authz_service;
+grant select, insert on peppers to authz_service;
+grant select, insert, update on policies to authz_service;
 grant select, insert, update, delete on replicas to authz_service;
 
 grant select, insert on admin_events to authz_service;

@@ -122,6 +122,11 @@ const ADVANCE_HEADS = (path: string): string => `
       select * from jsonb_to_recordset(heads)
         as h (boot uuid, day date, opening bytea, before bigint, records bigint, hash bytea)
     loop
+      -- Heads go forwards only, whoever calls.
+      if head.before < 0 or head.records <= head.before or inserted < 0 then
+        raise exception 'the head of the chain % of % would not go forwards', head.boot, head.day
+          using errcode = 'integrity_constraint_violation';
+      end if;
       expected := expected + head.records - head.before;
       if again then
         perform from chain_heads h where h.boot = head.boot and h.day = head.day

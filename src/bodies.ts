@@ -73,10 +73,10 @@ export const rotateBody = z.strictObject({
 
 export const adminQuery = z.strictObject({
   ...pageQuery,
-  actor: z.string().max(128).optional(),
-  action: z.string().max(64).optional(),
-  kind: z.string().max(32).optional(),
-  subject: z.string().max(129).optional(),
+  actor: sought(128).optional(),
+  action: sought(64).optional(),
+  kind: sought(32).optional(),
+  subject: sought(129).optional(),
   from: instantSchema.optional(),
   to: instantSchema.optional(),
 });

@@ -81,4 +81,9 @@ function fail(error: unknown): void {
   process.exitCode = known ? error.exitCode : FAILED;
 }
 
+// Whoever reads the output has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 await program.parseAsync().catch(fail);

@@ -123,7 +123,12 @@ const CALLERS = { count: 10_000, bytes: 10 * 2 ** 20 };
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
   const closers: (() => unknown)[] = [];
   const close = async (): Promise<void> => {
-    for (const closer of closers.reverse()) await closer();
+    // What fails to end must not keep the others from it.
+    for (const closer of closers.splice(0).reverse()) {
+      await Promise.resolve()
+        .then(closer)
+        .catch((error: unknown) => log.error({ error }, 'a part did not end well'));
+    }
   };
   try {
     return { ...(await compose(config, log, database, (closer) => void closers.push(closer))), close };
@@ -137,7 +142,7 @@ export async function createService(config: Config, log: Log, database: Database
 async function compose(
   config: Config,
   log: Log,
-  { url, db: ownDb, peppers }: Database,
+  { url, peppers }: Database,
   atEnd: (closer: () => unknown) => void,
 ): Promise<Omit<Service, 'close'>> {
   const limitMs = config.DECISION_DEADLINE_MS;
@@ -158,7 +163,7 @@ async function compose(
   // Before the recorder, and so closed after it: the last checkpoint covers the last record.
   const checkpoints = await openCheckpoints(config, url, log);
   if (checkpoints) part(checkpoints);
-  const policies = part(await followPolicies(config, ownDb, log));
+  const policies = part(await followPolicies(config, adminDb, log));
   const { live, trial, shadow } = policies;
   const partitions = part(keepPartitions(adminDb, log));
   await partitions.made;

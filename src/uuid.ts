@@ -25,15 +25,19 @@ let time = '';
 /** 26 bits that count within a millisecond, from a random start in the lower half. */
 let counter = 0;
 const COUNTED = 2 ** 26;
+/** Milliseconds: adjusting clocks slew less, and correcting them steps more. */
+const CORRECTED_MS = 5000;
 
 /**
- * A new id. Its first 48 bits are the time in milliseconds, or the last id's where the clock has gone back since.
- * INVARIANT: the ids of one process are in the order in which they were made, as text and as bytes (RFC 9562, 6.2).
+ * A new id. Its first 48 bits are the time in milliseconds, or the last id's where the clock has gone back a little since. A clock
+ * that goes back far was wrong before: to stay with it would give the records of hours one wrong time.
+ * INVARIANT: until then the ids of one process are in the order in which they were made, as text and as bytes (RFC 9562, 6.2).
  */
 export function uuidv7(now = Date.now()): string {
   counter += 1;
-  if (now > last || counter >= COUNTED) {
-    last = Math.max(now, last + 1);
+  const corrected = last - now > CORRECTED_MS;
+  if (now > last || corrected || counter >= COUNTED) {
+    last = corrected ? now : Math.max(now, last + 1);
     const digits = last.toString(16).padStart(12, '0');
     time = `${digits.slice(0, 8)}-${digits.slice(8)}`;
     counter = pool.readUInt32BE(fresh(COUNTER)) % (COUNTED / 2);

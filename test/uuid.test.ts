@@ -19,9 +19,15 @@ describe('an id of a decision', () => {
 
   it('stays in order when the clock goes back or stands still', () => {
     const now = Date.now() + 10_000;
-    const ids = [now, now, now - 5000, now + 1, now - 1, now + 1].map((at) => uuidv7(at));
+    const ids = [now, now, now - 4999, now + 1, now - 1, now + 1].map((at) => uuidv7(at));
     expect([...ids].sort()).to.deep.equal(ids);
     expect(ids.map(timeOf)).to.deep.equal([now, now, now, now + 1, now + 1, now + 1]);
+  });
+
+  it('follows a clock that was far ahead and has been corrected', () => {
+    const now = Date.now();
+    expect(timeOf(uuidv7(now + 86_400_000))).to.equal(now + 86_400_000);
+    expect(timeOf(uuidv7(now))).to.equal(now);
   });
 
   it('differs from another in its random part, within one millisecond and across', () => {

@@ -3,7 +3,7 @@
 import type { Knex } from 'knex';
 import { type Actor, mutate } from '../db/mutate.ts';
 
-export type Read = 'query' | 'show' | 'stats' | 'export' | 'tail' | 'findings' | 'admin';
+export type Read = 'query' | 'show' | 'stats' | 'export' | 'tail' | 'findings' | 'replay' | 'shadow' | 'admin';
 
 /**
  * Leaves the event of a read: `audit.query` and the like, what was asked for as its `after`.

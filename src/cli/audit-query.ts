@@ -58,6 +58,7 @@ const query = (options: FilterOptions & { limit: string; cursor?: string }): Pro
     const page = await listDecisions(db, filter, { limit, cursor }, cursors);
     await noteRead(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
     showPage(page, COLUMNS, options);
+    if (!options.json) print(`\nfrom ${page.from} to ${page.to ?? 'now'}`);
     if (!options.json && page.note) print(`\n${page.note}`);
   });
 

@@ -1,13 +1,12 @@
 /** `authz audit verify`: whether anybody changed the decision log. */
 
 import { existsSync, readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { embeddedCheckpoints } from '../audit/open-checkpoints.ts';
 import { parsePublicKeys } from '../audit/sign.ts';
 import { type VerifyProgress, type VerifyReport, verifyLog } from '../audit/verify.ts';
 import { loadConfig } from '../config.ts';
-import { Refusal } from '../errors.ts';
-import { instantSchema, validate } from '../validate.ts';
+import { instantSchema } from '../validate.ts';
 import { print, printJson } from './output.ts';
 import { createProgress } from './progress.ts';
 import { collect, type Format, verb, withReadableDatabase } from './session.ts';
@@ -28,39 +27,41 @@ export function addVerifyVerb(audit: Command): void {
     'name the first record that was altered, removed, reordered, inserted or truncated; exits 1 on any',
     'verify --checkpoints /var/log/authz/checkpoints.jsonl --public-key audit.pem',
   )
-    .option('--from <day>', 'from this UTC day on, such as 2026-01-31, or the day of an RFC 3339 time')
-    .option('--to <day>', 'up to this UTC day, inclusive')
+    .option('--from <day>', 'from this UTC day on, such as 2026-01-31, or the day of an RFC 3339 time', dayOf)
+    .option('--to <day>', 'up to this UTC day, inclusive', dayOf)
     .option('--checkpoints <files>', 'all files of checkpoints that there are; default: AUDIT_CHECKPOINTS', collect)
     .option('--public-key <file>', 'PEM of the keys that may have signed; default: those that the checkpoints name')
     .action(verify);
 }
 
-async function verify({ json, ...options }: Options): Promise<void> {
-  const [from, to] = [dayOf(options.from), dayOf(options.to)];
-  if (from !== undefined && to !== undefined && from > to) throw new Refusal('--from lies after --to');
+async function verify({ json, from, to, ...options }: Options): Promise<void> {
+  if (from !== undefined && to !== undefined && from > to) throw new Error('--from lies after --to');
   const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
   const files = options.checkpoints ?? defaultFiles();
   const { onProgress, clear } = verifyProgress();
-  const report = await withReadableDatabase((db) => verifyLog(db, { from, to, files, publicKeys, onProgress })).finally(
-    clear,
-  );
+  const report = await withReadableDatabase((db) => verifyLog(db, { from, to, files, publicKeys, onProgress }))
+    .catch((cause: Error) => {
+      // Refused or failed, it is exit code 3: 1 says that the log was altered, and is an alert.
+      throw new Error(cause.message, { cause });
+    })
+    .finally(clear);
   if (json) printJson(report);
   else print(describe(report));
   if (!report.clean) process.exitCode = FINDINGS;
 }
 
-function dayOf(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  return validate(instantSchema, /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text).slice(0, 10);
+function dayOf(text: string): string {
+  const moment = instantSchema.safeParse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text);
+  if (!moment.success) throw new InvalidArgumentError('It is a UTC day such as 2026-01-31.');
+  return moment.data.slice(0, 10);
 }
 
-/** @throws Refusal */
+/** @throws Error, for exit code 3: what cannot be read has not been found to be altered. */
 export function readPublicKeys(file: string): ReadonlySet<string> {
   try {
     return parsePublicKeys(readFileSync(file, 'utf8'), file);
   } catch (error) {
-    if (error instanceof Refusal) throw error;
-    throw new Refusal(`the public key cannot be read: ${(error as Error).message}`);
+    throw new Error(`the public key cannot be read: ${(error as Error).message}`, { cause: error });
   }
 }
 

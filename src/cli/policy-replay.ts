@@ -2,8 +2,8 @@
 
 import type { Command } from 'commander';
 import type { Knex } from 'knex';
+import { noteRead } from '../audit/reads.ts';
 import { loadConfig } from '../config.ts';
-import { Refusal } from '../errors.ts';
 import { compileFolder } from '../rollout/load.ts';
 import { estimateDecisions, type ReplayReport, replay, selfCheck, shadowShifts } from '../rollout/replay.ts';
 import { print, printJson } from './output.ts';
@@ -19,7 +19,11 @@ export function addReplayVerbs(policy: Command): void {
     .option('--policy <dir>', 'the folder of the other policy')
     .option('--self-check', 'run each decision through the policy that made it, which must change nothing')
     .option('--fail-on-change', 'exit 1 when any decision would get another code')
-    .action(replayVerb);
+    .action((options: ReplayOptions, command: Command) => {
+      if ((options.policy === undefined) === (options.selfCheck === undefined))
+        command.error('error: give --policy DIR, or --self-check');
+      return replayVerb(options);
+    });
   periodOptions(
     verb(policy, 'shadow', 'what the policy on trial would have decided otherwise', 'shadow --from 7d'),
   ).action(shadowVerb);
@@ -38,12 +42,14 @@ async function replayVerb({
   json,
   ...moments
 }: ReplayOptions): Promise<void> {
-  if ((folder === undefined) === (own === undefined)) throw new Refusal('give --policy DIR, or --self-check');
   const period = readPeriod(moments);
   const policy = folder === undefined ? undefined : await compileFolder(folder);
-  const report = await withDatabase(({ db }) =>
-    withProgress(db, period, (show) => (policy ? replay(db, policy, period, show) : selfCheck(db, period, show))),
-  );
+  const report = await withDatabase(async ({ db, actor }) => {
+    await noteRead(db, actor, 'replay', { ...period, policy: policy?.digest ?? 'of each decision' });
+    return withProgress(db, period, (show) =>
+      policy ? replay(db, policy, period, show) : selfCheck(db, period, show),
+    );
+  });
   if (json) printJson(report);
   else print(replayText(report));
   if (report.changed > 0 && (failOnChange || own)) process.exitCode = 1;
@@ -79,7 +85,10 @@ export function replayText({ from, to, replayed, changed, ruleChanged, shifts, r
 
 async function shadowVerb({ json, ...moments }: Format & PeriodOptions): Promise<void> {
   const period = readPeriod(moments);
-  const policies = await withDatabase(({ db }) => shadowShifts(db, period));
+  const policies = await withDatabase(async ({ db, actor }) => {
+    await noteRead(db, actor, 'shadow', period);
+    return shadowShifts(db, period);
+  });
   if (json) return printJson({ ...period, policies });
   if (policies.length === 0) {
     const { SHADOW_POLICY_DIR } = loadConfig();

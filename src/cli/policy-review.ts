@@ -1,16 +1,18 @@
 /** `authz policy review`: all that there is to know of an edit, as one report for whoever has to approve it. */
 
 import type { Command } from 'commander';
+import { noteRead } from '../audit/reads.ts';
 import { type CaseReport, runCases } from '../policy/coverage.ts';
 import type { Difference } from '../policy/diff.ts';
 import { type Finding, printFinding } from '../policy/finding.ts';
-import { buildPolicy } from '../policy/policy.ts';
+import { buildPolicy, compilePolicy, type Policy } from '../policy/policy.ts';
+import { caseChanges, invariantChanges, type StatementChanges } from '../policy/statements.ts';
 import { type ReplayReport, replay } from '../rollout/replay.ts';
 import { print, printJson } from './output.ts';
 import { type Period, readPeriod } from './period.ts';
 import { compare, markdown } from './policy-diff.ts';
 import { withProgress } from './policy-replay.ts';
-import { exitUnless, folderOf, readNamed, type Source } from './policy-source.ts';
+import { exitUnless, folderOf, readNamed, readNamedTexts } from './policy-source.ts';
 import { type Format, verb, withDatabase } from './session.ts';
 import { shiftMarkdown } from './shifts.ts';
 
@@ -35,47 +37,68 @@ export function addReviewVerb(policy: Command): void {
 /** What there is to know of an edit. */
 interface Review {
   readonly old: string;
-  readonly new: string;
+  /** Digest of the new policy; null where its rows cannot be read. */
+  readonly new: string | null;
   /** Why the new policy could not go live. */
   readonly findings: readonly Finding[];
-  readonly cases: CaseReport;
-  readonly difference: Difference;
-  /** null where it was not asked for. */
+  readonly invariants: StatementChanges;
+  readonly caseChanges: StatementChanges;
+  /** These are null where the rows cannot be read, and the last where it was not asked for. */
+  readonly cases: CaseReport | null;
+  readonly difference: Difference | null;
   readonly replay: ReplayReport | null;
 }
 
 async function reviewVerb(older: string, newer: string, { policy, replay: since, json }: Options): Promise<void> {
   const folder = folderOf(policy);
-  const [before, after] = [await readNamed(older, folder), await readNamed(newer, folder)];
+  const before = await readNamed(older, folder);
+  const texts = await readNamedTexts(newer, folder);
+  const { policy: after } = compilePolicy(texts);
   const review: Review = {
     old: before.policy.digest,
-    new: after.policy.digest,
-    findings: (await buildPolicy(after.texts)).findings,
-    cases: runCases(after.policy, after.texts),
-    difference: compare(before, after),
-    replay: since === undefined ? null : await replayed(after, readPeriod({ from: since })),
+    new: after?.digest ?? null,
+    findings: (await buildPolicy(texts)).findings,
+    invariants: invariantChanges(before.texts, texts),
+    caseChanges: caseChanges(before.texts, texts),
+    cases: after ? runCases(after, texts) : null,
+    difference: after ? compare(before, { policy: after, texts }) : null,
+    replay: after && since !== undefined ? await replayed(after, readPeriod({ from: since })) : null,
   };
   if (json) printJson(review);
   else print(reportOf(review));
   exitUnless(review.findings.length === 0);
 }
 
-const replayed = ({ policy }: Source, period: Period): Promise<ReplayReport> =>
-  withDatabase(({ db }) => withProgress(db, period, (show) => replay(db, policy, period, show)));
+const replayed = (policy: Policy, period: Period): Promise<ReplayReport> =>
+  withDatabase(async ({ db, actor }) => {
+    await noteRead(db, actor, 'replay', { ...period, policy: policy.digest });
+    return withProgress(db, period, (show) => replay(db, policy, period, show));
+  });
+
+const NOT_READ = 'The rows cannot be read; see the findings.';
 
 const reportOf = (review: Review): string =>
   [
-    `# Policy review\n\nFrom \`${review.old}\` to \`${review.new}\`.`,
+    `# Policy review\n\nFrom \`${review.old}\` to ${review.new ? `\`${review.new}\`` : 'what cannot be read'}.`,
     `## Findings\n\n${findingsOf(review)}`,
-    `## Cases\n\n${casesOf(review)}`,
-    `## Difference\n\n${markdown(review.difference)}`,
+    `## Invariants\n\n${statementsOf(review.invariants)}`,
+    `## Cases\n\n${[review.cases ? casesOf(review.cases) : NOT_READ, statementsOf(review.caseChanges)].join('\n\n')}`,
+    `## Difference\n\n${review.difference ? markdown(review.difference) : NOT_READ}`,
     ...(review.replay ? [`## Replay\n\n${replayOf(review.replay)}`] : []),
   ].join('\n\n');
+
+/** What is gone comes first: nothing else in the report would miss it. */
+function statementsOf({ now, ...changes }: StatementChanges): string {
+  const lines = (['removed', 'changed', 'added'] as const)
+    .filter((kind) => changes[kind].length > 0)
+    .map((kind) => `- **${kind}**: ${changes[kind].map((name) => JSON.stringify(name)).join(', ')}`);
+  return [`${now} in all${lines.length === 0 ? ', as before.' : ':'}`, ...lines].join('\n');
+}
 
 const findingsOf = ({ findings }: Review): string =>
   findings.length === 0 ? 'None: it may go live.' : findings.map((finding) => `- ${printFinding(finding)}`).join('\n');
 
-function casesOf({ cases: { cases, percent, rows } }: Review): string {
+function casesOf({ cases, percent, rows }: CaseReport): string {
   const failed = cases.filter(({ holds }) => !holds).length;
   const open = rows.filter(({ matched, passed }) => matched === 0 || passed === 0).map(({ rule }) => `\`${rule}\``);
   const gap = open.length === 0 ? '' : ` Rows of which a side is stated by no case: ${open.join(', ')}.`;

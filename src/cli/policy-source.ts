@@ -27,19 +27,22 @@ export const folderOf = (named: string | undefined): string =>
 export const readSource = async (folder: string): Promise<Source> => compile(folder, await readPolicyFolder(folder));
 
 /**
- * The policy of a folder, or that of a digest (`sha256:..`) that was live, or else of `folder` at a git revision.
+ * The files of a folder, or those of a digest (`sha256:..`) that was live, or else those of `folder` at a git revision.
  * @throws Refusal
  */
-export async function readNamed(name: string, folder: string): Promise<Source> {
+export async function readNamedTexts(name: string, folder: string): Promise<PolicyTexts> {
   const entry = await stat(name).catch(() => undefined);
-  if (entry?.isDirectory()) return readSource(name);
-  if (name.startsWith('sha256:'))
-    return withDatabase(async ({ db }) => compile(name, (await findPolicy(db, name)).texts));
-  return compile(`${name} (${folder})`, await readPolicyRevision(folder, name));
+  if (entry?.isDirectory()) return readPolicyFolder(name);
+  if (name.startsWith('sha256:')) return withDatabase(async ({ db }) => (await findPolicy(db, name)).texts);
+  return readPolicyRevision(folder, name);
 }
 
-async function compile(what: string, texts: PolicyTexts): Promise<Source> {
-  const { policy, findings } = await compilePolicy(texts);
+/** The policy that `readNamedTexts` reads. @throws Refusal with the findings of texts that are not sound */
+export const readNamed = async (name: string, folder: string): Promise<Source> =>
+  compile(name, await readNamedTexts(name, folder));
+
+function compile(what: string, texts: PolicyTexts): Source {
+  const { policy, findings } = compilePolicy(texts);
   if (policy) return { policy, texts };
   throw new Refusal(
     [`the policy in ${what} cannot be read; mend it first:`, ...findings.map((one) => `  ${printFinding(one)}`)].join(

@@ -4,8 +4,8 @@
  */
 
 import type { Knex } from 'knex';
-import { v7 as uuidv7 } from 'uuid';
 import { Failure } from '../errors.ts';
+import { uuidv7 } from '../uuid.ts';
 import { databaseFailure } from './connect.ts';
 
 /** Who changes something. */

@@ -10,6 +10,7 @@ import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/connect.ts';
 import type { Deadline } from '../deadline.ts';
 import type { RateLimit } from '../directory/users.ts';
+import { Failure } from '../errors.ts';
 import { digestOf, isToken, type Pepper } from '../keys/token.ts';
 import type { Use } from '../keys/usage.ts';
 import { closed, type Facts } from '../policy/facts.ts';
@@ -129,16 +130,23 @@ export function factsLoader(
   return async (questions, deadline) => {
     const asked = questions.filter(isAsked);
     const names = asked.map(({ apiKey, businessId = '' }) => digestOf(current, apiKey).toString('latin1') + businessId);
-    const known =
-      cache.recall(names) ??
-      (await deadline.race(
+    const load = (): Promise<Known[]> =>
+      deadline.race(
         cache.load(names, (places) =>
           read(
             places.flatMap((place) => asked[place] ?? []),
             deadline,
           ),
         ),
-      ));
+      );
+    const known =
+      cache.recall(names) ??
+      (await load().catch((error: unknown) => {
+        // A read that somebody else began ends by their deadline, which is not ours.
+        if (!(error instanceof Failure) || error.code !== 'DEADLINE_EXCEEDED') throw error;
+        deadline.check();
+        return load();
+      }));
     const knownOf = new Map<Question, Known | undefined>(asked.map((question, place) => [question, known[place]]));
     return questions.map((question) => {
       const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? noKey(question.businessId);
@@ -192,7 +200,9 @@ function findOf(businessId: string | undefined, asked: readonly Digested[], row:
     ...(row.key_status === 'active' && { until: end }),
     ...(row.key_status === 'expired' && { since: end }),
   };
-  return { value: knownOf(businessId, row, redigestOf(confirmed, asked[0])), exists: true, tags, ...times };
+  // Made-up businesses of a live key count as what is not there: they must not push out what is.
+  const exists = businessId === undefined || row.target_status !== 'unknown';
+  return { value: knownOf(businessId, row, redigestOf(confirmed, asked[0])), exists, tags, ...times };
 }
 
 /** From the digest under which a key was found to that under the current pepper, which is always the first. */

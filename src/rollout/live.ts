@@ -40,7 +40,7 @@ interface Options<P> {
   readonly times: Times;
   /** What the folder held at the start, and what that made. */
   readonly first: { readonly policy: P; readonly reading: Reading };
-  /** Called before a policy goes live, which it does not when this rejects; it is tried again then. */
+  /** Called before what has passed is taken up, which it is not when this rejects; it is tried again then. */
   readonly beforeLive: (digest: string, texts: PolicyTexts) => Promise<void>;
   readonly log: Log;
 }
@@ -56,28 +56,30 @@ export function followFolder<P extends Policy | undefined>(options: Options<P>):
     if (!known)
       log.error(
         { folder, live: state.policy?.digest, reason, findings },
-        'a policy was refused; the last good one stays',
+        state.policy ? 'a policy was refused; the last good one stays' : 'a policy was refused; there is none',
       );
   };
 
-  const consider = async (reading: Reading): Promise<void> => {
+  const consider = async (reading: Reading, ending: AbortSignal): Promise<void> => {
     if (!('texts' in reading)) return refuse(reading.unreadable.message);
-    const findings = await checkAside(reading.texts);
+    const findings = await checkAside(reading.texts, ending);
     if (findings.length > 0) return refuse('The check has findings. Mend them.', findings);
     const policy = await assemblePolicy(reading.texts);
+    await beforeLive(policy.digest, reading.texts);
     if (policy.digest === state.policy?.digest) {
+      log.info({ folder, digest: policy.digest }, 'cases or invariants have changed, and no decision');
       state = { ...state, refused: undefined };
       return;
     }
-    await beforeLive(policy.digest, reading.texts);
     log.info({ folder, digest: policy.digest, before: state.policy?.digest }, 'a policy was taken up');
     state = { ...state, policy, since: new Date(), refused: undefined };
   };
 
-  const watching = watchFolder(folder, first.reading, times, async (reading) => {
+  const watching = watchFolder(folder, first.reading, times, async (reading, ending) => {
     try {
-      await consider(reading);
+      await consider(reading, ending);
     } catch (error) {
+      if (ending.aborted) return;
       refuse(`The policy could not be checked or stored (${(error as Error).message}). It is tried again.`);
       throw error;
     }

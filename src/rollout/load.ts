@@ -1,4 +1,4 @@
-/** Which policy is live: for now the one that the folder held at the start. */
+/** Policies from folders: read, checked, and refused with every reason. */
 
 import { constants } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
@@ -57,7 +57,7 @@ async function list(folder: string, prefix = ''): Promise<string[]> {
     // Without cases the folder is refused all the same, with a finding that says so.
     if (prefix !== '' && (cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new Refusal(
-      `the policy folder ${folder} cannot be read (${(cause as Error).message}); set POLICY_DIR`,
+      `the policy folder ${folder} cannot be read (${(cause as Error).message}); name one that can`,
       cause,
     );
   }

@@ -48,8 +48,7 @@ export async function followPolicies(settings: Settings, db: Knex, log: Log): Pr
     trial,
     shadow: createShadow(() => trial?.policy(), log),
     close: async () => {
-      await live.close();
-      await trial?.close();
+      await Promise.all([live.close(), trial?.close()]);
     },
   };
 }

@@ -1,11 +1,11 @@
 /** Which replicas run what: each of them says so every few seconds, and who has been silent for long is forgotten. */
 
 import type { Knex } from 'knex';
-import { v7 as uuidv7 } from 'uuid';
 import { VERSION } from '../config.ts';
 import { read } from '../db/page.ts';
 import type { Log } from '../log.ts';
 import type { Policy } from '../policy/policy.ts';
+import { uuidv7 } from '../uuid.ts';
 import type { LiveState } from './live.ts';
 
 export interface Replica {

@@ -38,6 +38,8 @@ export interface Shadow {
 /** The part of the time that a candidate may take, and the milliseconds that it may save up for a burst. */
 const SHARE = 0.05;
 const SAVED_MS = 20;
+/** What one evaluation may cost, in units of about 20 ns: 5 ms, for which everybody in the process waits. */
+const MAX_COST = 250_000;
 
 /** Asks `candidate()`, the policy that is on trial now; undefined: none. */
 export function createShadow(candidate: () => Policy | undefined, log: Log, now = () => performance.now()): Shadow {
@@ -51,7 +53,7 @@ export function createShadow(candidate: () => Policy | undefined, log: Log, now 
     compare: (facts, decision) => {
       const policy = candidate();
       if (policy === undefined) return undefined;
-      if (!allowance.left()) {
+      if (!allowance.left() || policy.costOf(facts) > MAX_COST) {
         counts.skipped += 1;
         return undefined;
       }

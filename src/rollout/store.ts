@@ -11,16 +11,24 @@ export interface StoredPolicy {
   readonly texts: PolicyTexts;
 }
 
-/** Keeps the texts of a policy. Those under a known digest stay as they are. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+/**
+ * Keeps the texts of a policy. Under a known digest only its cases and invariants can be others: the newest are kept.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
 export async function storePolicy(db: Knex, digest: string, texts: PolicyTexts): Promise<void> {
   const row = { digest, texts: JSON.stringify(Object.fromEntries(texts)) };
-  await read(db('policies').insert(row).onConflict('digest').ignore());
+  await read(db('policies').insert(row).onConflict('digest').merge(['texts']));
 }
 
 const PREFIX = /^(?:sha256:)?([0-9a-f]{8,64})$/;
 
-/** Whether a text can only be meant as a digest. */
-export const looksLikeDigest = (text: string): boolean => PREFIX.test(text);
+/** Every policy that was ever live, the newest first, at most a thousand. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+export async function listPolicies(db: Knex): Promise<Omit<StoredPolicy, 'texts'>[]> {
+  const rows = await read<{ digest: string; first_seen_at: Date }[]>(
+    db('policies').select('digest', 'first_seen_at').orderBy('first_seen_at', 'desc').limit(1000) as never,
+  );
+  return rows.map(({ digest, first_seen_at: at }) => ({ digest, firstSeenAt: at.toISOString() }));
+}
 
 /**
  * The policy of a digest, or of the beginning of one, with or without `sha256:`.
@@ -29,7 +37,7 @@ export const looksLikeDigest = (text: string): boolean => PREFIX.test(text);
 export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy> {
   const hex = PREFIX.exec(digest)?.[1];
   if (hex === undefined)
-    throw new Refusal('a policy digest is sha256: and at least 8 hex digits; authz policy status has them');
+    throw new Refusal('a policy digest is sha256: and at least 8 hex digits; authz policy history lists them');
   const rows = await read(
     db('policies')
       .where('digest', '>=', `sha256:${hex}`)
@@ -38,7 +46,10 @@ export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy
       .limit(2),
   );
   const [row, other] = rows;
-  if (!row) throw new Refusal(`no policy of the digest ${digest} was ever live on this database`);
+  if (!row)
+    throw new Refusal(
+      `no policy of the digest ${digest} was ever live on this database; authz policy history lists those that were`,
+    );
   if (other) throw new Refusal(`more than one policy has a digest that begins with ${digest}; give more of it`);
   return { digest: row.digest, firstSeenAt: row.first_seen_at.toISOString(), texts: textsOf(row) };
 }
@@ -47,5 +58,6 @@ function textsOf({ digest, texts }: { digest: string; texts: Record<string, unkn
   for (const text of Object.values(texts)) {
     if (typeof text !== 'string') throw new Failure('UNAVAILABLE', `the stored policy ${digest} cannot be read`);
   }
-  return new Map(Object.entries(texts)) as PolicyTexts;
+  // jsonb has an order of its own; a policy is read in the order of the names of its files.
+  return new Map(Object.entries(texts).sort(([a], [b]) => (a < b ? -1 : 1))) as PolicyTexts;
 }

@@ -21,24 +21,29 @@ export interface Times {
   readonly settleMs: number;
 }
 
+/** How long after a failure the same reading is handed on again: what it takes to fail may be much. */
+const RETRY_MS = 15_000;
+
 /**
  * Calls `onChange` with each settled reading that differs from the one before, one at a time; `first` is what the folder
- * held when it was last looked at. A reading for which `onChange` rejects is handed on again at the next look.
+ * held when it was last looked at. A reading for which `onChange` rejects is handed on again after a while. `ending`
+ * is aborted when the watch is closed.
  */
 export function watchFolder(
   folder: string,
   first: Reading,
   { pollMs, settleMs }: Times,
-  onChange: (reading: Reading) => Promise<void>,
+  onChange: (reading: Reading, ending: AbortSignal) => Promise<void>,
 ): Watch {
   const ending = new AbortController();
   let wake = (): void => undefined;
   let watchers = armed(folder, () => wake());
   let handled = fingerprint(first);
+  let failed = { print: '', at: 0 };
 
   const look = async (): Promise<void> => {
     const seen = fingerprint(await read(folder));
-    if (seen === handled) return;
+    if (seen === handled || (seen === failed.print && performance.now() - failed.at < RETRY_MS)) return;
     await sleep(settleMs, undefined, { signal: ending.signal });
     const reading = await read(folder);
     // Still moving: the next look begins anew.
@@ -46,7 +51,9 @@ export function watchFolder(
     // What the events came from may have been replaced together with the files.
     disarm(watchers);
     watchers = armed(folder, () => wake());
-    await onChange(reading);
+    failed = { print: seen, at: performance.now() };
+    await onChange(reading, ending.signal);
+    failed = { print: '', at: 0 };
     handled = seen;
   };
 

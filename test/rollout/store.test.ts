@@ -1,6 +1,6 @@
 /** Policies that were live once: found by digest, shown, compared, and written back in place of what a folder holds. */
 
-import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
@@ -32,9 +32,13 @@ describe('a policy that was live once', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('is kept as it first was', async () => {
-    await storePolicy(db, digest, new Map([['model.conf', 'another']]));
-    expect((await db('policies').where({ digest }).first()).texts['model.conf']).to.contain('[matchers]');
+  it('is kept with the cases and invariants that it had last, and listed', async () => {
+    const texts = new Map([...(await shippedTexts()), ['README.md', 'seen last']]);
+    await storePolicy(db, digest, texts);
+    expect((await db('policies').where({ digest }).first()).texts['README.md']).to.equal('seen last');
+    await storePolicy(db, digest, await shippedTexts());
+    const { stdout } = await run('history');
+    expect(stdout).to.match(new RegExp(`^digest +firstSeenAt\n${digest}  \\d{4}-`));
   });
 
   it('is shown by its digest or the beginning of it', async () => {
@@ -50,7 +54,7 @@ describe('a policy that was live once', () => {
     const missing = await run('show', 'sha256:00000000');
     expect([missing.code, missing.stderr]).to.deep.equal([
       1,
-      'authz: no policy of the digest sha256:00000000 was ever live on this database\n',
+      'authz: no policy of the digest sha256:00000000 was ever live on this database; authz policy history lists those that were\n',
     ]);
     expect((await run('show', 'main')).code).to.equal(1);
   }).timeout(60_000);
@@ -88,12 +92,17 @@ describe('a policy that was live once', () => {
       ([exit, text]: [number, string]) => exit === 0 && /^equivalent/.test(text),
     );
     await writeFile(path.join(draft, '20-limit.csv'), '# nothing is limited\n');
+    const invariants = await readFile(path.join(draft, 'invariants.yaml'), 'utf8');
+    const [gone] = / {2}- name: Nothing is allowed on a disabled business\n(?: {4}.*\n)+/.exec(invariants) ?? [''];
+    await writeFile(path.join(draft, 'invariants.yaml'), invariants.replace(gone, ''));
     const review = await run('review', digest, draft, '--replay', '1h');
     expect(review.code).to.equal(1);
     for (const part of [
       '# Policy review',
       '## Findings',
       'invariant-violated',
+      '## Invariants',
+      '**removed**: "Nothing is allowed on a disabled business"',
       '## Cases',
       '## Difference',
       'RATE_LIMITED',
@@ -103,5 +112,10 @@ describe('a policy that was live once', () => {
     }
     const json = JSON.parse((await run('review', digest, draft, '--json')).stdout);
     expect([json.old, json.difference.equivalent, json.replay]).to.deep.equal([digest, false, null]);
+    await writeFile(path.join(draft, '90-allow.csv'), 'p, x\n');
+    const broken = await run('review', digest, draft);
+    expect([broken.code, broken.stdout]).to.satisfy(
+      ([exit, text]: [number, string]) => exit === 1 && text.includes('[row-shape]') && text.includes('cannot be read'),
+    );
   }).timeout(60_000);
 });

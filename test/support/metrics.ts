@@ -8,6 +8,7 @@ const NO_POLICY: Policy = {
   rows: [],
   codes: new Map(),
   match: () => ({ row: undefined, allowed: false }),
+  costOf: () => 0,
 };
 
 /** For an HTTP side without a service behind it. */
