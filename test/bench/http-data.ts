@@ -92,29 +92,3 @@ export async function addCaller(url: string, { id, secret }: Pepper): Promise<st
   await client.query(insert, [digestOf({ id, secret }, token), id]).finally(() => client.end());
   return token;
 }
-
-/**
- * 1,008 rows that match none of the questions, each of which decides some situation: few actions, because every
- * situation that they tell apart is checked when the service starts.
- */
-export function partnerRows(): string {
-  const conditions = ['active', 'disabled'].flatMap((status) =>
-    ['owner', 'member', 'none'].flatMap((role) =>
-      ['', '!'].flatMap((inside) =>
-        ['', '!'].flatMap((manages) =>
-          ['active', 'disabled'].map(
-            (businesses) =>
-              `r.target.status == '${status}' && r.target.role == '${role}' && ${inside}r.target.inRestriction && ` +
-              `${manages}r.key.userManagement && r.user.businesses == '${businesses}'`,
-          ),
-        ),
-      ),
-    ),
-  );
-  const rows = Array.from({ length: 21 }, (_, partner) =>
-    conditions.map(
-      (when, n) => `p, partner-${partner}-${n}, partner${partner}:call, "${when}", deny, PERMISSION_DENIED`,
-    ),
-  );
-  return `${rows.flat().join('\n')}\n`;
-}

@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,8 +13,10 @@ import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import type { Pepper } from '../../src/keys/token.ts';
+import { largePolicy } from '../policy/large.ts';
+import { shippedTexts } from '../policy/texts.ts';
 import { startCluster } from '../support/cluster.ts';
-import { addCaller, fill, partnerRows } from './http-data.ts';
+import { addCaller, fill } from './http-data.ts';
 import type { Load, Outcome } from './http-load.ts';
 import { type Generator, type ServerProcess, startGenerator, startOurs, startProgram } from './http-processes.ts';
 import { type Bench, median } from './report.ts';
@@ -26,8 +28,6 @@ const CONNECTIONS = 64;
 const BATCH = 100;
 /** A batch is many questions, so that fewer connections keep the service as busy. */
 const BATCH_CONNECTIONS = 16;
-
-const ROOT = path.join(import.meta.dirname, '..', '..');
 
 type Questions = Pick<Load, 'port' | 'connections' | 'line' | 'headers' | 'bodies'>;
 type Name = 'raw' | 'koa' | 'alone' | 'ours' | 'rows' | 'large' | 'batch';
@@ -72,8 +72,11 @@ async function start(bench: Bench, size: typeof FULL, endings: (() => unknown)[]
   const questions = (await readFile(file('small'), 'utf8')).trimEnd().split('\n');
   const batches = Array.from({ length: SMALL / BATCH }, (_, n) => questions.slice(n * BATCH, (n + 1) * BATCH));
   await writeFile(file('batch'), batches.map((batch) => `{"requests":[${batch.join()}]}\n`).join(''));
-  await cp(path.join(ROOT, 'policies'), file('policies'), { recursive: true });
-  await writeFile(path.join(file('policies'), '25-partners.csv'), partnerRows());
+  await mkdir(path.join(file('policies'), 'cases'), { recursive: true });
+  for (const [name, text] of largePolicy(await shippedTexts(), { rows: 1000, actions: 30 })) {
+    // A thirtieth of the rows is about what is asked.
+    await writeFile(path.join(file('policies'), name), text.replaceAll('noun7:', 'call:'));
+  }
 
   bench.progress('starting the servers');
   const [smallToken, largeToken] = [await addCaller(small.url, pepper), await addCaller(many.url, pepper)];
