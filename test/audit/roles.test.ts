@@ -130,7 +130,7 @@ for (const postgres of POSTGRES)
       ];
       for (const move of moves) {
         const heads = [{ ...head, ...move, opening: `\\x${'00'.repeat(32)}`, hash: `\\x${'11'.repeat(32)}` }];
-        for (const inserted of [0, 2]) {
+        for (const inserted of [0, 2, -1]) {
           const moved = await rejection(
             db.raw('select authz_advance_heads(?::jsonb, ?)', [JSON.stringify(heads), inserted]),
           );

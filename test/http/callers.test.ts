@@ -1,13 +1,14 @@
 /** Who may ask: a live token with the scope, in one plain Authorization header, and nobody else. */
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { revokeCaller } from '../../src/directory/callers.ts';
 import { SCOPES } from '../../src/directory/find-caller.ts';
 import { createToken } from '../../src/keys/token.ts';
 import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
 import { eventually } from './process.ts';
-import { askRaw, countDecisions, expectFailure, type HeaderList } from './wire.ts';
+import { askRaw, countDecisions, dial, expectFailure, type HeaderList, request } from './wire.ts';
 
 const ADDRESSES: Record<string, object> = {
   '/authorize': { action: 'a:b' },
@@ -141,6 +142,33 @@ describe('a caller', () => {
       expectFailure(await other.ask('/authorize', { action: 'a:b' }, { authorization }), 'UNAUTHENTICATED');
     }
     await other.close();
+  });
+
+  it('is asked for again when its body came slowly: it may have been revoked meanwhile', async () => {
+    const id = 'slow';
+    const authorization = `Bearer ${await insertCaller(service, ['authorize'], { id })}`;
+    const body = JSON.stringify({ apiKey, action: 'account:read' });
+    const wire = await dial(service.address);
+    const whole = request(
+      'POST /authorize',
+      [
+        ['Authorization', authorization],
+        ['Content-Type', 'application/json'],
+        ['Connection', 'close'],
+      ],
+      body,
+    );
+    wire.send(whole.subarray(0, -10));
+    await eventually(async () => (await asked('/authorize', authorization)).body.Code === 'INVALID_API_KEY');
+    await revokeCaller(service.db, { id: 'test' }, id);
+    await eventually(async () => (await asked('/authorize', authorization)).status === 401);
+    // Longer than what counts as slow.
+    await sleep(150);
+    const before = await countDecisions(service);
+    wire.send(whole.subarray(-10));
+    const [reply] = await wire.replies();
+    expect(reply?.body.Code).to.equal('UNAUTHENTICATED');
+    expect(await countDecisions(service)).to.equal(before);
   });
 
   it('is found under each of the peppers, and so is an API key', async () => {

@@ -125,6 +125,7 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     const same = await authz(['policy', 'replay', '--policy', POLICY_FOLDER, '--fail-on-change', '--to', '30m'], env);
     expect(same.code).to.equal(0);
     const neither = await authz(['policy', 'replay'], env);
-    expect([neither.code, neither.stderr]).to.deep.equal([2, 'error: give --policy DIR, or --self-check\n']);
+    expect(neither.code).to.equal(2);
+    expect(neither.stderr).to.contain('error: give --policy DIR, or --self-check');
   }).timeout(60_000);
 });
