@@ -81,9 +81,8 @@ function fail(error: unknown): void {
   process.exitCode = known ? error.exitCode : FAILED;
 }
 
-// Whoever reads the output has seen enough.
+// Whoever reads the output has seen enough. A verb to which that matters hears of it too.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit();
 });
 await program.parseAsync().catch(fail);
