@@ -1,14 +1,12 @@
 /** The binary `authz`: from the arguments to a verb. The only place where the service and HTTP meet. */
 
 import { Command } from 'commander';
-import { loadDemo, showDemo } from './cli/demo.ts';
 import { print } from './cli/output.ts';
 import { addVerbs } from './cli/verbs.ts';
 import { loadConfig, ROOT, VERSION } from './config.ts';
+import { openDatabase } from './database.ts';
 import { Failure, Refusal } from './errors.ts';
-import { listen } from './http/server.ts';
 import { createLog } from './log.ts';
-import { createService, openDatabase } from './service.ts';
 
 const NO_DEMO =
   'No demo: its data are loaded into a new embedded database only. Unset DATABASE_URL, or name a new DATA_DIR.';
@@ -34,6 +32,12 @@ addVerbs(program);
 
 async function serve({ demo = false }: { demo?: boolean }): Promise<void> {
   const stop = stopSignal();
+  // Only here: no other verb should have to wait for an HTTP server to be read.
+  const [{ createService }, { listen }, { loadDemo, showDemo }] = await Promise.all([
+    import('./service.ts'),
+    import('./http/server.ts'),
+    import('./cli/demo.ts'),
+  ]);
   const config = loadConfig();
   const log = createLog(config.LOG_LEVEL);
   const database = await openDatabase(config);

@@ -11,6 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['main'],
   ['cli', 'http'],
   ['service'],
+  ['database'],
   ['authorize', 'metrics'],
   ['facts', 'keys', 'directory', 'audit', 'limits', 'rollout', 'config'],
   ['db', 'policy'],

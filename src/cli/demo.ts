@@ -4,9 +4,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
+import type { Database } from '../database.ts';
 import { createCaller } from '../directory/callers.ts';
 import { importFile } from '../directory/import.ts';
-import type { Database } from '../service.ts';
 import { print, table } from './output.ts';
 
 /** Kept in DATA_DIR, mode 0600, since the database could not tell them again. */

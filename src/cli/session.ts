@@ -5,12 +5,12 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { Knex } from 'knex';
 import { loadConfig } from '../config.ts';
+import { openDatabase, type Peppers } from '../database.ts';
 import { connect } from '../db/connect.ts';
 import { migrationsCurrent } from '../db/migrate.ts';
 import type { Actor } from '../db/mutate.ts';
 import { type Cursors, createCursors, type Page, read } from '../db/page.ts';
 import { Refusal } from '../errors.ts';
-import { openDatabase, type Peppers } from '../service.ts';
 import { print, printJson, table } from './output.ts';
 
 export interface Session {

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { describeConfig, loadConfig } from '../config.ts';
-import { openDatabase } from '../service.ts';
+import { openDatabase } from '../database.ts';
 import { addAuditVerbs } from './audit.ts';
 import { addCallerVerbs, addPepperVerbs } from './callers.ts';
 import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory.ts';

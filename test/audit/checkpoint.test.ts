@@ -10,9 +10,10 @@ import { type Checkpoints, createCheckpoints } from '../../src/audit/checkpoint.
 import { loadSigner, makeSigningKey, parsePublicKeys, type Signer } from '../../src/audit/sign.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { loadConfig } from '../../src/config.ts';
+import { openDatabase } from '../../src/database.ts';
 import { connect } from '../../src/db/connect.ts';
 import { createLog } from '../../src/log.ts';
-import { createService, openDatabase } from '../../src/service.ts';
+import { createService } from '../../src/service.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { rejection } from '../support/rejection.ts';
 import { verifyIndependently } from './independent.ts';

@@ -5,6 +5,7 @@
 
 import { authorizer } from '../../src/authorize.ts';
 import { loadConfig } from '../../src/config.ts';
+import { openDatabase } from '../../src/database.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
 import { createCache } from '../../src/facts/cache.ts';
@@ -14,7 +15,7 @@ import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
-import { createService, openDatabase } from '../../src/service.ts';
+import { createService } from '../../src/service.ts';
 
 const config = loadConfig();
 const log = createLog(config.LOG_LEVEL);
