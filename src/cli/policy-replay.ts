@@ -93,7 +93,10 @@ async function shadowVerb({ json, ...moments }: Format & PeriodOptions): Promise
   if (policies.length === 0) {
     const { SHADOW_POLICY_DIR } = loadConfig();
     const hint = SHADOW_POLICY_DIR === undefined ? '; SHADOW_POLICY_DIR puts a policy on trial' : '';
-    return print(`no disagreement is recorded from ${period.from} to ${period.to}${hint}`);
+    return print(
+      `no disagreement is recorded from ${period.from} to ${period.to}${hint}; GET /policy says how many decisions were ` +
+        'compared, and how many skipped or failed',
+    );
   }
   for (const { policy, shifts } of policies) print(`${policy}\n\n${shiftText(shifts)}\n`);
 }
