@@ -98,7 +98,7 @@ describe('a policy', () => {
 
   describe('once built', () => {
     it('offers nothing that changes it, and no way to the enforcer', () => {
-      expect(Object.keys(policy)).to.have.members(['digest', 'rows', 'codes', 'match']);
+      expect(Object.keys(policy)).to.have.members(['digest', 'rows', 'codes', 'match', 'costOf']);
       for (const value of [
         policy,
         policy.rows,
