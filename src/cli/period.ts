@@ -2,17 +2,11 @@
 
 import type { Command } from 'commander';
 import { Refusal } from '../errors.ts';
+import type { Period } from '../rollout/replay.ts';
 
 export interface PeriodOptions {
   readonly from: string;
   readonly to?: string;
-}
-
-export interface Period {
-  /** RFC 3339, inclusive. */
-  readonly from: string;
-  /** RFC 3339, exclusive. */
-  readonly to: string;
 }
 
 const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -5,9 +5,16 @@ import type { Knex } from 'knex';
 import { noteRead } from '../audit/reads.ts';
 import { loadConfig } from '../config.ts';
 import { compileFolder } from '../rollout/load.ts';
-import { estimateDecisions, type ReplayReport, replay, selfCheck, shadowShifts } from '../rollout/replay.ts';
+import {
+  estimateDecisions,
+  type Period,
+  type ReplayReport,
+  replay,
+  selfCheck,
+  shadowShifts,
+} from '../rollout/replay.ts';
 import { print, printJson } from './output.ts';
-import { type Period, type PeriodOptions, periodOptions, readPeriod } from './period.ts';
+import { type PeriodOptions, periodOptions, readPeriod } from './period.ts';
 import { createProgress } from './progress.ts';
 import { type Format, verb, withDatabase } from './session.ts';
 import { shiftText } from './shifts.ts';
