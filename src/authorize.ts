@@ -1,14 +1,14 @@
 /** The path of a decision: load the facts, count the request, decide, record, and only then answer. */
 
-import type { Context, Entry } from './audit/entry.ts';
-import type { RecordEntries } from './audit/record.ts';
+import type { Context, Entry } from './audit/record/entry.ts';
+import type { RecordEntries } from './audit/record/recorder.ts';
 import type { Deadline } from './deadline.ts';
 import type { Loaded, LoadFacts, Question } from './facts/load.ts';
 import type { Usage } from './keys/usage.ts';
 import { type Limits, type RateLimitState, withLimit } from './limits/limits.ts';
 import type { Facts } from './policy/facts.ts';
+import type { Effect } from './policy/folder/rows.ts';
 import { rememberingDecide } from './policy/memo.ts';
-import type { Effect } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
 import type { Shadow } from './rollout/shadow.ts';
 import { uuidv7 } from './uuid.ts';

@@ -1,7 +1,7 @@
 /** The binary `authz`: from the arguments to a verb. The only place where the service and HTTP meet. */
 
 import { Command } from 'commander';
-import { print } from './cli/output.ts';
+import { print } from './cli/terminal/output.ts';
 import { addVerbs } from './cli/verbs.ts';
 import { loadConfig, ROOT, VERSION } from './config.ts';
 import { openDatabase } from './database.ts';

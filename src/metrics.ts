@@ -6,10 +6,10 @@
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { RecorderStats } from './audit/record.ts';
+import type { RecorderStats } from './audit/record/recorder.ts';
 import { VERSION } from './config.ts';
 import type { CacheStats } from './facts/cache.ts';
-import type { ChangesStats } from './facts/changes.ts';
+import type { ChangesStats } from './facts/change-feed.ts';
 import type { LimitStats } from './limits/limits.ts';
 import type { Policy } from './policy/policy.ts';
 import type { LiveState } from './rollout/live.ts';

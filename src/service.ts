@@ -1,9 +1,9 @@
 /** The composition root: builds everything below http and cli from the settings, and takes it down again. */
 
 import type { Knex } from 'knex';
-import { openCheckpoints } from './audit/open-checkpoints.ts';
-import { keepPartitions } from './audit/partitions.ts';
-import { createRecorder } from './audit/record.ts';
+import { openCheckpoints } from './audit/checkpoint/open.ts';
+import { keepPartitions } from './audit/record/partitions.ts';
+import { createRecorder } from './audit/record/recorder.ts';
 import { type Authorize, authorizer } from './authorize.ts';
 import type { Config } from './config.ts';
 import type { Database } from './database.ts';
@@ -14,10 +14,10 @@ import { onCommit } from './db/mutate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
 import { type Caller, callerFinder, type FindCaller } from './directory/find-caller.ts';
 import { createCache } from './facts/cache.ts';
-import { followChanges } from './facts/changes.ts';
-import { createCurrency } from './facts/currency.ts';
+import { followChanges } from './facts/change-feed.ts';
+import { createCurrency } from './facts/freshness.ts';
 import { factsLoader, type Known } from './facts/load.ts';
-import { pruneChanges } from './facts/prune.ts';
+import { pruneChanges } from './facts/prune-changes.ts';
 import { fingerprinter, type Pepper } from './keys/token.ts';
 import { createUsage } from './keys/usage.ts';
 import { createLimits } from './limits/limits.ts';

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { describeConfig } from '../src/config.ts';
 import { FAILURES } from '../src/errors.ts';
 import { FACT_PATHS } from '../src/policy/facts.ts';
-import { loadPolicy } from '../src/rollout/load.ts';
+import { loadPolicy } from '../src/rollout/folder.ts';
 import { authz, ROOT } from './support/cli.ts';
 
 const read = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');

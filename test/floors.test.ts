@@ -13,10 +13,10 @@ const FLOORS: readonly (readonly string[])[] = [
   ['service'],
   ['database'],
   ['authorize', 'metrics'],
-  ['facts', 'keys', 'directory', 'audit', 'limits', 'rollout', 'config'],
+  ['facts', 'keys', 'directory', 'audit', 'key-hygiene', 'limits', 'rollout', 'config'],
   ['db', 'policy'],
-  ['bodies'],
-  ['deadline', 'json', 'validate', 'log', 'secret-file', 'uuid'],
+  ['input'],
+  ['deadline', 'log', 'secret-file', 'uuid'],
   ['errors'],
 ];
 

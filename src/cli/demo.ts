@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import type { Database } from '../database.ts';
 import { createCaller } from '../directory/callers.ts';
 import { importFile } from '../directory/import.ts';
-import { print, table } from './output.ts';
+import { print, table } from './terminal/output.ts';
 
 /** Kept in DATA_DIR, mode 0600, since the database could not tell them again. */
 interface DemoSecrets {

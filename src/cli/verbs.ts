@@ -3,14 +3,14 @@
 import type { Command } from 'commander';
 import { describeConfig, loadConfig } from '../config.ts';
 import { openDatabase } from '../database.ts';
-import { addAuditVerbs } from './audit.ts';
-import { addCallerVerbs, addPepperVerbs } from './callers.ts';
-import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory.ts';
-import { addImportVerb } from './import.ts';
-import { addKeyVerbs } from './keys.ts';
-import { print, printJson, table } from './output.ts';
-import { addPolicyVerbs } from './policy.ts';
-import type { Format } from './session.ts';
+import { addAuditVerbs } from './audit/index.ts';
+import { addCallerVerbs, addPepperVerbs } from './directory/callers.ts';
+import { addImportVerb } from './directory/import.ts';
+import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory/index.ts';
+import { addKeyVerbs } from './directory/keys.ts';
+import { addPolicyVerbs } from './policy/index.ts';
+import { print, printJson, table } from './terminal/output.ts';
+import type { Format } from './terminal/session.ts';
 
 export function addVerbs(program: Command): void {
   addKeyVerbs(program);

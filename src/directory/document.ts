@@ -4,9 +4,8 @@
  */
 
 import { z } from 'zod';
-import { reasonNeedsDisabled, roleSchema } from '../bodies.ts';
 import { Failure, type Issue } from '../errors.ts';
-import { isToken } from '../keys/token.ts';
+import { reasonNeedsDisabled, roleSchema } from '../input/resources.ts';
 import {
   environmentSchema,
   idSchema,
@@ -15,7 +14,8 @@ import {
   rateLimitSchema,
   reasonSchema,
   validate,
-} from '../validate.ts';
+} from '../input/scalars.ts';
+import { isToken } from '../keys/token.ts';
 
 const disabled = {
   disabled: z.boolean().default(false),

@@ -6,7 +6,7 @@ import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/connect.ts';
 import type { Deadline } from '../deadline.ts';
 import type { Cache, Found, Read } from '../facts/cache.ts';
-import { digestTag, tagOf } from '../facts/currency.ts';
+import { digestTag, tagOf } from '../facts/freshness.ts';
 import { digestOf, isToken, type Pepper } from '../keys/token.ts';
 
 export const SCOPES = ['authorize', 'keys', 'directory', 'audit', 'policy'] as const;

@@ -6,7 +6,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { type Issue, Refusal } from '../errors.ts';
-import { parseJson } from '../json.ts';
+import { parseJson } from '../input/json.ts';
 import { entryOfLine, type Found, issuesOf, itemsOf, LISTS, type List } from './document.ts';
 
 export type Form = 'json' | 'jsonl';

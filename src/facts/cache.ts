@@ -5,8 +5,8 @@
  */
 
 import { LRUCache } from 'lru-cache';
-import type { Currency, Reading, Tags } from './currency.ts';
-import { createTagged } from './tagged.ts';
+import type { Currency, Reading, Tags } from './freshness.ts';
+import { createTagged } from './tag-index.ts';
 
 /** What a read has found under a name. */
 export interface Found<V> {

@@ -15,7 +15,7 @@ import { digestOf, isToken, type Pepper } from '../keys/token.ts';
 import type { Use } from '../keys/usage.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 import type { Cache, Found, Read } from './cache.ts';
-import { digestTag, tagOf } from './currency.ts';
+import { digestTag, tagOf } from './freshness.ts';
 
 export interface Question {
   /** The API key as the client gave it; undefined when it gave none, or one that no header could carry. */

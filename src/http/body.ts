@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { Failure } from '../errors.ts';
-import { invalid, parseJson } from '../json.ts';
+import { invalid, parseJson } from '../input/json.ts';
 
 /** So much is read of what a client still sends after its body has proved too large, so that it can read the answer. */
 export const DRAIN_BYTES = 1024 * 1024;

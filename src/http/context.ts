@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Deadline, deadlineIn } from '../deadline.ts';
 import type { Caller, FindCaller, Scope } from '../directory/find-caller.ts';
 import { Failure } from '../errors.ts';
-import { invalid } from '../json.ts';
+import { invalid } from '../input/json.ts';
 import { uuidv7 } from '../uuid.ts';
 
 export interface State {

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asFailure, Failure } from '../errors.ts';
-import { invalid } from '../json.ts';
+import { invalid } from '../input/json.ts';
 import type { Log } from '../log.ts';
 import type { Service } from '../service.ts';
 import { DRAIN_BYTES } from './body.ts';

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Refusal } from '../errors.ts';
-import { invalid } from '../json.ts';
+import { invalid } from '../input/json.ts';
 import type { Service } from '../service.ts';
 import { createApp } from './app.ts';
 import type { Phase } from './exchange.ts';

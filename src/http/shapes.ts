@@ -1,8 +1,8 @@
 /** The shapes of addresses, headers and Data, as zod schemas with examples: the OpenAPI document is made from them. */
 
 import { z } from 'zod';
-import { roleSchema } from '../bodies.ts';
-import { idSchema, rateLimitSchema } from '../validate.ts';
+import { roleSchema } from '../input/resources.ts';
+import { idSchema, rateLimitSchema } from '../input/scalars.ts';
 
 export const instant = z.iso.datetime().describe('RFC 3339, in UTC');
 export const nullableInstant = instant.nullable();

@@ -5,7 +5,7 @@ import { type Actor, type Change, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
 import { notFound } from '../directory/common.ts';
 import { Failure } from '../errors.ts';
-import { invalid } from '../json.ts';
+import { invalid } from '../input/json.ts';
 import { uuidv7 } from '../uuid.ts';
 import { type ApiKey, COLUMNS, type Grants, grantColumns, type KeyRow, present } from './resource.ts';
 import { createToken, digestOf, hintOf, isToken, type Pepper } from './token.ts';

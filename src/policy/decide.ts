@@ -5,7 +5,7 @@
 
 import { Failure } from '../errors.ts';
 import { type Facts, readFacts } from './facts.ts';
-import type { Effect, Row } from './parse.ts';
+import type { Effect, Row } from './folder/rows.ts';
 import type { Policy } from './policy.ts';
 
 export interface Decision {

@@ -5,12 +5,12 @@
 
 import expressionEval from '@casbin/expression-eval';
 import { Util } from 'casbin';
-import { valueAt } from './classes.ts';
+import { valueAt } from './analysis/classes.ts';
+import { ACTION_PATH, type Condition } from './casbin/rule.ts';
 import { type Decision, decide } from './decide.ts';
 import { FACT_GROUPS, type Facts, readFacts } from './facts.ts';
-import type { Effect, Row } from './parse.ts';
+import type { Effect, Row } from './folder/rows.ts';
 import type { Policy } from './policy.ts';
-import { ACTION_PATH, type Condition } from './rule.ts';
 
 /** A part of a row that had a say in whether it matches. */
 export interface Reason {

@@ -1,15 +1,15 @@
 /** From the texts of a policy folder to a policy that may decide, or to all that is wrong with them. */
 
 import { createHash } from 'node:crypto';
-import { checkCases, parseAllCases } from './cases.ts';
-import { type Code, checkCodesUsed, parseCodes } from './codes.ts';
-import { checkFiles, checkSizes, decisiveFiles, type PolicyTexts, ROW_FILE } from './files.ts';
-import { collector, type Finding, printFinding, type Report } from './finding.ts';
-import { INVARIANTS_FILE, parseInvariants } from './invariants.ts';
-import { createMatcher, type Matcher } from './matcher.ts';
-import { parseRows, type Row } from './parse.ts';
-import { prove } from './proofs.ts';
-import { drain, inTurns, turn } from './turns.ts';
+import { prove } from './analysis/proofs.ts';
+import { drain, inTurns, turn } from './analysis/time-slices.ts';
+import { createMatcher, type Matcher } from './casbin/matcher.ts';
+import { checkCases, parseAllCases } from './folder/cases.ts';
+import { type Code, checkCodesUsed, parseCodes } from './folder/codes.ts';
+import { checkFiles, checkSizes, decisiveFiles, type PolicyTexts, ROW_FILE } from './folder/files.ts';
+import { collector, type Finding, printFinding, type Report } from './folder/findings.ts';
+import { INVARIANTS_FILE, parseInvariants } from './folder/invariants.ts';
+import { parseRows, type Row } from './folder/rows.ts';
 
 /** A checked policy: immutable, and the same for ever under the same digest. */
 export interface Policy {

@@ -2,10 +2,10 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../log.ts';
-import type { Finding } from '../policy/finding.ts';
-import type { PolicyTexts } from '../policy/parse.ts';
+import type { Finding } from '../policy/folder/findings.ts';
+import type { PolicyTexts } from '../policy/folder/rows.ts';
 import { assemblePolicy, type Policy } from '../policy/policy.ts';
-import { checkAside } from './check-aside.ts';
+import { checkAside } from './check-in-process.ts';
 import { type Reading, type Times, watchFolder } from './watch.ts';
 
 /** A policy that was not let in, and why. */

@@ -2,10 +2,10 @@
 
 import type { Knex } from 'knex';
 import type { Log } from '../log.ts';
-import type { PolicyTexts } from '../policy/files.ts';
+import type { PolicyTexts } from '../policy/folder/files.ts';
 import type { Policy } from '../policy/policy.ts';
+import { admitPolicy, readPolicyFolder } from './folder.ts';
 import { followFolder, type Live } from './live.ts';
-import { admitPolicy, readPolicyFolder } from './load.ts';
 import { createShadow, type Shadow } from './shadow.ts';
 import { storePolicy } from './store.ts';
 

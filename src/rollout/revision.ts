@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Refusal } from '../errors.ts';
-import type { PolicyTexts } from '../policy/files.ts';
+import type { PolicyTexts } from '../policy/folder/files.ts';
 
 const run = promisify(execFile);
 const HASH = /^[0-9a-f]{40,64}$/;

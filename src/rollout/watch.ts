@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PolicyTexts } from '../policy/parse.ts';
-import { readPolicyFolder } from './load.ts';
+import type { PolicyTexts } from '../policy/folder/rows.ts';
+import { readPolicyFolder } from './folder.ts';
 
 /** What a folder held at one moment, or why it could not be read. */
 export type Reading = { readonly texts: PolicyTexts } | { readonly unreadable: Error };

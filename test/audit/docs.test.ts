@@ -4,7 +4,6 @@ import { createPublicKey, verify as verifySignature } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
-import { FIRST_OPENING, type LogRecord, personalDigest, recordHash } from '../../src/audit/chain.ts';
 import {
   type Checkpoint,
   type Pruned,
@@ -13,12 +12,13 @@ import {
   printPruned,
   prunedBytes,
   signedBytes,
-} from '../../src/audit/checkpoint-line.ts';
-import { createHeads } from '../../src/audit/heads.ts';
-import { FINDING_CODES } from '../../src/audit/verify-findings.ts';
-import { COLUMNS } from '../../src/audit/verify-row.ts';
+} from '../../src/audit/format/checkpoint-line.ts';
+import { createHeads } from '../../src/audit/format/heads.ts';
+import { FIRST_OPENING, type LogRecord, personalDigest, recordHash } from '../../src/audit/format/record-hash.ts';
+import { FINDING_CODES } from '../../src/audit/verify/findings.ts';
+import { COLUMNS } from '../../src/audit/verify/row.ts';
 import { ROOT } from '../support/cli.ts';
-import { canonicalJson, encode, hashOfRecord, sha256 } from './independent.ts';
+import { canonicalJson, encode, hashOfRecord, sha256 } from './verify/independent.ts';
 
 const PAGE = readFileSync(path.join(ROOT, 'docs', 'audit.md'), 'utf8');
 const [record, line, prunedLine] = [...PAGE.matchAll(/```json\n(.*?)\n```/gs)].map((match) => match[1] ?? '');

@@ -1,7 +1,7 @@
 /** Decisions for the log, without a service that makes them. */
 
 import { v7 as uuidv7 } from 'uuid';
-import type { Entry } from '../../src/audit/entry.ts';
+import type { Entry } from '../../src/audit/record/entry.ts';
 
 /** The denial of an unknown key, now, unless `parts` say otherwise. */
 export const entry = (parts: Partial<Entry> = {}): Entry => ({

@@ -1,8 +1,8 @@
 /** Very many records, made by PostgreSQL itself: as wide as real ones, without chains. For what must not grow with the log. */
 
 import type { Knex } from 'knex';
-import { IN_ORDER, pageQuery } from '../../src/audit/decisions.ts';
-import { type DecisionFilter, type Range, raw } from '../../src/audit/filters.ts';
+import { IN_ORDER, pageQuery } from '../../src/audit/query/decisions.ts';
+import { type DecisionFilter, type Range, raw } from '../../src/audit/query/filters.ts';
 
 const DAY_MS = 86_400_000;
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { makeSigningKey } from '../../src/audit/sign.ts';
+import { makeSigningKey } from '../../src/audit/format/signatures.ts';
 import { clientOf } from '../http/client.ts';
 import { ROOT } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';

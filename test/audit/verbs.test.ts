@@ -9,7 +9,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { followDecisions } from '../../src/audit/tail.ts';
+import { followDecisions } from '../../src/audit/query/tail.ts';
 import { connect } from '../../src/db/connect.ts';
 import { fingerprinter } from '../../src/keys/token.ts';
 import { authz, outputWith, ROOT, startAuthz } from '../support/cli.ts';

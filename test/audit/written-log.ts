@@ -2,7 +2,13 @@
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
-import { FIRST_OPENING, type LogRecord, type Personal, personalDigest, recordHash } from '../../src/audit/chain.ts';
+import {
+  FIRST_OPENING,
+  type LogRecord,
+  type Personal,
+  personalDigest,
+  recordHash,
+} from '../../src/audit/format/record-hash.ts';
 
 export interface WrittenRecord extends LogRecord, Personal {
   readonly hash: string;

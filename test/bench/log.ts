@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import path from 'node:path';
 import autocannon from 'autocannon';
-import type { RecorderStats } from '../../src/audit/record.ts';
+import type { RecorderStats } from '../../src/audit/record/recorder.ts';
 import { connect } from '../../src/db/connect.ts';
 import { newDatabase, stopPostgres } from '../support/postgres.ts';
 import { insertKey } from '../support/service.ts';

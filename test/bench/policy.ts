@@ -1,11 +1,11 @@
 /** What checking a policy costs: the shipped one, and one of 1,000 rows over 30 actions, with cases and invariants. */
 
 import path from 'node:path';
+import { situations } from '../../src/policy/analysis/situations.ts';
 import { decide } from '../../src/policy/decide.ts';
-import type { PolicyTexts } from '../../src/policy/files.ts';
+import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
-import { situations } from '../../src/policy/situations.ts';
-import { readPolicyFolder } from '../../src/rollout/load.ts';
+import { readPolicyFolder } from '../../src/rollout/folder.ts';
 import { largePolicy } from '../policy/large.ts';
 import { type Bench, median } from './report.ts';
 

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import { loadPolicy } from '../../src/rollout/load.ts';
+import { loadPolicy } from '../../src/rollout/folder.ts';
 import { authz, outputWith, ROOT, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
 

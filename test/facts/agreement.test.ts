@@ -6,7 +6,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { createCache, type Read } from '../../src/facts/cache.ts';
-import { createCurrency } from '../../src/facts/currency.ts';
+import { createCurrency } from '../../src/facts/freshness.ts';
 import { type Decision, decide } from '../../src/policy/decide.ts';
 import { closed, type Facts } from '../../src/policy/facts.ts';
 import { rememberingDecide } from '../../src/policy/memo.ts';

@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Change } from '../../src/db/mutate.ts';
 import type { Found, Read } from '../../src/facts/cache.ts';
-import { digestTag, type Poll, tagOf } from '../../src/facts/currency.ts';
+import { digestTag, type Poll, tagOf } from '../../src/facts/freshness.ts';
 import { closed, type Facts } from '../../src/policy/facts.ts';
 
 /** Ids that the grammar admits and that something joined, looked up in an object, or folded would take for another. */

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { createRecorder, type RecordEntries } from '../../src/audit/record.ts';
+import { createRecorder, type RecordEntries } from '../../src/audit/record/recorder.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';

@@ -7,13 +7,13 @@ import { loadConfig } from '../../src/config.ts';
 import { connect, databaseFailure } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { createCache } from '../../src/facts/cache.ts';
-import { createCurrency } from '../../src/facts/currency.ts';
+import { createCurrency } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createToken, digestOf } from '../../src/keys/token.ts';
 import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
 import type { Policy } from '../../src/policy/policy.ts';
-import { loadPolicy } from '../../src/rollout/load.ts';
+import { loadPolicy } from '../../src/rollout/folder.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, UNLIMITED } from '../support/service.ts';
 

@@ -6,7 +6,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { FailureCode } from '../../src/errors.ts';
-import { parseJson } from '../../src/json.ts';
+import { parseJson } from '../../src/input/json.ts';
 import { insertKey, type Reply, startService, type TestService } from '../support/service.ts';
 import { isUnambiguous } from './json-oracle.ts';
 import { damaged, jsonText, odd, spelled } from './json-texts.ts';

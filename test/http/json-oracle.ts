@@ -1,4 +1,4 @@
-/** Which JSON we take, said a second time: a recursive descent that shares nothing with src/json.ts. */
+/** Which JSON we take, said a second time: a recursive descent that shares nothing with src/input/json.ts. */
 
 const LEVELS = 8;
 const ESCAPES: Record<string, string> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };

@@ -8,7 +8,7 @@ import { createBreaker } from '../../src/db/breaker.ts';
 import { createCursors } from '../../src/db/page.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { createCache } from '../../src/facts/cache.ts';
-import { createCurrency } from '../../src/facts/currency.ts';
+import { createCurrency } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createKey, listKeys } from '../../src/keys/keys.ts';
 import { newDatabase } from '../support/postgres.ts';

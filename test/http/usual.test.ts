@@ -5,7 +5,7 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { authorizeSchema, batchSchema, usualBatch, usualQuestion } from '../../src/http/schemas.ts';
+import { authorizeSchema, batchSchema, usualBatch, usualQuestion } from '../../src/http/routes/authorize-schema.ts';
 import { createToken } from '../../src/keys/token.ts';
 import { odd } from './json-texts.ts';
 

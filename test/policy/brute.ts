@@ -5,9 +5,9 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { parseRule } from '../../src/policy/casbin/rule.ts';
 import type { Facts } from '../../src/policy/facts.ts';
 import { compilePolicy, type Policy } from '../../src/policy/policy.ts';
-import { parseRule } from '../../src/policy/rule.ts';
 import { canOccur } from './oracle.ts';
 import { chooser, holds, matches, readPrint, type Tree, write } from './rules.ts';
 import { shippedTexts } from './texts.ts';

@@ -4,11 +4,11 @@
  */
 
 import { expect } from 'chai';
+import { situations } from '../../src/policy/analysis/situations.ts';
 import { type Decision, decide } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
-import type { PolicyTexts } from '../../src/policy/parse.ts';
+import type { PolicyTexts } from '../../src/policy/folder/rows.ts';
 import { buildPolicy, type Policy } from '../../src/policy/policy.ts';
-import { situations } from '../../src/policy/situations.ts';
 import { canOccur, codeOf, everything } from './oracle.ts';
 import { shippedPolicy, shippedTexts, stockArguments, stockOf } from './texts.ts';
 

@@ -10,8 +10,8 @@ import { appendFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
-import { MAX_CLASSES } from '../../src/policy/classes.ts';
-import { MAX_CUBES } from '../../src/policy/cover.ts';
+import { MAX_CLASSES } from '../../src/policy/analysis/classes.ts';
+import { MAX_CUBES } from '../../src/policy/analysis/minimise.ts';
 import { ROOT } from '../support/cli.ts';
 import { POLICY_FOLDER, shippedTexts } from './texts.ts';
 

@@ -6,10 +6,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Failure } from '../../src/errors.ts';
+import { situations } from '../../src/policy/analysis/situations.ts';
 import { type Decision, decide } from '../../src/policy/decide.ts';
 import { closed, FACTS_SCHEMA, type FactGroup, type Facts } from '../../src/policy/facts.ts';
 import type { Policy } from '../../src/policy/policy.ts';
-import { situations } from '../../src/policy/situations.ts';
 import { behindGetters, behindProxies, mapGroups, type Open, once, open, withGetter } from './carriers.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
 

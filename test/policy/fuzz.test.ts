@@ -5,13 +5,13 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { situations } from '../../src/policy/analysis/situations.ts';
+import { RuleError } from '../../src/policy/casbin/rule.ts';
 import { decide, mayBeAllowed } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
-import { byPlace } from '../../src/policy/finding.ts';
-import type { PolicyTexts } from '../../src/policy/parse.ts';
+import { byPlace } from '../../src/policy/folder/findings.ts';
+import type { PolicyTexts } from '../../src/policy/folder/rows.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
-import { RuleError } from '../../src/policy/rule.ts';
-import { situations } from '../../src/policy/situations.ts';
 import { attempt, factsLike, holds, readPrint, ruleText as text } from './rules.ts';
 import { SEED, shippedPolicy, shippedTexts, stockArguments, stockEnforcer, times } from './texts.ts';
 

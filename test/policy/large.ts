@@ -1,6 +1,6 @@
 /** A large policy such as a large platform might have: the shipped rows, and rows for certain keys on certain actions. */
 
-import type { PolicyTexts } from '../../src/policy/files.ts';
+import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 
 const CONDITIONS = [
   (n: number) => `r.key.id == 'key-${n}' && r.target.role != 'owner'`,

@@ -4,14 +4,14 @@
  */
 
 import { expect } from 'chai';
-import { type Case, parseCases } from '../../src/policy/cases.ts';
+import { diffOf, Undecided } from '../../src/policy/analysis/diff.ts';
+import { situations } from '../../src/policy/analysis/situations.ts';
+import { drain } from '../../src/policy/analysis/time-slices.ts';
 import { decide } from '../../src/policy/decide.ts';
-import { diffOf, Undecided } from '../../src/policy/diff.ts';
 import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
-import { type PolicyTexts, parseRows, type Row } from '../../src/policy/parse.ts';
+import { type Case, parseCases } from '../../src/policy/folder/cases.ts';
+import { type PolicyTexts, parseRows, type Row } from '../../src/policy/folder/rows.ts';
 import { buildPolicy, compilePolicy, type Policy } from '../../src/policy/policy.ts';
-import { situations } from '../../src/policy/situations.ts';
-import { drain } from '../../src/policy/turns.ts';
 import { holds, matches, readPrint } from './rules.ts';
 import { shippedPolicy, shippedTexts, uncheckedPolicy } from './texts.ts';
 

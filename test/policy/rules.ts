@@ -5,8 +5,8 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { parseRule, type Rule, RuleError } from '../../src/policy/casbin/rule.ts';
 import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
-import { parseRule, type Rule, RuleError } from '../../src/policy/rule.ts';
 
 export type Tree =
   | { readonly kind: 'constant'; readonly value: boolean }

@@ -10,7 +10,7 @@ import { decide } from '../../src/policy/decide.ts';
 import { readFacts } from '../../src/policy/facts.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { redecider } from '../../src/policy/replay.ts';
-import { compileFolder } from '../../src/rollout/load.ts';
+import { compileFolder } from '../../src/rollout/folder.ts';
 import { type Period, replay, selfCheck } from '../../src/rollout/replay.ts';
 import { storePolicy } from '../../src/rollout/store.ts';
 import { POLICY_FOLDER, shippedPolicy, shippedTexts } from '../policy/texts.ts';

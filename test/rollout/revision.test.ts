@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { Refusal } from '../../src/errors.ts';
-import { readPolicyFolder } from '../../src/rollout/load.ts';
+import { readPolicyFolder } from '../../src/rollout/folder.ts';
 import { readPolicyRevision } from '../../src/rollout/revision.ts';
 import { POLICY_FOLDER } from '../policy/texts.ts';
 import { rejection } from '../support/rejection.ts';

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
-import { loadPolicy } from '../../src/rollout/load.ts';
+import { loadPolicy } from '../../src/rollout/folder.ts';
 import { storePolicy } from '../../src/rollout/store.ts';
 import { POLICY_FOLDER, shippedPolicy, shippedTexts } from '../policy/texts.ts';
 import { authz, type Outcome } from '../support/cli.ts';

@@ -1,17 +1,17 @@
 /** /audit: what auditors ask. Whoever asks is noted before they are answered. */
 
-import { listAdminEvents } from '../../audit/admin.ts';
-import { listDecisions } from '../../audit/decisions.ts';
-import { findingsQuery, listFindings } from '../../audit/findings.ts';
-import { noteRead } from '../../audit/reads.ts';
-import { showDecision } from '../../audit/show.ts';
-import { countDecisions } from '../../audit/stats.ts';
-import { adminQuery, decisionQuery, statsQuery } from '../../bodies.ts';
+import { noteRead } from '../../audit/access-log.ts';
+import { listAdminEvents } from '../../audit/admin-events.ts';
+import { listDecisions } from '../../audit/query/decisions.ts';
+import { showDecision } from '../../audit/query/explanation.ts';
+import { countDecisions } from '../../audit/query/stats.ts';
+import { adminQuery, decisionQuery, statsQuery } from '../../input/resources.ts';
+import { findingsQuery, listFindings } from '../../key-hygiene/findings.ts';
 import type { Service } from '../../service.ts';
-import { decisionPage, hygieneData, shownDecisionData, statsData } from '../audit-shapes.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { adminData, idParams, pageOf } from '../shapes.ts';
+import { decisionPage, hygieneData, shownDecisionData, statsData } from './audit-shapes.ts';
 
 export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({

@@ -1,7 +1,6 @@
 /** /businesses and their members: what actions are on, and who has access. */
 
 import { z } from 'zod';
-import { businessBody, memberBody, pageQuery } from '../../bodies.ts';
 import {
   deleteBusiness,
   deleteMember,
@@ -11,6 +10,7 @@ import {
   putBusiness,
   putMember,
 } from '../../directory/businesses.ts';
+import { businessBody, memberBody, pageQuery } from '../../input/resources.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';

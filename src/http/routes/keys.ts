@@ -1,7 +1,8 @@
 /** /keys: the life of API keys. */
 
 import { z } from 'zod';
-import { keyBody, keyChanges, pageQuery, reasonBody, rotateBody } from '../../bodies.ts';
+import { keyBody, keyChanges, pageQuery, reasonBody, rotateBody } from '../../input/resources.ts';
+import { idSchema } from '../../input/scalars.ts';
 import {
   createKey,
   deleteKey,
@@ -14,7 +15,6 @@ import {
 } from '../../keys/keys.ts';
 import type { ApiKey } from '../../keys/resource.ts';
 import type { Service } from '../../service.ts';
-import { idSchema } from '../../validate.ts';
 import type { Answered } from '../exchange.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';

@@ -3,9 +3,9 @@
 import type { Policy } from '../../policy/policy.ts';
 import type { LiveState } from '../../rollout/live.ts';
 import type { Service } from '../../service.ts';
-import { policyData } from '../policy-shapes.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
+import { policyData } from './policy-shapes.ts';
 
 export const policyRoutes = ({ live, trial, shadow }: Service): Route[] => [
   route({

@@ -1,8 +1,8 @@
 /** /users: who API keys belong to. */
 
 import { z } from 'zod';
-import { pageQuery, reasonBody, userBody } from '../../bodies.ts';
 import { deleteUser, getUser, listUsers, putUser } from '../../directory/users.ts';
+import { pageQuery, reasonBody, userBody } from '../../input/resources.ts';
 import { revokeKeysOf } from '../../keys/keys.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';

@@ -1,0 +1,171 @@
+/**
+ * Checkpoints: at intervals one root over the heads of all chains is signed, and kept where a superuser of the database
+ * cannot rewrite it. What came before the last one can be changed by nobody without `verify` finding it.
+ */
+
+import type { Knex } from 'knex';
+import type { Log } from '../../log.ts';
+import { type Checkpoint, checkpointDigest, printLine, signedBytes } from '../format/checkpoint-line.ts';
+import { chainOf, createHeads, type Head, type Heads, sameHead } from '../format/heads.ts';
+import type { Signer } from '../format/signatures.ts';
+import { appendLine } from './file.ts';
+
+interface Parts {
+  readonly db: Knex;
+  readonly log: Log;
+  /** The boot of this process. */
+  readonly writer: string;
+  readonly signer: Signer;
+  /** A file outside the database. */
+  readonly file: string;
+  readonly seconds: number;
+}
+
+export interface Checkpoints {
+  /** `age`: seconds since all that was in the log was last known to be in the file. `failures`: attempts that failed. */
+  readonly state: () => { readonly age: number; readonly failures: number };
+  /** Makes one now, unless nothing has changed; what fails is counted, logged and left to the next attempt. */
+  readonly make: () => Promise<void>;
+  /** Makes the last one, and stops. Call it once nothing is recorded any more. */
+  readonly close: () => Promise<void>;
+}
+
+/** A checkpoint that is under way. Whatever fails, the next attempt goes on where this one stopped. */
+interface Draft {
+  readonly checkpoint: Checkpoint;
+  stored: boolean;
+}
+
+/** More than there are processes that take a number at the same moment. */
+const ATTEMPTS = 20;
+
+// INVARIANT: one snapshot. Whoever sees checkpoint n sees every head that n saw, so that heads grow with the numbers.
+const READ = `
+  select boot, day::text, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash,
+    coalesce((select max(number) from checkpoints), 0)::float8 as last
+  from chain_heads`;
+
+// Another process may have taken the number; or we have, and never heard of it.
+const STORE = `
+  insert into checkpoints (number, at, writer, size, root, heads, public_key, signature)
+  values (?, ?, ?, ?, decode(?, 'hex'), ?, decode(?, 'base64'), decode(?, 'base64')) on conflict (number) do nothing`;
+
+const IS_STORED = `select from checkpoints where number = ? and writer = ? and signature = decode(?, 'base64')`;
+
+export function createCheckpoints({ db, log, writer, signer, file, seconds }: Parts): Checkpoints {
+  const known = createHeads();
+  /** Those that changed since the last checkpoint that reached the file. */
+  const unsent = new Map<string, Head>();
+  let previous: string | null = null;
+  let draft: Draft | undefined;
+  let failures = 0;
+  let coveredAt = performance.now();
+  let underWay: Promise<void> | undefined;
+
+  /** Brings `known` to what the log is now. @returns the greatest number of a checkpoint */
+  const readHeads = async (): Promise<number> => {
+    const { rows } = await db.raw<{ rows: (Head & { last: number })[] }>(READ);
+    const heads = rows.map(({ boot, day, opening, records, hash }): Head => ({ boot, day, opening, records, hash }));
+    const back = wentBack(known, heads);
+    if (back !== undefined) {
+      log.error({ chain: back }, 'the decision log went back to what it was before: run authz audit verify');
+      if (heads.length === 0) throw new Error('the heads of the decision log are gone');
+      // A list of changes cannot say that a head is gone; a list of all heads does.
+      known.clear();
+      unsent.clear();
+    }
+    const changed = heads.filter((head) => !sameHead(head, known.get(chainOf(head))));
+    known.put(changed);
+    for (const head of changed) unsent.set(chainOf(head), head);
+    return rows[0]?.last ?? 0;
+  };
+
+  const makeDraft = (number: number): Draft => {
+    const unsigned = {
+      type: 'checkpoint' as const,
+      number,
+      at: new Date().toISOString(),
+      writer,
+      size: known.size(),
+      root: known.root(),
+      previous,
+      heads: [...unsent.values()],
+      publicKey: signer.publicKey,
+    };
+    return { checkpoint: { ...unsigned, signature: signer.sign(signedBytes(unsigned)) }, stored: false };
+  };
+
+  /** INVARIANT: in the database first. So each line of the file has its row, and one without is a sign of tampering. */
+  const finish = async (current: Draft): Promise<boolean> => {
+    current.stored ||= await store(db, current.checkpoint);
+    if (current.stored) {
+      await appendLine(file, printLine(current.checkpoint));
+      for (const head of current.checkpoint.heads) if (unsent.get(chainOf(head)) === head) unsent.delete(chainOf(head));
+      previous = checkpointDigest(current.checkpoint);
+    }
+    draft = undefined;
+    return current.stored;
+  };
+
+  /** Until all that the log holds now is in the file. */
+  const makeOne = async (): Promise<void> => {
+    // What an earlier attempt left; if its number has been taken meanwhile, its heads are still unsent.
+    if (draft !== undefined) await finish(draft);
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      const since = performance.now();
+      const last = await readHeads();
+      if (unsent.size > 0) draft = makeDraft(last + 1);
+      if (draft === undefined || (await finish(draft))) {
+        coveredAt = since;
+        return;
+      }
+    }
+    throw new Error('other processes took every number');
+  };
+
+  const tryOne = (): Promise<void> =>
+    makeOne().catch((error: unknown) => {
+      failures += 1;
+      log.error({ error }, 'no checkpoint of the decision log could be written; the next attempt goes on from there');
+    });
+
+  // One at a time; one that hangs shows in the age.
+  const make = (): Promise<void> => {
+    underWay ??= tryOne().finally(() => {
+      underWay = undefined;
+    });
+    return underWay;
+  };
+  const timer = setInterval(make, seconds * 1000).unref();
+
+  return {
+    state: () => ({ age: (performance.now() - coveredAt) / 1000, failures }),
+    make,
+    close: async () => {
+      clearInterval(timer);
+      await underWay;
+      await make();
+    },
+  };
+}
+
+async function store(db: Knex, checkpoint: Checkpoint): Promise<boolean> {
+  const { number, at, writer, size, root, heads, publicKey, signature } = checkpoint;
+  const values = [number, at, writer, size, root, JSON.stringify(heads), publicKey, signature];
+  const { rowCount } = await db.raw<{ rowCount: number | null }>(STORE, values);
+  if (rowCount === 1) return true;
+  const { rows } = await db.raw<{ rows: unknown[] }>(IS_STORED, [number, writer, signature]);
+  return rows.length === 1;
+}
+
+/** The first chain that is gone, or whose head is not one that comes after what was known. */
+function wentBack(known: Heads, heads: readonly Head[]): string | undefined {
+  const now = new Map(heads.map((head) => [chainOf(head), head]));
+  for (const head of known.all()) {
+    const later = now.get(chainOf(head));
+    if (later === undefined || later.records < head.records) return chainOf(head);
+    if (later.opening !== head.opening || (later.records === head.records && later.hash !== head.hash))
+      return chainOf(head);
+  }
+  return undefined;
+}

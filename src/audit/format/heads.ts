@@ -1,0 +1,85 @@
+/** The heads of all chains as one set with one root: what a checkpoint signs. */
+
+import { createMerkleTree, leafHash } from './merkle.ts';
+import { field } from './record-hash.ts';
+
+/** Where a chain ends. */
+export interface Head {
+  readonly boot: string;
+  /** YYYY-MM-DD, UTC. */
+  readonly day: string;
+  /** Lower-case hex: what the first record of the chain was hashed with. */
+  readonly opening: string;
+  readonly records: number;
+  /** Lower-case hex: of the last record. */
+  readonly hash: string;
+}
+
+/** Names a chain; sorts by day, then by boot. */
+export const chainOf = ({ boot, day }: Pick<Head, 'boot' | 'day'>): string => `${day} ${boot}`;
+
+export const sameHead = (a: Head, b: Head | undefined): boolean =>
+  a.records === b?.records && a.hash === b.hash && a.opening === b.opening && a.boot === b.boot && a.day === b.day;
+
+export interface Heads {
+  readonly get: (chain: string) => Head | undefined;
+  readonly all: () => Iterable<Head>;
+  readonly size: () => number;
+  /** Puts heads in, each in the place of the one that its chain had. */
+  readonly put: (heads: readonly Head[]) => void;
+  readonly clear: () => void;
+  /** Lower-case hex. */
+  readonly root: () => string;
+}
+
+export function createHeads(): Heads {
+  const byChain = new Map<string, Head>();
+  const chains: string[] = [];
+  const tree = createMerkleTree();
+
+  /** The place of a chain in the order, or where it would stand. */
+  const placeOf = (chain: string): number => {
+    let [low, high] = [0, chains.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((chains[middle] ?? '') < chain) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+
+  return {
+    get: (chain) => byChain.get(chain),
+    all: () => byChain.values(),
+    size: () => byChain.size,
+    put: (heads) => {
+      const sorted = heads.map((head) => ({ chain: chainOf(head), head })).sort((a, b) => (a.chain < b.chain ? -1 : 1));
+      const [first] = sorted;
+      if (first === undefined) return;
+      const start = placeOf(first.chain);
+      const changed = new Map(sorted.map(({ chain, head }) => [chain, leafOf(head)]));
+      const leaves = tree.leavesFrom(start);
+      const kept = chains.slice(start).map((chain, index) => [chain, changed.get(chain) ?? leaves[index]] as const);
+      const added = [...changed].filter(([chain]) => !byChain.has(chain));
+      const tail = added.length === 0 ? kept : [...kept, ...added].sort(([a], [b]) => (a < b ? -1 : 1));
+      chains.length = start;
+      for (const [chain] of tail) chains.push(chain);
+      tree.replaceFrom(
+        start,
+        tail.flatMap(([, leaf]) => leaf ?? []),
+      );
+      for (const { chain, head } of sorted) byChain.set(chain, head);
+    },
+    clear: () => {
+      byChain.clear();
+      chains.length = 0;
+      tree.replaceFrom(0, []);
+    },
+    root: () => tree.root().toString('hex'),
+  };
+}
+
+const leafOf = ({ boot, day, opening, records, hash }: Head): Buffer =>
+  leafHash(
+    Buffer.from(`iqra-authz/head/1\n${[boot, day, opening, String(records), hash].map(field).join('')}`, 'latin1'),
+  );

@@ -1,0 +1,57 @@
+/**
+ * The decisions as they become visible. An id is made when the question comes, and its record is committed later: one
+ * with an older id may appear after one with a newer. So each look goes back over a window and leaves out what it knows.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Knex } from 'knex';
+import { read } from '../../db/page.ts';
+import { timeOf } from '../record/entry.ts';
+import { type DecisionRecord, findByIds } from './decisions.ts';
+import { type Condition, conditionOf, type DecisionFilter, raw } from './filters.ts';
+
+/**
+ * How far a look goes back. INVARIANT: longer than a record can take from its id to its commit, which is the longest
+ * DECISION_DEADLINE_MS that can be set, and some more for clocks that differ. (A batch whose fate an outage has hidden is
+ * written whenever that ends. Nobody was answered then, and docs/audit-queries.md says that it is not shown here.)
+ */
+const WINDOW_MS = 90_000;
+/** Nearly all are committed within this. So that a look costs little, only each tenth goes back over the whole window. */
+const RECENT_MS = 5000;
+const WHOLE_EVERY = 10;
+const INTERVAL_MS = 500;
+const BATCH = 500;
+
+/**
+ * Yields what is recorded from now on, each record once, in batches in the order in which they became visible (by id
+ * within a batch), until the signal. What was visible at the first look, which is done before the first `next` resolves,
+ * is left out.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
+export async function* followDecisions(
+  db: Knex,
+  filter: DecisionFilter,
+  signal: AbortSignal,
+): AsyncGenerator<readonly DecisionRecord[]> {
+  const known = new Set(await idsSince(db, filter, Date.now() - WINDOW_MS));
+  // That it is under way: whatever is committed from here on will come.
+  yield [];
+  for (let look = 1; !signal.aborted; look += 1) {
+    const ids = await idsSince(db, filter, Date.now() - (look % WHOLE_EVERY === 0 ? WINDOW_MS : RECENT_MS));
+    const fresh = ids.filter((id) => !known.has(id));
+    for (let start = 0; start < fresh.length && !signal.aborted; start += BATCH)
+      yield await findByIds(db, fresh.slice(start, start + BATCH));
+    for (const id of fresh) known.add(id);
+    const oldest = new Date(Date.now() - 2 * WINDOW_MS).toISOString();
+    for (const id of known) if (timeOf(id) < oldest) known.delete(id);
+    await sleep(INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** The ids alone, which an index has: a window is looked at many times, and most of it is known. */
+async function idsSince(db: Knex, filter: DecisionFilter, since: number): Promise<string[]> {
+  const { sql, bindings } = conditionOf(filter, { from: new Date(since).toISOString(), to: null });
+  const query: Condition = { sql: `select id from decisions where ${sql} order by at, id`, bindings };
+  const { rows } = await read(raw<{ id: string }>(db, query));
+  return rows.map(({ id }) => id);
+}

@@ -1,0 +1,125 @@
+/** Numbers decisions at the end of a process's chains, and writes them together with the heads in one statement. */
+
+import { randomUUID } from 'node:crypto';
+import type { Knex } from 'knex';
+import { FIRST_OPENING, recordHash } from '../format/record-hash.ts';
+import { type Entry, recordOf, timeOf } from './entry.ts';
+
+/** Where the chain of one day ends. */
+interface Head {
+  /** Where this process's chain ended to which it had last appended before. */
+  readonly opening: Buffer;
+  readonly records: number;
+  readonly hash: Buffer;
+}
+
+/** Where all chains of a process end: of each day one, because a clock can step back over midnight. */
+export interface Chain {
+  readonly boot: string;
+  /** The hash of the latest record, whatever its day. */
+  readonly last: Buffer;
+  readonly heads: ReadonlyMap<string, Head>;
+}
+
+/** Records at their places, ready to be sent, and sent again as they are. */
+export interface Batch {
+  readonly records: number;
+  readonly days: readonly string[];
+  /** Where the chain ends once this is committed. */
+  readonly chain: Chain;
+  /** JSON, for the statement. */
+  readonly rows: string;
+  readonly heads: string;
+}
+
+export const newChain = (): Chain => ({ boot: randomUUID(), last: FIRST_OPENING, heads: new Map() });
+
+/** The entries behind the end of `chain`, in their order. */
+export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
+  const { boot } = chain;
+  const moved = new Map<string, Head>();
+  let { last } = chain;
+  const rows = entries.map((entry) => {
+    const at = timeOf(entry.id);
+    const day = at.slice(0, 10);
+    const head = moved.get(day) ?? chain.heads.get(day) ?? { opening: last, records: 0, hash: last };
+    const record = recordOf(entry, at, boot, head.records + 1);
+    last = recordHash(head.hash, record);
+    moved.set(day, { opening: head.opening, records: record.seq, hash: last });
+    return { ...record, hash: last.toString('hex') };
+  });
+  const heads = [...moved].map(([day, { opening, records, hash }]) => ({
+    boot,
+    day,
+    opening: `\\x${opening.toString('hex')}`,
+    before: chain.heads.get(day)?.records ?? 0,
+    records,
+    hash: `\\x${hash.toString('hex')}`,
+  }));
+  return {
+    records: rows.length,
+    days: [...moved.keys()],
+    chain: { boot, last, heads: new Map([...chain.heads, ...moved]) },
+    rows: JSON.stringify(rows),
+    heads: JSON.stringify(heads),
+  };
+}
+
+// What goes from JSON into each column; bytes come as hex. JSON, because as arrays it costs PostgreSQL as much, and us more.
+const COLUMNS = {
+  id: 'uuid',
+  at: 'timestamptz',
+  boot: 'uuid',
+  seq: 'bigint',
+  caller_id: 'text',
+  api_key_id: 'text',
+  user_id: 'text',
+  business_id: 'text',
+  action: 'text',
+  effect: 'text',
+  code: 'text',
+  rule: 'text',
+  policy: 'text',
+  facts: 'text',
+  ip: 'text',
+  user_agent: 'text',
+  personal_salt: 'text',
+  personal_digest: 'text',
+  request_id: 'text',
+  duration_us: 'integer',
+  fingerprint: 'text',
+  shadow_policy: 'text',
+  shadow_code: 'text',
+  shadow_rule: 'text',
+  hash: 'text',
+};
+const READ: Readonly<Record<string, string>> = {
+  facts: 'facts::jsonb',
+  personal_salt: "decode(personal_salt, 'hex')",
+  personal_digest: "decode(personal_digest, 'hex')",
+  hash: "decode(hash, 'hex')",
+};
+
+/**
+ * INVARIANT: the heads move exactly when every row is new, or stay where a batch that had been committed has put them.
+ * Anything else raises in `authz_advance_heads`, and then nothing is written.
+ */
+const WRITE = `
+  with added as (
+    insert into decisions (${Object.keys(COLUMNS)})
+    select ${Object.keys(COLUMNS).map((name) => READ[name] ?? name)}
+    from json_to_recordset(?::json) as row (${Object.entries(COLUMNS).map(([name, type]) => `${name} ${type}`)})
+    on conflict do nothing
+    returning 1
+  )
+  select authz_advance_heads(?::jsonb, (select count(*) from added))`;
+
+/** What `authz_advance_heads` raises where the database's chain ends elsewhere: it has been restored, or changed. */
+const ELSEWHERE = 'AU001';
+export const endsElsewhere = (error: unknown): boolean => (error as { code?: string } | null)?.code === ELSEWHERE;
+
+/** Resolves once the batch is durable, now or before. `whenSending` may still throw. @throws what the database throws. */
+export async function sendBatch(db: Knex, { rows, heads }: Batch, whenSending: () => void): Promise<void> {
+  // Named, so that PostgreSQL plans it once for each connection.
+  await db.raw(WRITE, [rows, heads]).options({ name: 'authz-write-decisions' }).on('start', whenSending);
+}

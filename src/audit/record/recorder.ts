@@ -1,0 +1,219 @@
+/**
+ * The decision log's only writer in a process: decisions that wait are written together, and each request hears of its
+ * own once they are durable. docs/adr/0006-group-commit.md says why it is done this way.
+ */
+
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import type { Knex } from 'knex';
+import { databaseFailure } from '../../db/connect.ts';
+import { lacksPartition, troubleOf } from '../../db/write-outcome.ts';
+import type { Deadline } from '../../deadline.ts';
+import { Failure } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { type Batch, endsElsewhere, newChain, numberBatch, sendBatch } from './batch.ts';
+import type { Entry } from './entry.ts';
+import { makePartitions } from './partitions.ts';
+
+/** Resolves once all the entries are durable; either all of them are recorded or the request fails. */
+export type RecordEntries = (entries: readonly Entry[], deadline: Deadline) => Promise<void>;
+
+export interface RecorderStats {
+  /** Decisions that wait for their batch, and how many may. */
+  readonly queued: number;
+  readonly capacity: number;
+  /** Decisions of the batch that is under way. */
+  readonly inFlight: number;
+  /** Since the start: decisions written, and statements that wrote them. */
+  readonly recorded: number;
+  readonly batches: number;
+  /** Since the start: requests that found the queue full. */
+  readonly rejected: number;
+  /** Since the start: batches sent again because nobody knew what had become of them. */
+  readonly resent: number;
+}
+
+export interface Recorder {
+  /**
+   * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED. After either the entries may have been recorded all the same: the
+   * log may hold a decision that nobody was told, never the other way round.
+   */
+  readonly record: RecordEntries;
+  readonly stats: () => RecorderStats;
+  /** Takes no more, and writes what was taken, or says in the log what it could not. Idempotent. */
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Decisions that may wait. What cannot be written within a deadline had better be refused at once: this is about what a
+ * database writes in the default one, and, at some 2 KB each at most, no burden on memory.
+ */
+const QUEUE = 5000;
+/** Decisions in one statement, unless a single request has more. At some 2 KB each at most, it is no more than 1 MB. */
+const BATCH = 500;
+const RETRY_MS = 100;
+
+interface Waiting {
+  readonly entries: readonly Entry[];
+  readonly deadline: Deadline;
+  readonly resolve: () => void;
+  readonly reject: (failure: Failure) => void;
+}
+
+interface Outcome {
+  /** `again`: nothing was sent, or nothing can be at this place; they are to be numbered anew. */
+  readonly is: 'committed' | 'again' | 'refused' | 'failed';
+  readonly error?: unknown;
+}
+
+/**
+ * The writer of a new chain. `db` should be a connection of its own, which nothing else keeps busy.
+ *
+ * INVARIANT: one batch is under way at a time, and the chain moves when it is known to be committed; while it is not
+ * known, nothing but the same rows is sent. So no two records ever have one place, and no place is left out.
+ */
+export function createRecorder(db: Knex, log: Log): Recorder {
+  let chain = newChain();
+  let queue: Waiting[] = [];
+  let queued = 0;
+  let inFlight = 0;
+  let working: Promise<void> | undefined;
+  let closing = false;
+  const totals = { recorded: 0, batches: 0, rejected: 0, resent: 0 };
+
+  const record: RecordEntries = async (entries, deadline) => {
+    if (entries.length === 0) return;
+    if (closing) throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
+    if (queued + entries.length > QUEUE) {
+      totals.rejected += 1;
+      throw new Failure('UNAVAILABLE', 'Too many decisions wait to be recorded. Ask again after Retry-After.');
+    }
+    queued += entries.length;
+    const durable = new Promise<void>((resolve, reject) => queue.push({ entries, deadline, resolve, reject }));
+    working ??= work();
+    await deadline.race(durable);
+  };
+
+  async function work(): Promise<void> {
+    // What arrives in this turn of the event loop shares the first batch, too.
+    await nextTurn();
+    while (queue.length > 0) await write(take());
+    working = undefined;
+  }
+
+  /** The oldest requests, as many as one statement takes. */
+  function take(): Waiting[] {
+    let size = 0;
+    const end = queue.findIndex(({ entries }, index) => {
+      size += entries.length;
+      return index > 0 && size > BATCH;
+    });
+    const taken = end === -1 ? queue : queue.slice(0, end);
+    queue = end === -1 ? [] : queue.slice(end);
+    for (const { entries } of taken) queued -= entries.length;
+    return taken;
+  }
+
+  /** Settles each of the requests, by halves where one of them keeps the others from being written. */
+  async function write(requests: readonly Waiting[]): Promise<void> {
+    const live = requests.filter(isInTime);
+    if (live.length === 0) return;
+    const { is, error } = await settle(live);
+    inFlight = 0;
+    if (is === 'committed') {
+      for (const { resolve } of live) resolve();
+    } else if (is === 'again') {
+      await write(live);
+    } else if (is === 'refused' && live.length > 1) {
+      const half = live.length >> 1;
+      await write(live.slice(0, half));
+      await write(live.slice(half));
+    } else {
+      fail(live, error);
+    }
+  }
+
+  /** Numbers and sends the entries of the requests, until it is known what came of it, and moves the chain if it did. */
+  async function settle(requests: readonly Waiting[]): Promise<Outcome> {
+    let batch: Batch;
+    try {
+      batch = numberBatch(
+        chain,
+        requests.flatMap(({ entries }) => entries),
+      );
+    } catch (error) {
+      return { is: 'refused', error };
+    }
+    inFlight = batch.records;
+    const abandon = (error: unknown): Outcome => {
+      log.error({ error, boot: chain.boot, records: batch.records }, uncertain ? ABANDONED : ELSEWHERE);
+      chain = newChain();
+      return uncertain ? { is: 'failed', error } : { is: 'again' };
+    };
+    let uncertain = false;
+    let lacked = false;
+    for (let attempt = 1; ; attempt += 1) {
+      let sent = uncertain;
+      try {
+        await sendBatch(db, batch, () => {
+          // Who has waited for the connection until it was too late hears of no record, so none is made.
+          if (!uncertain && !requests.every(isInTime)) throw new Failure('DEADLINE_EXCEEDED');
+          sent = true;
+        });
+        chain = batch.chain;
+        totals.recorded += batch.records;
+        totals.batches += 1;
+        return { is: 'committed' };
+      } catch (error) {
+        if (!sent && error instanceof Failure) return { is: 'again' };
+        if (lacksPartition(error) && !lacked) {
+          lacked = true;
+          await makePartitions(db, batch.days).catch((error: unknown) => log.warn({ error }, NO_PARTITION));
+          continue;
+        }
+        if (endsElsewhere(error)) return abandon(error);
+        const trouble = troubleOf(error, sent);
+        if (!uncertain && trouble !== 'unknown') return { is: trouble, error };
+        // The rows that are there now cannot be those, and other ones must not come before it is known.
+        if (trouble === 'refused') return abandon(error);
+        uncertain = true;
+        totals.resent += 1;
+        if (attempt === 1) continue;
+        if (attempt === 2) log.warn({ error, records: batch.records }, UNCERTAIN);
+        fail(requests, error);
+        while (queue.length > 0) fail(take(), error);
+        if (closing) return abandon(error);
+        await sleep(RETRY_MS);
+      }
+    }
+  }
+
+  return {
+    record,
+    stats: () => ({ queued, capacity: QUEUE, inFlight, ...totals }),
+    close: async () => {
+      closing = true;
+      await working;
+    },
+  };
+}
+
+const NO_PARTITION = 'a partition of the decision log is missing and could not be made';
+const UNCERTAIN = 'nobody knows whether a batch of decisions was recorded; it is sent again until somebody does';
+const ELSEWHERE =
+  "this process's chain does not end where it did: the database has been restored or changed; it begins a new chain";
+const ABANDONED = 'decisions that nobody was told of may or may not be in the log; this process begins a new chain';
+
+function isInTime({ deadline, reject }: Waiting): boolean {
+  try {
+    deadline.check();
+    return true;
+  } catch (error) {
+    reject(error as Failure);
+    return false;
+  }
+}
+
+function fail(requests: readonly Waiting[], error: unknown): void {
+  const failure = databaseFailure(error);
+  for (const { reject } of requests) reject(failure);
+}

@@ -1,0 +1,226 @@
+/**
+ * The first half of a verification: every checkpoint, from the database and from outside it, in the order of their
+ * numbers. What they attest together is what the second half holds the log against.
+ */
+
+import type { Knex } from 'knex';
+import type { CheckpointFiles } from '../checkpoint/file.ts';
+import { type Checkpoint, checkpointDigest, headsSchema, printLine, signedBytes } from '../format/checkpoint-line.ts';
+import { chainOf, createHeads, type Head, type Heads } from '../format/heads.ts';
+import { signatureChecker } from '../format/signatures.ts';
+import type { Findings } from './findings.ts';
+
+/** That a chain had this hash at its n-th record. */
+export interface Attested {
+  readonly records: number;
+  /** Lower-case hex. */
+  readonly hash: string;
+  /** Of the checkpoint. */
+  readonly number: number;
+  /** Whether one outside the database says so. */
+  readonly outside: boolean;
+}
+
+export interface CheckpointState {
+  /** The heads as the last checkpoint has them. */
+  readonly heads: Heads;
+  /** By chain, ascending; only of the days that were asked for. */
+  readonly attested: ReadonlyMap<string, readonly Attested[]>;
+  readonly count: number;
+  /** The newest checkpoint outside the database. */
+  readonly external: { readonly number: number; readonly at: string } | null;
+  readonly publicKeys: ReadonlySet<string>;
+}
+
+interface Options {
+  readonly files: CheckpointFiles | undefined;
+  /** Keys that may have signed; undefined: those that the files name, or without files those in the database. */
+  readonly publicKeys: ReadonlySet<string> | undefined;
+  readonly inRange: (day: string) => boolean;
+  readonly findings: Findings;
+  readonly onCheckpoint: (count: number) => void;
+}
+
+interface StoredRow {
+  readonly number: number;
+  readonly at: string;
+  readonly writer: string;
+  readonly size: number;
+  readonly root: string;
+  readonly heads: string;
+  readonly public_key: string;
+  readonly signature: string;
+  /** Whether its writer has made no later one. */
+  readonly latest: boolean;
+}
+
+const PAGE = 500;
+
+const READ = `
+  select number::float8 as number, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, writer::text, size,
+    encode(root, 'hex') as root, heads::text, encode(public_key, 'base64') as public_key,
+    encode(signature, 'base64') as signature,
+    not exists (select from checkpoints later where later.writer = c.writer and later.number > c.number) as latest
+  from checkpoints c where number > ? order by c.number limit ${PAGE}`;
+
+async function* storedRows(db: Knex): AsyncGenerator<StoredRow> {
+  let last = Number.MIN_SAFE_INTEGER;
+  for (;;) {
+    const { rows } = await db.raw<{ rows: StoredRow[] }>(READ, [last]);
+    yield* rows;
+    const end = rows.at(-1);
+    if (end === undefined || rows.length < PAGE) return;
+    last = end.number;
+  }
+}
+
+export async function verifyCheckpoints(db: Knex, options: Options): Promise<CheckpointState> {
+  const { files, findings } = options;
+  const follow = createFollower(options);
+  const before = files?.numbers() ?? [];
+  // What reached the files while we began to read is no more than a part of what the database shows us.
+  await files?.readOn();
+  const fault = (number: number, message: string): void =>
+    findings.add({ code: 'checkpoint', checkpoint: number, message: `checkpoint ${number} ${message}` });
+  for (const where of files?.unknown ?? []) {
+    findings.add({ code: 'checkpoint', message: `${where} is no checkpoint, nor anything else that belongs there` });
+  }
+  for (const [number, where] of files?.conflicts ?? []) {
+    fault(number, `stands outside the database twice and differently, again at ${where}: the database was set back`);
+  }
+
+  let next = 0;
+  const onlyOutside = async (below: number): Promise<void> => {
+    for (; (before[next] ?? Number.POSITIVE_INFINITY) < below; next += 1) {
+      const number = before[next] ?? 0;
+      fault(number, 'is not in the database: it was removed there, or an older copy was restored');
+      const line = await files?.find(number);
+      if (line) follow.take(line, true);
+    }
+  };
+  for await (const row of storedRows(db)) {
+    await onlyOutside(row.number);
+    if (before[next] === row.number) next += 1;
+    const outside = await files?.find(row.number);
+    const inside = readRow(row, outside?.previous ?? follow.previousOf(row.writer));
+    if (outside !== undefined) {
+      if (inside === undefined || printLine(inside) !== printLine(outside)) {
+        fault(row.number, 'is not the same in the database as outside it: it was altered there');
+      }
+      follow.take(outside, true);
+    } else {
+      // Written to the database first: a process may have been killed, or be at it, between that and the file.
+      if (files !== undefined && !row.latest)
+        fault(row.number, 'is in the database only: give all files that there are');
+      if (inside === undefined) fault(row.number, 'was altered in the database: it has values that none has');
+      else follow.take(inside, false);
+    }
+  }
+  await onlyOutside(Number.POSITIVE_INFINITY);
+  return follow.state();
+}
+
+function readRow(row: StoredRow, previous: string | null): Checkpoint | undefined {
+  // Our heads hold whole numbers only; a fraction would be rounded away.
+  if (row.heads.replace(/"[^"]*"/g, '').includes('.') || !row.at.endsWith('000Z')) return undefined;
+  const heads = headsSchema.safeParse(JSON.parse(row.heads));
+  if (!heads.success) return undefined;
+  return {
+    type: 'checkpoint',
+    number: row.number,
+    at: row.at.replace('000Z', 'Z'),
+    writer: row.writer,
+    size: row.size,
+    root: row.root,
+    previous,
+    heads: heads.data,
+    publicKey: row.public_key.replaceAll('\n', ''),
+    signature: row.signature.replaceAll('\n', ''),
+  };
+}
+
+/**
+ * Follows the heads from checkpoint to checkpoint, whoever wrote them: each is of all heads, and a later number never
+ * knows less. So one set of heads is enough, however many writers there were.
+ */
+function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: Options) {
+  const heads = createHeads();
+  const attested = new Map<string, Attested[]>();
+  const previous = new Map<string, string>();
+  const seenKeys = new Set<string>();
+  const accepted = publicKeys ?? files?.publicKeys;
+  const verify = signatureChecker();
+  let external: CheckpointState['external'] = null;
+  let count = 0;
+  // A delta that is missing makes every later root wrong, until a writer lists all heads again.
+  let rootHeld = true;
+
+  const previousOf = (writer: string): string | null => previous.get(writer) ?? null;
+
+  const take = (checkpoint: Checkpoint, outside: boolean): void => {
+    const { number, at, writer, size, publicKey } = checkpoint;
+    const fault = (message: string): void =>
+      findings.add({ code: 'checkpoint', checkpoint: number, message: `checkpoint ${number} of ${at} ${message}` });
+    count += 1;
+    onCheckpoint(count);
+    seenKeys.add(publicKey);
+    if (accepted !== undefined && !accepted.has(publicKey)) {
+      fault('is signed with a key that is not accepted');
+      return;
+    }
+    if (!verify(publicKey, signedBytes(checkpoint), checkpoint.signature)) {
+      fault('has a signature that is wrong');
+      return;
+    }
+    if (checkpoint.previous !== previousOf(writer)) {
+      fault('does not follow the one that its writer made before: that one was removed or altered');
+    }
+    previous.set(writer, checkpointDigest(checkpoint));
+    if (outside) external = { number, at };
+    putHeads(checkpoint, outside, fault);
+    const held = heads.size() === size && heads.root() === checkpoint.root;
+    if (rootHeld && !held) fault('has a root that is not the one of its heads');
+    rootHeld = held;
+  };
+
+  const putHeads = (checkpoint: Checkpoint, outside: boolean, fault: (message: string) => void): void => {
+    for (const head of checkpoint.heads) {
+      const before = heads.get(chainOf(head));
+      if (before !== undefined && !follows(before, head)) {
+        fault(`has ${printHead(head)}, which had ${before.records} records before: the log was set back or rewritten`);
+      }
+      if (inRange(head.day)) attest(head, checkpoint.number, outside);
+    }
+    if (checkpoint.heads.length === checkpoint.size && checkpoint.size <= heads.size()) {
+      const listed = new Set(checkpoint.heads.map(chainOf));
+      const gone = [...heads.all()].filter((head) => !listed.has(chainOf(head)));
+      for (const head of gone) fault(`lacks ${printHead(head)}: the chain was removed`);
+      if (gone.length > 0) heads.clear();
+    }
+    heads.put(checkpoint.heads);
+  };
+
+  const attest = ({ boot, day, records, hash }: Head, number: number, outside: boolean): void => {
+    const chain = chainOf({ boot, day });
+    const list = attested.get(chain) ?? [];
+    attested.set(chain, list);
+    const last = list.at(-1);
+    if (last === undefined || last.records < records) list.push({ records, hash, number, outside });
+    else if (outside && !last.outside && last.records === records && last.hash === hash) {
+      list[list.length - 1] = { ...last, number, outside };
+    }
+  };
+
+  return {
+    take,
+    previousOf,
+    state: (): CheckpointState => ({ heads, attested, count, external, publicKeys: seenKeys }),
+  };
+}
+
+export const printHead = ({ boot, day }: Pick<Head, 'boot' | 'day'>): string => `the chain ${boot} of ${day}`;
+
+/** Whether a chain can have come from one head to the other. */
+const follows = (before: Head, after: Head): boolean =>
+  before.opening === after.opening &&
+  (after.records > before.records || (after.records === before.records && after.hash === before.hash));

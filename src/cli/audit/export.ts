@@ -1,0 +1,124 @@
+/** `authz audit export`: decisions as a file, oldest first. */
+
+import { createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Command, Option } from 'commander';
+import { noteRead } from '../../audit/access-log.ts';
+import { type ExportFormat, exportDecisions, FORMATS, headingOf, type Part } from '../../audit/query/export.ts';
+import { type Range, rangeOf } from '../../audit/query/filters.ts';
+import { Refusal } from '../../errors.ts';
+import { decisionRange } from '../../input/resources.ts';
+import { validate } from '../../input/scalars.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { withDatabase } from '../terminal/session.ts';
+import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
+
+const HELP = `
+A line of jsonl is what "audit show --json" prints, without the explanation. In csv, a text that begins like a formula
+(= + - @ tab, line break) stands behind an apostrophe, so that no spreadsheet runs it.
+${FILTER_HELP}
+
+Example:
+  authz audit export --format csv --user ada --from 2030-01-01T00:00:00Z --out ada.csv`;
+
+export function addExportVerb(audit: Command): void {
+  filterOptions(
+    audit
+      .command('export')
+      .description('decisions as a file, oldest first')
+      .addOption(new Option('--format <format>', 'the form of the file').choices(FORMATS).default('jsonl'))
+      .option('--json', 'the same as --format jsonl')
+      .option('--out <file>', 'write to this new file; default: standard output'),
+  )
+    .addHelpText('after', HELP)
+    .action(exportVerb);
+}
+
+interface Options extends FilterOptions {
+  readonly format: ExportFormat;
+  readonly out?: string;
+}
+
+async function exportVerb(options: Options): Promise<void> {
+  const format = options.json ? 'jsonl' : options.format;
+  await withDatabase(async (session) => {
+    const { db, actor } = session;
+    const filter = await withCredential(session, options, validate(decisionRange, namesOf(options)));
+    const range = rangeOf(filter);
+    await noteRead(db, actor, 'export', { ...filter, from: range.from, format });
+    const parts = exportDecisions(db, filter, range, format);
+    if (options.out !== undefined) {
+      const records = await writeFile(options.out, headingOf(format), parts, range);
+      process.stderr.write(`${records.toLocaleString('en')} decisions written to ${options.out}\n`);
+      return;
+    }
+    const show = process.stdout.isTTY ? undefined : progressOf(range);
+    await write(process.stdout, headingOf(format), parts, show).catch((cause: NodeJS.ErrnoException) => {
+      // Whoever read it has seen enough.
+      if (cause.code !== 'EPIPE') throw cause;
+    });
+  });
+}
+
+/** @throws Refusal when the file is there already, or cannot be written. Half a file is not left behind. */
+async function writeFile(file: string, heading: string, parts: AsyncIterable<Part>, range: Range): Promise<number> {
+  // For its owner alone: it holds addresses of people.
+  const out = createWriteStream(file, { flags: 'wx', mode: 0o600 });
+  try {
+    return await write(out, heading, parts, progressOf(range));
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') throw new Refusal(`${file} is there already; name a new file`);
+    if (syscall === 'open') throw new Refusal(`${file} cannot be written (${code}); name another file`);
+    await rm(file, { force: true });
+    throw error;
+  }
+}
+
+/** Memory stays flat: PostgreSQL is read no faster than `out` takes it. Returns how many records were written. */
+async function write(
+  out: Writable,
+  heading: string,
+  parts: AsyncIterable<Part>,
+  progress: Show | undefined,
+): Promise<number> {
+  let records = 0;
+  let bytes = 0;
+  async function* texts(): AsyncGenerator<string> {
+    if (heading !== '') yield heading;
+    for await (const part of parts) {
+      yield part.text;
+      records += part.records;
+      bytes += part.text.length;
+      progress?.show(part.at, records, bytes);
+    }
+  }
+  try {
+    await pipeline(Readable.from(texts()), out, { end: out !== process.stdout });
+  } finally {
+    progress?.clear();
+  }
+  return records;
+}
+
+/** How far it is, is the share of the time range. */
+function progressOf({ from, to }: Range): Show {
+  const progress = createProgress();
+  const start = Date.parse(from);
+  const length = Math.max((to === null ? Date.now() : Date.parse(to)) - start, 1);
+  return {
+    show: (at, records, bytes) =>
+      progress.show(
+        `${records.toLocaleString('en')} decisions, ${(bytes / 1e6).toFixed(1)} MB, at ${at}`,
+        (Date.parse(at) - start) / length,
+      ),
+    clear: progress.clear,
+  };
+}
+
+interface Show {
+  readonly show: (at: string, records: number, bytes: number) => void;
+  readonly clear: () => void;
+}

@@ -1,0 +1,44 @@
+/** `authz audit ...`: what auditors ask. */
+
+import type { Command } from 'commander';
+import { noteRead } from '../../audit/access-log.ts';
+import { listAdminEvents } from '../../audit/admin-events.ts';
+import { adminQuery } from '../../input/resources.ts';
+import { validate } from '../../input/scalars.ts';
+import { type Format, pageOptions, showPage, verb, withDatabase } from '../terminal/session.ts';
+import { addExportVerb } from './export.ts';
+import { addFindingsVerb } from './findings.ts';
+import { addDecisionVerbs } from './query.ts';
+import { addRetentionVerbs } from './retention.ts';
+import { addVerifyVerb } from './verify.ts';
+
+export function addAuditVerbs(program: Command): void {
+  const audit = program.command('audit').description('what was decided and done, by whom');
+  addDecisionVerbs(audit);
+  addExportVerb(audit);
+  addFindingsVerb(audit);
+  pageOptions(
+    verb(
+      audit,
+      'admin',
+      'who changed what and read the log, newest first; --json has before and after',
+      'admin --kind key --subject KEY-ID',
+    ),
+  )
+    .option('--actor <id>', 'by this caller, or cli:account')
+    .option('--action <name>', 'such as key.rotate')
+    .option('--kind <kind>', 'user, business, member, key, caller, directory, decision or log')
+    .option('--subject <id>', 'of what was changed')
+    .option('--from <time>', 'RFC 3339, inclusive')
+    .option('--to <time>', 'RFC 3339, exclusive')
+    .action(({ json, ...options }: Format & Record<string, string>) =>
+      withDatabase(async ({ db, actor, cursors }) => {
+        const { limit, cursor, ...filter } = validate(adminQuery, options);
+        const events = await listAdminEvents(db, filter, { limit, cursor }, cursors);
+        await noteRead(db, actor, 'admin', { ...filter, limit, cursor });
+        showPage(events, ['at', 'actor', 'action', 'kind', 'subject'], json ? { json } : {});
+      }),
+    );
+  addVerifyVerb(audit);
+  addRetentionVerbs(audit);
+}

@@ -1,0 +1,123 @@
+/** `authz audit prune` and `erase`: what leaves the log, with the rights of its owner, and leaves it verifiable. */
+
+import type { Command } from 'commander';
+import { embeddedSigningKey } from '../../audit/checkpoint/open.ts';
+import { loadSigner, type Signer } from '../../audit/format/signatures.ts';
+import { erasePersonalData, type Subject } from '../../audit/retention/erase.ts';
+import { requireOwner } from '../../audit/retention/owner.ts';
+import { LEAST_KEPT_DAYS, type PrunePlan, planPrune, pruneDay } from '../../audit/retention/prune.ts';
+import { loadConfig } from '../../config.ts';
+import { Refusal } from '../../errors.ts';
+import { idSchema, validate } from '../../input/scalars.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { collect, confirm, destructiveVerb, type Format, withOwnDatabase } from '../terminal/session.ts';
+import { defaultFiles, readPublicKeys, verifyProgress } from './verify.ts';
+
+interface PruneOptions extends Format {
+  readonly keep: string;
+  readonly checkpoints?: string[];
+  readonly publicKey?: string;
+  readonly yes?: true;
+}
+
+/** Adds the verbs to `authz audit`. */
+export function addRetentionVerbs(audit: Command): void {
+  destructiveVerb(
+    audit,
+    'prune',
+    'drop the records of whole days that verify clean and are covered by checkpoints outside the database',
+    'prune --keep 400d --public-key audit.pem',
+  )
+    .requiredOption('--keep <days>', `how many days stay, such as 400d; at least ${LEAST_KEPT_DAYS}d`)
+    .option('--checkpoints <files>', 'all files of checkpoints that there are; default: AUDIT_CHECKPOINTS', collect)
+    .option('--public-key <file>', 'PEM of the keys that may have signed; default: those that the checkpoints name')
+    .action(prune);
+  destructiveVerb(
+    audit,
+    'erase',
+    'erase ip and user agent from all records of a user or a key, without breaking the log',
+    'erase --user ada --yes',
+  )
+    .option('--user <id>', 'whose records')
+    .option('--key <id>', 'of which key')
+    .action(erase);
+}
+
+async function prune({ keep, json, yes, ...options }: PruneOptions): Promise<void> {
+  const keepDays = daysOf(keep);
+  const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
+  const files = options.checkpoints ?? defaultFiles() ?? [];
+  const file = files.at(-1);
+  if (file === undefined)
+    throw new Refusal(
+      'only what checkpoints outside the database cover is dropped; name their files with --checkpoints',
+    );
+  const signer = await signerOf();
+  const done: { day: string; records: number }[] = [];
+  const plan = await withOwnDatabase(async ({ db, actor }): Promise<PrunePlan> => {
+    await requireOwner(db);
+    const progress = verifyProgress();
+    const made = await planPrune(db, { keepDays, files, publicKeys, signer, onProgress: progress.onProgress }).finally(
+      progress.clear,
+    );
+    if (made.ready.length > 0) await confirm(questionOf(made), yes);
+    for (const day of made.ready) {
+      await pruneDay(db, actor, day, { signer, file });
+      done.push({ day: day.day, records: day.records });
+      if (!json) print(`${day.day}: ${day.records} records dropped`);
+    }
+    return made;
+  });
+  if (json) printJson({ pruned: done, refused: plan.refused });
+  else {
+    for (const { day, why } of plan.refused) print(`${day} stays: ${why}`);
+    if (plan.ready.length + plan.refused.length === 0) print(`no day is older than ${keep}`);
+  }
+  if (plan.refused.length > 0) process.exitCode = 1;
+}
+
+function daysOf(keep: string): number {
+  const days = Number(/^(\d{1,5})d$/.exec(keep)?.[1] ?? 0);
+  if (days >= LEAST_KEPT_DAYS) return days;
+  throw new Refusal(
+    `--keep is a number of days such as 400d, and at least ${LEAST_KEPT_DAYS}d: younger ones may still be written to`,
+  );
+}
+
+/** The key that the checkpoints are made with. @throws Refusal */
+function signerOf(): Promise<Signer> {
+  const { AUDIT_SIGNING_KEY, DATABASE_URL, DATA_DIR } = loadConfig();
+  const key = AUDIT_SIGNING_KEY ?? (DATABASE_URL === undefined ? embeddedSigningKey(DATA_DIR) : undefined);
+  if (key === undefined)
+    throw new Refusal(
+      'AUDIT_SIGNING_KEY is not set: what is dropped is signed with the key that makes the checkpoints',
+    );
+  return loadSigner(key);
+}
+
+function questionOf({ ready }: PrunePlan): string {
+  const records = ready.reduce((sum, day) => sum + day.records, 0);
+  const [first, last] = [ready[0]?.day, ready.at(-1)?.day];
+  const days = ready.length === 1 ? `${first}` : `${ready.length} days from ${first} to ${last}`;
+  return `Drop the ${records} records of ${days} for good`;
+}
+
+interface EraseOptions extends Format {
+  readonly user?: string;
+  readonly key?: string;
+  readonly yes?: true;
+}
+
+async function erase({ user, key, yes, json }: EraseOptions): Promise<void> {
+  if ((user === undefined) === (key === undefined)) throw new Refusal('name one subject, with --user or with --key');
+  const subject: Subject = { kind: user === undefined ? 'key' : 'user', id: validate(idSchema, user ?? key) };
+  const { kind, id } = subject;
+  const records = await withOwnDatabase(async ({ db, actor }) => {
+    await requireOwner(db);
+    await confirm(`Erase ip and user agent from all records of the ${kind} ${id}`, yes);
+    return erasePersonalData(db, actor, subject);
+  });
+  if (json) printJson({ ...subject, erased: records });
+  else if (records > 0) print(`the personal data of ${records} records of the ${kind} ${id} have been erased`);
+  else print(`no record of the ${kind} ${id} has personal data: nothing was erased`);
+}

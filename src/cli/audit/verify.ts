@@ -1,0 +1,109 @@
+/** `authz audit verify`: whether anybody changed the decision log. */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { type Command, InvalidArgumentError } from 'commander';
+import { embeddedCheckpoints } from '../../audit/checkpoint/open.ts';
+import { parsePublicKeys } from '../../audit/format/signatures.ts';
+import { type VerifyProgress, type VerifyReport, verifyLog } from '../../audit/verify/verify.ts';
+import { loadConfig } from '../../config.ts';
+import { instantSchema } from '../../input/scalars.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { collect, type Format, verb, withReadableDatabase } from '../terminal/session.ts';
+
+const FINDINGS = 1;
+
+interface Options extends Format {
+  readonly from?: string;
+  readonly to?: string;
+  readonly checkpoints?: string[];
+  readonly publicKey?: string;
+}
+
+export function addVerifyVerb(audit: Command): void {
+  verb(
+    audit,
+    'verify',
+    'name the first record that was altered, removed, reordered, inserted or truncated; exits 1 on any',
+    'verify --checkpoints /var/log/authz/checkpoints.jsonl --public-key audit.pem',
+  )
+    .option('--from <day>', 'from this UTC day on, such as 2026-01-31, or the day of an RFC 3339 time', dayOf)
+    .option('--to <day>', 'up to this UTC day, inclusive', dayOf)
+    .option('--checkpoints <files>', 'all files of checkpoints that there are; default: AUDIT_CHECKPOINTS', collect)
+    .option('--public-key <file>', 'PEM of the keys that may have signed; default: those that the checkpoints name')
+    .action(verify);
+}
+
+async function verify({ json, from, to, ...options }: Options): Promise<void> {
+  if (from !== undefined && to !== undefined && from > to) throw new Error('--from lies after --to');
+  const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
+  const files = options.checkpoints ?? defaultFiles();
+  const { onProgress, clear } = verifyProgress();
+  const report = await withReadableDatabase((db) => verifyLog(db, { from, to, files, publicKeys, onProgress }))
+    .catch((cause: Error) => {
+      // Refused or failed, it is exit code 3: 1 says that the log was altered, and is an alert.
+      throw new Error(cause.message, { cause });
+    })
+    .finally(clear);
+  if (json) printJson(report);
+  else print(describe(report));
+  if (!report.clean) process.exitCode = FINDINGS;
+}
+
+function dayOf(text: string): string {
+  const moment = instantSchema.safeParse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text);
+  if (!moment.success) throw new InvalidArgumentError('It is a UTC day such as 2026-01-31.');
+  return moment.data.slice(0, 10);
+}
+
+/** @throws Error, for exit code 3: what cannot be read has not been found to be altered. */
+export function readPublicKeys(file: string): ReadonlySet<string> {
+  try {
+    return parsePublicKeys(readFileSync(file, 'utf8'), file);
+  } catch (error) {
+    throw new Error(`the public key cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** The embedded default may not be there yet; that it is gone shows when the database knows of checkpoints. */
+export function defaultFiles(): string[] | undefined {
+  const { AUDIT_CHECKPOINTS, DATABASE_URL, DATA_DIR } = loadConfig();
+  if (AUDIT_CHECKPOINTS !== undefined) return [AUDIT_CHECKPOINTS];
+  if (DATABASE_URL !== undefined) return undefined;
+  return [embeddedCheckpoints(DATA_DIR)].filter((file) => existsSync(file));
+}
+
+const TRUST = {
+  given: 'by the key that you gave',
+  file: 'by keys that their own file names: they are as trustworthy as that file; give --public-key',
+  database: 'by keys that the database itself names, which prove little; give --public-key and --checkpoints',
+} as const;
+
+function describe(report: VerifyReport): string {
+  const { records, chains, erased, pruned, checkpoints, uncovered, findings, found, clean } = report;
+  const { count, external, keysFrom, torn } = checkpoints;
+  const lines = [
+    ...findings.map(({ code, message }, index) => `${index === 0 ? 'FIRST ' : ''}${code}: ${message}`),
+    ...(found > findings.length ? [`and ${found - findings.length} more`] : []),
+    ...(found > 0 ? [''] : []),
+    `${records} records in ${chains} chains were read; the personal data of ${erased} of them have been erased`,
+    ...(pruned > 0 ? [`the records of ${pruned} days were pruned, as signed statements say`] : []),
+    count === 0 ? 'there are no checkpoints' : `${count} checkpoints, signed ${TRUST[keysFrom]}`,
+    ...torn.map((where) => `${where} was begun and never finished, as a crash or a full disk leaves a line`),
+    external === null
+      ? `no checkpoint outside the database was read: a superuser can have rewritten all ${uncovered} records`
+      : `the last checkpoint outside the database is number ${external.number} of ${external.at}; ${uncovered} records came after it, and those a superuser can have rewritten`,
+    clean ? 'clean: the log is what was recorded' : `${found} found: the log is not what was recorded`,
+  ];
+  return lines.join('\n');
+}
+
+/** How far a verification is, where somebody may look. */
+export function verifyProgress(): { onProgress: (progress: VerifyProgress) => void; clear: () => void } {
+  const progress = createProgress();
+  return {
+    onProgress: ({ checkpoints, records, ofRecords }) =>
+      progress.show(`${checkpoints} checkpoints, ${records} of ${ofRecords} records`, records / Math.max(ofRecords, 1)),
+    clear: progress.clear,
+  };
+}

@@ -1,0 +1,83 @@
+/** `authz import`: loads a directory, shows how far it is on a terminal, and says what came of it. */
+
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Command, Option } from 'commander';
+import { type Progress as ImportProgress, type ImportReport, importFile } from '../../directory/import.ts';
+import { type Form, formOf } from '../../directory/import-source.ts';
+import { Refusal } from '../../errors.ts';
+import { table } from '../terminal/output.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { type Format, withDatabase } from '../terminal/session.ts';
+
+const HELP = `
+A file that ends in .jsonl or .ndjson has an entry on each line and may be of any size; any other file, and standard input
+unless --format says otherwise, is one JSON document of at most 64 MiB.
+
+Example:
+  authz import examples/demo.json
+  platform-export | authz import - --format jsonl
+
+docs/import.md describes both.`;
+
+/** Adds the verb `import`. */
+export function addImportVerb(program: Command): void {
+  program
+    .command('import')
+    .description('load users, businesses, members and API keys, all of them or nothing')
+    .argument('<file>', 'what to load; - reads standard input')
+    .addOption(new Option('--format <format>', 'the form of the file').choices(['json', 'jsonl']))
+    .option('--json', 'print JSON')
+    .addHelpText('after', HELP)
+    .action(importVerb);
+}
+
+interface Options extends Format {
+  readonly format?: Form;
+}
+
+async function importVerb(file: string, { format, json }: Options): Promise<void> {
+  const progress = createProgress();
+  const onProgress = ({ step, entries, bytes, ofBytes }: ImportProgress): void => {
+    const amount = `${entries.toLocaleString('en')} entries, ${(bytes / 1e6).toFixed(1)} MB`;
+    progress.show(`${amount}: ${step}`, ofBytes === undefined ? undefined : bytes / Math.max(ofBytes, 1), step);
+  };
+  await withDatabase(async ({ db, peppers, actor }) => {
+    const form = format ?? formOf(file);
+    const report = await importFile({ db, peppers, actor, file, form, onProgress }).finally(progress.clear);
+    // In pieces, and only as fast as they are taken: there may be very many new keys.
+    const output = Readable.from(json ? asJson(report) : asText(report));
+    await pipeline(output, process.stdout, { end: false }).catch((cause: unknown) => {
+      if ((cause as NodeJS.ErrnoException).code !== 'EPIPE') throw cause;
+      if (report.generatedCount === 0) return;
+      const message =
+        'everything is loaded, but the output was closed before its end; rotate the new API keys that you miss';
+      throw new Refusal(message, cause);
+    });
+  });
+}
+
+async function* asJson({ counts, generated }: ImportReport): AsyncGenerator<string> {
+  yield `{\n  "counts": ${JSON.stringify(counts)},\n  "generated": [`;
+  let separator = '\n    ';
+  for await (const keys of generated) {
+    for (const key of keys) {
+      yield separator + JSON.stringify(key);
+      separator = ',\n    ';
+    }
+  }
+  yield '\n  ]\n}\n';
+}
+
+async function* asText({ counts, generated, generatedCount }: ImportReport): AsyncGenerator<string> {
+  const rows = Object.entries(counts).map(([kind, count]) => ({
+    kind,
+    created: String(count.created),
+    changed: String(count.changed),
+    left: String(count.left),
+  }));
+  yield `${table(rows)}\n`;
+  if (generatedCount === 0) return;
+  yield `\nNew API keys, shown this once: ${generatedCount}\n`;
+  for await (const keys of generated) yield keys.map(({ id, apiKey }) => `${apiKey}  ${id}\n`).join('');
+}

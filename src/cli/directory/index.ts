@@ -1,0 +1,202 @@
+/** `authz user ...`, `authz business ...`, `authz member ...`: the directory, over the functions that the HTTP routes call. */
+
+import type { Command } from 'commander';
+import { z } from 'zod';
+import {
+  deleteBusiness,
+  deleteMember,
+  getBusiness,
+  listBusinesses,
+  listMembers,
+  putBusiness,
+  putMember,
+} from '../../directory/businesses.ts';
+import { deleteUser, getUser, listUsers, putUser } from '../../directory/users.ts';
+import { Failure } from '../../errors.ts';
+import { businessBody, memberBody, pageQuery, reasonBody, userBody } from '../../input/resources.ts';
+import { idSchema, validate } from '../../input/scalars.ts';
+import { revokeKeysOf } from '../../keys/keys.ts';
+import {
+  confirm,
+  destructiveVerb,
+  type Format,
+  pageOptions,
+  rateLimitOption,
+  show,
+  showPage,
+  verb,
+  withDatabase,
+} from '../terminal/session.ts';
+
+interface Paged extends Format {
+  readonly limit: string;
+  readonly cursor?: string;
+}
+interface Sure extends Format {
+  readonly yes?: true;
+}
+interface State extends Sure {
+  readonly disabled?: true;
+  readonly reason?: string;
+}
+
+const id = (text: string): string => validate(idSchema, text);
+const page = ({ limit, cursor }: Paged) => validate(z.strictObject(pageQuery), { limit, cursor });
+const stateOptions = (command: Command): Command =>
+  command.option('--disabled', 'disable it').option('--reason <text>', 'why it is disabled; public');
+
+/**
+ * Asks before a PUT enables what is disabled: it resets what it leaves out, and that is easily left out by mistake.
+ * `before` is what there is now, if anything.
+ */
+async function confirmEnabling(
+  what: string,
+  before: Promise<{ readonly disabled: boolean; readonly businessesDisabled?: boolean }>,
+  after: { readonly disabled: boolean; readonly businessesDisabled?: boolean },
+  yes: boolean | undefined,
+): Promise<void> {
+  const now = await before.catch((error: unknown) => {
+    if (error instanceof Failure && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  });
+  if (now?.disabled && !after.disabled) await confirm(`Enable ${what} again`, yes);
+  if (now?.businessesDisabled && !after.businessesDisabled)
+    await confirm(`Enable the businesses of ${what} again`, yes);
+}
+
+export function addUserVerbs(program: Command): void {
+  const user = program.command('user').description('users: make, change, list, delete, revoke their keys');
+
+  stateOptions(
+    destructiveVerb(
+      user,
+      'put <id>',
+      'make a user, or replace what it is: what is left out is reset',
+      'put ada --rate-limit 1200/60',
+    ),
+  )
+    .option('--businesses-disabled', 'disable all its businesses for it')
+    .option('--rate-limit <n/s>', 'requests per seconds, for its keys without their own')
+    .action((name: string, options: State & { businessesDisabled?: true; rateLimit?: string }) =>
+      withDatabase(async ({ db, actor }) => {
+        const { disabled, reason: disabledReason, businessesDisabled, rateLimit } = options;
+        const asked = { disabled, disabledReason, businessesDisabled, rateLimit: rateLimitOption(rateLimit) };
+        const state = validate(userBody, asked);
+        await confirmEnabling(`the user ${id(name)}`, getUser(db, id(name)), state, options.yes);
+        show((await putUser(db, actor, id(name), state)).user, options);
+      }),
+    );
+
+  pageOptions(verb(user, 'list', 'list users', 'list --limit 200')).action((options: Paged) =>
+    withDatabase(async ({ db, cursors }) =>
+      showPage(
+        await listUsers(db, page(options), cursors),
+        ['id', 'disabled', 'businessesDisabled', 'rateLimit', 'createdAt'],
+        options,
+      ),
+    ),
+  );
+
+  verb(user, 'show <id>', 'show a user', 'show ada').action((name: string, options: Format) =>
+    withDatabase(async ({ db }) => show(await getUser(db, id(name)), options)),
+  );
+
+  destructiveVerb(user, 'delete <id>', 'delete a user, its keys and its memberships', 'delete ada --yes').action(
+    (name: string, options: Sure) =>
+      withDatabase(async ({ db, actor }) => {
+        await confirm(`Delete the user ${id(name)} with all its keys`, options.yes);
+        await deleteUser(db, actor, id(name));
+        show({ deleted: name }, options);
+      }),
+  );
+
+  destructiveVerb(
+    user,
+    'revoke-keys <id>',
+    'revoke all keys of a user, at once',
+    'revoke-keys ada --reason "laptop stolen" --yes',
+  )
+    .option('--reason <text>', 'why, for the record')
+    .action((name: string, options: Sure & { reason?: string }) =>
+      withDatabase(async ({ db, actor }) => {
+        const { reason } = validate(reasonBody, { reason: options.reason });
+        await confirm(`Revoke all keys of the user ${id(name)}`, options.yes);
+        show({ revoked: await revokeKeysOf(db, actor, id(name), reason) }, options);
+      }),
+    );
+}
+
+export function addBusinessVerbs(program: Command): void {
+  const business = program.command('business').description('businesses: make, change, list, delete');
+
+  stateOptions(
+    destructiveVerb(
+      business,
+      'put <id>',
+      'make a business, or replace what it is: what is left out is reset',
+      'put bakery --disabled --reason "Unpaid."',
+    ),
+  ).action((name: string, options: State) =>
+    withDatabase(async ({ db, actor }) => {
+      const state = validate(businessBody, { disabled: options.disabled, disabledReason: options.reason });
+      await confirmEnabling(`the business ${id(name)}`, getBusiness(db, id(name)), state, options.yes);
+      show((await putBusiness(db, actor, id(name), state)).business, options);
+    }),
+  );
+
+  pageOptions(verb(business, 'list', 'list businesses', 'list')).action((options: Paged) =>
+    withDatabase(async ({ db, cursors }) =>
+      showPage(
+        await listBusinesses(db, page(options), cursors),
+        ['id', 'disabled', 'disabledReason', 'createdAt'],
+        options,
+      ),
+    ),
+  );
+
+  verb(business, 'show <id>', 'show a business', 'show bakery').action((name: string, options: Format) =>
+    withDatabase(async ({ db }) => show(await getBusiness(db, id(name)), options)),
+  );
+
+  destructiveVerb(business, 'delete <id>', 'delete a business and its memberships', 'delete bakery --yes').action(
+    (name: string, options: Sure) =>
+      withDatabase(async ({ db, actor }) => {
+        await confirm(`Delete the business ${id(name)}`, options.yes);
+        await deleteBusiness(db, actor, id(name));
+        show({ deleted: name }, options);
+      }),
+  );
+}
+
+export function addMemberVerbs(program: Command): void {
+  const member = program.command('member').description('who has access to a business');
+
+  verb(member, 'put <business> <user>', 'give a user a role in a business', 'put bakery ada --role owner')
+    .requiredOption('--role <role>', 'owner or member')
+    .action((business: string, user: string, options: Format & { role: string }) =>
+      withDatabase(async ({ db, actor }) => {
+        const { role } = validate(memberBody, { role: options.role });
+        show((await putMember(db, actor, { businessId: id(business), userId: id(user), role })).member, options);
+      }),
+    );
+
+  pageOptions(verb(member, 'list <business>', 'list the members of a business', 'list bakery')).action(
+    (business: string, options: Paged) =>
+      withDatabase(async ({ db, cursors }) =>
+        showPage(
+          await listMembers(db, id(business), page(options), cursors),
+          ['businessId', 'userId', 'role'],
+          options,
+        ),
+      ),
+  );
+
+  destructiveVerb(member, 'delete <business> <user>', "take a user's access away", 'delete bakery ada --yes').action(
+    (business: string, user: string, options: Sure) =>
+      withDatabase(async ({ db, actor }) => {
+        await confirm(`Take the access of ${id(user)} to ${id(business)} away`, options.yes);
+        await deleteMember(db, actor, id(business), id(user));
+        show({ deleted: `${business}/${user}` }, options);
+      }),
+  );
+}

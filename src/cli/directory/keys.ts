@@ -1,0 +1,190 @@
+/** `authz key ...`: the life of API keys, over the functions that the HTTP routes call. */
+
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { Refusal } from '../../errors.ts';
+import { keyBody, keyChanges, pageQuery, reasonBody, rotateBody } from '../../input/resources.ts';
+import { idSchema, validate } from '../../input/scalars.ts';
+import {
+  createKey,
+  deleteKey,
+  findKey,
+  getKey,
+  listKeys,
+  type NewKey,
+  revokeKey,
+  rotateKey,
+  updateKey,
+} from '../../keys/keys.ts';
+import { print, printJson } from '../terminal/output.ts';
+import {
+  collect,
+  confirm,
+  destructiveVerb,
+  type Format,
+  pageOptions,
+  rateLimitOption,
+  readStdin,
+  show,
+  showPage,
+  verb,
+  wholeNumber,
+  withDatabase,
+} from '../terminal/session.ts';
+
+interface GrantOptions extends Format {
+  readonly name?: string;
+  readonly allowUserManagement?: boolean;
+  readonly restrict?: string[] | false;
+  readonly environment?: string;
+  readonly expiresAt?: string | false;
+  readonly rateLimit?: string | false;
+}
+
+export function addKeyVerbs(program: Command): void {
+  const key = program.command('key').description('API keys: make, show, change, rotate, revoke, delete');
+
+  verb(
+    key,
+    'create',
+    'make a key; it is printed this once',
+    'create --user ada --name "Only for the bakery" --restrict bakery',
+  )
+    .requiredOption('--user <id>', 'whose key it is')
+    .requiredOption('--name <name>', 'its friendly name')
+    .option('--allow-user-management', 'let it use the user-management endpoints', false)
+    .option('--restrict <ids>', 'the only businesses that it may reach, separated by commas', collect)
+    .option('--environment <name>', 'such as production, staging')
+    .option('--expires-at <time>', 'RFC 3339')
+    .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60')
+    .action(create);
+
+  pageOptions(verb(key, 'list', 'list keys', 'list --user ada'))
+    .option('--user <id>', 'of this user only')
+    .action((options: Format & { user?: string; limit: string; cursor?: string }) =>
+      withDatabase(async ({ db, cursors }) => {
+        const page = validate(z.strictObject(pageQuery), { limit: options.limit, cursor: options.cursor });
+        const user = options.user === undefined ? undefined : validate(idSchema, options.user);
+        const columns = [
+          'id',
+          'userId',
+          'friendlyName',
+          'hint',
+          'environment',
+          'restrictedBusinessIds',
+          'status',
+          'lastUsedAt',
+        ] as const;
+        showPage(await listKeys(db, user, page, cursors), columns, options);
+      }),
+    );
+
+  verb(key, 'show [id]', 'show a key, by its id or by its clear text', 'show --key-stdin < leaked.txt')
+    .option('--key-stdin', 'read the key in clear from standard input')
+    .action((id: string | undefined, options: Format & { keyStdin?: true }) =>
+      withDatabase(async ({ db, peppers }) => {
+        if ((id === undefined) === (options.keyStdin === undefined))
+          throw new Refusal('name a key by its id, or with --key-stdin');
+        show(
+          id === undefined ? await findKey(db, peppers, await readStdin()) : await getKey(db, validate(idSchema, id)),
+          options,
+        );
+      }),
+    );
+
+  verb(key, 'update <id>', 'change what is named, and leave the rest', 'update KEY-ID --restrict bakery,garage')
+    .option('--name <name>', 'its friendly name')
+    .option('--allow-user-management', 'let it use the user-management endpoints')
+    .option('--no-allow-user-management', 'do not')
+    .option('--restrict <ids>', 'the only businesses that it may reach, separated by commas', collect)
+    .option('--no-restrict', 'let it reach all businesses of its user')
+    .option('--environment <name>', 'such as production, staging')
+    .option('--expires-at <time>', 'RFC 3339')
+    .option('--no-expires-at', 'let it live on')
+    .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60')
+    .option('--no-rate-limit', "use its user's, or the default")
+    .action((id: string, options: GrantOptions) =>
+      withDatabase(async ({ db, actor }) =>
+        show(await updateKey(db, actor, validate(idSchema, id), changes(options)), options),
+      ),
+    );
+
+  verb(
+    key,
+    'rotate <id>',
+    'make a key with the same grants; the old one works for the overlap',
+    'rotate KEY-ID --overlap-seconds 3600',
+  )
+    .option('--overlap-seconds <n>', 'how long the old one still works', '0')
+    .action((id: string, options: Format & { overlapSeconds: string }) =>
+      withDatabase(async ({ db, peppers, actor }) => {
+        const { overlapSeconds } = validate(rotateBody, { overlapSeconds: wholeNumber(options.overlapSeconds) });
+        showNew(await rotateKey(db, peppers[0], actor, validate(idSchema, id), overlapSeconds), options);
+      }),
+    );
+
+  destructiveVerb(
+    key,
+    'revoke <id>',
+    'end a key, at once and for good',
+    'revoke KEY-ID --reason "posted in a public channel" --yes',
+  )
+    .option('--reason <text>', 'why, for the record')
+    .action((id: string, options: Format & { reason?: string; yes?: true }) =>
+      withDatabase(async ({ db, actor }) => {
+        const { reason } = validate(reasonBody, { reason: options.reason });
+        await confirm(`Revoke the key ${validate(idSchema, id)}`, options.yes);
+        show(await revokeKey(db, actor, validate(idSchema, id), reason), options);
+      }),
+    );
+
+  destructiveVerb(key, 'delete <id>', 'delete a key, at once', 'delete KEY-ID --yes').action(
+    (id: string, options: Format & { yes?: true }) =>
+      withDatabase(async ({ db, actor }) => {
+        await confirm(`Delete the key ${validate(idSchema, id)}`, options.yes);
+        await deleteKey(db, actor, validate(idSchema, id));
+        show({ deleted: id }, options);
+      }),
+  );
+}
+
+async function create(options: GrantOptions & { user: string }): Promise<void> {
+  const { userId, ...grants } = validate(keyBody, {
+    allowUserManagementApiRequests: false,
+    ...fields(options),
+    userId: options.user,
+  });
+  await withDatabase(async ({ db, peppers, actor }) =>
+    showNew(await createKey(db, peppers[0], actor, userId, grants), options),
+  );
+}
+
+function changes(options: GrantOptions) {
+  const named = validate(keyChanges, fields(options));
+  if (Object.keys(named).length === 0)
+    throw new Refusal('nothing is named that should change; see authz key update --help');
+  return named as Parameters<typeof updateKey>[3];
+}
+
+/** The fields of a body that the options name; an option said with `--no-` is null. */
+function fields(options: GrantOptions): object {
+  const of = <O, T>(option: O | false | undefined, read: (given: O) => T): T | null | undefined =>
+    option === false ? null : option === undefined ? undefined : read(option);
+  const all = {
+    friendlyName: options.name,
+    allowUserManagementApiRequests: options.allowUserManagement,
+    restrictedBusinessIds: of(options.restrict, (ids) => ids),
+    environment: options.environment,
+    expiresAt: of(options.expiresAt, (text) => text),
+    rateLimit: of(options.rateLimit, rateLimitOption),
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+function showNew({ apiKey, key }: NewKey, format: Format): void {
+  if (format.json) printJson({ apiKey, key });
+  else {
+    show(key, format);
+    print(`\nThe key, shown this once:\n\n${apiKey}`);
+  }
+}

@@ -1,0 +1,70 @@
+/** `authz policy check`: whether a policy folder may go live, and all that is in its way. */
+
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Command, Option } from 'commander';
+import { loadConfig, VERSION } from '../../config.ts';
+import { Failure, Refusal } from '../../errors.ts';
+import type { PolicyTexts } from '../../policy/folder/files.ts';
+import { type Finding, printFinding } from '../../policy/folder/findings.ts';
+import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
+import { buildPolicy, type Policy } from '../../policy/policy.ts';
+import { readPolicyFolder } from '../../rollout/folder.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { type Format, verb } from '../terminal/session.ts';
+
+/** Adds the verb `check`. */
+export function addCheckVerb(policy: Command): void {
+  verb(
+    policy,
+    'check [dir]',
+    'find all that is wrong with a policy folder; its cases and invariants are part of it (default: POLICY_DIR)',
+    'check policies --format sarif > policy.sarif',
+  )
+    .addOption(new Option('--format <format>', 'how to print').choices(Object.keys(FORMATS)).default('text'))
+    .action(checkVerb);
+}
+
+interface CheckOptions extends Format {
+  readonly format: keyof typeof FORMATS;
+}
+
+async function checkVerb(dir: string | undefined, { format: asked, json }: CheckOptions): Promise<void> {
+  const format = json ? 'json' : asked;
+  const show = FORMATS[format];
+  if (!show)
+    throw new Refusal(`there is no format ${JSON.stringify(format)}; write ${Object.keys(FORMATS).join(', ')}`);
+  const folder = dir ?? loadConfig().POLICY_DIR;
+  const { policy, findings } = await buildPolicy(await readFolder(folder));
+  show(folder, findings, policy);
+  if (!policy) process.exitCode = 1;
+}
+
+/** @throws Failure, so that a folder that cannot be read is told from one with findings by the exit code. */
+async function readFolder(folder: string): Promise<PolicyTexts> {
+  try {
+    return await readPolicyFolder(folder);
+  } catch (error) {
+    if (error instanceof Refusal) throw new Failure('UNAVAILABLE', error.message, { cause: error });
+    throw error;
+  }
+}
+
+type Show = (folder: string, findings: readonly Finding[], policy: Policy | undefined) => void;
+
+const FORMATS = {
+  text: (folder, findings, policy) => {
+    for (const finding of findings) print(printFinding(finding));
+    if (policy) print(`${folder}: nothing found in ${policy.rows.length} rows; ${policy.digest}`);
+    else print(`\n${folder}: ${findings.length} findings; ${FINDINGS_PAGE} says what each means`);
+  },
+  json: (_, findings, policy) => printJson({ digest: policy?.digest ?? null, findings }),
+  sarif: (folder, findings) => printJson(toSarif(findings, VERSION, (file) => uriOf(path.join(folder, file)))),
+} as const satisfies Record<string, Show>;
+
+/** Relative to where we are, as code scanning wants it; what lies elsewhere has its whole address. */
+function uriOf(file: string): string {
+  const relative = path.relative(process.cwd(), file);
+  if (relative === '' || relative.startsWith('..') || path.isAbsolute(relative)) return pathToFileURL(file).href;
+  return relative.split(path.sep).map(encodeURIComponent).join('/');
+}

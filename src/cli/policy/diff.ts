@@ -1,0 +1,124 @@
+/** `authz policy diff`: everything that an edit of the policy changes, or that it changes nothing. */
+
+import type { Command } from 'commander';
+import { type Change, type CodeChange, type Difference, diffOf, Undecided } from '../../policy/analysis/diff.ts';
+import { FACT_GROUPS, type Facts } from '../../policy/facts.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { verb } from '../terminal/session.ts';
+import { exitUnless, folderOf, formatOption, type Printed, printAs, readNamed, type Source } from './source.ts';
+
+interface Options extends Printed {
+  readonly policy?: string;
+}
+
+const HELP = `
+OLD and NEW are folders, digests that were live (sha256:..), or git revisions of the policy folder (main, HEAD~1). Exits with 0 where the two are proved
+equivalent, 1 where they differ, 3 where it cannot be said.`;
+
+/** Adds the verb `diff`. */
+export function addDiffVerb(policy: Command): void {
+  formatOption(
+    verb(policy, 'diff <old> <new>', 'show every situation that an edit decides otherwise', 'diff HEAD policies'),
+    ['text', 'json', 'markdown'],
+  )
+    .option('--policy <dir>', 'the folder whose revisions are meant; default: POLICY_DIR')
+    .addHelpText('after', HELP)
+    .action(async (older: string, newer: string, options: Options) => {
+      const folder = folderOf(options.policy);
+      const [before, after] = [await readSide('old', older, folder), await readSide('new', newer, folder)];
+      const difference = compare(before, after);
+      printAs(difference, options, text, markdown);
+      exitUnless(difference.equivalent);
+    });
+}
+
+/** @throws Error, for exit code 3: what cannot be read has not been found to differ */
+async function readSide(side: 'old' | 'new', name: string, folder: string): Promise<Source> {
+  try {
+    return await readNamed(name, folder);
+  } catch (cause) {
+    throw new Error(`nothing is compared, because of the ${side} side: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** The difference, showing how far it is. @throws Error where one of the two does not decide everything */
+export function compare(before: Source, after: Source): Difference {
+  const progress = createProgress();
+  try {
+    return diffOf(before.policy, after.policy, (done, of) =>
+      progress.show(`${done} of ${of} classes of situations`, done / Math.max(of, 1)),
+    );
+  } catch (cause) {
+    if (!(cause instanceof Undecided)) throw cause;
+    const example = printFacts(cause.facts);
+    throw new Error(`nothing is compared, because of the ${cause.side} side: ${cause.message}, where ${example}`, {
+      cause,
+    });
+  } finally {
+    progress.clear();
+  }
+}
+
+const answer = ({ effect, code }: Change['old']): string => `${effect} ${code}`;
+const print = (value: unknown): string => (typeof value === 'string' ? `'${value}'` : String(value));
+
+/** Facts on one line. */
+const printFacts = (facts: Facts): string =>
+  FACT_GROUPS.flatMap((group) =>
+    Object.entries(facts[group]).map(([fact, value]) => `${group}.${fact}=${print(value)}`),
+  ).join(' ');
+
+const conclusion = ({ equivalent, situations, changes, codes }: Difference): string => {
+  const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
+  if (equivalent) return `equivalent: the same effect and code everywhere (${all})`;
+  const answers = `${changes.length} ${changes.length === 1 ? 'change' : 'changes'} of answers`;
+  return `different: ${changes.length > 0 ? answers : 'the same effect and code everywhere, but a code means something else'}${codes.length > 0 && changes.length > 0 ? ', and codes.yaml' : ''} (${all})`;
+};
+
+const printCode = (code: CodeChange['old']): string =>
+  code === null
+    ? 'none'
+    : `${code.status} ${JSON.stringify(code.message)}${code.reason ? `, reason: ${code.reason}` : ''}`;
+
+function text(difference: Difference): string {
+  const { changes, ruleChanges, codes } = difference;
+  return [
+    conclusion(difference),
+    ...changes.map((change) => textOf(`${answer(change.old)} -> ${answer(change.new)}`, change)),
+    ...ruleChanges.map((change) => textOf(`still ${answer(change.new)}, by another row`, change)),
+    ...codes.map((one) => `codes.yaml ${one.code}\n  - ${printCode(one.old)}\n  + ${printCode(one.new)}`),
+  ].join('\n\n');
+}
+
+function textOf(heading: string, { when, rules, situations, example }: Change): string {
+  return [
+    `${heading} (${situations} classes of situations)`,
+    ...when.map((condition, index) => `  ${index === 0 ? 'when' : '  or'} ${condition}`),
+    ...rules.map((pair) => `  rows ${pair.old} -> ${pair.new}`),
+    `  for example ${printFacts(example.facts)}`,
+  ].join('\n');
+}
+
+/** The difference for a report. */
+export function markdown(difference: Difference): string {
+  const { changes, ruleChanges, codes } = difference;
+  return [
+    `**Policy difference.** ${conclusion(difference)}`,
+    ...changes.map((change) => markdownOf(`${answer(change.old)} → ${answer(change.new)}`, change)),
+    ...ruleChanges.map((change) => markdownOf(`still ${answer(change.new)}, by another row`, change)),
+    ...codes.map((one) => `### codes.yaml: ${one.code}\n\n- old: ${printCode(one.old)}\n- new: ${printCode(one.new)}`),
+  ].join('\n\n');
+}
+
+function markdownOf(heading: string, { when, rules, situations, example }: Change): string {
+  return [
+    `### ${heading}`,
+    '',
+    `${situations} classes of situations, when`,
+    '',
+    ...when.map((condition) => `- \`${condition}\``),
+    '',
+    `Rows: ${rules.map((pair) => `\`${pair.old}\` → \`${pair.new}\``).join(', ')}.`,
+    `For example: \`${printFacts(example.facts)}\``,
+  ].join('\n');
+}

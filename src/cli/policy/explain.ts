@@ -1,0 +1,115 @@
+/** `authz policy explain`: why the policy decides as it does, on facts from a file or of a recorded decision. */
+
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { Knex } from 'knex';
+import { noteShown } from '../../audit/access-log.ts';
+import { agrees, policyOfTime } from '../../audit/query/explain-record.ts';
+import { findDecision, type RecordedDecision } from '../../audit/query/find-decision.ts';
+import { Refusal } from '../../errors.ts';
+import { type Explanation, explain, printExplanation } from '../../policy/explain.ts';
+import { type Facts, readFacts } from '../../policy/facts.ts';
+import { printFinding } from '../../policy/folder/findings.ts';
+import { parseYaml } from '../../policy/folder/yaml.ts';
+import type { Policy } from '../../policy/policy.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { type Format, readStdin, verb, withDatabase } from '../terminal/session.ts';
+import { exitUnless, folderOf, readSource } from './source.ts';
+
+interface Options extends Format {
+  readonly facts?: string;
+  readonly policy?: string;
+}
+
+/** Adds the verb `explain`. */
+export function addExplainVerb(policy: Command): void {
+  verb(
+    policy,
+    'explain [decision-id]',
+    'say why: the rows that were tried, and what in them was true or false',
+    'explain --facts facts.yaml',
+  )
+    .option('--facts <file>', 'facts as a decision records them, in JSON or YAML; - reads standard input')
+    .option('--policy <dir>', 'the policy folder; default: the policy that decided, or for facts POLICY_DIR')
+    .action(async (id: string | undefined, options: Options, command: Command) => {
+      if ((id === undefined) === (options.facts === undefined)) {
+        command.error('error: name a decision, or facts with --facts FILE');
+      }
+      if (id !== undefined) return explainDecision(id, options);
+      const { policy } = await readSource(folderOf(options.policy));
+      const explanation = explain(policy, await readFactsFrom(options.facts ?? '-'));
+      if (options.json) printJson(explanation);
+      else print(printExplanation(explanation));
+    });
+}
+
+async function readFactsFrom(file: string): Promise<Facts> {
+  const text =
+    file === '-'
+      ? await readStdin()
+      : await readFile(file, 'utf8').catch((cause: Error) => {
+          throw new Refusal(`the facts cannot be read (${cause.message}); name a file, or - for standard input`, cause);
+        });
+  const faults: string[] = [];
+  const { value } = parseYaml(file === '-' ? 'standard input' : file, text, (finding) =>
+    faults.push(printFinding(finding)),
+  );
+  if (faults.length > 0) throw new Refusal(['the facts cannot be read:', ...faults].join('\n  '));
+  return factsOf(value);
+}
+
+function factsOf(value: unknown): Facts {
+  try {
+    return readFacts(value);
+  } catch (cause) {
+    throw new Refusal(`these are no facts: ${(cause as Error).message}`, cause);
+  }
+}
+
+/** How what was recorded compares with what the policy at hand says. */
+type Verdict = 'same policy, same decision' | 'another policy' | 'CONTRADICTS THE RECORD';
+
+async function explainDecision(id: string, options: Options): Promise<void> {
+  const { recorded, source, why } = await withDatabase(async ({ db, actor }) => {
+    const recorded = await findDecision(db, id);
+    const source = await sourceFor(db, recorded, options);
+    await noteShown(db, actor, id);
+    return { recorded, ...source };
+  });
+  const explanation = explain(source, factsOf(recorded.facts));
+  const verdict = verdictOn(recorded, explanation);
+  const { effect, code, rule, at, policy: digest } = recorded;
+  if (options.json) {
+    printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation });
+  } else {
+    print(`decision ${id} of ${at.toISOString()}, recorded as ${effect} ${code} by the row ${rule}`);
+    if (verdict === 'another policy' && why !== undefined) print(`The policy that decided is not at hand: ${why}.`);
+    print(`${NOTES[verdict](recorded)}\n`);
+    print(printExplanation(explanation));
+  }
+  exitUnless(verdict !== 'CONTRADICTS THE RECORD');
+}
+
+/** The policy to explain a decision under: the folder that was named, or the one that decided; where none knows it, POLICY_DIR's. */
+async function sourceFor(
+  db: Knex,
+  recorded: RecordedDecision,
+  { policy: folder }: Options,
+): Promise<{ readonly source: Policy; readonly why?: string }> {
+  if (folder !== undefined) return { source: (await readSource(folderOf(folder))).policy };
+  const { policy, why } = await policyOfTime(db, recorded.policy);
+  return policy === undefined ? { source: (await readSource(folderOf(undefined))).policy, why } : { source: policy };
+}
+
+function verdictOn(recorded: RecordedDecision, { policy, decision }: Explanation): Verdict {
+  if (recorded.policy !== policy) return 'another policy';
+  return agrees(recorded, decision) ? 'same policy, same decision' : 'CONTRADICTS THE RECORD';
+}
+
+const NOTES: Readonly<Record<Verdict, (recorded: RecordedDecision) => string>> = {
+  'same policy, same decision': () => 'This is the policy that decided, and it decides the same again.',
+  'another policy': ({ policy }) =>
+    `It was decided under another policy, ${policy}. What follows is what THIS folder says of the same facts; it may not be why it was so decided.`,
+  'CONTRADICTS THE RECORD': () =>
+    'This is the policy that decided, and it says otherwise: THE RECORD CONTRADICTS ITS POLICY. See to who can write to the decision log.',
+};

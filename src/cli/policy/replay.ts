@@ -1,0 +1,109 @@
+/** `authz policy replay | shadow`: what another policy says of decisions that were really made. */
+
+import type { Command } from 'commander';
+import type { Knex } from 'knex';
+import { noteRead } from '../../audit/access-log.ts';
+import { loadConfig } from '../../config.ts';
+import { compileFolder } from '../../rollout/folder.ts';
+import {
+  estimateDecisions,
+  type Period,
+  type ReplayReport,
+  replay,
+  selfCheck,
+  shadowShifts,
+} from '../../rollout/replay.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { type PeriodOptions, periodOptions, readPeriod } from '../terminal/period.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { type Format, verb, withDatabase } from '../terminal/session.ts';
+import { shiftText } from './shifts.ts';
+
+export function addReplayVerbs(policy: Command): void {
+  periodOptions(
+    verb(policy, 'replay', 'run recorded decisions through another policy', 'replay --policy policies --from 7d'),
+  )
+    .option('--policy <dir>', 'the folder of the other policy')
+    .option('--self-check', 'run each decision through the policy that made it, which must change nothing')
+    .option('--fail-on-change', 'exit 1 when any decision would get another code')
+    .action((options: ReplayOptions, command: Command) => {
+      if ((options.policy === undefined) === (options.selfCheck === undefined))
+        command.error('error: give --policy DIR, or --self-check');
+      return replayVerb(options);
+    });
+  periodOptions(
+    verb(policy, 'shadow', 'what the policy on trial would have decided otherwise', 'shadow --from 7d'),
+  ).action(shadowVerb);
+}
+
+interface ReplayOptions extends Format, PeriodOptions {
+  readonly policy?: string;
+  readonly selfCheck?: true;
+  readonly failOnChange?: true;
+}
+
+async function replayVerb({
+  policy: folder,
+  selfCheck: own,
+  failOnChange,
+  json,
+  ...moments
+}: ReplayOptions): Promise<void> {
+  const period = readPeriod(moments);
+  const policy = folder === undefined ? undefined : await compileFolder(folder);
+  const report = await withDatabase(async ({ db, actor }) => {
+    await noteRead(db, actor, 'replay', { ...period, policy: policy?.digest ?? 'of each decision' });
+    return withProgress(db, period, (show) =>
+      policy ? replay(db, policy, period, show) : selfCheck(db, period, show),
+    );
+  });
+  if (json) printJson(report);
+  else print(replayText(report));
+  if (report.changed > 0 && (failOnChange || own)) process.exitCode = 1;
+  if (own && report.ruleChanged > 0) process.exitCode = 1;
+}
+
+/** Runs a replay, showing how far it is. */
+export async function withProgress<T>(
+  db: Knex,
+  period: Period,
+  run: (show: (replayed: number) => void) => Promise<T>,
+): Promise<T> {
+  const progress = createProgress();
+  const expected = Math.max(1, await estimateDecisions(db, period));
+  const show = (replayed: number): void =>
+    progress.show(
+      `${replayed.toLocaleString('en')} of about ${expected.toLocaleString('en')} decisions`,
+      replayed / expected,
+    );
+  return run(show).finally(progress.clear);
+}
+
+/** The report in words. */
+export function replayText({ from, to, replayed, changed, ruleChanged, shifts, reasons }: ReplayReport): string {
+  const n = (value: number): string => value.toLocaleString('en');
+  const head = [
+    `${n(replayed)} decisions from ${from} to ${to}`,
+    `${n(changed)} would get another code, ${n(ruleChanged)} the same code by another rule`,
+  ];
+  const why = reasons.map((reason) => `failure: ${reason}`);
+  return [head.join('\n'), why.join('\n'), shiftText(shifts)].filter((part) => part !== '').join('\n\n');
+}
+
+async function shadowVerb({ json, ...moments }: Format & PeriodOptions): Promise<void> {
+  const period = readPeriod(moments);
+  const policies = await withDatabase(async ({ db, actor }) => {
+    await noteRead(db, actor, 'shadow', period);
+    return shadowShifts(db, period);
+  });
+  if (json) return printJson({ ...period, policies });
+  if (policies.length === 0) {
+    const { SHADOW_POLICY_DIR } = loadConfig();
+    const hint = SHADOW_POLICY_DIR === undefined ? '; SHADOW_POLICY_DIR puts a policy on trial' : '';
+    return print(
+      `no disagreement is recorded from ${period.from} to ${period.to}${hint}; GET /policy says how many decisions were ` +
+        'compared, and how many skipped or failed',
+    );
+  }
+  for (const { policy, shifts } of policies) print(`${policy}\n\n${shiftText(shifts)}\n`);
+}

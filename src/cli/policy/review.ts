@@ -1,0 +1,112 @@
+/** `authz policy review`: all that there is to know of an edit, as one report for whoever has to approve it. */
+
+import type { Command } from 'commander';
+import { noteRead } from '../../audit/access-log.ts';
+import { type CaseReport, runCases } from '../../policy/analysis/coverage.ts';
+import type { Difference } from '../../policy/analysis/diff.ts';
+import { type Finding, printFinding } from '../../policy/folder/findings.ts';
+import { caseChanges, invariantChanges, type StatementChanges } from '../../policy/folder/guard-changes.ts';
+import { buildPolicy, compilePolicy, type Policy } from '../../policy/policy.ts';
+import { type Period, type ReplayReport, replay } from '../../rollout/replay.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { readPeriod } from '../terminal/period.ts';
+import { type Format, verb, withDatabase } from '../terminal/session.ts';
+import { compare, markdown } from './diff.ts';
+import { withProgress } from './replay.ts';
+import { shiftMarkdown } from './shifts.ts';
+import { exitUnless, folderOf, readNamed, readNamedTexts } from './source.ts';
+
+interface Options extends Format {
+  readonly policy?: string;
+  readonly replay?: string;
+}
+
+/** Adds the verb `review`. */
+export function addReviewVerb(policy: Command): void {
+  verb(
+    policy,
+    'review <old> <new>',
+    'write a report on an edit, in Markdown',
+    'review main policies --replay 7d > review.md',
+  )
+    .option('--policy <dir>', 'the folder whose revisions are meant; default: POLICY_DIR')
+    .option('--replay <since>', 'run recorded decisions through the new policy too: since when, such as 7d')
+    .action(reviewVerb);
+}
+
+/** What there is to know of an edit. */
+interface Review {
+  readonly old: string;
+  /** Digest of the new policy; null where its rows cannot be read. */
+  readonly new: string | null;
+  /** Why the new policy could not go live. */
+  readonly findings: readonly Finding[];
+  readonly invariants: StatementChanges;
+  readonly caseChanges: StatementChanges;
+  /** These are null where the rows cannot be read, and the last where it was not asked for. */
+  readonly cases: CaseReport | null;
+  readonly difference: Difference | null;
+  readonly replay: ReplayReport | null;
+}
+
+async function reviewVerb(older: string, newer: string, { policy, replay: since, json }: Options): Promise<void> {
+  const folder = folderOf(policy);
+  const before = await readNamed(older, folder);
+  const texts = await readNamedTexts(newer, folder);
+  const { policy: after } = compilePolicy(texts);
+  const review: Review = {
+    old: before.policy.digest,
+    new: after?.digest ?? null,
+    findings: (await buildPolicy(texts)).findings,
+    invariants: invariantChanges(before.texts, texts),
+    caseChanges: caseChanges(before.texts, texts),
+    cases: after ? runCases(after, texts) : null,
+    difference: after ? compare(before, { policy: after, texts }) : null,
+    replay: after && since !== undefined ? await replayed(after, readPeriod({ from: since })) : null,
+  };
+  if (json) printJson(review);
+  else print(reportOf(review));
+  exitUnless(review.findings.length === 0);
+}
+
+const replayed = (policy: Policy, period: Period): Promise<ReplayReport> =>
+  withDatabase(async ({ db, actor }) => {
+    await noteRead(db, actor, 'replay', { ...period, policy: policy.digest });
+    return withProgress(db, period, (show) => replay(db, policy, period, show));
+  });
+
+const NOT_READ = 'The rows cannot be read; see the findings.';
+
+const reportOf = (review: Review): string =>
+  [
+    `# Policy review\n\nFrom \`${review.old}\` to ${review.new ? `\`${review.new}\`` : 'what cannot be read'}.`,
+    `## Findings\n\n${findingsOf(review)}`,
+    `## Invariants\n\n${statementsOf(review.invariants)}`,
+    `## Cases\n\n${[review.cases ? casesOf(review.cases) : NOT_READ, statementsOf(review.caseChanges)].join('\n\n')}`,
+    `## Difference\n\n${review.difference ? markdown(review.difference) : NOT_READ}`,
+    ...(review.replay ? [`## Replay\n\n${replayOf(review.replay)}`] : []),
+  ].join('\n\n');
+
+/** What is gone comes first: nothing else in the report would miss it. */
+function statementsOf({ now, ...changes }: StatementChanges): string {
+  const lines = (['removed', 'changed', 'added'] as const)
+    .filter((kind) => changes[kind].length > 0)
+    .map((kind) => `- **${kind}**: ${changes[kind].map((name) => JSON.stringify(name)).join(', ')}`);
+  return [`${now} in all${lines.length === 0 ? ', as before.' : ':'}`, ...lines].join('\n');
+}
+
+const findingsOf = ({ findings }: Review): string =>
+  findings.length === 0 ? 'None: it may go live.' : findings.map((finding) => `- ${printFinding(finding)}`).join('\n');
+
+function casesOf({ cases, percent, rows }: CaseReport): string {
+  const failed = cases.filter(({ holds }) => !holds).length;
+  const open = rows.filter(({ matched, passed }) => matched === 0 || passed === 0).map(({ rule }) => `\`${rule}\``);
+  const gap = open.length === 0 ? '' : ` Rows of which a side is stated by no case: ${open.join(', ')}.`;
+  return `${cases.length} cases, ${failed} of them fail; they state ${percent.toFixed(1)} % of the sides of the rows.${gap}`;
+}
+
+function replayOf({ from, replayed, changed, ruleChanged, reasons, shifts }: ReplayReport): string {
+  const head = `${replayed} decisions since ${from}: ${changed} would get another code, ${ruleChanged} the same code by another row.`;
+  const parts = [head, ...reasons.map((reason) => `Failure: ${reason}`), shiftMarkdown(shifts)];
+  return parts.filter((part) => part !== '').join('\n\n');
+}

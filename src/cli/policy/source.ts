@@ -1,0 +1,79 @@
+/** Where the policy verbs have policies from, and how they print: what all of them share. */
+
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import { loadConfig } from '../../config.ts';
+import { Refusal } from '../../errors.ts';
+import type { PolicyTexts } from '../../policy/folder/files.ts';
+import { printFinding } from '../../policy/folder/findings.ts';
+import { compilePolicy, type Policy } from '../../policy/policy.ts';
+import { readPolicyFolder } from '../../rollout/folder.ts';
+import { readPolicyRevision } from '../../rollout/revision.ts';
+import { findPolicy } from '../../rollout/store.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withDatabase } from '../terminal/session.ts';
+
+export interface Source {
+  readonly policy: Policy;
+  readonly texts: PolicyTexts;
+}
+
+/** The folder that was named, or the one of POLICY_DIR. */
+export const folderOf = (named: string | undefined): string =>
+  named === undefined ? loadConfig().POLICY_DIR : path.resolve(named);
+
+/** The policy of a folder, whether or not its cases hold. @throws Refusal with the findings of texts that are not sound */
+export const readSource = async (folder: string): Promise<Source> => compile(folder, await readPolicyFolder(folder));
+
+/**
+ * The files of a folder, or those of a digest (`sha256:..`) that was live, or else those of `folder` at a git revision.
+ * @throws Refusal
+ */
+export async function readNamedTexts(name: string, folder: string): Promise<PolicyTexts> {
+  const entry = await stat(name).catch(() => undefined);
+  if (entry?.isDirectory()) return readPolicyFolder(name);
+  if (name.startsWith('sha256:')) return withDatabase(async ({ db }) => (await findPolicy(db, name)).texts);
+  return readPolicyRevision(folder, name);
+}
+
+/** The policy that `readNamedTexts` reads. @throws Refusal with the findings of texts that are not sound */
+export const readNamed = async (name: string, folder: string): Promise<Source> =>
+  compile(name, await readNamedTexts(name, folder));
+
+function compile(what: string, texts: PolicyTexts): Source {
+  const { policy, findings } = compilePolicy(texts);
+  if (policy) return { policy, texts };
+  throw new Refusal(
+    [`the policy in ${what} cannot be read; mend it first:`, ...findings.map((one) => `  ${printFinding(one)}`)].join(
+      '\n',
+    ),
+  );
+}
+
+export type Print = 'text' | 'json' | 'markdown';
+
+export interface Printed {
+  readonly format: Print;
+  readonly json?: true;
+}
+
+/** `--format`, of which `--json` is the short form. */
+export const formatOption = (command: Command, formats: readonly Print[]): Command =>
+  command.addOption(new Option('--format <format>', 'how to print').choices(formats).default('text').conflicts('json'));
+
+/** Prints `value` as was asked for. */
+export function printAs<T>(
+  value: T,
+  { format, json }: Printed,
+  text: (value: T) => string,
+  markdown: (value: T) => string = text,
+): void {
+  if (json || format === 'json') printJson(value);
+  else print((format === 'markdown' ? markdown : text)(value));
+}
+
+/** What differs is told by the exit code too: 1. */
+export function exitUnless(clean: boolean): void {
+  if (!clean) process.exitCode = 1;
+}

@@ -1,0 +1,43 @@
+/** `authz policy table`: the policy as a decision table. */
+
+import type { Command } from 'commander';
+import { type Table, type TableRow, tableOf } from '../../policy/analysis/table.ts';
+import { verb } from '../terminal/session.ts';
+import { folderOf, formatOption, type Printed, printAs, readSource } from './source.ts';
+
+/** Adds the verb `table`. */
+export function addTableVerb(policy: Command): void {
+  formatOption(
+    verb(policy, 'table [dir]', 'show for each row when it really decides, after the rows above it', 'table policies'),
+    ['text', 'json', 'markdown'],
+  ).action(async (dir: string | undefined, options: Printed) => {
+    const source = await readSource(folderOf(dir));
+    printAs(tableOf(source.policy), options, text, markdown);
+  });
+}
+
+const share = (row: TableRow, { situations }: Table): string => `${row.situations} of ${situations} situations`;
+const about = ({ facts, situations }: Table): string =>
+  `The policy tells ${situations} classes of situations apart, by ${facts.join(', ')}.`;
+
+function text(table: Table): string {
+  const rows = table.rows.map((row) => {
+    const when = row.when.length > 0 ? row.when : ['never: no situation comes to it'];
+    return [
+      `${row.rule}: ${row.effect} ${row.code} (${share(row, table)})`,
+      ...when.map((condition, index) => `  ${index === 0 ? 'when' : '  or'} ${condition}`),
+    ].join('\n');
+  });
+  return [about(table), ...rows].join('\n\n');
+}
+
+/** A condition in a cell of a table: a bar would end the cell. */
+const cell = (condition: string): string => `\`${condition.replaceAll('|', '\\|')}\``;
+
+function markdown(table: Table): string {
+  const lines = table.rows.map((row) => {
+    const when = row.when.length > 0 ? row.when.map(cell).join('<br>or ') : 'never';
+    return `| ${row.rule} | ${row.effect} ${row.code} | ${when} | ${row.situations} |`;
+  });
+  return [about(table), '', '| row | decision | when | situations |', '|---|---|---|---|', ...lines].join('\n');
+}

@@ -1,0 +1,73 @@
+/** `authz policy test`: runs the cases, and says which sides of which rows they speak of. */
+
+import { type Command, InvalidArgumentError } from 'commander';
+import { type CaseReport, type Outcome, type RowCoverage, runCases } from '../../policy/analysis/coverage.ts';
+import { print as printDecision } from '../../policy/folder/cases.ts';
+import { printFinding } from '../../policy/folder/findings.ts';
+import { table } from '../terminal/output.ts';
+import { verb } from '../terminal/session.ts';
+import { exitUnless, folderOf, formatOption, type Printed, printAs, readSource } from './source.ts';
+
+interface Options extends Printed {
+  readonly minCoverage: number;
+}
+
+/** Adds the verb `test`. */
+export function addTestVerb(policy: Command): void {
+  const command = verb(
+    policy,
+    'test [dir]',
+    'run the cases, and show which rows they cover',
+    'test --min-coverage 100',
+  );
+  formatOption(command, ['text', 'json'])
+    .option('--min-coverage <percent>', 'fail below this share of covered sides of rows', percent, 0)
+    .action(async (dir: string | undefined, options: Options) => {
+      const { policy, texts } = await readSource(folderOf(dir));
+      const report = runCases(policy, texts);
+      printAs(report, options, () => printReport(report, options.minCoverage));
+      const holds = report.findings.length === 0 && report.cases.length > 0 && report.cases.every((one) => one.holds);
+      exitUnless(holds && report.percent >= options.minCoverage);
+    });
+}
+
+function percent(text: string): number {
+  const value = Number(text);
+  if (!/^\d{1,3}(\.\d+)?$/.test(text) || value > 100) throw new InvalidArgumentError('It is a number from 0 to 100.');
+  return value;
+}
+
+function printReport({ findings, cases, rows, proved, sides, percent: reached }: CaseReport, wanted: number): string {
+  const failed = cases.filter(({ holds }) => !holds);
+  const count = `${cases.length} cases: ${cases.length - failed.length} hold, ${failed.length} fail`;
+  const coverage = `row coverage: ${sides.covered} of ${sides.all} sides, ${reached.toFixed(1)} %`;
+  return [
+    ...findings.map(printFinding),
+    ...failed.map(printFailure),
+    table(rows.map(printRow)),
+    '',
+    ...(proved ? [] : ['Too many situations to say which sides none of them reaches; all sides count.']),
+    ...(cases.length === 0 ? ['There is no case; write what must hold into cases/name.yaml.'] : []),
+    count,
+    reached < wanted ? `${coverage}, which is less than ${wanted} %: add a case for each 0 above` : coverage,
+  ].join('\n');
+}
+
+const printFailure = ({ name, file, line, column, want, got, facts }: Outcome): string =>
+  [
+    `${file}:${line}:${column}: ${name}`,
+    `  - wanted ${printDecision(want)}`,
+    `  + got    ${printDecision(got)}`,
+    ...facts.map(({ fact, base, given }) => `    ${fact} is ${JSON.stringify(given)} (base: ${JSON.stringify(base)})`),
+    '',
+  ].join('\n');
+
+/** A side that no situation can reach is not asked for. */
+const side = (count: number | null): string => (count === null ? 'cannot' : String(count));
+
+const printRow = ({ rule, file, line, matched, passed }: RowCoverage): Record<string, string> => ({
+  row: rule,
+  place: `${file}:${line}`,
+  matched: side(matched),
+  'not matched': side(passed),
+});

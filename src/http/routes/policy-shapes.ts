@@ -1,0 +1,72 @@
+/** The shape of what is said of the live policy and of the one on trial. */
+
+import { z } from 'zod';
+import { exampleOf, shape } from '../shapes.ts';
+
+const instant = z.iso.datetime().describe('RFC 3339, in UTC');
+
+const findingData = shape(
+  { file: z.string(), line: z.int(), column: z.int(), rule: z.string(), message: z.string() },
+  {
+    file: '20-limit.csv',
+    line: 2,
+    column: 1,
+    rule: 'unknown-code',
+    message: 'codes.yaml has no code "RATE_LIMITTED"',
+  },
+);
+
+const refusedData = shape(
+  { at: instant, reason: z.string(), findings: z.array(findingData) },
+  { at: '2030-01-31T12:00:00.000Z', reason: 'The check has findings. Mend them.', findings: [exampleOf(findingData)] },
+);
+
+const trialData = shape(
+  {
+    digest: z.string().nullable().describe('null while there is none that passes'),
+    refused: refusedData.nullable(),
+    compared: z.int(),
+    disagreed: z.int(),
+    failed: z.int(),
+    skipped: z.int(),
+  },
+  { digest: 'sha256:77a1b0c2', refused: null, compared: 48210, disagreed: 12, failed: 0, skipped: 0 },
+);
+
+const rowData = shape(
+  {
+    id: z.string(),
+    action: z.string(),
+    when: z.string(),
+    effect: z.enum(['allow', 'deny']),
+    code: z.string(),
+    file: z.string(),
+    line: z.int(),
+  },
+  {
+    id: 'user-disabled',
+    action: '*',
+    when: "(r.user.status == 'disabled')",
+    effect: 'deny',
+    code: 'USER_DISABLED',
+    file: '10-api-key.csv',
+    line: 4,
+  },
+);
+
+export const policyData = shape(
+  {
+    digest: z.string(),
+    loadedAt: instant.describe('when it went live in the process that answers'),
+    rows: z.array(rowData).describe('in the order in which they are tried'),
+    refused: refusedData.nullable().describe('what the folder holds instead, where that was refused'),
+    shadow: trialData.nullable().describe('the policy on trial; null: none is configured'),
+  },
+  {
+    digest: 'sha256:5ed05654',
+    loadedAt: '2030-01-31T12:00:00.000Z',
+    rows: [exampleOf(rowData)],
+    refused: null,
+    shadow: null,
+  },
+);

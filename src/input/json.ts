@@ -1,0 +1,126 @@
+/**
+ * JSON read strictly. `JSON.parse` takes the last of two equal keys, rounds numbers, and lets through text that
+ * PostgreSQL refuses or that two readers would understand differently; here each of those is an error of the request.
+ */
+
+import { isUtf8 } from 'node:buffer';
+import { Failure, type Issue } from '../errors.ts';
+
+const MAX_DEPTH = 8;
+
+// Only for texts that JSON.parse has accepted: it finds tokens, it does not validate them.
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|-?\d[^,\]}\s]*/g;
+
+interface Level {
+  /** The keys seen so far; undefined for an array. */
+  readonly keys: Set<string> | undefined;
+  /** The key or index that is being read. */
+  at: string | number;
+}
+
+/** @throws Failure INVALID_REQUEST that names faults by their paths; it never quotes the text, which may hold a key. */
+export function parseJson(body: Buffer): unknown {
+  if (!isUtf8(body)) throw invalid('', 'this is not valid UTF-8');
+  const text = body.toString();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalid('', text === '' ? 'there is nothing here; send a JSON object' : 'this is not valid JSON');
+  }
+  if (!isPlain(text, value)) {
+    const issues = faultsOf(text);
+    if (issues.length > 0) throw refused(issues);
+  }
+  return value;
+}
+
+/**
+ * Whether a text can be seen, without reading it again, to have none of the faults. Most have no escape, so each of their
+ * strings stands between two quotes, spelled as it is; and a key that stands twice is lost from the value, with its quotes.
+ */
+function isPlain(text: string, value: unknown): boolean {
+  if (text.includes('\\')) return false;
+  let quotes = 0;
+  for (let at = text.indexOf('"'); at !== -1; at = text.indexOf('"', at + 1)) quotes += 1;
+  return quotes === 2 * stringsOf(value, 0);
+}
+
+/** How many strings a value is spelled with, its keys among them. NaN where it holds a number, or lies too deep. */
+function stringsOf(value: unknown, depth: number): number {
+  if (typeof value === 'string') return 1;
+  if (typeof value === 'number') return Number.NaN;
+  if (typeof value !== 'object' || value === null) return 0;
+  if (depth === MAX_DEPTH) return Number.NaN;
+  let count = 0;
+  if (Array.isArray(value)) for (const item of value) count += stringsOf(item, depth + 1);
+  else {
+    for (const key of Object.keys(value)) count += 1 + stringsOf((value as Record<string, unknown>)[key], depth + 1);
+  }
+  return count;
+}
+
+function faultsOf(text: string): Issue[] {
+  const levels: Level[] = [];
+  const issues: Issue[] = [];
+  const fault = (message: string): void =>
+    void issues.push({ path: printPath(levels.map((level) => level.at)), message });
+  let keyNext = false;
+  for (const [token] of text.matchAll(TOKEN)) {
+    if (levels.length > MAX_DEPTH) break;
+    const level = levels.at(-1);
+    switch (token[0]) {
+      case '{':
+      case '[':
+        if (levels.length === MAX_DEPTH) fault(`nested deeper than ${MAX_DEPTH} levels`);
+        levels.push(token === '{' ? { keys: new Set(), at: '' } : { keys: undefined, at: 0 });
+        keyNext = token === '{';
+        break;
+      case '}':
+      case ']':
+        levels.pop();
+        break;
+      case ',':
+        if (level && typeof level.at === 'number') level.at += 1;
+        keyNext = level?.keys !== undefined;
+        break;
+      case ':':
+        break;
+      case '"': {
+        const string = token.includes('\\') ? (JSON.parse(token) as string) : token.slice(1, -1);
+        if (keyNext && level?.keys) {
+          level.at = string;
+          if (level.keys.has(string)) fault('this key stands here twice');
+          level.keys.add(string);
+        }
+        keyNext = false;
+        // Only an escape can spell these: the text itself is valid UTF-8, and JSON takes no bare control characters.
+        if (string.includes('\0')) fault('the character NUL is not accepted');
+        if (!string.isWellFormed()) fault('a lone surrogate is not a character');
+        break;
+      }
+      default:
+        if (!/^(?:0|[1-9]\d*)$/.test(token) || !Number.isSafeInteger(Number(token))) {
+          fault('a number is a whole one from 0 to 2^53-1, written plainly');
+        }
+    }
+  }
+  return issues;
+}
+
+/**
+ * `requests[3].context.ip`. A key that is no plain name is left as `?`: anything may stand there, an API key too.
+ * INVARIANT: no key or token of ours fits in; they are longer.
+ */
+export function printPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((part) =>
+      typeof part === 'number' ? `[${part}]` : `.${/^[A-Za-z_]{1,32}$/.test(String(part)) ? String(part) : '?'}`,
+    )
+    .join('')
+    .replace(/^\./, '');
+}
+
+export const refused = (issues: readonly Issue[]): Failure => new Failure('INVALID_REQUEST', undefined, { issues });
+
+export const invalid = (path: string, message: string): Failure => refused([{ path, message }]);

@@ -1,0 +1,134 @@
+/**
+ * What the cases say of the policy, and how much of it they speak of: for each row whether some case is decided by it, and
+ * whether another comes to it and is passed on. A row of which nobody has stated both can be widened or narrowed unnoticed.
+ */
+
+import type { Decision } from '../decide.ts';
+import { FACT_PATHS, type FactGroup, type Facts } from '../facts.ts';
+import { attempt, type Case, parseAllCases } from '../folder/cases.ts';
+import type { PolicyTexts } from '../folder/files.ts';
+import { byPlace, type Finding } from '../folder/findings.ts';
+import type { Row } from '../folder/rows.ts';
+import type { Policy } from '../policy.ts';
+import { OverBound, partitionOf, takes, valueAt } from './classes.ts';
+
+/** A fact of a case that is not what its file's base says; `base` is null where that says nothing. */
+export interface Differing {
+  readonly fact: string;
+  readonly base: unknown;
+  readonly given: string | boolean;
+}
+
+export interface Outcome {
+  readonly name: string;
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly holds: boolean;
+  readonly want: Decision;
+  /** The decision, or in words why there is none. */
+  readonly got: Decision | string;
+  readonly facts: readonly Differing[];
+}
+
+export interface RowCoverage {
+  readonly rule: string;
+  readonly file: string;
+  readonly line: number;
+  /** How many cases it decides; null where it is proved that it can decide none. */
+  readonly matched: number | null;
+  /** How many cases of an action that it takes come to it, and are passed on; null where it is proved that none can. */
+  readonly passed: number | null;
+}
+
+export interface CaseReport {
+  readonly policy: string;
+  /** Cases that cannot be read, and a folder that has none. */
+  readonly findings: readonly Finding[];
+  readonly cases: readonly Outcome[];
+  readonly rows: readonly RowCoverage[];
+  /** False where the rows tell too many situations apart to prove which sides none reaches: all of them count then. */
+  readonly proved: boolean;
+  /** Two sides a row, those aside that no situation can reach. */
+  readonly sides: { readonly covered: number; readonly all: number };
+  /** Of the sides, those covered; from 0 to 100. */
+  readonly percent: number;
+}
+
+/** Runs the cases of `texts` against `policy`, which was made of them. */
+export function runCases(policy: Policy, texts: PolicyTexts): CaseReport {
+  const findings: Finding[] = [];
+  const cases = parseAllCases(texts, (finding) => findings.push(finding));
+  const outcomes = cases.map((one) => ({ one, got: attempt(policy, one.facts) }));
+  const stated = sidesOf(
+    policy.rows,
+    outcomes.map(({ one, got }) => ({ facts: one.facts, got })),
+  );
+  const possible = possibleSides(policy);
+  const rows = policy.rows.map((row, index): RowCoverage => {
+    const side = (of: keyof Sides): number | null =>
+      possible?.[index]?.[of] === 0 ? null : (stated[index]?.[of] ?? 0);
+    return { rule: row.id, file: row.file, line: row.line, matched: side('matched'), passed: side('passed') };
+  });
+  const sides = rows.flatMap(({ matched, passed }) => [matched, passed]).filter((side) => side !== null);
+  const covered = sides.filter((side) => side > 0).length;
+  return {
+    policy: policy.digest,
+    findings: findings.sort(byPlace),
+    cases: outcomes.map(({ one, got }) => outcomeOf(one, got)),
+    rows,
+    proved: possible !== undefined,
+    sides: { covered, all: sides.length },
+    percent: sides.length === 0 ? 0 : (100 * covered) / sides.length,
+  };
+}
+
+interface Sides {
+  matched: number;
+  passed: number;
+}
+
+/** For each row how many classes of situations are on each side; undefined where there are too many to go through. */
+function possibleSides(policy: Policy): readonly Sides[] | undefined {
+  try {
+    const { classes } = partitionOf(policy.rows);
+    return sidesOf(
+      policy.rows,
+      classes.map(({ facts }) => ({ facts, got: attempt(policy, facts) })),
+    );
+  } catch (error) {
+    if (error instanceof OverBound) return undefined;
+    throw error;
+  }
+}
+
+/** For each row how many of `decided` it decides, and how many come to it and go on to another. */
+function sidesOf(
+  rows: readonly Row[],
+  decided: readonly { readonly facts: Facts; readonly got: Decision | string }[],
+): readonly Sides[] {
+  const sides = rows.map((): Sides => ({ matched: 0, passed: 0 }));
+  const places = new Map(rows.map((row, index) => [row.id, index]));
+  for (const { facts, got } of decided) {
+    const decider = typeof got === 'string' ? undefined : places.get(got.rule);
+    if (decider === undefined) continue;
+    for (const [index, row] of rows.slice(0, decider + 1).entries()) {
+      const side = sides[index];
+      if (side && index === decider) side.matched += 1;
+      else if (side && takes(row.action, facts.request.action)) side.passed += 1;
+    }
+  }
+  return sides;
+}
+
+function outcomeOf({ name, file, line, column, facts, base, want }: Case, got: Decision | string): Outcome {
+  const holds =
+    typeof got === 'object' && (['effect', 'code', 'rule'] as const).every((part) => got[part] === want[part]);
+  const differing = [...FACT_PATHS.keys()].flatMap((path): Differing[] => {
+    const [, group, fact] = path.split('.') as [string, FactGroup, string];
+    const before = (base[group] as Readonly<Record<string, unknown>> | undefined)?.[fact] ?? null;
+    const given = valueAt(facts, path);
+    return before === given ? [] : [{ fact: path, base: before, given }];
+  });
+  return { name, file, line, column, holds, want, got, facts: differing };
+}

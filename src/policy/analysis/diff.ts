@@ -1,0 +1,154 @@
+/**
+ * What an edit of the policy changes: every class of situations that two policies answer differently, never a sample.
+ * Both are asked about each class that the rows of either can tell apart, so that "equivalent" is a proof.
+ */
+
+import { type Decision, decide } from '../decide.ts';
+import type { Facts } from '../facts.ts';
+import type { Code } from '../folder/codes.ts';
+import type { Effect, Row } from '../folder/rows.ts';
+import type { Policy } from '../policy.ts';
+import { partitionOf } from './classes.ts';
+import { type Group, groupsOf } from './groups.ts';
+
+/** Situations that went from one answer to another. */
+export interface Change {
+  readonly old: { readonly effect: Effect; readonly code: string };
+  readonly new: { readonly effect: Effect; readonly code: string };
+  /** Which rows gave the answers, in each combination that there is. */
+  readonly rules: readonly { readonly old: string; readonly new: string }[];
+  /** It is so exactly where one of these holds, among the situations that can occur. */
+  readonly when: readonly string[];
+  /** How many classes of situations these are. */
+  readonly situations: number;
+  readonly example: { readonly facts: Facts; readonly old: Decision; readonly new: Decision };
+}
+
+/** An entry of codes.yaml that means something else, or that only one of the two has. */
+export interface CodeChange {
+  readonly code: string;
+  readonly old: Code | null;
+  readonly new: Code | null;
+}
+
+export interface Difference {
+  /** Digests of the two. */
+  readonly old: string;
+  readonly new: string;
+  /** Proved: each situation gets the same effect and code from both, and the code means the same to a client. */
+  readonly equivalent: boolean;
+  /** The facts that either depends on. */
+  readonly facts: readonly string[];
+  /** How many classes of situations the two together tell apart; none is left out. */
+  readonly situations: number;
+  /** Another effect or code. What is newly allowed comes first, then what no longer is. */
+  readonly changes: readonly Change[];
+  /** The same effect and code, by another row. */
+  readonly ruleChanges: readonly Change[];
+  readonly codes: readonly CodeChange[];
+}
+
+/** One of the policies answers a situation not at all; `side` says which one. */
+export class Undecided extends Error {
+  readonly side: 'old' | 'new';
+  readonly facts: Facts;
+
+  constructor(side: 'old' | 'new', facts: Facts, cause: unknown) {
+    super(`a situation has no decision (${((cause as Error).cause as Error | undefined)?.message ?? String(cause)})`, {
+      cause,
+    });
+    this.side = side;
+    this.facts = facts;
+  }
+}
+
+interface Pair {
+  readonly old: Decision;
+  readonly new: Decision;
+}
+
+/**
+ * Everything that differs between two policies. `onProgress` hears how many of how many classes have been compared.
+ * @throws OverBound · Undecided, which no two checked policies lead to
+ */
+export function diffOf(
+  older: Policy,
+  newer: Policy,
+  onProgress: (done: number, of: number) => void = () => {},
+): Difference {
+  const old = new Set(older.rows);
+  // Where the same rows take an action in both, they give the same answers.
+  const settled = (rows: readonly Row[]): boolean =>
+    said(rows.filter((row) => old.has(row))) === said(rows.filter((row) => !old.has(row)));
+  const partition = partitionOf([...older.rows, ...newer.rows], settled);
+  const pairs = partition.classes.map(({ facts }, index): Pair => {
+    if (index % 1000 === 0) onProgress(index, partition.classes.length);
+    return { old: ask(older, 'old', facts), new: ask(newer, 'new', facts) };
+  });
+  const decisions = new Map(partition.classes.map((one, index) => [one, pairs[index] as Pair]));
+  const toChange = (group: Group): Change => changeOf(group, (one) => decisions.get(one) as Pair);
+  const changes = [...groupsOf(partition, pairs.map(answerLabel)).values()].map(toChange);
+  const ruleChanges = [...groupsOf(partition, pairs.map(ruleLabel)).values()].map(toChange);
+  const codes = codeChanges(older.codes, newer.codes);
+  const given = new Set(newer.rows.map((row) => row.code));
+  return {
+    old: older.digest,
+    new: newer.digest,
+    equivalent: changes.length === 0 && !codes.some(({ code }) => given.has(code)),
+    facts: partition.dimensions.map(({ path }) => path),
+    situations: partition.size,
+    changes: changes.sort((a, b) => weight(a) - weight(b)),
+    ruleChanges,
+    codes,
+  };
+}
+
+/** All of rows but where they stand. */
+const said = (rows: readonly Row[]): string =>
+  JSON.stringify(rows.map(({ id, effect, code, when }) => [id, effect, code, when.text]));
+
+function ask(policy: Policy, side: 'old' | 'new', facts: Facts): Decision {
+  try {
+    return decide(policy, facts);
+  } catch (cause) {
+    throw new Undecided(side, facts, cause);
+  }
+}
+
+const sameAnswer = (pair: Pair): boolean => pair.old.code === pair.new.code && pair.old.effect === pair.new.effect;
+
+const answerLabel = (pair: Pair): string | undefined =>
+  sameAnswer(pair) ? undefined : [pair.old, pair.new].map(({ effect, code }) => `${effect} ${code}`).join();
+
+const ruleLabel = (pair: Pair): string | undefined =>
+  sameAnswer(pair) && pair.old.rule !== pair.new.rule ? `${pair.old.rule},${pair.new.rule}` : undefined;
+
+function changeOf({ when, classes }: Group, decisionsOn: (one: Group['classes'][number]) => Pair): Change {
+  const [example] = classes;
+  if (!example) throw new Error('a group without a class');
+  const pair = decisionsOn(example);
+  const rules = new Map(
+    classes
+      .map(decisionsOn)
+      .map((one) => [`${one.old.rule},${one.new.rule}`, { old: one.old.rule, new: one.new.rule }]),
+  );
+  return {
+    old: { effect: pair.old.effect, code: pair.old.code },
+    new: { effect: pair.new.effect, code: pair.new.code },
+    rules: [...rules.values()],
+    when,
+    situations: classes.length,
+    example: { facts: example.facts, ...pair },
+  };
+}
+
+/** What an edit newly allows is what a reviewer must see first. */
+const weight = (change: Change): number => (change.new.effect === 'allow' ? 0 : change.old.effect === 'allow' ? 1 : 2);
+
+function codeChanges(older: Policy['codes'], newer: Policy['codes']): CodeChange[] {
+  return [...new Set([...older.keys(), ...newer.keys()])].sort().flatMap((code) => {
+    const [before, after] = [older.get(code), newer.get(code)];
+    const same = (['status', 'message', 'reason'] as const).every((part) => before?.[part] === after?.[part]);
+    return same ? [] : [{ code, old: before ?? null, new: after ?? null }];
+  });
+}

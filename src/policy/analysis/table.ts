@@ -1,0 +1,61 @@
+/**
+ * The policy as a decision table: for each row the situations that it really decides, once the rows above it have taken
+ * theirs, said as conditions that need no order.
+ */
+
+import { decide } from '../decide.ts';
+import type { Facts } from '../facts.ts';
+import type { Effect } from '../folder/rows.ts';
+import type { Policy } from '../policy.ts';
+import { partitionOf } from './classes.ts';
+import { groupsOf } from './groups.ts';
+
+export interface TableRow {
+  readonly rule: string;
+  readonly effect: Effect;
+  readonly code: string;
+  /** The row decides exactly where one of these holds, among the situations that can occur. Empty: it never does. */
+  readonly when: readonly string[];
+  /** How many classes of situations it decides. */
+  readonly situations: number;
+  /** Facts of one of them. */
+  readonly example?: Facts;
+}
+
+export interface Table {
+  readonly policy: string;
+  /** The facts that the policy depends on. */
+  readonly facts: readonly string[];
+  /** How many classes of situations it tells apart. */
+  readonly situations: number;
+  readonly rows: readonly TableRow[];
+}
+
+/**
+ * The decision table of `policy`, its rows in their order.
+ * @throws OverBound
+ * @throws Failure UNAVAILABLE where the policy decides some situation not at all, which no checked policy does.
+ */
+export function tableOf(policy: Policy): Table {
+  const partition = partitionOf(policy.rows);
+  const groups = groupsOf(
+    partition,
+    partition.classes.map(({ facts }) => decide(policy, facts).rule),
+  );
+  return {
+    policy: policy.digest,
+    facts: partition.dimensions.map(({ path }) => path),
+    situations: partition.classes.length,
+    rows: policy.rows.map(({ id, effect, code }) => {
+      const { when = [], classes = [] } = groups.get(id) ?? {};
+      return {
+        rule: id,
+        effect,
+        code,
+        when,
+        situations: classes.length,
+        ...(classes[0] && { example: classes[0].facts }),
+      };
+    }),
+  };
+}

@@ -1,0 +1,59 @@
+/** Pages of a log ten times as long read the same few pages of the database, also where the planner is misled. */
+
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import type { Range } from '../../../src/audit/query/filters.ts';
+import { connect } from '../../../src/db/connect.ts';
+import { newDatabase } from '../../support/postgres.ts';
+import { costOfPage, FLAT_FILTERS, generateDays, placeAfter } from '../generate.ts';
+
+const DAYS = 4;
+const PER_DAY = { few: 2500, many: 25_000 };
+const LIMIT = 20;
+const END = new Date();
+
+describe('a long decision log', function () {
+  this.timeout(120_000);
+  const dbs: Record<keyof typeof PER_DAY, Knex> = {} as never;
+  let range: Range;
+
+  before(async () => {
+    for (const size of ['few', 'many'] as const) {
+      dbs[size] = connect({ url: await newDatabase(), poolSize: 1 });
+      range = await generateDays(dbs[size], END, DAYS, PER_DAY[size]);
+    }
+  });
+  after(() => Promise.all(Object.values(dbs).map((db) => db.destroy())));
+
+  for (const [name, filter] of Object.entries(FLAT_FILTERS)) {
+    it(`gives the first page by ${name}, and one far down, at the cost of a short one`, async () => {
+      for (const depth of [0, 50 * LIMIT]) {
+        const costs: number[] = [];
+        for (const db of [dbs.few, dbs.many]) {
+          const after = depth === 0 ? undefined : await placeAfter(db, filter, range, depth);
+          const { buffers, rows, nodes } = await costOfPage(db, filter, range, after, LIMIT);
+          expect(rows).to.equal(LIMIT + 1);
+          expect(nodes.filter((node) => /Sort|Seq Scan|Bitmap|Merge/.test(node))).to.deep.equal([]);
+          costs.push(buffers);
+        }
+        const [few = 0, many = 0] = costs;
+        expect(many, `${few} at first, then ${many}`).to.be.at.most(1.5 * few);
+      }
+    });
+  }
+
+  it('is not walked for what was frequent once, or for two things that never meet', async () => {
+    const db = dbs.many;
+    // The newest day has none of them any more, while its statistics still say that every eighth record is one.
+    const day = `decisions_${END.toISOString().slice(0, 10).replaceAll('-', '')}`;
+    await db.raw(`alter table ${day} set (autovacuum_enabled = false)`);
+    await db.raw(`update ${day} set api_key_id = 'cold' where api_key_id = 'hot'`);
+    await db.raw(`update ${day} set business_id = 'cold' where business_id = 'hot' and code = 'USER_DISABLED'`);
+    await db.raw(`vacuum ${day}`);
+    for (const filter of [{ apiKeyId: 'hot' }, { businessId: 'hot', code: 'USER_DISABLED' }]) {
+      const cost = await costOfPage(db, filter, range, undefined, LIMIT);
+      expect(cost.rows).to.equal(LIMIT + 1);
+      expect(cost.buffers).to.be.below(10 * LIMIT);
+    }
+  });
+});

@@ -1,0 +1,394 @@
+/** What a superuser can do to the log: every kind of it, and where `verify` must find it. */
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Knex } from 'knex';
+import { recordHash } from '../../../src/audit/format/record-hash.ts';
+import { loadSigner, makeSigningKey } from '../../../src/audit/format/signatures.ts';
+import { exampleRecord, type WrittenRecord, writeRecords } from '../written-log.ts';
+
+export interface Target {
+  readonly db: Knex;
+  /** In the order of day, boot and number; all of them covered by a checkpoint outside the database. */
+  readonly records: readonly WrittenRecord[];
+  /** Numbers from 1 to this one. */
+  readonly checkpoints: number;
+}
+
+/** What must be named: a record of a chain, or a checkpoint. */
+export interface Place {
+  readonly boot?: string;
+  readonly day?: string;
+  readonly seq?: number;
+  readonly checkpoint?: number;
+}
+
+/** Draws a whole number below `limit`. */
+export type Draw = (limit: number) => number;
+
+export type Mutation = (target: Target, draw: Draw) => Promise<Place>;
+
+const placeOf = ({ boot, day, seq }: WrittenRecord): Place => ({ boot, day, seq });
+
+function pick<T>(list: readonly T[], draw: Draw): T {
+  const item = list[draw(list.length)];
+  if (item === undefined) throw new Error('there is nothing to pick');
+  return item;
+}
+
+const chainsOf = (records: readonly WrittenRecord[]): WrittenRecord[][] => {
+  const chains = new Map<string, WrittenRecord[]>();
+  for (const record of records) {
+    const list = chains.get(record.day + record.boot) ?? [];
+    list.push(record);
+    chains.set(record.day + record.boot, list);
+  }
+  return [...chains.values()];
+};
+
+const where = 'where id = ?';
+
+/** Sets a column to what an SQL expression makes of the row, or of a drawn text. */
+const edit =
+  (column: string, expression: string): Mutation =>
+  async ({ db, records }, draw) => {
+    const record = pick(records, draw);
+    await db.raw(`update decisions set ${column} = ${expression} ${where}`, [record.id]);
+    return placeOf(record);
+  };
+
+const editText = (column: string): [string, Mutation] => [
+  `edit ${column}`,
+  edit(column, `case when ${column} is null then 'x' when ${column} ~ '^x' then 'y' else 'x' || ${column} end`),
+];
+const clearText = (column: string): [string, Mutation] => [
+  `clear ${column}`,
+  async ({ db, records }, draw) => {
+    const record = pick(
+      records.filter((one) => (one as unknown as Record<string, unknown>)[column] !== null),
+      draw,
+    );
+    await db.raw(`update decisions set ${column} = null ${where}`, [record.id]);
+    return placeOf(record);
+  },
+];
+
+const NEW_HASH = `sha256(hash)`;
+
+const editHead =
+  (column: string, expression: string, seqOf: (last: WrittenRecord) => Partial<Place>): Mutation =>
+  async ({ db, records }, draw) => {
+    const chain = pick(chainsOf(records), draw);
+    const last = chain.at(-1);
+    if (!last) throw new Error('an empty chain');
+    await db.raw(`update chain_heads set ${column} = ${expression} where boot = ? and day = ?`, [last.boot, last.day]);
+    return { boot: last.boot, day: last.day, ...seqOf(last) };
+  };
+
+const editCheckpoint =
+  (column: string, expression: string): Mutation =>
+  async ({ db, checkpoints }, draw) => {
+    const checkpoint = 1 + draw(checkpoints);
+    await db.raw(`update checkpoints set ${column} = ${expression} where number = ?`, [checkpoint]);
+    return { checkpoint };
+  };
+
+/** Writes the records of a chain anew from `from` on, with hashes that follow, and the head. */
+async function rewrite(db: Knex, chain: readonly WrittenRecord[], from: number): Promise<void> {
+  let previous = chain[from - 1]?.hash ?? '';
+  const [first] = chain;
+  if (!first) return;
+  if (from === 0) {
+    const head = await db('chain_heads').where({ boot: first.boot, day: first.day }).first<{ opening: Buffer }>();
+    previous = head.opening.toString('hex');
+  }
+  const rewritten = chain.slice(from).map((record, index) => {
+    const changed = index === 0 ? { ...record, effect: 'allow', code: 'OK', rule: 'forged' } : record;
+    previous = recordHash(Buffer.from(previous, 'hex'), changed).toString('hex');
+    return { ...changed, hash: previous };
+  });
+  for (const { id } of rewritten) await db('decisions').where({ id }).delete();
+  await writeRecords(db, rewritten);
+  await db.raw(`update chain_heads set hash = decode(?, 'hex') where boot = ? and day = ?`, [
+    previous,
+    first.boot,
+    first.day,
+  ]);
+}
+
+/** Removes everything behind `keep` records, and sets the head back to there. */
+async function cutBack(db: Knex, chain: readonly WrittenRecord[], keep: number): Promise<WrittenRecord> {
+  const first = chain[keep];
+  if (!first) throw new Error('nothing to cut');
+  const { boot, day } = first;
+  for (const { id } of chain.slice(keep)) await db('decisions').where({ id }).delete();
+  if (keep === 0) await db('chain_heads').where({ boot, day }).delete();
+  else {
+    await db.raw(`update chain_heads set records = ?, hash = decode(?, 'hex') where boot = ? and day = ?`, [
+      keep,
+      chain[keep - 1]?.hash ?? '',
+      boot,
+      day,
+    ]);
+  }
+  return first;
+}
+
+const otherwise = (record: WrittenRecord, seq: number): WrittenRecord => ({
+  ...record,
+  ...exampleRecord(record.boot, record.day, seq),
+  seq,
+  user_id: 'mallory',
+});
+
+const MUTATIONS: readonly (readonly [string, Mutation])[] = [
+  editText('caller_id'),
+  editText('action'),
+  editText('code'),
+  editText('rule'),
+  editText('policy'),
+  ...['api_key_id', 'user_id', 'business_id', 'request_id', 'fingerprint'].flatMap((column) => [
+    editText(column),
+    clearText(column),
+  ]),
+  ...['shadow_policy', 'shadow_code', 'shadow_rule', 'ip', 'user_agent'].flatMap((column) => [
+    editText(column),
+    clearText(column),
+  ]),
+  clearText('personal_salt'),
+  ['edit personal_salt', edit('personal_salt', `coalesce(substr(sha256(personal_salt), 1, 16), '\\x00')`)],
+  ['edit personal_digest', edit('personal_digest', 'sha256(personal_digest)')],
+  ['edit effect', edit('effect', `case effect when 'allow' then 'deny' else 'allow' end`)],
+  ['edit facts', edit('facts', `jsonb_set(facts, '{key,status}', '"revoked"')`)],
+  ['add to the facts', edit('facts', `facts || '{"user": {"id": ""}}'`)],
+  ['edit duration_us', edit('duration_us', 'duration_us + 1')],
+  ['edit hash', edit('hash', NEW_HASH)],
+  ['edit at', edit('at', `at + interval '1 ms'`)],
+  ['edit id', edit('id', `(left(id::text, 35) || case right(id::text, 1) when '0' then '1' else '0' end)::uuid`)],
+  ['edit boot', edit('boot', `'00000000-0000-4000-8000-000000000000'`)],
+  ['edit seq', edit('seq', 'seq + 1000')],
+  ['negate seq', edit('seq', '-seq')],
+  [
+    'move a record to another day',
+    async ({ db, records }, draw) => {
+      const record = pick(records, draw);
+      const other = records.find(({ day }) => day !== record.day)?.day ?? '';
+      await db.raw(`update decisions set at = (? || substr(at::text, 11))::timestamptz ${where}`, [other, record.id]);
+      return placeOf(record);
+    },
+  ],
+  [
+    'erase personal data without an event',
+    async ({ db, records }, draw) => {
+      const record = pick(records, draw);
+      await db('decisions').where({ id: record.id }).update({ ip: null, user_agent: null, personal_salt: null });
+      return placeOf(record);
+    },
+  ],
+  [
+    'erase personal data under the event of another',
+    async ({ db, records }, draw) => {
+      const record = pick(records, draw);
+      await db('decisions').where({ id: record.id }).update({ ip: null, user_agent: null, personal_salt: null });
+      await db('admin_events').insert({
+        id: randomUUID(),
+        at: new Date(Date.now() + 86_400_000),
+        actor: 'mallory',
+        action: 'audit.erase',
+        subject_kind: 'user',
+        subject_id: 'somebody-else',
+      });
+      return placeOf(record);
+    },
+  ],
+  [
+    'delete a record',
+    async ({ db, records }, draw) => {
+      const record = pick(records, draw);
+      await db('decisions').where({ id: record.id }).delete();
+      return placeOf(record);
+    },
+  ],
+  [
+    'delete some records in a row',
+    async ({ db, records }, draw) => {
+      const chain = pick(chainsOf(records), draw);
+      const start = draw(chain.length);
+      const gone = chain.slice(start, start + 1 + draw(4));
+      for (const { id } of gone) await db('decisions').where({ id }).delete();
+      return placeOf(gone[0] as WrittenRecord);
+    },
+  ],
+  [
+    'delete the records of a chain',
+    async ({ db, records }, draw) => {
+      const [{ boot, day } = { boot: '', day: '' }] = pick(chainsOf(records), draw);
+      await db.raw(`delete from decisions where boot = ? and at::date = ?`, [boot, day]);
+      return { boot, day, seq: 1 };
+    },
+  ],
+  [
+    'swap two records',
+    async ({ db, records }, draw) => {
+      const chain = pick(chainsOf(records), draw);
+      const first = draw(chain.length - 1);
+      const [a, b] = [chain[first], chain[first + 1 + draw(chain.length - first - 1)]];
+      if (!a || !b) throw new Error('no two records');
+      for (const [one, other] of [
+        [a, b],
+        [b, a],
+      ] as const)
+        await db('decisions').where({ id: one.id }).update({ seq: other.seq });
+      return placeOf(a);
+    },
+  ],
+  [
+    'swap what two records say',
+    async ({ db, records }, draw) => {
+      const [a, b] = [records[draw(records.length - 1)], records.at(-1)];
+      if (!a || !b) throw new Error('no two records');
+      await db('decisions').where({ id: a.id }).update({ user_id: 'swap-1', action: b.action });
+      await db('decisions').where({ id: b.id }).update({ user_id: a.user_id, action: a.action });
+      return placeOf(a);
+    },
+  ],
+  [
+    'insert a record under a number that is taken',
+    async ({ db, records }, draw) => {
+      const record = pick(records, draw);
+      await writeRecords(db, [otherwise(record, record.seq)]);
+      return placeOf(record);
+    },
+  ],
+  [
+    'append a forged record that fits',
+    async ({ db, records }, draw) => {
+      const last = pick(chainsOf(records), draw).at(-1) as WrittenRecord;
+      const forged = otherwise(last, last.seq + 1);
+      await writeRecords(db, [{ ...forged, hash: recordHash(Buffer.from(last.hash, 'hex'), forged).toString('hex') }]);
+      return { ...placeOf(last), seq: last.seq + 1 };
+    },
+  ],
+  [
+    'insert a chain of its own',
+    async ({ db, records }, draw) => {
+      const { day } = pick(records, draw);
+      const forged = exampleRecord(randomUUID(), day, 1);
+      const hash = recordHash(Buffer.alloc(32), forged).toString('hex');
+      await writeRecords(db, [{ ...forged, hash }]);
+      return { boot: forged.boot, day, seq: 1 };
+    },
+  ],
+  [
+    'truncate the tail',
+    async ({ db, records }, draw) => {
+      const chain = pick(chainsOf(records), draw);
+      const keep = 1 + draw(chain.length - 1);
+      for (const { id } of chain.slice(keep)) await db('decisions').where({ id }).delete();
+      return placeOf(chain[keep] as WrittenRecord);
+    },
+  ],
+  [
+    'truncate the tail and set the head back',
+    async ({ db, records }, draw) => {
+      const chain = pick(chainsOf(records), draw);
+      return placeOf(await cutBack(db, chain, 1 + draw(chain.length - 1)));
+    },
+  ],
+  [
+    'remove a chain with its head',
+    async ({ db, records }, draw) => placeOf(await cutBack(db, pick(chainsOf(records), draw), 0)),
+  ],
+  [
+    'rewrite a tail with hashes that follow',
+    async ({ db, records }, draw) => {
+      const chain = pick(chainsOf(records), draw);
+      await rewrite(db, chain, draw(chain.length));
+      const [{ boot, day } = { boot: '', day: '' }] = chain;
+      return { boot, day };
+    },
+  ],
+  [
+    'rewrite a tail, and remove the checkpoints from the database',
+    async ({ db, records, checkpoints }, draw) => {
+      await rewrite(db, pick(chainsOf(records), draw), 0);
+      await db('checkpoints').delete();
+      return { checkpoint: 1 + draw(checkpoints) };
+    },
+  ],
+  [
+    'restore an older copy of everything',
+    async ({ db, checkpoints }) => {
+      for (const table of ['decisions', 'chain_heads', 'checkpoints'])
+        await db.raw(`truncate ${table}; insert into ${table} select * from older.${table}`);
+      return { checkpoint: checkpoints };
+    },
+  ],
+  [
+    'restore an older copy of the records',
+    async ({ db, records }) => {
+      await db.raw('truncate decisions; insert into decisions select * from older.decisions');
+      const { rows } = await db.raw<{ rows: { id: string }[] }>('select id from older.decisions');
+      const kept = new Set(rows.map(({ id }) => id));
+      return placeOf(records.find(({ id }) => !kept.has(id)) as WrittenRecord);
+    },
+  ],
+  [
+    'empty the log',
+    async ({ db, records }) => {
+      await db.raw('truncate decisions');
+      return { ...placeOf(records[0] as WrittenRecord), seq: 1 };
+    },
+  ],
+  ['edit the boot of a head', editHead('boot', `'00000000-0000-4000-8000-000000000000'`, () => ({ seq: 1 }))],
+  ['edit the day of a head', editHead('day', 'day - 30', () => ({ seq: 1 }))],
+  ['edit the opening of a head', editHead('opening', 'sha256(opening)', () => ({ seq: 1 }))],
+  ['edit the hash of a head', editHead('hash', NEW_HASH, ({ seq }) => ({ seq }))],
+  ['count a head up', editHead('records', 'records + 1', ({ seq }) => ({ seq: seq + 1 }))],
+  ['count a head down', editHead('records', 'greatest(records - 1, 1)', () => ({}))],
+  ['edit the number of a checkpoint', editCheckpoint('number', 'number + 1000')],
+  ['edit the time of a checkpoint', editCheckpoint('at', `at + interval '1 ms'`)],
+  ['edit the writer of a checkpoint', editCheckpoint('writer', `'00000000-0000-4000-8000-000000000000'`)],
+  ['edit the size of a checkpoint', editCheckpoint('size', 'size + 1')],
+  ['edit the root of a checkpoint', editCheckpoint('root', 'sha256(root)')],
+  ['edit the heads of a checkpoint', editCheckpoint('heads', `jsonb_set(heads, '{0,records}', '1000')`)],
+  [
+    'edit a fraction of the heads',
+    editCheckpoint(
+      'heads',
+      `jsonb_set(heads, '{0,records}', to_jsonb((heads #>> '{0,records}')::numeric + 0.00000000000000000001))`,
+    ),
+  ],
+  ['empty the heads of a checkpoint', editCheckpoint('heads', `'[]'`)],
+  ['edit the key of a checkpoint', editCheckpoint('public_key', `public_key || '\\x00'`)],
+  [
+    'edit the signature of a checkpoint',
+    editCheckpoint('signature', `set_byte(signature, 7, 255 - get_byte(signature, 7))`),
+  ],
+  [
+    'delete a checkpoint',
+    async ({ db, checkpoints }, draw) => {
+      const checkpoint = 1 + draw(checkpoints);
+      await db('checkpoints').where({ number: checkpoint }).delete();
+      return { checkpoint };
+    },
+  ],
+  [
+    'sign a checkpoint with a key of one’s own',
+    async ({ db, checkpoints }) => {
+      const forger = await loadSigner(makeSigningKey());
+      await db('checkpoints').insert({
+        number: checkpoints + 1,
+        at: new Date(),
+        writer: randomUUID(),
+        size: 1,
+        root: randomBytes(32),
+        heads: '[]',
+        public_key: Buffer.from(forger.publicKey, 'base64'),
+        signature: Buffer.from(forger.sign(randomBytes(9)), 'base64'),
+      });
+      return { checkpoint: checkpoints + 1 };
+    },
+  ],
+];
+
+export { MUTATIONS };

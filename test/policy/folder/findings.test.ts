@@ -1,0 +1,130 @@
+/** The catalogue of findings: each rule is found by some edit of the shipped folder, and has its section in the documents. */
+
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect } from 'chai';
+import { LIMITS } from '../../../src/policy/folder/files.ts';
+import { FINDING_RULES, type FindingRule } from '../../../src/policy/folder/finding-rules.ts';
+import { type Finding, printFinding } from '../../../src/policy/folder/findings.ts';
+import type { PolicyTexts } from '../../../src/policy/folder/rows.ts';
+import { buildPolicy } from '../../../src/policy/policy.ts';
+import { ROOT } from '../../support/cli.ts';
+import { edited, shippedTexts, withFile } from '../texts.ts';
+
+type Edit = (texts: PolicyTexts) => PolicyTexts;
+
+const LIMIT = 'p, limit-exceeded, *, "r.limit.exceeded", deny, RATE_LIMITED';
+const replace =
+  (file: string, from: string, to: string): Edit =>
+  (texts) =>
+    edited(texts, file, from, to);
+const limit = (to: string): Edit => replace('20-limit.csv', LIMIT, to);
+const put =
+  (file: string, text: string | undefined): Edit =>
+  (texts) =>
+    withFile(texts, file, text);
+const without =
+  (kind: RegExp): Edit =>
+  (texts) =>
+    new Map([...texts].filter(([name]) => !kind.test(name)));
+const invariant = (rest: string): Edit =>
+  replace('invariants.yaml', 'invariants:\n', `invariants:\n  - { name: n, ${rest} }\n`);
+
+/** Rows that can only be judged by all combinations of what they list. */
+const MULTIPLYING = Array.from({ length: 20 }, (_, row) => {
+  const list = (fact: string): string =>
+    `(r.${fact} in [${Array.from({ length: 12 }, (_, n) => `'i${row}-${n}'`).join(', ')}])`;
+  const rule = ['key.id', 'user.id', 'target.id', 'key.environment'].map(list).join(' || ');
+  return `p, row-${row}, *, "!(${rule}) && r.limit.exceeded", deny, RATE_LIMITED`;
+}).join('\n');
+
+/** An edit for each rule, and where its finding stands. */
+const PROVOKED: Readonly<Record<FindingRule, readonly [edit: Edit, place: string]>> = {
+  'missing-file': [put('codes.yaml', undefined), 'codes.yaml:1:1'],
+  'unknown-file': [put('limit.csv', LIMIT), 'limit.csv:1:1'],
+  'too-large': [limit(`${LIMIT}\n#${'x'.repeat(LIMITS.line)}`), '20-limit.csv:3:1'],
+  'too-many-findings': [limit(`${LIMIT}\n${'q\n'.repeat(2000)}`), '20-limit.csv:1003:1'],
+  'unseen-character': [limit(`# \u202e\n${LIMIT}`), '20-limit.csv:2:3'],
+  model: [put('model.conf', ''), 'model.conf:1:1'],
+  'no-rows': [without(/\.csv$/), 'model.conf:1:1'],
+  'row-syntax': [limit(LIMIT.replace('exceeded"', 'exceeded')), '20-limit.csv:2:1'],
+  'row-shape': [limit(LIMIT.replace('p,', 'P,')), '20-limit.csv:2:1'],
+  'row-action': [limit(LIMIT.replace('*', 'user*')), '20-limit.csv:2:20'],
+  'row-effect': [limit(LIMIT.replace('deny', 'dney')), '20-limit.csv:2:43'],
+  'unknown-code': [limit(LIMIT.replace('RATE_', 'RATES_')), '20-limit.csv:2:49'],
+  'duplicate-id': [limit(`${LIMIT}\n${LIMIT}`), '20-limit.csv:3:1'],
+  'unknown-fact': [limit(LIMIT.replace('.exceeded"', '.exceed"')), '20-limit.csv:2:24'],
+  'rule-type': [limit(LIMIT.replace('r.limit.exceeded', "r.key.status == 'x'")), '20-limit.csv:2:40'],
+  'rule-syntax': [limit(LIMIT.replace('r.limit.exceeded', 'true) || (true')), '20-limit.csv:2:28'],
+  'forbidden-syntax': [limit(LIMIT.replace('r.limit.exceeded', 'constructor')), '20-limit.csv:2:24'],
+  'row-never-matches': [
+    limit(`${LIMIT}\np, x, call:*, "keyMatch(r.request.action, 'user:*')", deny, RATE_LIMITED`),
+    '20-limit.csv:3:1',
+  ],
+  'row-hidden': [limit(`${LIMIT}\np, x, call:*, "r.limit.exceeded", deny, RATE_LIMITED`), '20-limit.csv:3:1'],
+  undecided: [replace('90-allow.csv', "r.target.status == 'none'", 'r.key.userManagement'), '90-allow.csv:3:1'],
+  'forbidden-allow': [put('05-x.csv', 'p, x, *, "r.key.status == \'expired\'", allow, OK'), '05-x.csv:1:1'],
+  'too-many-situations': [put('19-x.csv', MULTIPLYING), '90-allow.csv:3:1'],
+  codes: [replace('codes.yaml', 'status: 429', 'status: 500'), 'codes.yaml:14:3'],
+  'unused-code': [
+    replace('codes.yaml', 'RATE_LIMITED:', 'X:\n  status: 403\n  message: no\nRATE_LIMITED:'),
+    'codes.yaml:14:3',
+  ],
+  'yaml-syntax': [replace('codes.yaml', 'USER_DISABLED:', 'OK:'), 'codes.yaml:9:1'],
+  'no-cases': [without(/^cases\//), 'cases:1:1'],
+  'case-shape': [put('cases/x.yaml', 'cases: []'), 'cases/x.yaml:1:1'],
+  'case-fails': [replace('20-limit.csv', 'r.limit.exceeded', '!r.limit.exceeded'), 'cases/order.yaml:76:5'],
+  'no-invariants': [put('invariants.yaml', 'invariants: []'), 'invariants.yaml:1:1'],
+  'invariant-shape': [invariant('never: allow'), 'invariants.yaml:7:5'],
+  'invariant-violated': [invariant("actions: 'call:create', never: allow"), 'invariants.yaml:7:5'],
+  'invariant-vacuous': [
+    invariant(`when: "r.key.status == 'unknown' && r.key.userManagement", never: allow`),
+    'invariants.yaml:7:5',
+  ],
+};
+
+describe('each finding', function () {
+  this.timeout(60_000);
+
+  let texts: PolicyTexts;
+
+  before(async () => {
+    texts = await shippedTexts();
+  });
+
+  for (const [rule, [edit, place]] of Object.entries(PROVOKED)) {
+    it(`${rule} is found where it is`, async () => {
+      const { findings } = await buildPolicy(edit(texts));
+      const places = findings
+        .filter((finding) => finding.rule === rule)
+        .map(({ file, line, column }) => `${file}:${line}:${column}`);
+      expect(places, findings.map(printFinding).slice(0, 5).join('\n')).to.include(place);
+    });
+  }
+
+  it('has a section in the documents, and each section is of a rule', () => {
+    const page = readFileSync(path.join(ROOT, 'docs', 'policy-findings.md'), 'utf8');
+    const sections = [...page.matchAll(/^### (.*)$/gm)].map(([, title]) => title);
+    expect(sections).to.have.members(Object.keys(FINDING_RULES));
+    expect(new Set(sections).size).to.equal(sections.length);
+  });
+
+  it('names those that hide a row', async () => {
+    const { findings } = await buildPolicy(PROVOKED['row-hidden'][0](texts));
+    expect(findings.find(({ rule }) => rule === 'row-hidden')?.message).to.contain('limit-exceeded (20-limit.csv:2)');
+  });
+
+  it('about an invariant has the situation and the row that break it', async () => {
+    const { findings } = await buildPolicy(PROVOKED['invariant-violated'][0](texts));
+    expect(findings.map(({ message }) => message)).to.satisfy(
+      ([first]: string[]) =>
+        /^n: violated by allow OK of the row allow-on-target \(90-allow.csv:3\)/.test(first ?? '') &&
+        first?.includes('"action":"call:create"'),
+    );
+  });
+
+  it('is printed in one line, whatever its names hold', () => {
+    const finding: Finding = { file: 'a\u001b[2K', line: 1, column: 1, rule: 'case-fails', message: 'x\ny\u202ez' };
+    expect(printFinding(finding)).to.equal('a\\u{1b}[2K:1:1: x\\u{a}y\\u{202e}z [case-fails]');
+  });
+});
