@@ -5,7 +5,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { describeConfig } from '../src/config.ts';
 import { FAILURES } from '../src/errors.ts';
-import { FACT_PATHS } from '../src/policy/facts.ts';
+import { FACT_GROUPS, factsOf } from '../src/policy/facts.ts';
 import { loadPolicy } from '../src/rollout/folder.ts';
 import { authz, ROOT } from './support/cli.ts';
 
@@ -58,11 +58,22 @@ describe('the documents', () => {
     expect(listed).to.have.deep.members(settings);
   });
 
-  it('list every fact, and no other', () => {
-    const listed = [...read('docs/policies.md').matchAll(/^\| (`r\.[^|]*)\|/gm)].flatMap(
-      (match) => (match[1] ?? '').match(/r\.[\w.]+/g) ?? [],
+  it('list every fact with its values and what it says, and no other', () => {
+    const listed = [...read('docs/policies.md').matchAll(/^\| `(r\.[^`]*)` \| (.*) \|$/gm)].map(
+      ([, path, rest]) => `${path} | ${rest}`,
     );
-    expect(listed).to.have.members([...FACT_PATHS.keys()]);
+    const defined = FACT_GROUPS.flatMap((group) =>
+      factsOf(group).map(([fact, { type, says }]) => {
+        const values =
+          type === 'boolean'
+            ? 'true, false'
+            : type === 'text'
+              ? 'text'
+              : type.map((value) => `\`${value}\``).join(', ');
+        return `r.${group}.${fact} | ${values} | ${says}`;
+      }),
+    );
+    expect(listed).to.deep.equal(defined);
   });
 
   it('name only targets and verbs that exist', async () => {

@@ -1,33 +1,87 @@
 /**
- * The facts: the one closed record of scalars that a decision is made from. The schema below names every fact, its type
- * and the combinations that can occur; the rule checker, the enumeration of situations and `decide` all read it.
+ * The facts: the one closed record of scalars that a decision is made from. FACTS is the only list of them: the rule
+ * checker, Casbin's request definition, the enumeration of situations, the SQL that loads facts, the shapes of the API and
+ * the table in docs/policies.md are derived from it or held against it.
  */
 
+/** `text`: any string, empty where there is nothing to name. A list: an enumeration of exactly these. */
 export type FactType = 'text' | 'boolean' | readonly string[];
 
-export const FACTS_SCHEMA = {
+export interface FactDefinition {
+  readonly type: FactType;
+  /** The value where nothing is known, and in a record that is older than the fact. */
+  readonly none: string | boolean;
+  /** The version of the facts that it came with; see FACTS_VERSION. */
+  readonly since: number;
+  /** For people: what it says, and when. */
+  readonly says: string;
+}
+
+export type FactTable = Readonly<Record<string, Readonly<Record<string, FactDefinition>>>>;
+
+/** By group. The order of the groups is the order in which Casbin is given them. */
+export const FACTS = {
   key: {
-    id: 'text',
-    status: ['active', 'expired', 'revoked', 'unknown'],
-    userManagement: 'boolean',
-    environment: 'text',
+    id: { type: 'text', none: '', since: 1, says: 'the public id of the key; empty: unknown' },
+    status: {
+      type: ['active', 'expired', 'revoked', 'unknown'],
+      none: 'unknown',
+      since: 1,
+      says: 'unknown: no key like this exists, or nothing like a key was sent',
+    },
+    userManagement: {
+      type: 'boolean',
+      none: false,
+      since: 1,
+      says: 'the key may use the user-management endpoints',
+    },
+    environment: { type: 'text', none: '', since: 1, says: 'the environment that the key is for, such as production' },
   },
   user: {
-    id: 'text',
-    status: ['active', 'disabled', 'unknown'],
-    businesses: ['active', 'disabled'],
+    id: { type: 'text', none: '', since: 1, says: 'the id of the user of the key; empty: unknown' },
+    status: {
+      type: ['active', 'disabled', 'unknown'],
+      none: 'unknown',
+      since: 1,
+      says: 'the user of the key',
+    },
+    businesses: {
+      type: ['active', 'disabled'],
+      none: 'active',
+      since: 1,
+      says: "disabled: the user's businesses as a whole",
+    },
   },
   target: {
-    id: 'text',
-    status: ['none', 'active', 'disabled', 'unknown'],
-    role: ['owner', 'member', 'none'],
-    inRestriction: 'boolean',
+    id: { type: 'text', none: '', since: 1, says: 'the id of the business that is asked about; empty: none' },
+    status: {
+      type: ['none', 'active', 'disabled', 'unknown'],
+      none: 'none',
+      since: 1,
+      says: 'none: the question names no business',
+    },
+    role: {
+      type: ['owner', 'member', 'none'],
+      none: 'none',
+      since: 1,
+      says: "the user's in the business",
+    },
+    inRestriction: {
+      type: 'boolean',
+      none: false,
+      since: 1,
+      says: 'the key is unrestricted, or its list names the business',
+    },
   },
-  limit: { exceeded: 'boolean' },
-  request: { action: 'text' },
-} as const satisfies Record<string, Record<string, FactType>>;
+  limit: {
+    exceeded: { type: 'boolean', none: false, since: 1, says: 'the key is over its rate limit' },
+  },
+  request: {
+    action: { type: 'text', none: '', since: 1, says: 'what the client wants to do, such as call:create' },
+  },
+} as const satisfies FactTable;
 
-type Schema = typeof FACTS_SCHEMA;
+type Table = typeof FACTS;
 type ValueOf<T> = T extends 'text'
   ? string
   : T extends 'boolean'
@@ -36,25 +90,47 @@ type ValueOf<T> = T extends 'text'
       ? V
       : never;
 
-/**
- * What `decide` sees. `target.inRestriction` is true when the key is unrestricted or its list names the target; `id`s
- * are empty exactly where there is nothing to name.
- */
+/** What `decide` sees. */
 export type Facts = {
-  readonly [Group in keyof Schema]: { readonly [Fact in keyof Schema[Group]]: ValueOf<Schema[Group][Fact]> };
+  readonly [Group in keyof Table]: {
+    readonly [Fact in keyof Table[Group]]: Table[Group][Fact] extends { readonly type: infer Type }
+      ? ValueOf<Type>
+      : never;
+  };
 };
 
 export type FactGroup = keyof Facts;
 
-/** The groups in the order of the schema: also the order in which Casbin is given them. */
-export const FACT_GROUPS = Object.keys(FACTS_SCHEMA) as readonly FactGroup[];
+/** The groups in the order of FACTS. */
+export const FACT_GROUPS = Object.keys(FACTS) as readonly FactGroup[];
+
+const perGroup = <T>(value: (group: FactGroup) => T): Readonly<Record<FactGroup, T>> =>
+  Object.fromEntries(FACT_GROUPS.map((group) => [group, value(group)])) as unknown as Record<FactGroup, T>;
+
+const DEFINITIONS = perGroup((group) => Object.entries<FactDefinition>(FACTS[group]));
+const NAMES = perGroup((group) => Object.keys(FACTS[group]));
+
+/** The facts of a group, in their order. */
+export const factsOf = (group: FactGroup): readonly (readonly [name: string, FactDefinition])[] => DEFINITIONS[group];
+
+/**
+ * Counts the versions of FACTS. Each record of the decision log names the one that it was made under. A fact that is added
+ * takes the next number as its `since`; one that was released is never removed, and its type only gains values.
+ */
+export const FACTS_VERSION = Math.max(...FACT_GROUPS.flatMap((group) => factsOf(group).map(([, { since }]) => since)));
 
 /** Every fact path of the rule language, such as `r.key.status`, with its type. */
 export const FACT_PATHS: ReadonlyMap<string, FactType> = new Map(
-  Object.entries(FACTS_SCHEMA).flatMap(([group, facts]) =>
-    Object.entries(facts).map(([fact, type]): [string, FactType] => [`r.${group}.${fact}`, type]),
+  FACT_GROUPS.flatMap((group) =>
+    factsOf(group).map(([fact, { type }]): [string, FactType] => [`r.${group}.${fact}`, type]),
   ),
 );
+
+/** The value of a fact by its path. */
+export function valueAt(facts: Facts, path: string): string | boolean {
+  const [, group, fact] = path.split('.') as [string, FactGroup, string];
+  return (facts[group] as Record<string, string | boolean>)[fact] as string | boolean;
+}
 
 export interface Constraint {
   readonly says: string;
@@ -127,6 +203,11 @@ export function closed<T extends object>(record: T): Readonly<T> {
   return Object.freeze(Object.assign(Object.create(null), record) as T);
 }
 
+/** Facts of which nothing is known: no key, no user, no target. `request.action` is empty, so this is no question yet. */
+export const NOTHING_KNOWN: Facts = closed(
+  perGroup((group) => closed(Object.fromEntries(factsOf(group).map(([fact, { none }]) => [fact, none])))),
+) as unknown as Facts;
+
 /**
  * A copy, without prototypes, of a facts record. Throws, naming the first fault, unless `value` is exactly one: every
  * fact there, each of its type, nothing more, in a combination that can occur.
@@ -145,14 +226,11 @@ export function readFacts(value: unknown): Facts {
 }
 
 function readGroup(group: FactGroup, value: unknown): Readonly<Record<string, unknown>> {
-  const schema: Record<string, FactType> = FACTS_SCHEMA[group];
-  const names = Object.keys(schema);
-  const given = members(value, names, group);
+  const given = members(value, NAMES[group], group);
   const facts = Object.create(null) as Record<string, unknown>;
-  for (const fact of names) {
+  for (const [fact, { type }] of factsOf(group)) {
     facts[fact] = given[fact];
-    if (!fits(schema[fact] as FactType, facts[fact]))
-      throw new TypeError(`the fact ${group}.${fact} is missing or of another type`);
+    if (!fits(type, facts[fact])) throw new TypeError(`the fact ${group}.${fact} is missing or of another type`);
   }
   return facts;
 }

@@ -8,13 +8,13 @@ import fc from 'fast-check';
 import { Failure } from '../../src/errors.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
 import { type Decision, decide } from '../../src/policy/decide.ts';
-import { closed, FACTS_SCHEMA, type FactGroup, type Facts } from '../../src/policy/facts.ts';
+import { closed, FACT_GROUPS, FACTS, type Facts, factsOf } from '../../src/policy/facts.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { behindGetters, behindProxies, mapGroups, type Open, once, open, withGetter } from './carriers.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
 
-const FACTS = (Object.keys(FACTS_SCHEMA) as FactGroup[]).flatMap((group) =>
-  Object.entries<unknown>(FACTS_SCHEMA[group]).map(([fact, type]) => ({ group: group as string, fact, type })),
+const ALL = FACT_GROUPS.flatMap((group) =>
+  factsOf(group).map(([fact, { type }]) => ({ group: group as string, fact, type })),
 );
 
 const NO_TEXT = [
@@ -82,7 +82,7 @@ describe(`facts (seed ${SEED})`, () => {
     );
 
   describe('are refused', () => {
-    for (const { group, fact, type } of FACTS) {
+    for (const { group, fact, type } of ALL) {
       const path = `${group}.${fact}`;
       const wrong = type === 'boolean' ? NO_BOOLEAN : type === 'text' ? NO_TEXT : NO_WORD;
 
@@ -97,7 +97,7 @@ describe(`facts (seed ${SEED})`, () => {
       });
     }
 
-    for (const group of Object.keys(FACTS_SCHEMA)) {
+    for (const group of FACT_GROUPS) {
       it(`when the group ${group} is missing, inherited, no record, or has a fact more`, () => {
         forMany((facts) => {
           const { [group]: own, ...rest } = facts;
@@ -132,23 +132,13 @@ describe(`facts (seed ${SEED})`, () => {
         for (const extra of ['context', 'caller', 'constructor', 'r']) refuses({ ...facts, [extra]: {} });
         refuses(Object.defineProperty({ ...facts }, '__proto__', { value: {}, enumerable: true }));
       });
-      for (const value of [
-        undefined,
-        null,
-        true,
-        'allow',
-        1,
-        [],
-        {},
-        () => ({}),
-        new Map(Object.entries(FACTS_SCHEMA)),
-      ])
+      for (const value of [undefined, null, true, 'allow', 1, [], {}, () => ({}), new Map(Object.entries(FACTS))])
         refuses(value);
     });
 
     it('when reading one of them throws, whatever is thrown', () => {
       forMany((facts) => {
-        for (const { group, fact } of FACTS) {
+        for (const { group, fact } of ALL) {
           for (const thrown of [new Error('x'), undefined, { effect: 'allow' }, new Failure('FORBIDDEN')]) {
             refuses({
               ...facts,

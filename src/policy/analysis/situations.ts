@@ -12,10 +12,9 @@ import {
   closed,
   FACT_GROUPS,
   FACT_PATHS,
-  FACTS_SCHEMA,
   type FactGroup,
   type Facts,
-  type FactType,
+  factsOf,
 } from '../facts.ts';
 import type { Row } from '../folder/rows.ts';
 import { type ActionClass, byAction, unnamedWord } from './action-classes.ts';
@@ -116,7 +115,7 @@ function factsIn(action: string, { facts, open }: Cell, texts: ReadonlyMap<strin
     const text = texts.get(path);
     if (text !== undefined) (groups[group] as Record<string, Value>)[fact] = text;
   }
-  groups['request'] = { action };
+  groups['request'] = { ...groups['request'], action };
   return closed(Object.fromEntries(FACT_GROUPS.map((group) => [group, closed(groups[group] ?? {})]))) as Facts;
 }
 
@@ -162,14 +161,19 @@ function* combine([group, ...rest]: readonly FactGroup[], known: Partial<Facts>)
     return;
   }
   const constraints: readonly Constraint[] = CONSTRAINTS.filter(({ about }) => about.at(-1) === group);
-  const lists = Object.entries<FactType>(FACTS_SCHEMA[group]).map(([fact, type]) =>
-    (type === 'boolean' ? [true, false] : type === 'text' ? ['', 'x'] : type).map((value) => [fact, value] as const),
+  const lists = factsOf(group).map(([fact, { type }]) =>
+    (type === 'boolean' ? [true, false] : type === 'text' ? closedTexts(`r.${group}.${fact}`) : type).map(
+      (value) => [fact, value] as const,
+    ),
   );
-  for (const entries of product(group === 'request' ? [[['action', 'x:x']]] : lists)) {
+  for (const entries of product(lists)) {
     const facts = { ...known, [group]: Object.fromEntries(entries) };
     if (constraints.every(({ holds }) => holds(facts as Facts))) yield* combine(rest, facts);
   }
 }
+
+/** A question always has an action. */
+const closedTexts = (path: string): readonly string[] => (path === ACTION_PATH ? ['x:x'] : ['', 'x']);
 
 function* product<T>(lists: readonly (readonly T[])[]): Generator<T[]> {
   const [first, ...rest] = lists;

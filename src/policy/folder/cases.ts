@@ -6,6 +6,7 @@
 import { type Decision, decide } from '../decide.ts';
 import { FACT_GROUPS, type Facts, readFacts } from '../facts.ts';
 import type { Policy } from '../policy.ts';
+import { addDefaults } from '../recorded-facts.ts';
 import type { PolicyTexts } from './files.ts';
 import type { Report } from './findings.ts';
 import { isMap, parseYaml } from './yaml.ts';
@@ -108,7 +109,9 @@ function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'n
     throw new TypeError(`nothing reads ${JSON.stringify(unknown)}; a case has name, given and want`);
   if (typeof name !== 'string' || name === '') throw new TypeError('a case has a name');
   const [under, over] = [groupsOf('base', base), groupsOf('given', given)];
-  const facts = readFacts(Object.fromEntries(FACT_GROUPS.map((group) => [group, { ...under[group], ...over[group] }])));
+  const stated = Object.fromEntries(FACT_GROUPS.map((group) => [group, { ...under[group], ...over[group] }]));
+  // Facts that came after version 1 may be left out, so that a new one breaks no case that was written before it.
+  const facts = readFacts(addDefaults(stated, 1).groups);
   const { effect, code, rule, ...others } = isMap(want) ? want : {};
   if (
     (effect !== 'allow' && effect !== 'deny') ||

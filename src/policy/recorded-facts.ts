@@ -1,0 +1,54 @@
+/**
+ * Facts that an older version of this program wrote down: in a record of the decision log, or in a policy case. A fact that
+ * has come since takes its declared default, so that old records replay and old cases still mean what they said.
+ */
+
+import { FACTS, FACTS_VERSION, type Facts, type FactTable, readFacts } from './facts.ts';
+
+type Groups = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+export interface RecordedFacts {
+  readonly facts: Facts;
+  /** The paths of the facts that came later, such as `r.key.environment`: their values are the defaults. */
+  readonly assumed: readonly string[];
+}
+
+/**
+ * The facts of a record that was made under `version` of them.
+ * @throws TypeError: the version is newer than this program's, or the record does not hold exactly the facts of its version
+ */
+export function readRecordedFacts(value: unknown, version: number): RecordedFacts {
+  if (!Number.isInteger(version) || version < 1 || version > FACTS_VERSION) {
+    throw new TypeError(`its facts are of version ${version}, and this authz knows up to ${FACTS_VERSION}; upgrade it`);
+  }
+  const { groups, assumed, early } = addDefaults(value, version);
+  if (early[0] !== undefined) throw new TypeError(`version ${version} of the facts has no ${early[0]}`);
+  return { facts: readFacts(groups), assumed };
+}
+
+interface Completed {
+  readonly groups: Groups;
+  /** Paths of the facts that were added. */
+  readonly assumed: readonly string[];
+  /** Paths of the facts that came after the version, and are there all the same. */
+  readonly early: readonly string[];
+}
+
+/** Adds each fact that came after `version` and is not there; all else is left as it is, for `readFacts` to judge. */
+export function addDefaults(value: unknown, version: number, table: FactTable = FACTS): Completed {
+  const given = isRecord(value) ? value : {};
+  const groups = { ...given } as Record<string, Record<string, unknown>>;
+  const [assumed, early]: [string[], string[]] = [[], []];
+  for (const [group, facts] of Object.entries(table)) {
+    for (const [fact, { since, none }] of Object.entries(facts)) {
+      if (since <= version) continue;
+      const isThere = isRecord(given[group]) && Object.hasOwn(given[group], fact);
+      (isThere ? early : assumed).push(`r.${group}.${fact}`);
+      if (!isThere) groups[group] = { ...groups[group], [fact]: none };
+    }
+  }
+  return { groups, assumed, early };
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,0 +1,81 @@
+/** Facts that were written down by an older version: what came since takes its default, and nothing else is forgiven. */
+
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { FACT_GROUPS, FACTS, FACTS_VERSION, type FactTable, NOTHING_KNOWN, readFacts } from '../../src/policy/facts.ts';
+import { addDefaults, readRecordedFacts } from '../../src/policy/recorded-facts.ts';
+import { SEED, times } from './texts.ts';
+
+/** The facts as they could be two versions from now: one more in a group that is there, and a group of its own. */
+const LATER: FactTable = {
+  ...FACTS,
+  key: {
+    ...FACTS.key,
+    tier: { type: ['free', 'paid', 'unknown'], none: 'unknown', since: FACTS_VERSION + 1, says: 'what is paid for it' },
+  },
+  freeze: { active: { type: 'boolean', none: false, since: FACTS_VERSION + 2, says: 'a freeze is in force' } },
+};
+
+const QUESTION = { ...NOTHING_KNOWN, request: { action: 'call:create' } };
+
+describe(`recorded facts (seed ${SEED})`, () => {
+  it('of this version are read as they are', () => {
+    const { facts, assumed } = readRecordedFacts(QUESTION, FACTS_VERSION);
+    expect(facts).to.deep.equal(readFacts(QUESTION));
+    expect(assumed).to.deep.equal([]);
+  });
+
+  it('of a version that is none, or newer than this one, are refused with advice', () => {
+    for (const version of [0, -1, 1.5, Number.NaN, FACTS_VERSION + 1]) {
+      expect(() => readRecordedFacts(QUESTION, version), String(version)).to.throw(TypeError, /upgrade/);
+    }
+  });
+
+  it('that lack one of their version are refused, whichever it is', () => {
+    for (const group of FACT_GROUPS) {
+      const { [group]: _, ...rest } = QUESTION;
+      expect(() => readRecordedFacts(rest, 1), group).to.throw(TypeError);
+      expect(() => readRecordedFacts({ ...rest, [group]: {} }, 1), group).to.throw(TypeError);
+    }
+  });
+
+  it('take the default of each fact that came later, and say which', () => {
+    const { groups, assumed, early } = addDefaults(QUESTION, FACTS_VERSION, LATER);
+    expect(groups).to.deep.equal({
+      ...QUESTION,
+      key: { ...QUESTION.key, tier: 'unknown' },
+      freeze: { active: false },
+    });
+    expect(assumed).to.deep.equal(['r.key.tier', 'r.freeze.active']);
+    expect(early).to.deep.equal([]);
+  });
+
+  it('of a version between take only what came after it', () => {
+    const recorded = { ...QUESTION, key: { ...QUESTION.key, tier: 'paid' } };
+    const { groups, assumed } = addDefaults(recorded, FACTS_VERSION + 1, LATER);
+    expect(groups).to.deep.equal({ ...recorded, freeze: { active: false } });
+    expect(assumed).to.deep.equal(['r.freeze.active']);
+  });
+
+  it('that hold what their version did not have are told as such', () => {
+    const forged = { ...QUESTION, freeze: { active: true } };
+    const { groups, early } = addDefaults(forged, FACTS_VERSION, LATER);
+    expect(early).to.deep.equal(['r.freeze.active']);
+    expect(groups['freeze'], 'what is there is not overwritten').to.deep.equal({ active: true });
+  });
+
+  it('are never changed, whatever they are', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.integer({ min: 1, max: FACTS_VERSION + 2 }), (value, version) => {
+        const before = JSON.stringify(value);
+        const { groups } = addDefaults(value, version, LATER);
+        expect(JSON.stringify(value)).to.equal(before);
+        if (typeof value === 'object' && value !== null && !Array.isArray(value))
+          expect(groups).to.deep.include(
+            Object.fromEntries(Object.entries(value).filter(([group]) => group !== 'key' && group !== 'freeze')),
+          );
+      }),
+      times(500),
+    );
+  });
+});
