@@ -6,10 +6,10 @@ import type { Deadline } from './deadline.ts';
 import type { Loaded, LoadFacts, Question } from './facts/load.ts';
 import type { Usage } from './keys/usage.ts';
 import { type Limits, type RateLimitState, withLimit } from './limits/limits.ts';
+import type { Policy } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
-import type { Effect } from './policy/folder/rows.ts';
-import { rememberingDecide } from './policy/memo.ts';
-import type { Policy } from './policy/policy.ts';
+import { memoizedDecide } from './policy/memo.ts';
+import type { Effect } from './policy/row.ts';
 import type { Shadow } from './rollout/shadow.ts';
 import { uuidv7 } from './uuid.ts';
 
@@ -61,7 +61,7 @@ interface Parts {
 
 export function authorizer(parts: Parts): Authorize {
   const { loadFacts, consume, livePolicy, record, noteUse } = parts;
-  const decide = rememberingDecide();
+  const decide = memoizedDecide();
   return async (callerId, requests, deadline) => {
     const since = performance.now();
     const loaded = await loadFacts(requests, deadline);
@@ -87,7 +87,7 @@ export function authorizer(parts: Parts): Authorize {
 
 function answerOf(
   policy: Policy,
-  decide: ReturnType<typeof rememberingDecide>,
+  decide: ReturnType<typeof memoizedDecide>,
   facts: Facts,
   reasons: Loaded['reasons'],
   rateLimit: RateLimitState | undefined,

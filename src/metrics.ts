@@ -11,7 +11,7 @@ import { VERSION } from './config.ts';
 import type { CacheStats } from './facts/cache.ts';
 import type { ChangesStats } from './facts/change-feed.ts';
 import type { LimitStats } from './limits/limits.ts';
-import type { Policy } from './policy/policy.ts';
+import type { Policy } from './policy/decide.ts';
 import type { LiveState } from './rollout/live.ts';
 import type { ShadowCounts } from './rollout/shadow.ts';
 

@@ -1,12 +1,23 @@
 /**
- * The evaluator: facts in, decision out. Pure, and the only one: the HTTP path, batch, policy cases and whatever else
- * asks what a policy says, ask here.
+ * The evaluator: facts in, decision out. Pure, and the only one: the HTTP path, batch, policy cases, explanations,
+ * differences and replay all call it.
  */
 
 import { Failure } from '../errors.ts';
 import { type Facts, readFacts } from './facts.ts';
-import type { Effect, Row } from './folder/rows.ts';
-import type { Policy } from './policy.ts';
+import type { Code, Effect, Row } from './row.ts';
+
+/** A checked policy: immutable, and the same for ever under the same digest. */
+export interface Policy {
+  /** `sha256:` and 64 hex digits, of the files that a decision depends on. */
+  readonly digest: string;
+  readonly rows: readonly Row[];
+  readonly codes: ReadonlyMap<string, Code>;
+  /** The first row that matches, with Casbin's own verdict. Throws when a rule does. `decide` is what to call. */
+  readonly match: (facts: Facts) => { readonly row: Row | undefined; readonly allowed: boolean };
+  /** An upper bound of what `match` costs, in units of about 20 ns. */
+  readonly costOf: (facts: Facts) => number;
+}
 
 export interface Decision {
   readonly effect: Effect;
@@ -19,8 +30,8 @@ export interface Decision {
 /**
  * Decides by the first row that matches.
  *
- * INVARIANT: it returns allow only for a proven allow: sound facts, a matching row with effect allow, Casbin's verdict
- * agreeing, and an active key of an active user. Whatever is less than that, and is not a matching deny row, throws.
+ * INVARIANT: it returns allow only for a proven allow: valid facts, a matching row with effect allow, Casbin's verdict
+ * agreeing, and an active key of an active user. Anything else that is not a matching deny row throws.
  *
  * @throws Failure UNAVAILABLE: facts missing or contradicting each other, a rule that throws, no row that matches.
  */
@@ -41,7 +52,7 @@ export function decide(policy: Policy, given: Facts): Decision {
   return { effect: row.effect, code: row.code, rule: row.id };
 }
 
-/** What no policy can change: nothing is allowed to a key or a user that is not active. */
+/** Compiled in, so that no policy can change it: a key or a user that is not active is allowed nothing. */
 export const mayBeAllowed = (facts: Facts): boolean => facts.key.status === 'active' && facts.user.status === 'active';
 
 const undecided = (cause: unknown): Failure =>

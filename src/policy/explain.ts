@@ -1,18 +1,14 @@
 /**
- * Why a policy decides as it does: each row that was tried, and what in it was true or false. The verdict is that of
- * `decide`; the parts are run by Casbin's own evaluator, and an explanation that the verdict contradicts is not given.
+ * Why a policy decides as it does: each row that was tried, and which of its tests were true or false. The decision is that
+ * of `decide`; the tests are evaluated by Casbin's own evaluator, and where the two disagree there is no explanation.
  */
 
-import expressionEval from '@casbin/expression-eval';
-import { Util } from 'casbin';
-import { valueAt } from './analysis/classes.ts';
-import { ACTION_PATH, type Condition } from './casbin/rule.ts';
-import { type Decision, decide } from './decide.ts';
-import { FACT_GROUPS, type Facts, readFacts } from './facts.ts';
-import type { Effect, Row } from './folder/rows.ts';
-import type { Policy } from './policy.ts';
+import { evaluatorFor } from './casbin/evaluate.ts';
+import { type Decision, decide, type Policy } from './decide.ts';
+import { ACTION_PATH, FACT_GROUPS, type Facts, readFacts, valueAt } from './facts.ts';
+import type { Effect, Predicate, Row } from './row.ts';
 
-/** A part of a row that had a say in whether it matches. */
+/** A test of a row that settled whether it matches. */
 export interface Reason {
   /** In the rule language, such as `r.key.status != 'active'`. */
   readonly test: string;
@@ -28,7 +24,7 @@ export interface TriedRow {
   readonly effect: Effect;
   readonly code: string;
   readonly matched: boolean;
-  /** What settled it: all of these together, and nothing else in the row, whatever else it says. */
+  /** All of these together settled it: nothing else in the row mattered. */
   readonly reasons: readonly Reason[];
 }
 
@@ -36,13 +32,13 @@ export interface Explanation {
   readonly policy: string;
   readonly facts: Facts;
   readonly decision: Decision;
-  /** The rows in their order, up to the one that decided. Those below were not tried. */
+  /** In their order, up to the row that decided. */
   readonly tried: readonly TriedRow[];
 }
 
 /**
  * Explains what `policy` says of `given`.
- * @throws Failure UNAVAILABLE, as `decide` does · Error: the parts contradict the verdict, which none should ever see
+ * @throws Failure UNAVAILABLE, as `decide` does · Error: tests and decision disagree, a defect of ours
  */
 export function explain(policy: Policy, given: Facts): Explanation {
   const decision = decide(policy, given);
@@ -63,39 +59,33 @@ export function explain(policy: Policy, given: Facts): Explanation {
 }
 
 function tryRow(row: Row, facts: Facts): { matched: boolean; reasons: readonly Reason[] } {
-  const run = runner(facts);
-  const action: Condition = { kind: 'test', text: `keyMatch(${ACTION_PATH}, '${row.action}')`, path: ACTION_PATH };
+  const evaluate = evaluatorFor(facts);
+  const run: Run = ({ text }) => evaluate(text);
+  const action: Predicate = { kind: 'test', text: `keyMatch(${ACTION_PATH}, '${row.action}')`, path: ACTION_PATH };
   if (!run(action)) return { matched: false, reasons: reasonsOf(action, run, facts) };
   const reasons = reasonsOf(row.when.tree, run, facts);
-  // That a row for all actions takes this one says nothing.
+  // That `*` matches the action is no reason worth telling.
   return {
     matched: run(row.when.tree),
     reasons: row.action === '*' ? reasons : [...reasonsOf(action, run, facts), ...reasons],
   };
 }
 
-type Run = (part: Condition) => boolean;
+type Run = (part: Predicate) => boolean;
 
-/** Runs a print as Casbin runs it: its names escaped, the groups of facts and keyMatch in reach. */
-function runner(facts: Facts): Run {
-  const context = Object.fromEntries(FACT_GROUPS.map((group) => [`r_${group}`, facts[group]]));
-  return ({ text }) =>
-    expressionEval.compile(Util.escapeAssertion(text))({ ...context, keyMatch: Util.keyMatchFunc }) === true;
-}
-
-/** The tests that settled a condition: of several that would each do, the first, as it is the one that is come to. */
-function reasonsOf(condition: Condition, run: Run, facts: Facts): readonly Reason[] {
-  const value = run(condition);
-  switch (condition.kind) {
+/** The tests that settled a predicate; where several would each have done so, the first, which short-circuits the rest. */
+function reasonsOf(predicate: Predicate, run: Run, facts: Facts): readonly Reason[] {
+  const value = run(predicate);
+  switch (predicate.kind) {
     case 'test':
-      return [reasonOf(condition, value, facts)];
+      return [reasonOf(predicate, value, facts)];
     case 'not':
-      agree(condition, value, !run(condition.of));
-      return reasonsOf(condition.of, run, facts);
+      agree(predicate, value, !run(predicate.of));
+      return reasonsOf(predicate.of, run, facts);
     default: {
-      const { kind, left, right } = condition;
+      const { kind, left, right } = predicate;
       const [a, b] = [run(left), run(right)];
-      agree(condition, value, kind === 'both' ? a && b : a || b);
+      agree(predicate, value, kind === 'both' ? a && b : a || b);
       const alone = kind === 'either';
       if (a === alone) return reasonsOf(left, run, facts);
       if (b === alone) return reasonsOf(right, run, facts);
@@ -104,17 +94,17 @@ function reasonsOf(condition: Condition, run: Run, facts: Facts): readonly Reaso
   }
 }
 
-function agree({ text }: Condition, whole: boolean, parts: boolean): void {
+function agree({ text }: Predicate, whole: boolean, parts: boolean): void {
   if (whole !== parts) throw new Error(`the parts of ${text} contradict it`);
 }
 
-const reasonOf = ({ text, path }: Condition & { readonly kind: 'test' }, value: boolean, facts: Facts): Reason => ({
+const reasonOf = ({ text, path }: Predicate & { readonly kind: 'test' }, value: boolean, facts: Facts): Reason => ({
   test: text.replace(/^\((.*)\)$/, '$1'),
   value,
   ...(path !== undefined && { fact: { path, value: valueAt(facts, path) } }),
 });
 
-/** An explanation in words that can be pasted into a report. */
+/** An explanation as text, to be pasted into a report. */
 export function printExplanation({ policy, facts, decision, tried }: Explanation): string {
   const named = FACT_GROUPS.map((group) =>
     Object.entries(facts[group])

@@ -126,6 +126,9 @@ export const FACT_PATHS: ReadonlyMap<string, FactType> = new Map(
   ),
 );
 
+/** The one fact that action patterns are matched against. */
+export const ACTION_PATH = 'r.request.action';
+
 /** The value of a fact by its path. */
 export function valueAt(facts: Facts, path: string): string | boolean {
   const [, group, fact] = path.split('.') as [string, FactGroup, string];

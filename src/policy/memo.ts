@@ -1,31 +1,31 @@
 /**
- * The same immutable facts under the same policy give the same decision, so it is made once. Sameness is identity, of the
- * policy and of each group of facts: no text is joined that two questions could share, and nothing ends by time.
+ * Memoizes `decide`: the same immutable facts under the same policy give the same decision. Entries are found by identity of
+ * the policy and of each group of facts (WeakMap), never by a joined string that two questions could share, and never expire
+ * by time.
  */
 
-import { type Decision, decide } from './decide.ts';
+import { type Decision, decide, type Policy } from './decide.ts';
 import type { Facts } from './facts.ts';
-import type { Policy } from './policy.ts';
 
-/** What was decided of one target with one key and user; another key or user takes its place. */
+/** The decisions on one target for one key and user; another key or user replaces them. */
 interface Remembered {
   readonly key: Facts['key'];
   readonly user: Facts['user'];
-  /** By the facts about the limit, of which there are two, and the action. */
+  /** By the `limit` group, of which there are two objects, then by action. */
   readonly decisions: Map<Facts['limit'], Map<string, Decision>>;
 }
 
-/** Most actions, and most facts about the limit, that are remembered of one target. Beyond it all of them are forgotten. */
+/** Bounds for one target: actions, and `limit` objects. At a bound, all of its entries are dropped. */
 const ACTIONS = 64;
 const LIMITS = 2;
 
 /**
- * `decide`, that remembers. What is not needed any more goes with the facts and the policy that it was of.
+ * A memoizing `decide`. Entries are garbage-collected with the facts and the policy that they are of.
  *
- * INVARIANT: only groups that can never say anything else are remembered by: frozen, without prototype, and of plain
- * values. Others are decided on each time.
+ * INVARIANT: only groups that can never change are keys: frozen, without prototype, and of plain values. Others are decided
+ * on each time.
  */
-export function rememberingDecide(): typeof decide {
+export function memoizedDecide(): typeof decide {
   const byPolicy = new WeakMap<Policy, WeakMap<Facts['target'], Remembered>>();
 
   const actionsOf = (policy: Policy, { key, user, target, limit }: Facts): Map<string, Decision> | undefined => {
@@ -49,7 +49,7 @@ export function rememberingDecide(): typeof decide {
   };
 
   return (policy, given) => {
-    // Each part is read once, so that what is decided on is what is remembered by.
+    // Each part is read once, so that what is decided on is what the entry is filed under.
     const { key, user, target, limit, request } = given;
     const { action } = request;
     const facts: Facts = { key, user, target, limit, request: { action } };

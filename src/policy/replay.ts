@@ -1,43 +1,46 @@
-/** Recorded decisions under another policy: which of them would have come out otherwise. */
+/** Replays recorded decisions under another policy: what it would have decided. */
 
-import { type Decision, decide } from './decide.ts';
+import { type Decision, decide, type Policy } from './decide.ts';
 import { FACT_PATHS } from './facts.ts';
-import type { Policy } from './policy.ts';
+import { readRecordedFacts } from './recorded-facts.ts';
 
-/** Decides again: on the JSON of recorded facts, as PostgreSQL prints jsonb. A failure is a value here, with its reason. */
-export type Redecide = (facts: string) => Decision | Error;
+/**
+ * Decides again: on the JSON of recorded facts, as PostgreSQL prints jsonb, and the version of the facts that the record
+ * names. A failure is returned as a value, with its reason.
+ */
+export type Redecide = (facts: string, version: number) => Decision | Error;
 
-/** So many situations are remembered; one is some hundred bytes. */
-const REMEMBERED = 100_000;
+/** Bounds the memo; an entry is some hundred bytes. At the bound all are dropped. */
+const MAX_MEMO = 100_000;
 
-// Empty ids stay: they are what the schema's constraints can tell apart.
+// Empty ids stay: the constraints of the facts tell them apart.
 const ID = /"id": "[^"\\]+"/g;
 
 /**
- * Decides again and again, each situation once. Records are the same situation when they differ in nothing but ids that no
- * row of the policy compares: there is one for each combination of the other facts, whatever the number of keys.
+ * Decides each situation once. Records are the same situation when they differ only in ids that no row of the policy
+ * compares: there is one for each combination of the other facts, whatever the number of keys.
  */
 export function redecider(policy: Policy): Redecide {
   const known = new Map<string, Decision | Error>();
-  const idsMatter = [...FACT_PATHS.keys()].some(
+  const readsIds = [...FACT_PATHS.keys()].some(
     (path) => path.endsWith('.id') && policy.rows.some((row) => row.when.constants.has(path)),
   );
-  return (facts) => {
-    const situation = idsMatter ? facts : facts.replace(ID, '"id": "*"');
+  return (facts, version) => {
+    const situation = `${version} ${readsIds ? facts : facts.replace(ID, '"id": "*"')}`;
     let outcome = known.get(situation);
     if (outcome === undefined) {
-      outcome = attempt(policy, facts);
-      if (known.size >= REMEMBERED) known.clear();
+      outcome = attempt(policy, facts, version);
+      if (known.size >= MAX_MEMO) known.clear();
       known.set(situation, outcome);
     }
     return outcome;
   };
 }
 
-/** Facts that contradict each other, and whatever else `decide` does not decide on, are no decision here either. */
-function attempt(policy: Policy, facts: string): Decision | Error {
+/** Facts that contradict each other, or that `decide` does not decide on for another reason, are no decision here either. */
+function attempt(policy: Policy, facts: string, version: number): Decision | Error {
   try {
-    return decide(policy, JSON.parse(facts));
+    return decide(policy, readRecordedFacts(JSON.parse(facts), version).facts);
   } catch (error) {
     return ((error as Error).cause as Error | undefined) ?? (error as Error);
   }

@@ -1,6 +1,6 @@
 /** The process that `checkAside` starts: checks the policy that it is sent, answers with the findings, and ends. */
 
-import type { PolicyTexts } from '../policy/folder/rows.ts';
+import type { PolicyTexts } from '../policy/folder/files.ts';
 import { buildPolicy } from '../policy/policy.ts';
 
 process.once('message', async (texts: PolicyTexts) => {

@@ -4,9 +4,10 @@ import { constants } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Refusal } from '../errors.ts';
+import type { Policy } from '../policy/decide.ts';
 import { LIMITS, type PolicyTexts } from '../policy/folder/files.ts';
 import { type Finding, printFinding } from '../policy/folder/findings.ts';
-import { buildPolicy, compilePolicy, type Policy } from '../policy/policy.ts';
+import { buildPolicy, compilePolicy } from '../policy/policy.ts';
 
 /** The policy of a folder. @throws Refusal that names every finding with file, line, column and reason. */
 export const loadPolicy = async (folder: string): Promise<Policy> =>

@@ -2,9 +2,10 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../log.ts';
+import type { Policy } from '../policy/decide.ts';
+import type { PolicyTexts } from '../policy/folder/files.ts';
 import type { Finding } from '../policy/folder/findings.ts';
-import type { PolicyTexts } from '../policy/folder/rows.ts';
-import { assemblePolicy, type Policy } from '../policy/policy.ts';
+import { assemblePolicy } from '../policy/policy.ts';
 import { checkAside } from './check-in-process.ts';
 import { type Reading, type Times, watchFolder } from './watch.ts';
 

@@ -2,8 +2,8 @@
 
 import type { Knex } from 'knex';
 import type { Log } from '../log.ts';
+import type { Policy } from '../policy/decide.ts';
 import type { PolicyTexts } from '../policy/folder/files.ts';
-import type { Policy } from '../policy/policy.ts';
 import { admitPolicy, readPolicyFolder } from './folder.ts';
 import { followFolder, type Live } from './live.ts';
 import { createShadow, type Shadow } from './shadow.ts';

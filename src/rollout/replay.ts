@@ -3,7 +3,9 @@
 import type { Knex } from 'knex';
 import { copyOut, type TextRow } from '../db/copy-out.ts';
 import { read } from '../db/page.ts';
-import { assemblePolicy, type Policy } from '../policy/policy.ts';
+import type { Policy } from '../policy/decide.ts';
+import { FACTS_VERSION } from '../policy/facts.ts';
+import { assemblePolicy } from '../policy/policy.ts';
 import { type Redecide, redecider } from '../policy/replay.ts';
 import { findPolicy } from './store.ts';
 import { createTally, type Shift } from './tally.ts';
@@ -82,7 +84,7 @@ async function replayWith(
   for await (const rows of copyOut(db, inPeriod(db, period).select(COLUMNS))) {
     for (const row of rows) {
       const [id = '', code = '', rule = '', policy = '', apiKeyId, userId, businessId, facts] = row as Texts;
-      const outcome = redeciderOf(policy)(facts);
+      const outcome = redeciderOf(policy)(facts, FACTS_VERSION);
       if (outcome instanceof Error && reasons.size < 10) reasons.add(outcome.message);
       const to = outcome instanceof Error ? FAILS : outcome.code;
       if (to !== code) {

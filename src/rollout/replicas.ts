@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { VERSION } from '../config.ts';
 import { read } from '../db/page.ts';
 import type { Log } from '../log.ts';
-import type { Policy } from '../policy/policy.ts';
+import type { Policy } from '../policy/decide.ts';
 import { uuidv7 } from '../uuid.ts';
 import type { LiveState } from './live.ts';
 

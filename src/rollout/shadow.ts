@@ -5,10 +5,9 @@
 
 import { Failure } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Decision } from '../policy/decide.ts';
+import type { Decision, Policy } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
-import { rememberingDecide } from '../policy/memo.ts';
-import type { Policy } from '../policy/policy.ts';
+import { memoizedDecide } from '../policy/memo.ts';
 
 /** What a candidate would have decided instead. */
 export interface ShadowDecision {
@@ -45,7 +44,7 @@ const MAX_COST = 250_000;
 export function createShadow(candidate: () => Policy | undefined, log: Log, now = () => performance.now()): Shadow {
   const counts = { compared: 0, disagreed: 0, failed: 0, skipped: 0 };
   const allowance = createAllowance(now);
-  const decide = rememberingDecide();
+  const decide = memoizedDecide();
   let told: Policy | undefined;
 
   return {

@@ -3,7 +3,7 @@
 import type { Knex } from 'knex';
 import { read } from '../db/page.ts';
 import { Failure, Refusal } from '../errors.ts';
-import type { PolicyTexts } from '../policy/folder/rows.ts';
+import type { PolicyTexts } from '../policy/folder/files.ts';
 
 export interface StoredPolicy {
   readonly digest: string;

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PolicyTexts } from '../policy/folder/rows.ts';
+import type { PolicyTexts } from '../policy/folder/files.ts';
 import { readPolicyFolder } from './folder.ts';
 
 /** What a folder held at one moment, or why it could not be read. */

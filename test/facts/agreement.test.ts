@@ -7,10 +7,9 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { createCache, type Read } from '../../src/facts/cache.ts';
 import { createCurrency } from '../../src/facts/freshness.ts';
-import { type Decision, decide } from '../../src/policy/decide.ts';
+import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
 import { closed, type Facts } from '../../src/policy/facts.ts';
-import { rememberingDecide } from '../../src/policy/memo.ts';
-import type { Policy } from '../../src/policy/policy.ts';
+import { memoizedDecide } from '../../src/policy/memo.ts';
 import { SEED, shippedPolicy, times } from '../policy/texts.ts';
 import { BUSINESSES, createWorld, type Groups, KEYS, randomFrom } from './world.ts';
 
@@ -81,7 +80,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
   const currency = createCurrency(() => now);
   // Too small for all of it, so that things are pushed out too.
   const cache = createCache<Groups>(currency, { count: 240, bytes: 2 ** 20 });
-  const memo = rememberingDecide();
+  const memo = memoizedDecide();
   let polled = Number.NEGATIVE_INFINITY;
   let applied = 0;
   const pending: (() => void)[] = [];

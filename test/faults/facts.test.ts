@@ -12,7 +12,7 @@ import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createToken, digestOf } from '../../src/keys/token.ts';
 import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
-import type { Policy } from '../../src/policy/policy.ts';
+import type { Policy } from '../../src/policy/decide.ts';
 import { loadPolicy } from '../../src/rollout/folder.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, UNLIMITED } from '../support/service.ts';

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { Refusal } from '../../src/errors.ts';
-import type { PolicyTexts } from '../../src/policy/folder/rows.ts';
+import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
 import { readPolicyFolder } from '../../src/rollout/folder.ts';
 import { rejection } from '../support/rejection.ts';

@@ -6,8 +6,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { parseRule } from '../../src/policy/casbin/rule.ts';
+import type { Policy } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
-import { compilePolicy, type Policy } from '../../src/policy/policy.ts';
+import { compilePolicy } from '../../src/policy/policy.ts';
 import { canOccur } from './oracle.ts';
 import { chooser, holds, matches, readPrint, type Tree, write } from './rules.ts';
 import { shippedTexts } from './texts.ts';

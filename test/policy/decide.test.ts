@@ -5,10 +5,10 @@
 
 import { expect } from 'chai';
 import { situations } from '../../src/policy/analysis/situations.ts';
-import { type Decision, decide } from '../../src/policy/decide.ts';
+import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
-import type { PolicyTexts } from '../../src/policy/folder/rows.ts';
-import { buildPolicy, type Policy } from '../../src/policy/policy.ts';
+import type { PolicyTexts } from '../../src/policy/folder/files.ts';
+import { buildPolicy } from '../../src/policy/policy.ts';
 import { canOccur, codeOf, everything } from './oracle.ts';
 import { shippedPolicy, shippedTexts, stockArguments, stockOf } from './texts.ts';
 

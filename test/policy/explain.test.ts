@@ -2,10 +2,9 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { decide } from '../../src/policy/decide.ts';
+import { decide, type Policy } from '../../src/policy/decide.ts';
 import { explain, printExplanation, type Reason } from '../../src/policy/explain.ts';
 import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
-import type { Policy } from '../../src/policy/policy.ts';
 import { deciderOf, everySituation, lines, meaningOf, policyOf } from './brute.ts';
 import { holds, matches } from './rules.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';

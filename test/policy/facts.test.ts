@@ -7,9 +7,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { Failure } from '../../src/errors.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
-import { type Decision, decide } from '../../src/policy/decide.ts';
+import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
 import { closed, FACT_GROUPS, FACTS, type Facts, factsOf } from '../../src/policy/facts.ts';
-import type { Policy } from '../../src/policy/policy.ts';
 import { behindGetters, behindProxies, mapGroups, type Open, once, open, withGetter } from './carriers.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
 

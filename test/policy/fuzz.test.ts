@@ -9,8 +9,8 @@ import { situations } from '../../src/policy/analysis/situations.ts';
 import { RuleError } from '../../src/policy/casbin/rule.ts';
 import { decide, mayBeAllowed } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
+import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { byPlace } from '../../src/policy/folder/findings.ts';
-import type { PolicyTexts } from '../../src/policy/folder/rows.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
 import { attempt, factsLike, holds, readPrint, ruleText as text } from './rules.ts';
 import { SEED, shippedPolicy, shippedTexts, stockArguments, stockEnforcer, times } from './texts.ts';
@@ -54,7 +54,7 @@ describe(`a text that nobody meant (seed ${SEED})`, function () {
         fc.asyncProperty(damaged, fc.array(facts, { minLength: 10, maxLength: 10 }), async (rule, samples) => {
           const read = attempt(rule);
           if (read instanceof RuleError) {
-            expect(read.rule).to.be.oneOf(['forbidden-syntax', 'rule-syntax', 'rule-type', 'unknown-fact']);
+            expect(read.fault).to.be.oneOf(['forbidden-syntax', 'rule-syntax', 'rule-type', 'unknown-fact']);
             expect(read.offset).to.be.within(0, rule.length);
             return;
           }

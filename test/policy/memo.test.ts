@@ -1,10 +1,9 @@
 /** What may be remembered of a decision: nothing that could ever say anything else. */
 
 import { expect } from 'chai';
-import type { decide } from '../../src/policy/decide.ts';
+import type { decide, Policy } from '../../src/policy/decide.ts';
 import { closed, type Facts } from '../../src/policy/facts.ts';
-import { rememberingDecide } from '../../src/policy/memo.ts';
-import type { Policy } from '../../src/policy/policy.ts';
+import { memoizedDecide } from '../../src/policy/memo.ts';
 import { shippedPolicy } from './texts.ts';
 
 describe('the memory of decisions', () => {
@@ -32,7 +31,7 @@ describe('the memory of decisions', () => {
         return shipped.match(facts);
       },
     });
-    remembering = rememberingDecide();
+    remembering = memoizedDecide();
   });
 
   it('spares the second evaluation of the same objects, and of no others', () => {

@@ -6,12 +6,14 @@
 import { expect } from 'chai';
 import { diffOf, Undecided } from '../../src/policy/analysis/diff.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
-import { drain } from '../../src/policy/analysis/time-slices.ts';
-import { decide } from '../../src/policy/decide.ts';
+import { runToEnd } from '../../src/policy/analysis/time-slices.ts';
+import { decide, type Policy } from '../../src/policy/decide.ts';
 import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
 import { type Case, parseCases } from '../../src/policy/folder/cases.ts';
-import { type PolicyTexts, parseRows, type Row } from '../../src/policy/folder/rows.ts';
-import { buildPolicy, compilePolicy, type Policy } from '../../src/policy/policy.ts';
+import type { PolicyTexts } from '../../src/policy/folder/files.ts';
+import { parseRows } from '../../src/policy/folder/rows.ts';
+import { buildPolicy, compilePolicy } from '../../src/policy/policy.ts';
+import type { Row } from '../../src/policy/row.ts';
 import { holds, matches, readPrint } from './rules.ts';
 import { shippedPolicy, shippedTexts, uncheckedPolicy } from './texts.ts';
 
@@ -127,7 +129,7 @@ describe('mutants of the shipped rows', function () {
   /** Reads, then runs the cases until one fails, and only where none does builds the policy, which costs far more. */
   async function fateOf(mutant: PolicyTexts): Promise<Fate> {
     const rules: string[] = [];
-    const rows = drain(parseRows(mutant, shipped.codes, ({ rule }) => void rules.push(rule)));
+    const rows = runToEnd(parseRows(mutant, shipped.codes, ({ rule }) => void rules.push(rule)));
     if (rules.length > 0) return 'unreadable';
     const policy = await uncheckedPolicy(rows);
     if (!cases.every((one) => holdsOf(one, policy))) return 'case fails';

@@ -7,10 +7,10 @@ import { getLogger } from 'casbin';
 import { expect } from 'chai';
 import { Failure } from '../../src/errors.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
-import { type Decision, decide } from '../../src/policy/decide.ts';
+import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
-import type { PolicyTexts } from '../../src/policy/folder/rows.ts';
-import { buildPolicy, type Policy } from '../../src/policy/policy.ts';
+import type { PolicyTexts } from '../../src/policy/folder/files.ts';
+import { buildPolicy } from '../../src/policy/policy.ts';
 import { edited, findingsOf, shippedPolicy, shippedTexts, withFile } from './texts.ts';
 
 describe('a policy', () => {

@@ -5,8 +5,9 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { parseRule, type Rule, RuleError } from '../../src/policy/casbin/rule.ts';
+import { parseRule, RuleError } from '../../src/policy/casbin/rule.ts';
 import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import type { Rule } from '../../src/policy/row.ts';
 
 export type Tree =
   | { readonly kind: 'constant'; readonly value: boolean }

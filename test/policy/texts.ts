@@ -7,9 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { type Enforcer, type Model, newEnforcer, newModelFromString, StringAdapter } from 'casbin';
 import { expect } from 'chai';
 import { MODEL } from '../../src/policy/casbin/model.ts';
+import type { Policy } from '../../src/policy/decide.ts';
 import { FACT_GROUPS, type Facts } from '../../src/policy/facts.ts';
-import type { PolicyTexts, Row } from '../../src/policy/folder/rows.ts';
-import { buildPolicy, type Policy } from '../../src/policy/policy.ts';
+import type { PolicyTexts } from '../../src/policy/folder/files.ts';
+import { buildPolicy } from '../../src/policy/policy.ts';
+import type { Row } from '../../src/policy/row.ts';
 import { readPolicyFolder } from '../../src/rollout/folder.ts';
 
 export const POLICY_FOLDER = fileURLToPath(new URL('../../policies', import.meta.url));

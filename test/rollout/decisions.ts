@@ -3,9 +3,8 @@
 import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
 import { situations } from '../../src/policy/analysis/situations.ts';
-import { decide } from '../../src/policy/decide.ts';
+import { decide, type Policy } from '../../src/policy/decide.ts';
 import { closed, FACT_GROUPS, type Facts } from '../../src/policy/facts.ts';
-import type { Policy } from '../../src/policy/policy.ts';
 
 export interface Generated {
   readonly id: string;

@@ -6,9 +6,8 @@ import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
-import { decide } from '../../src/policy/decide.ts';
-import { readFacts } from '../../src/policy/facts.ts';
-import type { Policy } from '../../src/policy/policy.ts';
+import { decide, type Policy } from '../../src/policy/decide.ts';
+import { FACTS_VERSION, readFacts } from '../../src/policy/facts.ts';
 import { redecider } from '../../src/policy/replay.ts';
 import { compileFolder } from '../../src/rollout/folder.ts';
 import { type Period, replay, selfCheck } from '../../src/rollout/replay.ts';
@@ -107,10 +106,10 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
   it('never takes facts that contradict each other for a decision', async () => {
     const [first] = decisions;
     const redecide = redecider(recorded);
-    expect(redecide(JSON.stringify(first?.facts))).to.include({ code: first?.code });
+    expect(redecide(JSON.stringify(first?.facts), FACTS_VERSION)).to.include({ code: first?.code });
     for (const bad of [null, {}, { ...first?.facts, limit: { exceeded: 'no' } }, { ...first?.facts, more: {} }]) {
       expect(() => readFacts(bad)).to.throw();
-      expect(redecide(JSON.stringify(bad))).to.be.instanceOf(Error);
+      expect(redecide(JSON.stringify(bad), FACTS_VERSION)).to.be.instanceOf(Error);
     }
   });
 

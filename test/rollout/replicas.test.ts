@@ -5,7 +5,7 @@ import type { Knex } from 'knex';
 import { VERSION } from '../../src/config.ts';
 import { connect } from '../../src/db/connect.ts';
 import { createLog } from '../../src/log.ts';
-import type { Policy } from '../../src/policy/policy.ts';
+import type { Policy } from '../../src/policy/decide.ts';
 import type { LiveState } from '../../src/rollout/live.ts';
 import { listReplicas, reportReplica } from '../../src/rollout/replicas.ts';
 import { eventually } from '../http/process.ts';

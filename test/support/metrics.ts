@@ -1,7 +1,7 @@
 /** The text of GET /metrics, read. */
 
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
-import type { Policy } from '../../src/policy/policy.ts';
+import type { Policy } from '../../src/policy/decide.ts';
 
 const NO_POLICY: Policy = {
   digest: '',

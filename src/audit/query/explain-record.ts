@@ -2,10 +2,10 @@
 
 import type { Knex } from 'knex';
 import { Refusal } from '../../errors.ts';
-import type { Decision } from '../../policy/decide.ts';
+import type { Decision, Policy } from '../../policy/decide.ts';
 import { type Explanation, explain } from '../../policy/explain.ts';
 import { readFacts } from '../../policy/facts.ts';
-import { assemblePolicy, type Policy } from '../../policy/policy.ts';
+import { assemblePolicy } from '../../policy/policy.ts';
 import { findPolicy } from '../../rollout/store.ts';
 
 /** What an explanation needs of a record. */

@@ -4,9 +4,10 @@ import type { Command } from 'commander';
 import { noteRead } from '../../audit/access-log.ts';
 import { type CaseReport, runCases } from '../../policy/analysis/coverage.ts';
 import type { Difference } from '../../policy/analysis/diff.ts';
+import type { Policy } from '../../policy/decide.ts';
 import { type Finding, printFinding } from '../../policy/folder/findings.ts';
-import { caseChanges, invariantChanges, type StatementChanges } from '../../policy/folder/guard-changes.ts';
-import { buildPolicy, compilePolicy, type Policy } from '../../policy/policy.ts';
+import { caseChanges, type GuardChanges, invariantChanges } from '../../policy/folder/guard-changes.ts';
+import { buildPolicy, compilePolicy } from '../../policy/policy.ts';
 import { type Period, type ReplayReport, replay } from '../../rollout/replay.ts';
 import { print, printJson } from '../terminal/output.ts';
 import { readPeriod } from '../terminal/period.ts';
@@ -41,8 +42,8 @@ interface Review {
   readonly new: string | null;
   /** Why the new policy could not go live. */
   readonly findings: readonly Finding[];
-  readonly invariants: StatementChanges;
-  readonly caseChanges: StatementChanges;
+  readonly invariants: GuardChanges;
+  readonly caseChanges: GuardChanges;
   /** These are null where the rows cannot be read, and the last where it was not asked for. */
   readonly cases: CaseReport | null;
   readonly difference: Difference | null;
@@ -88,7 +89,7 @@ const reportOf = (review: Review): string =>
   ].join('\n\n');
 
 /** What is gone comes first: nothing else in the report would miss it. */
-function statementsOf({ now, ...changes }: StatementChanges): string {
+function statementsOf({ now, ...changes }: GuardChanges): string {
   const lines = (['removed', 'changed', 'added'] as const)
     .filter((kind) => changes[kind].length > 0)
     .map((kind) => `- **${kind}**: ${changes[kind].map((name) => JSON.stringify(name)).join(', ')}`);

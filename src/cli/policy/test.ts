@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { type CaseReport, type Outcome, type RowCoverage, runCases } from '../../policy/analysis/coverage.ts';
-import { print as printDecision } from '../../policy/folder/cases.ts';
+import { printOutcome as printDecision } from '../../policy/analysis/run-cases.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { table } from '../terminal/output.ts';
 import { verb } from '../terminal/session.ts';

@@ -1,6 +1,6 @@
 /** /policy: what this replica decides by. */
 
-import type { Policy } from '../../policy/policy.ts';
+import type { Policy } from '../../policy/decide.ts';
 import type { LiveState } from '../../rollout/live.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';

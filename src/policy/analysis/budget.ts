@@ -1,33 +1,32 @@
 /**
- * What a check may cost, counted rather than timed, so that what is refused does not depend on the machine: in units of
- * about 20 ns. An attacker who edits a policy can make it refused, and nothing more.
+ * The budget of a check, in units of about 20 ns: operations are counted, not timed, so that whether a policy is refused
+ * does not depend on the machine. Whoever edits a policy can make it refused, and cannot make a check run for ever.
  */
 
-export interface Effort {
+export interface Budget {
   spent: number;
-  /** How much is spent when others may work again. */
-  pause: number;
+  /** At how much spent the next pause is due. */
+  pauseAt: number;
 }
 
-/** Thrown where a proof would take too long. */
-export class Exhausted extends Error {}
+export class BudgetExceeded extends Error {}
 
 /** About 4 s. */
-export const MAX_EFFORT = 200_000_000;
+export const MAX_BUDGET = 200_000_000;
 /** About 20 ms. */
-const STEP = 1_000_000;
+const PAUSE_EVERY = 1_000_000;
 
-export const newEffort = (): Effort => ({ spent: 0, pause: STEP });
+export const newBudget = (): Budget => ({ spent: 0, pauseAt: PAUSE_EVERY });
 
-/** @throws Exhausted */
-export function spend(effort: Effort, cost: number): void {
-  effort.spent += cost;
-  if (effort.spent > MAX_EFFORT) throw new Exhausted();
+/** @throws BudgetExceeded */
+export function spend(budget: Budget, cost: number): void {
+  budget.spent += cost;
+  if (budget.spent > MAX_BUDGET) throw new BudgetExceeded();
 }
 
-/** Whether it is time to let others work. */
-export function due(effort: Effort): boolean {
-  if (effort.spent < effort.pause) return false;
-  effort.pause = effort.spent + STEP;
+/** Whether to yield to the event loop now. */
+export function isPauseDue(budget: Budget): boolean {
+  if (budget.spent < budget.pauseAt) return false;
+  budget.pauseAt = budget.spent + PAUSE_EVERY;
   return true;
 }

@@ -1,11 +1,57 @@
-/** Cubes over the facts as conditions of the rule language, so that what is read can be pasted into a row. */
+/**
+ * Says which situations share a label (a row that decides them, a change of answer) as conditions of the rule language, so
+ * that what is read can be pasted into a row.
+ */
 
-import { ACTION_PATH } from '../casbin/rule.ts';
-import { type Dimension, OTHER, takes, type Value } from './classes.ts';
-import type { Cover } from './minimise.ts';
+import { matchesPattern } from '../action-patterns.ts';
+import { ACTION_PATH } from '../facts.ts';
+import { type Dimension, OTHER, OverBound, type Partition, type SituationClass, type Value } from './classes.ts';
+import { type Cover, MAX_CUBES, minimise } from './minimise.ts';
+
+/** The classes that share a label. */
+export interface LabelledClasses {
+  /** One of these holds of each of its classes, and none of them of any other that can occur. */
+  readonly when: readonly string[];
+  readonly classes: readonly SituationClass[];
+}
+
+/**
+ * The classes of `partition` by their labels (undefined: in no group), each group with its conditions.
+ * @throws OverBound
+ */
+export function groupByLabel(
+  partition: Partition,
+  labels: readonly (string | undefined)[],
+): Map<string, LabelledClasses> {
+  const groups = new Map<string, LabelledClasses>();
+  for (const label of new Set(labels)) {
+    if (label === undefined) continue;
+    const [inside, outside] = [true, false].map((within) =>
+      partition.classes.filter((_, index) => (labels[index] === label) === within),
+    ) as [SituationClass[], SituationClass[]];
+    groups.set(label, { when: conditionsOf(partition, inside, outside), classes: inside });
+  }
+  return groups;
+}
+
+function conditionsOf(
+  { dimensions }: Partition,
+  inside: readonly SituationClass[],
+  outside: readonly SituationClass[],
+): string[] {
+  const covers = minimise(
+    inside.map(({ values }) => values),
+    outside.map(({ values }) => values),
+    dimensions.map(({ values }) => values.length),
+  );
+  if (!covers) {
+    throw new OverBound(`it takes more than ${MAX_CUBES} conditions to say when this is so, which is the bound`);
+  }
+  return covers.sort((a, b) => b.count - a.count).map((cover) => conditionOf(cover, dimensions));
+}
 
 /** A condition that holds of exactly what `cover` holds, among what can occur; `true` when it has no limits. */
-export function conditionOf({ widest, needed }: Cover, dimensions: readonly Dimension[]): string {
+function conditionOf({ widest, needed }: Cover, dimensions: readonly Dimension[]): string {
   const parts = dimensions.flatMap((dimension, d) => {
     const [most, least] = [widest[d], needed[d]];
     if (!most || !least) return [];
@@ -37,19 +83,21 @@ const printAny = (path: string, texts: readonly string[]): string =>
 const printNone = (path: string, texts: readonly string[]): string =>
   texts.length === 1 ? `${path} != ${quoted(texts)}` : `!(${path} in [${quoted(texts)}])`;
 
-/** A pattern, and the patterns right below it: those that it takes and that no other pattern between them takes. */
+/** A tree of patterns: below each the patterns that it matches and that no pattern between them matches. */
 interface Branch {
   readonly pattern: string;
   readonly below: readonly Branch[];
 }
 
 function branchOf(pattern: string, patterns: readonly string[]): Branch {
-  const inside = patterns.filter((other) => other !== pattern && takes(pattern, other));
-  const direct = inside.filter((other) => !inside.some((between) => between !== other && takes(between, other)));
+  const inside = patterns.filter((other) => other !== pattern && matchesPattern(pattern, other));
+  const direct = inside.filter(
+    (other) => !inside.some((between) => between !== other && matchesPattern(between, other)),
+  );
   return { pattern, below: direct.map((other) => branchOf(other, inside)) };
 }
 
-/** The actions whose longest pattern is one of `chosen`, told by what takes them and what takes them out again. */
+/** The actions whose longest pattern is one of `chosen`: what matches them, less what matches a longer pattern. */
 function printActions(chosen: readonly string[], others: readonly string[]): string {
   const alternatives = alternativesOf(branchOf('*', [...chosen, ...others]), new Set(chosen), new Set(others));
   return printAlternatives(alternatives);

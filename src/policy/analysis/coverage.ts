@@ -1,18 +1,19 @@
 /**
- * What the cases say of the policy, and how much of it they speak of: for each row whether some case is decided by it, and
- * whether another comes to it and is passed on. A row of which nobody has stated both can be widened or narrowed unnoticed.
+ * Runs the cases, and measures their branch coverage of the rows: for each row whether some case is decided by it, and whether
+ * in some case it is evaluated and does not match. A row without both can be widened or narrowed without a case noticing.
  */
 
-import type { Decision } from '../decide.ts';
-import { FACT_PATHS, type FactGroup, type Facts } from '../facts.ts';
-import { attempt, type Case, parseAllCases } from '../folder/cases.ts';
+import { matchesPattern } from '../action-patterns.ts';
+import type { Decision, Policy } from '../decide.ts';
+import { FACT_PATHS, type FactGroup, type Facts, valueAt } from '../facts.ts';
+import { type Case, parseAllCases } from '../folder/cases.ts';
 import type { PolicyTexts } from '../folder/files.ts';
 import { byPlace, type Finding } from '../folder/findings.ts';
-import type { Row } from '../folder/rows.ts';
-import type { Policy } from '../policy.ts';
-import { OverBound, partitionOf, takes, valueAt } from './classes.ts';
+import type { Row } from '../row.ts';
+import { OverBound, partitionOf } from './classes.ts';
+import { attempt } from './run-cases.ts';
 
-/** A fact of a case that is not what its file's base says; `base` is null where that says nothing. */
+/** A fact of a case that differs from its file's base; `base` is null where that does not state it. */
 export interface Differing {
   readonly fact: string;
   readonly base: unknown;
@@ -26,7 +27,7 @@ export interface Outcome {
   readonly column: number;
   readonly holds: boolean;
   readonly want: Decision;
-  /** The decision, or in words why there is none. */
+  /** The decision, or why there is none. */
   readonly got: Decision | string;
   readonly facts: readonly Differing[];
 }
@@ -35,9 +36,9 @@ export interface RowCoverage {
   readonly rule: string;
   readonly file: string;
   readonly line: number;
-  /** How many cases it decides; null where it is proved that it can decide none. */
+  /** How many cases it decides; null: proved that it can decide none. */
   readonly matched: number | null;
-  /** How many cases of an action that it takes come to it, and are passed on; null where it is proved that none can. */
+  /** In how many cases its action matches and its rule is evaluated and false; null: proved that there can be none. */
   readonly passed: number | null;
 }
 
@@ -47,15 +48,15 @@ export interface CaseReport {
   readonly findings: readonly Finding[];
   readonly cases: readonly Outcome[];
   readonly rows: readonly RowCoverage[];
-  /** False where the rows tell too many situations apart to prove which sides none reaches: all of them count then. */
+  /** False where there are too many situations to prove which sides are unreachable; then all of them count. */
   readonly proved: boolean;
-  /** Two sides a row, those aside that no situation can reach. */
+  /** Two sides (branches) a row, without the unreachable ones. */
   readonly sides: { readonly covered: number; readonly all: number };
-  /** Of the sides, those covered; from 0 to 100. */
+  /** Of the sides, how many are covered; from 0 to 100. */
   readonly percent: number;
 }
 
-/** Runs the cases of `texts` against `policy`, which was made of them. */
+/** Runs the cases of `texts` against `policy`, which was compiled from them. */
 export function runCases(policy: Policy, texts: PolicyTexts): CaseReport {
   const findings: Finding[] = [];
   const cases = parseAllCases(texts, (finding) => findings.push(finding));
@@ -88,7 +89,7 @@ interface Sides {
   passed: number;
 }
 
-/** For each row how many classes of situations are on each side; undefined where there are too many to go through. */
+/** For each row how many classes of situations reach each side; undefined: there are too many to enumerate. */
 function possibleSides(policy: Policy): readonly Sides[] | undefined {
   try {
     const { classes } = partitionOf(policy.rows);
@@ -102,7 +103,7 @@ function possibleSides(policy: Policy): readonly Sides[] | undefined {
   }
 }
 
-/** For each row how many of `decided` it decides, and how many come to it and go on to another. */
+/** For each row how many of `decided` it decides, and in how many it is evaluated and does not match. */
 function sidesOf(
   rows: readonly Row[],
   decided: readonly { readonly facts: Facts; readonly got: Decision | string }[],
@@ -115,7 +116,7 @@ function sidesOf(
     for (const [index, row] of rows.slice(0, decider + 1).entries()) {
       const side = sides[index];
       if (side && index === decider) side.matched += 1;
-      else if (side && takes(row.action, facts.request.action)) side.passed += 1;
+      else if (side && matchesPattern(row.action, facts.request.action)) side.passed += 1;
     }
   }
   return sides;

@@ -3,19 +3,17 @@
  * Both are asked about each class that the rows of either can tell apart, so that "equivalent" is a proof.
  */
 
-import { type Decision, decide } from '../decide.ts';
+import { type Decision, decide, type Policy } from '../decide.ts';
 import type { Facts } from '../facts.ts';
-import type { Code } from '../folder/codes.ts';
-import type { Effect, Row } from '../folder/rows.ts';
-import type { Policy } from '../policy.ts';
+import type { Code, Effect, Row } from '../row.ts';
 import { partitionOf } from './classes.ts';
-import { type Group, groupsOf } from './groups.ts';
+import { groupByLabel, type LabelledClasses } from './conditions.ts';
 
-/** Situations that went from one answer to another. */
+/** The situations whose answer changed from one to another. */
 export interface Change {
   readonly old: { readonly effect: Effect; readonly code: string };
   readonly new: { readonly effect: Effect; readonly code: string };
-  /** Which rows gave the answers, in each combination that there is. */
+  /** The pairs of rows that gave the answers. */
   readonly rules: readonly { readonly old: string; readonly new: string }[];
   /** It is so exactly where one of these holds, among the situations that can occur. */
   readonly when: readonly string[];
@@ -48,7 +46,7 @@ export interface Difference {
   readonly codes: readonly CodeChange[];
 }
 
-/** One of the policies answers a situation not at all; `side` says which one. */
+/** One of the policies does not decide a situation; `side` says which one. */
 export class Undecided extends Error {
   readonly side: 'old' | 'new';
   readonly facts: Facts;
@@ -77,18 +75,18 @@ export function diffOf(
   onProgress: (done: number, of: number) => void = () => {},
 ): Difference {
   const old = new Set(older.rows);
-  // Where the same rows take an action in both, they give the same answers.
-  const settled = (rows: readonly Row[]): boolean =>
-    said(rows.filter((row) => old.has(row))) === said(rows.filter((row) => !old.has(row)));
-  const partition = partitionOf([...older.rows, ...newer.rows], settled);
+  // Where the same rows match an action in both, the answers are the same.
+  const answeredAlike = (rows: readonly Row[]): boolean =>
+    textOf(rows.filter((row) => old.has(row))) === textOf(rows.filter((row) => !old.has(row)));
+  const partition = partitionOf([...older.rows, ...newer.rows], answeredAlike);
   const pairs = partition.classes.map(({ facts }, index): Pair => {
     if (index % 1000 === 0) onProgress(index, partition.classes.length);
     return { old: ask(older, 'old', facts), new: ask(newer, 'new', facts) };
   });
   const decisions = new Map(partition.classes.map((one, index) => [one, pairs[index] as Pair]));
-  const toChange = (group: Group): Change => changeOf(group, (one) => decisions.get(one) as Pair);
-  const changes = [...groupsOf(partition, pairs.map(answerLabel)).values()].map(toChange);
-  const ruleChanges = [...groupsOf(partition, pairs.map(ruleLabel)).values()].map(toChange);
+  const toChange = (group: LabelledClasses): Change => changeOf(group, (one) => decisions.get(one) as Pair);
+  const changes = [...groupByLabel(partition, pairs.map(answerLabel)).values()].map(toChange);
+  const ruleChanges = [...groupByLabel(partition, pairs.map(ruleLabel)).values()].map(toChange);
   const codes = codeChanges(older.codes, newer.codes);
   const given = new Set(newer.rows.map((row) => row.code));
   return {
@@ -103,8 +101,8 @@ export function diffOf(
   };
 }
 
-/** All of rows but where they stand. */
-const said = (rows: readonly Row[]): string =>
+/** Rows without their places, for comparison. */
+const textOf = (rows: readonly Row[]): string =>
   JSON.stringify(rows.map(({ id, effect, code, when }) => [id, effect, code, when.text]));
 
 function ask(policy: Policy, side: 'old' | 'new', facts: Facts): Decision {
@@ -123,7 +121,10 @@ const answerLabel = (pair: Pair): string | undefined =>
 const ruleLabel = (pair: Pair): string | undefined =>
   sameAnswer(pair) && pair.old.rule !== pair.new.rule ? `${pair.old.rule},${pair.new.rule}` : undefined;
 
-function changeOf({ when, classes }: Group, decisionsOn: (one: Group['classes'][number]) => Pair): Change {
+function changeOf(
+  { when, classes }: LabelledClasses,
+  decisionsOn: (one: LabelledClasses['classes'][number]) => Pair,
+): Change {
   const [example] = classes;
   if (!example) throw new Error('a group without a class');
   const pair = decisionsOn(example);

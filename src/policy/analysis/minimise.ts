@@ -1,53 +1,53 @@
 /**
- * From extents to few cubes that hold them: how "these 412 situations" becomes "when the user is disabled". A minimiser of
- * the kind that is known for logic circuits (expand, then drop what is redundant), for facts of more than two values.
+ * Two-level logic minimisation (expand, then irredundant, as in Espresso) for facts of more than two values: turns the value
+ * sets of many classes into few conditions that hold of exactly those classes.
  */
 
-import type { Extent } from './classes.ts';
+import type { ValueSets } from './classes.ts';
 
-/** For each dimension the indices of values that it admits; undefined admits all of them. */
+/** A product of value sets: for each dimension the admitted indices; undefined: all. */
 export type Cube = readonly (ReadonlySet<number> | undefined)[];
 
-/** A cube at its largest, and what of it is needed. */
+/** A cube at its largest, and the smallest that would do. */
 export interface Cover {
-  /** As large as it can be without touching one of the others. What cannot occur may be in it. */
+  /** As large as possible without touching an off-set term. It may hold what cannot occur (don't-cares). */
   readonly widest: Cube;
-  /** As small as it can be and still hold the same extents. */
+  /** As small as possible while it still holds the same terms. */
   readonly needed: Cube;
-  /** How many extents it holds. */
+  /** How many terms it holds. */
   readonly count: number;
 }
 
-/** What takes more cubes than this to be said is not said: nobody would read it, and finding them takes too long. */
+/** The bound of the result: beyond it nobody would read it, and finding it takes too long. */
 export const MAX_CUBES = 500;
 
 /**
- * Cubes that together hold all of `extents` and touch none of `others`. `sizes`: how many values each dimension has.
+ * Cubes that together hold all of `terms` and touch none of `others`. `sizes`: how many values each dimension has.
  * Undefined: it takes more than MAX_CUBES.
  *
  * Greedy, so not always the fewest cubes that there are; what they hold is exact whatever it picks.
  */
-export function coverOf(
-  extents: readonly Extent[],
-  others: readonly Extent[],
+export function minimise(
+  terms: readonly ValueSets[],
+  others: readonly ValueSets[],
   sizes: readonly number[],
 ): Cover[] | undefined {
-  const left = new Set(extents);
+  const left = new Set(terms);
   const picked: Candidate[] = [];
-  for (const seed of extents) {
+  for (const seed of terms) {
     if (!left.has(seed)) continue;
     if (picked.length === MAX_CUBES) return undefined;
     const candidates = ordersOf(sizes.length).map((order) => {
       const cube = expand(seed, others, sizes, order);
-      return { cube, held: extents.filter((extent) => holds(cube, extent)) };
+      return { cube, held: terms.filter((term) => holds(cube, term)) };
     });
     const best = candidates.reduce((a, b) => (better(b, a) ? b : a));
     picked.push(best);
-    for (const extent of best.held) left.delete(extent);
+    for (const term of best.held) left.delete(term);
   }
   return irredundant(picked).map(({ cube, held }) => ({
     widest: cube,
-    needed: cube.map((values, d) => values && new Set(held.flatMap((extent) => extent[d] ?? []))),
+    needed: cube.map((values, d) => values && new Set(held.flatMap((term) => term[d] ?? []))),
     count: held.length,
   }));
 }
@@ -61,7 +61,7 @@ function ordersOf(count: number): number[][] {
 
 interface Candidate {
   readonly cube: Cube;
-  readonly held: readonly Extent[];
+  readonly held: readonly ValueSets[];
 }
 
 const restrictions = (cube: Cube): number => cube.filter((values) => values !== undefined).length;
@@ -70,15 +70,20 @@ const better = (a: Candidate, b: Candidate): boolean =>
   restrictions(a.cube) < restrictions(b.cube) ||
   (restrictions(a.cube) === restrictions(b.cube) && a.held.length > b.held.length);
 
-const holds = (cube: Cube, extent: Extent): boolean =>
-  cube.every((values, d) => values === undefined || (extent[d]?.every((value) => values.has(value)) ?? false));
+const holds = (cube: Cube, term: ValueSets): boolean =>
+  cube.every((values, d) => values === undefined || (term[d]?.every((value) => values.has(value)) ?? false));
 
 /** The seed, made larger one dimension after the other: first those that can be freed of any condition, then the rest. */
-function expand(seed: Extent, others: readonly Extent[], sizes: readonly number[], order: readonly number[]): Cube {
+function expand(
+  seed: ValueSets,
+  others: readonly ValueSets[],
+  sizes: readonly number[],
+  order: readonly number[],
+): Cube {
   const cube = seed.map((values) => values && new Set(values)) as (Set<number> | undefined)[];
   const outside = (inside: ReadonlySet<number>, values: readonly number[] | undefined): boolean =>
     values !== undefined && !values.some((value) => inside.has(value));
-  // In how many dimensions another extent lies outside: where it is one, that dimension is all that keeps it out.
+  // In how many dimensions another term lies outside: where it is one, that dimension is all that keeps it out.
   const apart = Uint8Array.from(others, (other) =>
     cube.reduce((sum, inside, d) => sum + Number(inside !== undefined && outside(inside, other[d])), 0),
   );
@@ -102,15 +107,15 @@ function expand(seed: Extent, others: readonly Extent[], sizes: readonly number[
   return cube;
 }
 
-/** Without the cubes whose extents the others hold as well; the smallest are dropped first. */
+/** Without the cubes whose terms the others hold as well; the smallest are dropped first. */
 function irredundant(candidates: readonly Candidate[]): Candidate[] {
-  const times = new Map<Extent, number>();
-  for (const { held } of candidates) for (const extent of held) times.set(extent, (times.get(extent) ?? 0) + 1);
+  const times = new Map<ValueSets, number>();
+  for (const { held } of candidates) for (const term of held) times.set(term, (times.get(term) ?? 0) + 1);
   const dropped = new Set<Candidate>();
   for (const candidate of [...candidates].sort((a, b) => a.held.length - b.held.length)) {
-    if (!candidate.held.every((extent) => (times.get(extent) ?? 0) > 1)) continue;
+    if (!candidate.held.every((term) => (times.get(term) ?? 0) > 1)) continue;
     dropped.add(candidate);
-    for (const extent of candidate.held) times.set(extent, (times.get(extent) ?? 0) - 1);
+    for (const term of candidate.held) times.set(term, (times.get(term) ?? 0) - 1);
   }
   return candidates.filter((candidate) => !dropped.has(candidate));
 }

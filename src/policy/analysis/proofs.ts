@@ -1,6 +1,6 @@
 /**
- * What must hold of a policy in every situation, proved: each is decided, by a row that may decide it so, and each row
- * decides somewhere. Cell by cell (see situations.ts), from where each rule holds (rule-extent.ts); by the texts within a cell
+ * Proves what must hold of a policy in every situation: each is decided, by a row that may decide it so, and each row decides
+ * somewhere. Cell by cell (situations.ts), from where each rule holds (rule-extent.ts); the texts within a cell are looked at
  * only as far as a question needs it (text-sets.ts).
  */
 
@@ -9,39 +9,39 @@ import { mayBeAllowed } from '../decide.ts';
 import type { Facts } from '../facts.ts';
 import type { Report } from '../folder/findings.ts';
 import { type Invariant, violates } from '../folder/invariants.ts';
-import type { Row } from '../folder/rows.ts';
-import { due, type Effort, Exhausted, MAX_EFFORT, newEffort, spend } from './budget.ts';
-import { type Shape, type ShapeIn, shapes } from './rule-extent.ts';
+import type { Row } from '../row.ts';
+import { type Budget, BudgetExceeded, isPauseDue, MAX_BUDGET, newBudget, spend } from './budget.ts';
+import { type ExtentIn, type RuleExtent, ruleExtents } from './rule-extent.ts';
 import { type Cell, type Space, spacesOf } from './situations.ts';
 import { type Box, EVERYTHING, intersection, pointIn } from './text-sets.ts';
 
 interface Proof {
   readonly matcher: Matcher;
   readonly report: Report;
-  readonly effort: Effort;
-  /** What was spent on confirming, out of the effort. */
+  readonly budget: Budget;
+  /** The part of the budget that was spent on `confirm`. */
   readonly confirming: { spent: number };
-  readonly shapeOf: (row: Row, space: Space<Row>) => ShapeIn;
+  readonly extentOf: (row: Row, space: Space<Row>) => ExtentIn;
   readonly rows: ReadonlySet<Row>;
   readonly last: Row;
   readonly invariants: readonly Invariant[];
-  /** Rows that decide some situation. */
+  /** Rows that are known to decide some situation. */
   readonly deciding: Set<Row>;
-  /** For rows that decide none: those that do where they would match. */
+  /** For rows that decide no situation: the rows that decide where they would match. */
   readonly hiders: Map<Row, Set<Row>>;
-  /** Invariants of which some situation is one that they speak of. */
+  /** Invariants that constrain some situation. */
   readonly applied: Set<Invariant>;
-  /** What was reported once already: one example is enough. */
+  /** What was reported already: one example is enough. */
   readonly reported: Set<unknown>;
 }
 
-/** A row, or an invariant's condition, with its shapes in the space at hand. */
-interface Shaped<T> {
+/** A row, or an invariant, with where it holds in the space at hand. */
+interface WithExtent<T> {
   readonly of: T;
-  readonly shapeIn: ShapeIn;
+  readonly extentIn: ExtentIn;
 }
 
-/** One cell, with what is asked of each in turn: the rows that may decide there, in their order. */
+/** One cell of one space, for the proof under way. */
 interface Scene {
   readonly proof: Proof;
   readonly space: Space<Row>;
@@ -49,9 +49,9 @@ interface Scene {
 }
 
 /**
- * Reports situations that no row decides, allows that no policy may give, invariants that are violated or speak of
- * nothing, and rows that decide nothing. In steps of some milliseconds, between which others may work.
- * Throws when a rule does, or when Casbin contradicts what it said of the rows one by one: a defect of ours.
+ * Reports situations that no row decides, allows that no policy may give, invariants that are violated or vacuous, and rows
+ * that decide nothing. Yields every few milliseconds.
+ * @throws what a rule throws; Error when Casbin's decision contradicts its evaluation of the rows one by one, a defect of ours
  */
 export function* prove(
   matcher: Matcher,
@@ -61,13 +61,13 @@ export function* prove(
 ): Generator<void> {
   const last = rows.at(-1);
   if (!last) return;
-  const effort = newEffort();
+  const budget = newBudget();
   const proof: Proof = {
     matcher,
     report,
-    effort,
+    budget,
     confirming: { spent: 0 },
-    shapeOf: shapes(matcher, effort),
+    extentOf: ruleExtents(matcher, budget),
     rows: new Set(rows),
     last,
     invariants,
@@ -77,83 +77,91 @@ export function* prove(
     reported: new Set(),
   };
   try {
-    yield* goThrough(proof, decideAll);
-    if (proof.deciding.size < rows.length) yield* goThrough(proof, explainIdle);
+    yield* visitCells(proof, decideAll);
+    if (proof.deciding.size < rows.length) yield* visitCells(proof, explainIdle);
   } catch (error) {
-    if (!(error instanceof Exhausted)) throw error;
-    report({ ...placeOf(last), rule: 'too-many-situations', message: TOO_MANY });
+    if (!(error instanceof BudgetExceeded)) throw error;
+    report({ ...placeOf(last), rule: 'too-many-situations', message: OVER_BUDGET });
     return;
   }
   reportIdle(proof);
   for (const invariant of invariants) if (!proof.applied.has(invariant)) reportVacuous(proof, invariant);
 }
 
-const MOST_CONFIRMING = MAX_EFFORT / 10;
+const MAX_CONFIRMING = MAX_BUDGET / 10;
 
-const TOO_MANY =
+const OVER_BUDGET =
   'the rows and invariants tell more situations apart than can be gone through; name fewer ids and actions, or fewer facts in one rule';
 
 const placeOf = ({ file, line }: Row): { file: string; line: number; column: number } => ({ file, line, column: 1 });
 
-type Look = (scene: Scene, rows: readonly Shaped<Row>[], invariants: readonly Shaped<Invariant>[]) => void;
+type Visit = (scene: Scene, rows: readonly WithExtent<Row>[], invariants: readonly WithExtent<Invariant>[]) => void;
 
-function* goThrough(proof: Proof, look: Look): Generator<void> {
-  const { effort, shapeOf, rows, invariants } = proof;
+function* visitCells(proof: Proof, visit: Visit): Generator<void> {
+  const { budget, extentOf, rows, invariants } = proof;
   for (const space of spacesOf([...rows, ...invariants.map(({ condition }) => condition)])) {
     const items = new Set(space.items);
-    spend(effort, 2000 + 20 * items.size * space.paths.length);
-    const shapedRows = space.items
+    spend(budget, 2000 + 20 * items.size * space.paths.length);
+    const rowsHere = space.items
       .filter((row) => rows.has(row))
-      .map((row) => ({ of: row, shapeIn: shapeOf(row, space) }));
-    const shapedInvariants = invariants
+      .map((row) => ({ of: row, extentIn: extentOf(row, space) }));
+    const invariantsHere = invariants
       .filter(({ condition }) => items.has(condition))
-      .map((invariant) => ({ of: invariant, shapeIn: shapeOf(invariant.condition, space) }));
+      .map((invariant) => ({ of: invariant, extentIn: extentOf(invariant.condition, space) }));
     for (const cell of space.cells) {
-      if (due(effort)) yield;
-      look({ proof, space, cell }, shapedRows, shapedInvariants);
+      if (isPauseDue(budget)) yield;
+      visit({ proof, space, cell }, rowsHere, invariantsHere);
     }
   }
 }
 
-/** The first pass: who decides in a cell, and whether that is as it must be. */
-function decideAll(scene: Scene, rows: readonly Shaped<Row>[], invariants: readonly Shaped<Invariant>[]): void {
+/** First pass: which rows decide in a cell, and whether they may. */
+function decideAll(scene: Scene, rows: readonly WithExtent<Row>[], invariants: readonly WithExtent<Invariant>[]): void {
   const { proof, cell } = scene;
-  const speaking = invariants.map(({ of, shapeIn }) => ({ invariant: of, shape: shapeIn(cell) })).filter(speaksHere);
-  for (const { invariant } of speaking) proof.applied.add(invariant);
+  const constraining = invariants
+    .map(({ of, extentIn }) => ({ invariant: of, extent: extentIn(cell) }))
+    .filter(constrainsHere);
+  for (const { invariant } of constraining) proof.applied.add(invariant);
   const before: Box[] = [];
-  for (const { of: row, shapeIn } of rows) {
-    const shape = shapeIn(cell);
-    if (shape.boxes.length === 0) continue;
-    judge(scene, row, shape, before, speaking);
-    if (shape.always) return;
-    before.push(...shape.boxes);
+  for (const { of: row, extentIn } of rows) {
+    const extent = extentIn(cell);
+    if (extent.boxes.length === 0) continue;
+    judge(scene, row, extent, before, constraining);
+    if (extent.always) return;
+    before.push(...extent.boxes);
   }
   if (proof.reported.has('undecided')) return;
   const facts = witness(scene, undefined, [EVERYTHING], before);
   if (facts) reportUndecided(proof, facts);
 }
 
-interface Speaking {
+interface Constraining {
   readonly invariant: Invariant;
-  readonly shape: Shape;
+  readonly extent: RuleExtent;
 }
 
-const speaksHere = ({ invariant, shape }: Speaking): boolean =>
-  invariant.whenItHolds ? shape.boxes.length > 0 : !shape.always;
+const constrainsHere = ({ invariant, extent }: Constraining): boolean =>
+  invariant.whenItHolds ? extent.boxes.length > 0 : !extent.always;
 
-/** All questions about one row in one cell; each is answered by a situation that it decides, or by none. */
-function judge(scene: Scene, row: Row, { boxes }: Shape, before: readonly Box[], speaking: readonly Speaking[]): void {
+/** Everything that is asked about one row in one cell. Each question is settled by a witness, or by there being none. */
+function judge(
+  scene: Scene,
+  row: Row,
+  { boxes }: RuleExtent,
+  before: readonly Box[],
+  constraining: readonly Constraining[],
+): void {
   const { proof, cell } = scene;
   if (!proof.deciding.has(row) && witness(scene, row, boxes, before)) proof.deciding.add(row);
   if (row.effect === 'allow' && !mayBeAllowed(cell.facts) && !proof.reported.has(row)) {
     const facts = witness(scene, row, boxes, before);
     if (facts) reportForbidden(proof, row, facts);
   }
-  for (const { invariant, shape } of speaking) {
+  for (const { invariant, extent } of constraining) {
     if (proof.reported.has(invariant) || !violates(invariant, row)) continue;
     const facts = invariant.whenItHolds
-      ? witness(scene, row, overlaps(boxes, shape.boxes), before)
-      : witness(scene, row, boxes, [...before, ...shape.boxes]);
+      ? witness(scene, row, overlaps(boxes, extent.boxes), before)
+      : witness(scene, row, boxes, [...before, ...extent.boxes]);
     if (facts) reportViolated(proof, invariant, row, facts);
   }
 }
@@ -162,8 +170,8 @@ const overlaps = (a: readonly Box[], b: readonly Box[]): Box[] =>
   a.flatMap((one) => b.flatMap((other) => intersection(one, other) ?? []));
 
 /**
- * A situation of the cell in one of `wanted` and none of `avoid`, so that `row` (undefined: none) decides it.
- * undefined: there is no such situation.
+ * A situation of the cell in one of `wanted` and none of `avoid`, so that `row` (undefined: no row) decides it.
+ * undefined: there is none, which is a proof.
  */
 function witness(
   { proof, space, cell }: Scene,
@@ -172,7 +180,7 @@ function witness(
   avoid: readonly Box[],
 ): Facts | undefined {
   for (const want of wanted) {
-    const point = pointIn(want, avoid, cell.open, proof.effort);
+    const point = pointIn(want, avoid, cell.open, proof.budget);
     if (!point) continue;
     const facts = space.factsOf(cell, point);
     confirm(proof, row, facts);
@@ -181,40 +189,40 @@ function witness(
   return undefined;
 }
 
-/** The rows one by one and the policy as a whole must say the same: put to the proof as long as it costs little. */
-function confirm({ matcher, effort, confirming }: Proof, row: Row | undefined, facts: Facts): void {
+/** Cross-checks a witness: the policy as a whole must decide as its rows do one by one. Within a tenth of the budget. */
+function confirm({ matcher, budget, confirming }: Proof, row: Row | undefined, facts: Facts): void {
   const cost = matcher.costOf(facts);
-  if (confirming.spent + cost > MOST_CONFIRMING) return;
+  if (confirming.spent + cost > MAX_CONFIRMING) return;
   confirming.spent += cost;
-  spend(effort, cost);
+  spend(budget, cost);
   const match = matcher.match(facts);
   if (match.row === row && match.allowed === (row?.effect === 'allow')) return;
   throw new Error(`Casbin contradicts itself about the row ${row?.id} for ${JSON.stringify(facts)}`);
 }
 
-/** The second pass: for rows that decide nothing, which ones do where they would match. */
-function explainIdle({ proof, cell }: Scene, rows: readonly Shaped<Row>[]): void {
-  const { deciding, hiders, effort } = proof;
+/** Second pass: for each row that decides nothing, which rows decide where it would match. */
+function explainIdle({ proof, cell }: Scene, rows: readonly WithExtent<Row>[]): void {
+  const { deciding, hiders, budget } = proof;
   const before: Box[] = [];
-  const above: { readonly row: Row; readonly shape: Shape; readonly before: number }[] = [];
+  const above: { readonly row: Row; readonly extent: RuleExtent; readonly before: number }[] = [];
   let decided = false;
-  for (const { of: row, shapeIn } of rows) {
+  for (const { of: row, extentIn } of rows) {
     if (decided && deciding.has(row)) continue;
-    const shape = shapeIn(cell);
+    const extent = extentIn(cell);
     if (deciding.has(row)) {
-      if (shape.boxes.length === 0) continue;
-      above.push({ row, shape, before: before.length });
-      before.push(...shape.boxes);
-      decided = shape.always;
+      if (extent.boxes.length === 0) continue;
+      above.push({ row, extent, before: before.length });
+      before.push(...extent.boxes);
+      decided = extent.always;
       continue;
     }
     const known = hiders.get(row) ?? new Set<Row>();
-    for (const hider of shape.boxes.length === 0 ? [] : above) {
-      spend(effort, 1);
+    for (const hider of extent.boxes.length === 0 ? [] : above) {
+      spend(budget, 1);
       if (known.has(hider.row)) continue;
-      const wanted = overlaps(shape.boxes, hider.shape.boxes);
+      const wanted = overlaps(extent.boxes, hider.extent.boxes);
       const earlier = before.slice(0, hider.before);
-      if (wanted.some((want) => pointIn(want, earlier, cell.open, effort))) known.add(hider.row);
+      if (wanted.some((want) => pointIn(want, earlier, cell.open, budget))) known.add(hider.row);
     }
     hiders.set(row, known);
   }
@@ -246,7 +254,7 @@ function reportVacuous({ report }: Proof, { name, place }: Invariant): void {
   report({ ...place, rule: 'invariant-vacuous', message });
 }
 
-const MOST_NAMED = 10;
+const MAX_NAMED = 10;
 
 function reportIdle({ report, rows, deciding, hiders }: Proof): void {
   for (const row of rows) {
@@ -257,8 +265,8 @@ function reportIdle({ report, rows, deciding, hiders }: Proof): void {
       report({ ...placeOf(row), rule: 'row-never-matches', message });
       continue;
     }
-    const named = by.slice(0, MOST_NAMED).map(({ id, file, line }) => `${id} (${file}:${line})`);
-    const more = by.length > MOST_NAMED ? ` and ${by.length - MOST_NAMED} more` : '';
+    const named = by.slice(0, MAX_NAMED).map(({ id, file, line }) => `${id} (${file}:${line})`);
+    const more = by.length > MAX_NAMED ? ` and ${by.length - MAX_NAMED} more` : '';
     const message = `wherever this row matches, rows above it have decided: ${named.join(', ')}${more}; move it up, or remove it`;
     report({ ...placeOf(row), rule: 'row-hidden', message });
   }

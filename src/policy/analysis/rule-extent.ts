@@ -1,48 +1,47 @@
 /**
- * Where a rule holds, as Casbin says it: of a rule only the facts that it names can change what it says, so Casbin is
- * asked once for each combination of those, and the answers are kept as boxes of texts. Nothing here reads a rule.
+ * Where a rule holds, as evaluated by Casbin: only the facts that a rule reads can change its value, so Casbin evaluates it
+ * once for each combination of those, and the results are kept as boxes of texts. Nothing here interprets a rule.
  */
 
+import { unnamedWord } from '../action-patterns.ts';
 import { evaluationOf, type Matcher } from '../casbin/matcher.ts';
-import { ACTION_PATH } from '../casbin/rule.ts';
-import { FACT_PATHS } from '../facts.ts';
-import type { Row } from '../folder/rows.ts';
-import { unnamedWord } from './action-classes.ts';
-import { type Effort, spend } from './budget.ts';
+import { ACTION_PATH, FACT_PATHS } from '../facts.ts';
+import type { Row } from '../row.ts';
+import { type Budget, spend } from './budget.ts';
 import type { Cell, Space } from './situations.ts';
 import { type Box, EVERYTHING, type Limit } from './text-sets.ts';
 
-export interface Shape {
-  /** Whether the rule holds whatever the texts. */
+export interface RuleExtent {
+  /** Whether the rule holds of all texts. */
   readonly always: boolean;
-  /** It holds of the texts in any of these; none: it never holds. */
+  /** It holds of exactly the texts in any of these; without any it never holds. */
   readonly boxes: readonly Box[];
 }
 
-const ALWAYS: Shape = { always: true, boxes: [EVERYTHING] };
+const ALWAYS: RuleExtent = { always: true, boxes: [EVERYTHING] };
 
-/** The shape of a row in each cell of a space, as if it stood alone. */
-export type ShapeIn = (cell: Cell) => Shape;
+/** Where a row would match in a cell of a space if it were the only row. */
+export type ExtentIn = (cell: Cell) => RuleExtent;
 
-/** Remembers across spaces, unless the rule names the action. */
-export function shapes(matcher: Matcher, effort: Effort): (row: Row, space: Space<Row>) => ShapeIn {
-  const known = new Map<Row, Map<number, Shape>>();
+/** Memoized across spaces, unless the rule reads the action. */
+export function ruleExtents(matcher: Matcher, budget: Budget): (row: Row, space: Space<Row>) => ExtentIn {
+  const known = new Map<Row, Map<number, RuleExtent>>();
   return (row, space) => {
-    spend(effort, 50 + 10 * space.paths.length);
-    const before = known.get(row) ?? new Map<number, Shape>();
+    spend(budget, 50 + 10 * space.paths.length);
+    const before = known.get(row) ?? new Map<number, RuleExtent>();
     if (!row.when.facts.has(ACTION_PATH)) known.set(row, before);
     const keyOf = cellKey(row, space);
     return (cell) => {
-      spend(effort, 5);
+      spend(budget, 5);
       const key = keyOf(cell);
-      const shape = before.get(key) ?? evaluate(matcher, effort, row, space, cell);
-      before.set(key, shape);
-      return shape;
+      const extent = before.get(key) ?? evaluate(matcher, budget, row, space, cell);
+      before.set(key, extent);
+      return extent;
     };
   };
 }
 
-/** A number that is the same for cells that are alike in all facts that the row names. */
+/** A memo key: equal for cells that agree in all facts that the row reads. */
 function cellKey(row: Row, space: Space<Row>): (cell: Cell) => number {
   const places: { readonly at: number; readonly stride: number }[] = [];
   let stride = 1;
@@ -55,15 +54,15 @@ function cellKey(row: Row, space: Space<Row>): (cell: Cell) => number {
   return ({ indices }) => places.reduce((key, place) => key + ((indices[place.at] ?? 0) + 1) * place.stride, 0);
 }
 
-function evaluate(matcher: Matcher, effort: Effort, row: Row, space: Space<Row>, cell: Cell): Shape {
+function evaluate(matcher: Matcher, budget: Budget, row: Row, space: Space<Row>, cell: Cell): RuleExtent {
   const open = cell.open.filter((path) => row.when.facts.has(path));
   const choices = open.map((path) => limitsOf(row, path));
   const count = choices.reduce((product, { length }) => product * length, 1);
-  spend(effort, count);
+  spend(budget, count);
   const boxes: Box[] = [];
   for (let index = 0; index < count; index += 1) {
     const chosen = nth(choices, index);
-    spend(effort, evaluationOf(row));
+    spend(budget, evaluationOf(row));
     const texts = new Map(open.map((path, at) => [path, chosen[at]?.text ?? '']));
     if (matcher.matchesAlone(row, space.factsOf(cell, texts))) {
       boxes.push(new Map(open.map((path, at) => [path, chosen[at]?.limit ?? { noneOf: new Set<string>() }])));
@@ -77,7 +76,7 @@ interface Choice {
   readonly limit: Limit;
 }
 
-/** What a rule can tell apart of a text that there is: each constant that it names, and all others. */
+/** The classes of non-empty texts that a rule tells apart: each constant that it names, and all others. */
 function limitsOf(row: Row, path: string): readonly Choice[] {
   const constants = new Set(row.when.constants.get(path));
   constants.delete('');
@@ -87,7 +86,7 @@ function limitsOf(row: Row, path: string): readonly Choice[] {
   ];
 }
 
-/** The combination number `index`, counting as a clock does. */
+/** Combination number `index`, in mixed radix. */
 function nth(choices: readonly (readonly Choice[])[], index: number): Choice[] {
   let left = index;
   return choices.map((of) => {

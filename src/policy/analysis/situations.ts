@@ -1,12 +1,13 @@
 /**
- * Every situation that conditions can tell apart, so that what must hold of all of them is proved rather than sampled.
- * Actions fall into classes; within a class, only the facts that its conditions name take different values. Closed
- * facts take each of theirs; a text takes each constant that it is compared with, nothing, and one that is none of them.
+ * Enumerates every situation that selectors can tell apart, so that what must hold of all of them is proved, not sampled.
+ * Actions fall into classes; within a class, only the facts that its selectors read take different values. An enumeration or
+ * boolean takes each of its values; a text takes each constant that it is compared with, the empty text, and one other.
  * Why that is complete is in docs/adr/0005-enumerating-situations.md.
  */
 
-import { ACTION_PATH } from '../casbin/rule.ts';
+import { type ActionClass, byAction, unnamedWord } from '../action-patterns.ts';
 import {
+  ACTION_PATH,
   CONSTRAINTS,
   type Constraint,
   closed,
@@ -16,45 +17,44 @@ import {
   type Facts,
   factsOf,
 } from '../facts.ts';
-import type { Row } from '../folder/rows.ts';
-import { type ActionClass, byAction, unnamedWord } from './action-classes.ts';
+import type { Row } from '../row.ts';
 
-/** What situations are told apart by: a row, or anything else with an action pattern and a rule. */
-export type Condition = Pick<Row, 'action' | 'when'>;
+/** What tells situations apart: a row, or anything else with an action pattern and a rule. */
+export type Selector = Pick<Row, 'action' | 'when'>;
 
 type Value = string | boolean;
 
-/** One class of actions, with the facts that its conditions name and all combinations in which those can occur. */
-export interface Space<T extends Condition> extends ActionClass<T> {
-  /** The facts that any condition of the class names, the action aside. */
+/** One class of actions, with the facts that its selectors read and all combinations in which those can occur. */
+export interface Space<T extends Selector> extends ActionClass<T> {
+  /** The facts that any selector of the class reads, the action aside. */
   readonly paths: readonly string[];
   readonly cells: readonly Cell[];
-  /** The facts of a cell with these texts for those that are open, by their paths; where one lacks, any. */
+  /** The facts of a cell with these texts, by path, for its open ones; a text that is missing is arbitrary. */
   readonly factsOf: (cell: Cell, texts: ReadonlyMap<string, string>) => Facts;
 }
 
 /**
- * A combination of closed facts that can occur, with each text either absent or open: any text but none.
- * INVARIANT: constraints look at no text but for whether it is empty, so that one text stands for all others here.
+ * A combination of enumerations and booleans that can occur, with each text either empty or open (any non-empty one).
+ * INVARIANT: constraints look at texts only for whether they are empty, so one non-empty text stands for all.
  */
 export interface Cell {
   readonly facts: Facts;
-  /** For each path of the space: the index of a closed value, 0 for no text, -1 for an open one. */
+  /** For each path of the space: the index of its value, 0 for the empty text, -1 for an open one. */
   readonly indices: readonly number[];
   /** The paths whose text is open. */
   readonly open: readonly string[];
 }
 
-/** Whatever the conditions name: no policy may allow by these (`mayBeAllowed`). */
+/** Always told apart, since what may be allowed at all depends on them (`mayBeAllowed`). */
 const ALWAYS = ['r.key.status', 'r.user.status'];
 
 /** Each situation that `rows` can tell apart and that the schema says can occur, as a facts record. */
-export function* situations(rows: readonly Condition[]): Generator<Facts> {
+export function* situations(rows: readonly Selector[]): Generator<Facts> {
   for (const space of spacesOf(rows)) yield* situationsIn(space);
 }
 
 /** The situations of one space. */
-export function* situationsIn(space: Space<Condition>): Generator<Facts> {
+export function* situationsIn(space: Space<Selector>): Generator<Facts> {
   const texts = textsOf(space);
   for (const cell of space.cells) {
     for (const chosen of product(
@@ -66,7 +66,7 @@ export function* situationsIn(space: Space<Condition>): Generator<Facts> {
 }
 
 /** How many `situations` there are, without going through them; counting ends above `most`. */
-export function countSituations(rows: readonly Condition[], most = Number.POSITIVE_INFINITY): number {
+export function countSituations(rows: readonly Selector[], most = Number.POSITIVE_INFINITY): number {
   let count = 0;
   for (const space of spacesOf(rows)) {
     count += countSituationsIn(space);
@@ -76,15 +76,15 @@ export function countSituations(rows: readonly Condition[], most = Number.POSITI
 }
 
 /** How many situations one space has. */
-export function countSituationsIn(space: Space<Condition>): number {
+export function countSituationsIn(space: Space<Selector>): number {
   const texts = textsOf(space);
   const ways = (open: readonly string[]): number =>
     open.reduce((product, path) => product * (texts.get(path)?.length ?? 1), 1);
   return space.cells.reduce((sum, { open }) => sum + ways(open), 0);
 }
 
-/** For each text that the conditions of a space name: its constants, and one text that is none of them. */
-function textsOf({ paths, items }: Space<Condition>): ReadonlyMap<string, readonly string[]> {
+/** For each text that the selectors of a space read: its constants, and one text that is none of them. */
+function textsOf({ paths, items }: Space<Selector>): ReadonlyMap<string, readonly string[]> {
   const texts = new Map<string, readonly string[]>();
   for (const path of paths) {
     if (FACT_PATHS.get(path) !== 'text') continue;
@@ -96,10 +96,10 @@ function textsOf({ paths, items }: Space<Condition>): ReadonlyMap<string, readon
 }
 
 /** The classes of actions with their cells: between them, every situation is in exactly one. */
-export function* spacesOf<T extends Condition>(conditions: readonly T[]): Generator<Space<T>> {
+export function* spacesOf<T extends Selector>(selectors: readonly T[]): Generator<Space<T>> {
   const cellsOf = cellFinder();
-  const actions = conditions.flatMap(({ when }) => [...(when.constants.get(ACTION_PATH) ?? [])]);
-  for (const { pattern, action, items } of byAction(conditions, actions).classes) {
+  const actions = selectors.flatMap(({ when }) => [...(when.constants.get(ACTION_PATH) ?? [])]);
+  for (const { pattern, action, items } of byAction(selectors, actions).classes) {
     const named = new Set(ALWAYS);
     for (const { when } of items) for (const path of when.facts) named.add(path);
     const paths = [...FACT_PATHS.keys()].filter((path) => named.has(path) && path !== ACTION_PATH);
@@ -119,7 +119,7 @@ function factsIn(action: string, { facts, open }: Cell, texts: ReadonlyMap<strin
   return closed(Object.fromEntries(FACT_GROUPS.map((group) => [group, closed(groups[group] ?? {})]))) as Facts;
 }
 
-/** The combinations that differ in `paths`, one for each way in which they can; remembered, as classes are much alike. */
+/** The combinations that differ in `paths`; memoized, since most classes read the same facts. */
 function cellFinder(): (paths: readonly string[]) => readonly Cell[] {
   const known = new Map<string, readonly Cell[]>();
   return (paths) => {
@@ -148,13 +148,13 @@ function indexIn(path: string, facts: Facts): number {
 
 let all: readonly Facts[] | undefined;
 
-/** Every combination of closed facts, and of texts there or not, that the constraints let occur. */
+/** Every combination of values, texts being empty or not, that the constraints admit. */
 function possible(): readonly Facts[] {
   all ??= [...combine(FACT_GROUPS, {})];
   return all;
 }
 
-/** Group by group, so that what contradicts itself already is not multiplied by the rest. */
+/** Group by group, so that a contradiction prunes the search early. */
 function* combine([group, ...rest]: readonly FactGroup[], known: Partial<Facts>): Generator<Facts> {
   if (group === undefined) {
     yield known as Facts;

@@ -1,14 +1,13 @@
 /**
- * The policy as a decision table: for each row the situations that it really decides, once the rows above it have taken
- * theirs, said as conditions that need no order.
+ * The policy as a decision table: for each row the situations that it decides, once the rows above it have decided theirs, as
+ * conditions that need no order.
  */
 
-import { decide } from '../decide.ts';
+import { decide, type Policy } from '../decide.ts';
 import type { Facts } from '../facts.ts';
-import type { Effect } from '../folder/rows.ts';
-import type { Policy } from '../policy.ts';
+import type { Effect } from '../row.ts';
 import { partitionOf } from './classes.ts';
-import { groupsOf } from './groups.ts';
+import { groupByLabel } from './conditions.ts';
 
 export interface TableRow {
   readonly rule: string;
@@ -34,11 +33,11 @@ export interface Table {
 /**
  * The decision table of `policy`, its rows in their order.
  * @throws OverBound
- * @throws Failure UNAVAILABLE where the policy decides some situation not at all, which no checked policy does.
+ * @throws Failure UNAVAILABLE where the policy does not decide some situation, which no checked policy leaves.
  */
 export function tableOf(policy: Policy): Table {
   const partition = partitionOf(policy.rows);
-  const groups = groupsOf(
+  const groups = groupByLabel(
     partition,
     partition.classes.map(({ facts }) => decide(policy, facts).rule),
   );

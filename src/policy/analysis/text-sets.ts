@@ -1,15 +1,16 @@
 /**
- * Sets of texts. Where all closed facts are fixed, a rule holds of certain texts: of those in one of its boxes. Texts
- * are endless, and boxes name few of them, so whether boxes cover another one is decided without listing combinations.
+ * Sets of texts as unions of boxes (products of finite or cofinite sets, one a fact). With all enumerated facts fixed, a rule
+ * holds of the texts in its boxes. There are infinitely many texts and boxes name few, so whether some boxes cover another
+ * is decided by search over the named texts and one that none names.
  */
 
-import { unnamedWord } from './action-classes.ts';
-import { type Effort, spend } from './budget.ts';
+import { unnamedWord } from '../action-patterns.ts';
+import { type Budget, spend } from './budget.ts';
 
-/** What a text must be: a certain one, or anything but some. */
+/** A set of texts: one text, or all but some. */
 export type Limit = { readonly is: string } | { readonly noneOf: ReadonlySet<string> };
 
-/** Limits by the paths of facts; a fact without one may be any text. */
+/** Limits by fact path; a fact without one may be any text. */
 export type Box = ReadonlyMap<string, Limit>;
 
 export const EVERYTHING: Box = new Map();
@@ -17,7 +18,7 @@ export const EVERYTHING: Box = new Map();
 const admits = (limit: Limit | undefined, text: string): boolean =>
   limit === undefined || ('is' in limit ? limit.is === text : !limit.noneOf.has(text));
 
-/** What is in both; undefined: nothing is. */
+/** undefined: it is empty. */
 export function intersection(a: Box, b: Box): Box | undefined {
   const both = new Map(a);
   for (const [path, limit] of b) {
@@ -38,23 +39,23 @@ export function pointIn(
   want: Box,
   avoid: readonly Box[],
   paths: readonly string[],
-  effort: Effort,
+  budget: Budget,
 ): ReadonlyMap<string, string> | undefined {
-  spend(effort, 10 + 20 * avoid.length);
+  spend(budget, 10 + 20 * avoid.length);
   const [path, ...rest] = paths;
   if (path === undefined) return avoid.length === 0 ? new Map() : undefined;
   for (const text of textsWorthTrying(path, want, avoid)) {
-    spend(effort, avoid.length);
+    spend(budget, avoid.length);
     const left = avoid.filter((box) => admits(box.get(path), text));
-    // A box that no later fact can leave holds whatever is chosen from here on.
+    // A box without a limit on any later path contains every point from here on.
     if (left.some((box) => rest.every((later) => !box.has(later)))) continue;
-    const point = pointIn(want, left, rest, effort);
+    const point = pointIn(want, left, rest, budget);
     if (point) return new Map([...point, [path, text]]);
   }
   return undefined;
 }
 
-/** One text for each way in which boxes can tell texts apart; first the one that is named nowhere, which most leave out. */
+/** One text of each class that the boxes tell apart; first the one that no box names, since it is the likeliest to be in none. */
 function textsWorthTrying(path: string, want: Box, avoid: readonly Box[]): readonly string[] {
   const limit = want.get(path);
   if (limit && 'is' in limit) return [limit.is];

@@ -1,34 +1,34 @@
 /**
- * Which row matches: the only file that drives Casbin. Of a policy's rows Casbin is shown those whose pattern takes in
- * the action of the question, since its cost is linear in rows; the matcher's own keyMatch stays, as the second lock.
+ * Which row matches: the only file that runs Casbin's enforcer. Casbin is given only the rows whose pattern matches the
+ * action of the question, since its cost is linear in rows; its own keyMatch still checks each of them.
  */
 
 import { Enforcer, newModelFromString } from 'casbin';
-import { byAction } from '../analysis/action-classes.ts';
-import { FACT_GROUPS, type Facts } from '../facts.ts';
-import type { Row } from '../folder/rows.ts';
+import { byAction } from '../action-patterns.ts';
+import { FACT_GROUPS, type Facts, NOTHING_KNOWN } from '../facts.ts';
+import type { Row } from '../row.ts';
 import { MODEL } from './model.ts';
 
 export interface Matcher {
   /** The first row that matches, with Casbin's own verdict. Throws when a rule does. */
   readonly match: (facts: Facts) => { readonly row: Row | undefined; readonly allowed: boolean };
-  /** What `match` costs at most, in units of about 20 ns. */
+  /** An upper bound of what `match` costs, in units of about 20 ns. */
   readonly costOf: (facts: Facts) => number;
-  /** Whether a row would match if it stood alone; it need be none of the policy's. Throws when its rule does. */
+  /** Whether a row, of this policy or not, would match if there were no other. Throws when its rule does. */
   readonly matchesAlone: (row: Row, facts: Facts) => boolean;
-  /** Runs every rule once, yielding after each: Casbin compiles a rule when it first runs it. */
+  /** Evaluates every rule once, yielding after each: Casbin compiles a rule at its first evaluation. */
   readonly warm: () => Generator<void>;
 }
 
 type Line = readonly [id: string, action: string, when: string, effect: string, code: string];
 
-/** What Casbin is shown for a class of actions. */
+/** The policy lines that Casbin is given for a class of actions. */
 interface Candidates {
   readonly lines: readonly Line[];
   readonly cost: number;
 }
 
-/** One enforcer, and so one store of compiled rules, which goes when the matcher does. */
+/** One enforcer, and so one cache of compiled rules, which is dropped with the matcher. */
 export function createMatcher(rows: readonly Row[]): Matcher {
   const ask = asker();
   const byId = new Map(rows.map((row) => [row.id, row]));
@@ -52,31 +52,22 @@ export function createMatcher(rows: readonly Row[]): Matcher {
     matchesAlone: (row, facts) => ask([lineOf(row)], facts)[1] !== undefined,
     *warm() {
       for (const row of rows) {
-        // Of an action that the row takes: at any other Casbin would not come to its rule.
-        ask([lineOf(row)], {
-          ...NOBODY,
-          request: { action: row.action.replace('*', row.action === '*' ? 'x:x' : 'x') },
-        });
+        // With an action that the row's pattern matches: at any other Casbin would not evaluate its rule.
+        const action = row.action.replace('*', row.action === '*' ? 'x:x' : 'x');
+        ask([lineOf(row)], { ...NOTHING_KNOWN, request: { ...NOTHING_KNOWN.request, action } });
         yield;
       }
     },
   };
 }
 
-const NOBODY: Omit<Facts, 'request'> = {
-  key: { id: '', status: 'unknown', userManagement: false, environment: '' },
-  user: { id: '', status: 'unknown', businesses: 'active' },
-  target: { id: '', status: 'none', role: 'none', inRestriction: false },
-  limit: { exceeded: false },
-};
-
-/** What Casbin takes for one row: about 4 µs, and 15 ns for each character of the rule; in units of about 20 ns. */
+/** What one row costs Casbin: about 4 µs, and 15 ns for each character of the rule; in units of about 20 ns. */
 export const evaluationOf = (row: Row): number => 200 + row.when.text.length;
 
 const lineOf = (row: Row): Line => [row.id, row.action, row.when.text, row.effect, row.code];
 
 /**
- * INVARIANT: the lines are put in and the question is asked within one synchronous call, so no question ever sees the
+ * INVARIANT: the lines are set and the question is asked within one synchronous call, so no question is decided by the
  * lines of another.
  */
 function asker(): (lines: readonly Line[], facts: Facts) => [allowed: boolean, id: string | undefined] {
@@ -86,9 +77,9 @@ function asker(): (lines: readonly Line[], facts: Facts) => [allowed: boolean, i
   const enforcer = new Enforcer();
   enforcer.setModel(model);
   return (lines, facts) => {
-    // Without lines Casbin would run the matcher on none.
+    // Without lines Casbin would evaluate the matcher once with empty policy fields.
     if (lines.length === 0) return [false, undefined];
-    // Rows go in as arrays, which Casbin only reads: its own text adapter mangles quoted text.
+    // As arrays, which Casbin only reads: its text adapter mangles quoted text.
     assertion.policy = lines as unknown as string[][];
     const [allowed, matched] = enforcer.enforceExSync(...FACT_GROUPS.map((group) => facts[group]));
     return [allowed, matched[0]];

@@ -1,10 +1,9 @@
-/** The Casbin model that `model.conf` must hold, and the text that Casbin is given: one for each of casbin.md's reasons. */
+/** The Casbin model that `model.conf` must hold: docs/adr/0003-strict-policy-checking.md says why there is one alone. */
 
-import { FACT_GROUPS } from '../facts.ts';
+import { FACT_GROUPS, FACTS_VERSION, factsOf } from '../facts.ts';
 
-/** Matched rows are tried in order and the first one decides, whole; no row is a deny (which `decide` makes a failure). */
-export const MODEL = `[request_definition]
-r = ${FACT_GROUPS.join(', ')}
+const modelOf = (groups: readonly string[]): string => `[request_definition]
+r = ${groups.join(', ')}
 [policy_definition]
 p = id, action, when, eft, code
 [policy_effect]
@@ -12,3 +11,21 @@ e = priority(p.eft) || deny
 [matchers]
 m = keyMatch(r.request.action, p.action) && eval(p.when)
 `;
+
+/**
+ * What Casbin is given, whatever `model.conf` says: rows are tried in order and the first match decides, whole; no match is
+ * a deny, which `decide` makes a failure.
+ */
+export const MODEL = modelOf(FACT_GROUPS);
+
+/**
+ * The newest first: a policy that was written before a group of facts came names fewer groups in its request definition,
+ * and is still read, so that what it decided can be replayed.
+ */
+export const ACCEPTED_MODELS: readonly string[] = [
+  ...new Set(
+    Array.from({ length: FACTS_VERSION }, (_, age) => FACTS_VERSION - age).map((version) =>
+      modelOf(FACT_GROUPS.filter((group) => factsOf(group).some(([, { since }]) => since <= version))),
+    ),
+  ),
+];

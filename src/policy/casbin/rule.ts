@@ -1,65 +1,46 @@
 /**
- * The language of the `when` column. Casbin would run nearly any JavaScript expression there, so a rule is parsed with
- * Casbin's own parser, held against a list of what is allowed, and printed anew from its tree: what Casbin is given is
- * the print, never the text of the file.
+ * The language of the `when` column. Casbin would evaluate nearly any JavaScript expression there, so a rule is parsed with
+ * Casbin's own parser, its syntax tree is checked against an allowlist, and it is printed anew from the tree: Casbin is
+ * given the print, never the text of the file.
  */
 
 import expressionEval from '@casbin/expression-eval';
 import { Util } from 'casbin';
 import type jsep from 'jsep';
-import { FACT_PATHS, type FactType } from '../facts.ts';
-import type { FindingRule } from '../folder/finding-rules.ts';
+import { ACTION_PATTERN } from '../action-patterns.ts';
+import { ACTION_PATH, FACT_PATHS, type FactType } from '../facts.ts';
+import type { Predicate, Rule } from '../row.ts';
 
-/** `*`, an action, or everything below a prefix: `user:*`, `user:usage:*`. */
-export const ACTION_PATTERN =
-  /^(?:\*|[a-z][a-z0-9_-]*(?::[a-z][a-z0-9_-]*)*:\*|[a-z][a-z0-9_-]*(?::[a-z][a-z0-9_-]*)+)$/;
-
-export interface Rule {
-  /** The rule as Casbin is given it: fully parenthesised, single-quoted, free of anything its substitution would touch. */
-  readonly text: string;
-  /** The constants that each fact of type text is compared with, by path: what the rule can tell apart of it. */
-  readonly constants: ReadonlyMap<string, ReadonlySet<string>>;
-  /** The paths of the facts that it names: no other fact can change what it says. */
-  readonly facts: ReadonlySet<string>;
-  /** The same rule in its parts, for whoever explains it. */
-  readonly tree: Condition;
-}
-
-/** A part of a rule that is true or false; `text` is its print. */
-export type Condition =
-  /** `path` is the fact that it reads; absent from `true` and `false`. */
-  | { readonly kind: 'test'; readonly text: string; readonly path?: string }
-  | { readonly kind: 'not'; readonly text: string; readonly of: Condition }
-  | { readonly kind: 'both' | 'either'; readonly text: string; readonly left: Condition; readonly right: Condition };
+/** The kinds of faults of a rule; each is the name of a finding (folder/findings.ts). */
+export type RuleFault = 'unknown-fact' | 'rule-type' | 'rule-syntax' | 'forbidden-syntax';
 
 /** Why a rule is refused; `offset` counts from the start of its text, in UTF-16 units. */
 export class RuleError extends Error {
-  readonly rule: FindingRule;
+  readonly fault: RuleFault;
   readonly offset: number;
 
-  constructor(rule: FindingRule, offset: number, message: string) {
+  constructor(fault: RuleFault, offset: number, message: string) {
     super(message);
-    this.rule = rule;
+    this.fault = fault;
     this.offset = offset;
   }
 }
 
 const MAX_LENGTH = 2000;
 const MAX_DEPTH = 32;
-// Two for each level of the tree, and few enough that the parser, which recurs, never depends on the stack that is left.
+// Two for each level of the tree, and few enough that the recursive parser cannot overflow the stack.
 const MAX_NESTING = 2 * MAX_DEPTH;
-export const ACTION_PATH = 'r.request.action';
 const FORBIDDEN_CHARACTER = /[^A-Za-z0-9_ .:'"()[\],!=&|*-]/;
 const HOW =
   'use facts (r.key.status), literals, ==, !=, &&, ||, !, parentheses, (fact in [..]) and keyMatch(r.request.action, ..)';
 
 type Term =
-  | { readonly kind: 'condition'; readonly text: string; readonly tree: Condition }
+  | { readonly kind: 'predicate'; readonly text: string; readonly tree: Predicate }
   | { readonly kind: 'fact'; readonly text: string; readonly type: FactType }
   | { readonly kind: 'literal'; readonly text: string; readonly value: string | boolean };
 
-// Casbin adds `in` to the parser that it shares with us, with this precedence, at its first enforcement. Added here as
-// well, a rule parses alike before and after that. The function never runs: `in` is printed as comparisons.
+// Casbin adds `in` to the shared parser, with this precedence, at its first enforcement. Adding it here makes a rule parse
+// alike before and after that. The function never runs: `in` is printed as comparisons.
 expressionEval.addBinaryOp('in', 1, () => {
   throw new Error('`in` is never evaluated');
 });
@@ -103,7 +84,7 @@ function parseTree(text: string): jsep.Expression {
   }
 }
 
-/** Walks one tree. A class only because the text and the constants go with every step. */
+/** Type-checks and prints one syntax tree. A class because the text and the constants go with every step. */
 class RuleReader {
   readonly constants = new Map<string, Set<string>>();
   readonly facts = new Set<string>();
@@ -114,15 +95,15 @@ class RuleReader {
     this.#text = text;
   }
 
-  /** The print of a rule as a whole. The parser takes `['a' 'b']` and `x,` too: as many commas must stand there as are meant. */
-  whole(node: jsep.Expression): Condition {
-    const tree = this.condition(node, 0);
+  /** A rule as a whole. The parser also accepts `['a' 'b']` and `x,`, so the commas of the text are counted. */
+  whole(node: jsep.Expression): Predicate {
+    const tree = this.predicate(node, 0);
     if (this.#text.split(',').length - 1 === this.#commas) return tree;
     throw this.#error('rule-syntax', ',', 'a comma is missing or is one too many');
   }
 
-  /** A node that must be true or false. */
-  condition(node: jsep.Expression, depth: number): Condition {
+  /** Reads a node that must be boolean. */
+  predicate(node: jsep.Expression, depth: number): Predicate {
     const term = this.#term(node, depth);
     if (term.kind === 'fact' && term.type !== 'boolean') {
       throw this.#error('rule-type', term.text, `${term.text} is not true or false; compare it with == or !=`);
@@ -130,7 +111,7 @@ class RuleReader {
     if (term.kind === 'literal' && typeof term.value !== 'boolean') {
       throw this.#error('rule-type', term.text, `${term.text} is not a condition; compare a fact with it`);
     }
-    if (term.kind === 'condition') return term.tree;
+    if (term.kind === 'predicate') return term.tree;
     const { kind, text } = term;
     return { kind: 'test', text, ...(kind === 'fact' && { path: text }) };
   }
@@ -149,14 +130,14 @@ class RuleReader {
       case 'UnaryExpression': {
         const { operator, argument } = node as jsep.UnaryExpression;
         if (operator !== '!') throw this.#forbidden(operator, `the operator ${operator}`);
-        const of = this.condition(argument, depth + 1);
-        return condition({ kind: 'not', text: `!${of.text}`, of });
+        const of = this.predicate(argument, depth + 1);
+        return predicate({ kind: 'not', text: `!${of.text}`, of });
       }
       case 'LogicalExpression': {
         const { operator, left: before, right: after } = node as jsep.LogicalExpression;
-        const [left, right] = [this.condition(before, depth + 1), this.condition(after, depth + 1)];
+        const [left, right] = [this.predicate(before, depth + 1), this.predicate(after, depth + 1)];
         const kind = operator === '&&' ? 'both' : 'either';
-        return condition({ kind, text: `(${left.text} ${operator} ${right.text})`, left, right });
+        return predicate({ kind, text: `(${left.text} ${operator} ${right.text})`, left, right });
       }
       case 'BinaryExpression':
         return this.#binary(node as jsep.BinaryExpression, depth);
@@ -209,7 +190,7 @@ class RuleReader {
     throw this.#error('rule-type', operator, `${operator} compares one fact with one literal`);
   }
 
-  /** `a in ['x', 'y']`, printed as comparisons: Casbin's own `in` would also see what an object inherits. */
+  /** `a in ['x', 'y']`, printed as comparisons: Casbin's own `in` also sees inherited keys. */
   #in(left: jsep.Expression, right: jsep.Expression, depth: number): Term {
     if (right.type !== 'ArrayExpression') {
       throw this.#error(
@@ -228,7 +209,7 @@ class RuleReader {
       if (literal.kind !== 'literal') throw this.#error('rule-type', ' in ', 'a list holds literals only');
       return this.#comparison(fact, '==', literal).tree;
     });
-    return condition(
+    return predicate(
       tests.reduce((left, right) => ({ kind: 'either', text: `(${left.text} || ${right.text})`, left, right })),
     );
   }
@@ -237,7 +218,7 @@ class RuleReader {
     fact: Term & { kind: 'fact' },
     operator: string,
     literal: Term & { kind: 'literal' },
-  ): Term & { kind: 'condition' } {
+  ): Term & { kind: 'predicate' } {
     const { type, text: path } = fact;
     if (typeof literal.value !== (type === 'boolean' ? 'boolean' : 'string')) {
       throw this.#error(
@@ -257,10 +238,10 @@ class RuleReader {
       );
     }
     if (type === 'text') this.#distinguish(path, String(literal.value));
-    return condition({ kind: 'test', text: `(${path} ${operator} ${literal.text})`, path });
+    return predicate({ kind: 'test', text: `(${path} ${operator} ${literal.text})`, path });
   }
 
-  /** `keyMatch(r.request.action, 'user:*')`: the only function, because the others can hang or match unanchored. */
+  /** `keyMatch(r.request.action, 'user:*')`: the only function, because the others can hang, or match unanchored. */
   #call(node: jsep.CallExpression, depth: number): Term {
     const name = dotted(node.callee) ?? 'this';
     if (node.callee.type !== 'Identifier' || name !== 'keyMatch') throw this.#forbidden(name, `a call of ${name}`);
@@ -273,7 +254,7 @@ class RuleReader {
       throw this.#error('rule-type', 'keyMatch', `${pattern.text} is no action pattern: *, noun:verb or noun:*`);
     }
     this.#distinguish(ACTION_PATH, String(pattern.value));
-    return condition({ kind: 'test', text: `keyMatch(${ACTION_PATH}, ${pattern.text})`, path: ACTION_PATH });
+    return predicate({ kind: 'test', text: `keyMatch(${ACTION_PATH}, ${pattern.text})`, path: ACTION_PATH });
   }
 
   #distinguish(path: string, constant: string): void {
@@ -286,13 +267,13 @@ class RuleReader {
     return this.#error('forbidden-syntax', where, `${what} has no place in a rule; ${HOW}`);
   }
 
-  /** The tree carries no places, so the place is where the offending text first stands. */
-  #error(rule: FindingRule, where: string, message: string): RuleError {
-    return new RuleError(rule, Math.max(0, this.#text.indexOf(where)), message);
+  /** Nodes carry no offsets, so the offset is that of the first occurrence of the offending text. */
+  #error(fault: RuleFault, where: string, message: string): RuleError {
+    return new RuleError(fault, Math.max(0, this.#text.indexOf(where)), message);
   }
 }
 
-const condition = (tree: Condition): Term & { kind: 'condition' } => ({ kind: 'condition', text: tree.text, tree });
+const predicate = (tree: Predicate): Term & { kind: 'predicate' } => ({ kind: 'predicate', text: tree.text, tree });
 
 /** `r.key.status` of a chain of plain members; undefined for anything else, such as `r['key']`. */
 function dotted(node: jsep.Expression): string | undefined {

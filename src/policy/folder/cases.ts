@@ -1,17 +1,14 @@
 /**
  * Policy cases: what the security team wants the policy to say, in `cases/*.yaml`. A case states facts over the file's
- * base, and the decision that must follow. They run at every load, so that an edit that breaks one never goes live.
+ * base, and the decision that must follow. Running them is analysis/run-cases.ts.
  */
 
-import { type Decision, decide } from '../decide.ts';
+import type { Decision } from '../decide.ts';
 import { FACT_GROUPS, type Facts, readFacts } from '../facts.ts';
-import type { Policy } from '../policy.ts';
 import { addDefaults } from '../recorded-facts.ts';
-import type { PolicyTexts } from './files.ts';
+import { CASE_FILE, type PolicyTexts } from './files.ts';
 import type { Report } from './findings.ts';
 import { isMap, parseYaml } from './yaml.ts';
-
-const CASE_FILE = /^cases\/[a-z0-9-]+\.yaml$/;
 
 export interface Case {
   readonly name: string;
@@ -39,46 +36,6 @@ export function parseAllCases(texts: PolicyTexts, report: Report): Case[] {
   }
   return cases;
 }
-
-/** Of all cases together, in units of about 20 ns: about 4 s. */
-const MAX_COST = 200_000_000;
-/** After how many cases others may work. */
-const STEP = 50;
-
-/** Reports cases that fail, in steps of some milliseconds. `costOf`: what deciding may cost, in units of about 20 ns. */
-export function* checkCases(
-  policy: Policy,
-  cases: readonly Case[],
-  costOf: (facts: Facts) => number,
-  report: Report,
-): Generator<void> {
-  let cost = 0;
-  for (const [index, { name, facts, want, file, line, column }] of cases.entries()) {
-    if (index % STEP === 0) yield;
-    cost += costOf(facts);
-    if (cost > MAX_COST) {
-      const message = `there are more cases than can be run by so many rows; this one and those after it are left out`;
-      report({ file, line, column, rule: 'too-large', message });
-      return;
-    }
-    const got = attempt(policy, facts);
-    if (typeof got === 'object' && got.code === want.code && got.rule === want.rule && got.effect === want.effect)
-      continue;
-    report({ file, line, column, rule: 'case-fails', message: `${name}: wanted ${print(want)}, got ${print(got)}` });
-  }
-}
-
-/** The decision, or in words why there is none. */
-export function attempt(policy: Policy, facts: Facts): Decision | string {
-  try {
-    return decide(policy, facts);
-  } catch (error) {
-    return `a failure (${((error as Error).cause as Error | undefined)?.message ?? (error as Error).message})`;
-  }
-}
-
-export const print = (decision: Decision | string): string =>
-  typeof decision === 'string' ? decision : `${decision.effect} ${decision.code} by ${decision.rule}`;
 
 /** The cases of one file: `{base: facts, cases: [{name, given?, want: {effect, code, rule}}]}`. */
 export function parseCases(file: string, text: string, report: Report): Case[] {
@@ -124,7 +81,7 @@ function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'n
   return { name, facts, base, want: { effect, code, rule } };
 }
 
-/** Facts by group. Throws at whatever else stands there: laid over each other it would vanish without a word. */
+/** Facts by group. Throws at anything else, which would vanish silently when base and given are merged. */
 function groupsOf(what: string, value: unknown): Record<string, Record<string, unknown>> {
   if (!isMap(value)) throw new TypeError(`${what} is a map of facts`);
   for (const [group, facts] of Object.entries(value)) {

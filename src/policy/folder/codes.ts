@@ -1,27 +1,15 @@
-/** `codes.yaml`, read strictly: what a denial may say to a client, and what may never be handed out under its name. */
+/** `codes.yaml`, read strictly: the status and message of each code. No denial can be given the meaning of an allow, or of a failure. */
 
 import { FAILURES } from '../../errors.ts';
+import type { Code, Row } from '../row.ts';
+import { CODES_FILE, INVISIBLE } from './files.ts';
 import type { Report } from './findings.ts';
-import type { Row } from './rows.ts';
 import { isMap, parseYaml } from './yaml.ts';
 
-export interface Code {
-  /** What the calling service should answer its client with. */
-  readonly status: number;
-  /** For that client's eyes. */
-  readonly message: string;
-  /** Whose `disabled_reason`, where there is one, ends the message. */
-  readonly reason?: 'user' | 'target';
-}
-
 const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
-// What a terminal, a log or an editor would show as something else than what is evaluated: controls (a carriage return
-// inside a line too: CSV and YAML would break the line there), format characters, separators of lines.
-export const UNSEEN = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
-
 /** `codes.yaml`: code -> what it means for the client. */
 export function parseCodes(text: string | undefined, report: Report): Map<string, Code> {
-  const file = 'codes.yaml';
+  const file = CODES_FILE;
   const codes = new Map<string, Code>();
   const { value, place } = parseYaml(file, text, report);
   const find = (path: readonly string[], message: string): void =>
@@ -33,14 +21,14 @@ export function parseCodes(text: string | undefined, report: Report): Map<string
   for (const [code, entry] of Object.entries(value)) {
     const wrong = codeFault(code, entry);
     if (wrong) find([code], wrong);
-    // Kept even so: a row with this code needs no second finding.
+    // Kept even with a fault, so that rows with this code get no second finding.
     codes.set(code, Object.freeze(entry as unknown as Code));
   }
   if (!codes.has('OK')) find([], 'the code OK is missing: nothing could be allowed');
   return codes;
 }
 
-/** Reports codes that no row leads to. Those that have a finding already need no second one. */
+/** Reports codes that no row uses, but for those that have a finding already. */
 export function checkCodesUsed(
   codes: ReadonlyMap<string, Code>,
   rows: readonly Row[],
@@ -50,7 +38,7 @@ export function checkCodesUsed(
   const used = new Set(rows.map(({ code }) => code));
   const unused = [...codes].filter(([code, entry]) => !used.has(code) && codeFault(code, entry) === undefined);
   if (unused.length === 0) return;
-  const file = 'codes.yaml';
+  const file = CODES_FILE;
   const { place } = parseYaml(file, text, () => undefined);
   for (const [code] of unused) {
     const message = `no row uses the code ${code}; remove it, or write the row that it is for`;
@@ -70,7 +58,7 @@ function codeFault(code: string, entry: unknown): string | undefined {
   if (code !== 'OK' && !(Number.isInteger(status) && Number(status) >= 400 && Number(status) <= 499)) {
     return `${code}: the status of a denial is a whole number from 400 to 499`;
   }
-  if (typeof message !== 'string' || message.trim() === '' || message.length > 300 || UNSEEN.test(message)) {
+  if (typeof message !== 'string' || message.trim() === '' || message.length > 300 || INVISIBLE.test(message)) {
     return `${code}: message is one line of 1-300 characters, all of which can be seen`;
   }
   if (reason !== undefined && reason !== 'user' && reason !== 'target') return `${code}: reason is user or target`;

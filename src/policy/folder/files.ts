@@ -1,19 +1,41 @@
-/** A policy folder as such: which files there may be, how large, of which characters; and that the model is ours. */
+/** A policy folder as such: the table of its files, their sizes and characters, and the check of model.conf. */
 
-import { MODEL } from '../casbin/model.ts';
-import { UNSEEN } from './codes.ts';
+import { ACCEPTED_MODELS } from '../casbin/model.ts';
 import type { Report } from './findings.ts';
-import { INVARIANTS_FILE } from './invariants.ts';
 
 /** File name within the folder (`10-api-key.csv`, `cases/order.yaml`) -> its text. */
 export type PolicyTexts = ReadonlyMap<string, string>;
 
+export const MODEL_FILE = 'model.conf';
+export const CODES_FILE = 'codes.yaml';
+export const INVARIANTS_FILE = 'invariants.yaml';
 export const ROW_FILE = /^\d\d-[a-z0-9-]+\.csv$/;
-const KNOWN_FILE =
-  /^(?:model\.conf|codes\.yaml|invariants\.yaml|\d\d-[a-z0-9-]+\.csv|cases\/[a-z0-9-]+\.yaml|[A-Za-z0-9-]+\.md)$/;
+export const CASE_FILE = /^cases\/[a-z0-9-]+\.yaml$/;
+
+/** Every kind of file that a policy folder may hold. */
+const KINDS: readonly {
+  readonly example: string;
+  readonly is: (name: string) => boolean;
+  /** Whether a decision depends on it, so that the digest of the policy covers it. */
+  readonly decides: boolean;
+}[] = [
+  { example: 'NN-name.csv', is: (name) => ROW_FILE.test(name), decides: true },
+  { example: CODES_FILE, is: (name) => name === CODES_FILE, decides: true },
+  { example: INVARIANTS_FILE, is: (name) => name === INVARIANTS_FILE, decides: false },
+  { example: MODEL_FILE, is: (name) => name === MODEL_FILE, decides: true },
+  { example: 'cases/name.yaml', is: (name) => CASE_FILE.test(name), decides: false },
+  { example: 'NAME.md', is: (name) => /^[A-Za-z0-9-]+\.md$/.test(name), decides: false },
+];
+const EXAMPLES = KINDS.map(({ example }) => example)
+  .join(', ')
+  .replace(/, ([^,]*)$/, ' or $1');
+
+/** What an editor or a terminal shows as something else than what is evaluated: control and format characters, line separators. */
+export const INVISIBLE = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
 export const LINE_END = /\r?\n/;
 
-/** Whatever lies beyond is refused unread, so that a check ends however hard somebody tries. Sizes in UTF-16 units. */
+/** What exceeds these is refused unread, so that a check ends whatever it is given. Sizes in UTF-16 units. */
 export const LIMITS = {
   file: 1_048_576,
   yaml: 262_144,
@@ -26,13 +48,13 @@ export const LIMITS = {
 
 /** The names of the files that a decision depends on, in the order in which they are read. */
 export const decisiveFiles = (texts: PolicyTexts): readonly string[] =>
-  [...texts.keys()].filter((name) => name === 'model.conf' || name === 'codes.yaml' || ROW_FILE.test(name)).sort();
+  [...texts.keys()].filter((name) => KINDS.some(({ is, decides }) => decides && is(name))).sort();
 
-/** Reports whatever is too large. False: nothing more should be read of this folder. */
+/** Reports what is too large. False: nothing more should be read of this folder. */
 export function checkSizes(texts: PolicyTexts, report: Report): boolean {
-  let sound = true;
+  let valid = true;
   const tooLarge = (file: string, line: number, message: string): void => {
-    sound = false;
+    valid = false;
     report({ file, line, column: 1, rule: 'too-large', message });
   };
   const sizes = [...texts.values()].map((text) => text.length);
@@ -41,7 +63,7 @@ export function checkSizes(texts: PolicyTexts, report: Report): boolean {
     tooLarge('.', 1, `a policy has at most ${LIMITS.files} files, this one has ${texts.size}`);
   if (folder > LIMITS.folder)
     tooLarge('.', 1, `a policy has at most ${LIMITS.folder} characters, this one has ${folder}`);
-  if (!sound) return false;
+  if (!valid) return false;
   let rows = 0;
   for (const [file, text] of texts) {
     const most = file.endsWith('.yaml') ? LIMITS.yaml : LIMITS.file;
@@ -60,26 +82,25 @@ export function checkSizes(texts: PolicyTexts, report: Report): boolean {
     }
   }
   if (rows > LIMITS.rows) tooLarge('.', 1, `a policy has at most ${LIMITS.rows} rows, this one has ${rows}`);
-  return sound;
+  return valid;
 }
 
 /** Whether a line of a row file is neither empty nor a comment. */
 export const isRow = (line: string): boolean => line.trim() !== '' && !line.startsWith('#');
 
-/** Findings about the folder as such: files that nobody reads, unseen characters, a model that is not ours. */
+/** Reports files that nothing reads, invisible characters, and a model that is not ours. */
 export function checkFiles(texts: PolicyTexts, report: Report): void {
   for (const [file, text] of texts) {
-    if (!KNOWN_FILE.test(file)) {
-      const names = `NN-name.csv, codes.yaml, ${INVARIANTS_FILE}, model.conf, cases/name.yaml or NAME.md`;
-      const message = `nothing reads a file of this name; remove it, or name it ${names}`;
+    if (!KINDS.some(({ is }) => is(file))) {
+      const message = `nothing reads a file of this name; remove it, or name it ${EXAMPLES}`;
       report({ file, line: 1, column: 1, rule: 'unknown-file', message });
     }
     for (const [index, line] of text.split(LINE_END).entries()) {
-      const unseen = UNSEEN.exec(line);
-      if (!unseen) continue;
-      const point = unseen[0].codePointAt(0)?.toString(16).padStart(4, '0');
+      const found = INVISIBLE.exec(line);
+      if (!found) continue;
+      const point = found[0].codePointAt(0)?.toString(16).padStart(4, '0');
       const message = `U+${point} cannot be seen; remove it`;
-      report({ file, line: index + 1, column: unseen.index + 1, rule: 'unseen-character', message });
+      report({ file, line: index + 1, column: found.index + 1, rule: 'unseen-character', message });
     }
   }
   checkModel(texts.get('model.conf'), report);
@@ -90,18 +111,27 @@ export function checkFiles(texts: PolicyTexts, report: Report): void {
  * that no row matches, would be allowed.
  */
 function checkModel(text: string | undefined, report: Report): void {
-  const find = (line: number, message: string): void =>
-    report({ file: 'model.conf', line, column: 1, rule: 'model', message: `the model is fixed: ${message}` });
-  const meant = MODEL.split('\n').filter((line) => line !== '');
   const lines = (text ?? '')
     .split('\n')
     .map((line, index) => ({ text: line.trim().replace(/\s+/g, ' '), number: index + 1 }));
   const found = lines.filter((line) => line.text !== '' && !line.text.startsWith('#'));
-  for (const [index, line] of meant.entries()) {
+  const faults = ACCEPTED_MODELS.map((model) => modelFault(model, found, lines.length));
+  const [fault] = faults;
+  if (!fault || faults.includes(undefined)) return;
+  const { line, message } = fault;
+  report({ file: MODEL_FILE, line, column: 1, rule: 'model', message: `the model is fixed: ${message}` });
+}
+
+function modelFault(
+  model: string,
+  found: readonly { readonly text: string; readonly number: number }[],
+  lines: number,
+): { readonly line: number; readonly message: string } | undefined {
+  const expected = model.split('\n').filter((line) => line !== '');
+  for (const [index, line] of expected.entries()) {
     if (found[index]?.text === line) continue;
-    find(found[index]?.number ?? lines.length, `this line must read \`${line}\``);
-    return;
+    return { line: found[index]?.number ?? lines, message: `this line must read \`${line}\`` };
   }
-  const extra = found[meant.length];
-  if (extra) find(extra.number, 'remove this line');
+  const extra = found[expected.length];
+  return extra && { line: extra.number, message: 'remove this line' };
 }

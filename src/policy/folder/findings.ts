@@ -1,6 +1,70 @@
-/** What is wrong with a policy folder, and where. Collected, never thrown one by one: whoever edits wants them all. */
+/** What is wrong with a policy folder, and where: the catalogue of kinds, and how findings are collected and printed. */
 
-import type { FindingRule } from './finding-rules.ts';
+import type { RuleFault } from '../casbin/rule.ts';
+
+interface FindingKind {
+  /** `warning`: no decision can go wrong by it. The policy is refused all the same. */
+  readonly level: 'error' | 'warning';
+  /** What is found, in a sentence. */
+  readonly says: string;
+  /** How to mend it, in a sentence. */
+  readonly mend: string;
+}
+
+const error = (says: string, mend: string): FindingKind => ({ level: 'error', says, mend });
+const warning = (says: string, mend: string): FindingKind => ({ level: 'warning', says, mend });
+
+/**
+ * Every kind. Names are stable, since scripts rely on them. Each has a section in docs/policy-findings.md, and SARIF lists all.
+ */
+export const FINDING_RULES = {
+  'missing-file': error('A file without which there is no policy is not there.', 'Restore it.'),
+  'unknown-file': error('Nothing reads a file of this name.', 'Remove or rename it.'),
+  'too-large': error('A file, a line or the policy as a whole is larger than a check takes.', 'Split or shorten it.'),
+  'too-many-findings': error('More is wrong than is listed.', 'Mend what is listed, then check again.'),
+  'unseen-character': error('A character cannot be seen, or shows as something else.', 'Remove it.'),
+  model: error('model.conf is not the model that the service is made for.', 'Write it as the message says.'),
+  'no-rows': error('There is no row.', 'Write rows into files such as 10-api-key.csv.'),
+  'row-syntax': error('A line is no CSV.', 'Close the quotes; double a quote inside quotes.'),
+  'row-shape': error('A row lacks a field, has one too many, or has a field that is none.', 'Write all six fields.'),
+  'row-action': error('The action of a row is no pattern.', 'Write *, noun:verb or noun:*.'),
+  'row-effect': error(
+    'The effect is neither allow nor deny, or does not go with the code.',
+    'Allow goes with OK, and deny with any other code.',
+  ),
+  'unknown-code': error('A code is used that codes.yaml does not define.', 'Define it, or use one that is defined.'),
+  'duplicate-id': error('Two rows have the same id, so that no decision could tell them apart.', 'Rename one.'),
+  'unknown-fact': error('A rule names a fact that does not exist.', 'Name one of the facts of the schema.'),
+  'rule-type': error('A comparison, a list or a condition has the wrong type.', 'Compare a fact with a value of its.'),
+  'rule-syntax': error('A rule is no complete expression.', 'Write one expression; put a list in parentheses.'),
+  'forbidden-syntax': error(
+    'A rule holds what is not of its language, though Casbin would run it.',
+    'Use facts, literals and the listed operators only.',
+  ),
+  'row-never-matches': warning('No situation makes the row match.', 'Mend its rule or its action, or remove it.'),
+  'row-hidden': warning('Wherever the row matches, rows above it have decided.', 'Move it up, or remove it.'),
+  undecided: error('Situations are left that no row decides.', 'Add a row for them.'),
+  'forbidden-allow': error('A row allows a key or a user that is not active.', 'Deny those in a row above it.'),
+  'too-many-situations': error(
+    'The rows tell more situations apart than a check can go through.',
+    'Name fewer ids and actions in one rule, or fewer facts.',
+  ),
+  codes: error('codes.yaml gives a code a meaning that it may not have.', 'Write it as the message says.'),
+  'unused-code': warning('A code is defined and no row uses it.', 'Remove it, or write the row that it is for.'),
+  'yaml-syntax': error('A file is no YAML that can be read in one way only.', 'Write plain maps, lists and texts.'),
+  'no-cases': error('There is no case.', 'Write what must hold into cases/name.yaml.'),
+  'case-shape': error('A case is not written as cases are.', 'Write name, given and want.'),
+  'case-fails': error('A case wants another decision than the policy gives.', 'Mend the rows, or the case.'),
+  'no-invariants': error('There is no invariant.', 'Write what must always hold into invariants.yaml.'),
+  'invariant-shape': error('An invariant is not written as invariants are.', 'Write it as the message says.'),
+  'invariant-violated': error(
+    'A situation is decided as an invariant says none is.',
+    'Mend the rows, or the invariant.',
+  ),
+  'invariant-vacuous': error('No situation is one that the invariant speaks of.', 'Mend its condition, or remove it.'),
+} as const satisfies Record<RuleFault, FindingKind> & Record<string, FindingKind>;
+
+export type FindingRule = keyof typeof FINDING_RULES;
 
 export interface Finding {
   /** The file's name inside the policy folder. */
@@ -20,29 +84,29 @@ export type Report = (finding: Finding) => void;
 export const byPlace = (a: Finding, b: Finding): number =>
   (a.file < b.file ? -1 : a.file > b.file ? 1 : 0) || a.line - b.line || a.column - b.column;
 
-/** One line. Names of files, cases and invariants come from the folder: nothing in them reaches a terminal as it is. */
+/** One line, control and format characters escaped: names of files, cases and invariants come from the folder. */
 export const printFinding = ({ file, line, column, rule, message }: Finding): string =>
   `${file}:${line}:${column}: ${message} [${rule}]`.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (unseen) => `\\u{${unseen.codePointAt(0)?.toString(16)}}`,
   );
 
-/** More of one file than anybody reads; a file of nothing but faults must not fill the memory. */
-const MOST_OF_A_FILE = 1000;
+/** Bounds memory for a file that is nothing but faults. */
+const MAX_OF_A_FILE = 1000;
 
-/** Takes findings as they come; `all` are those so far, sorted by place, at most a thousand of a file. */
+/** Collects findings, at most a thousand of a file; `all` returns them sorted by place. */
 export function collector(): { readonly report: Report; readonly all: () => Finding[] } {
   const byFile = new Map<string, Finding[]>();
   const report: Report = (finding) => {
     const { file } = finding;
     const known = byFile.get(file);
     if (known === undefined) byFile.set(file, [finding]);
-    else if (known.length < MOST_OF_A_FILE) known.push(finding);
-    else if (known.length === MOST_OF_A_FILE) {
+    else if (known.length < MAX_OF_A_FILE) known.push(finding);
+    else if (known.length === MAX_OF_A_FILE) {
       known.push({
         ...finding,
         rule: 'too-many-findings',
-        message: `only the first ${MOST_OF_A_FILE} findings of a file are listed; mend those, then check again`,
+        message: `only the first ${MAX_OF_A_FILE} findings of a file are listed; mend those, then check again`,
       });
     }
   };

@@ -1,12 +1,12 @@
-/** What an edit does to the statements that guard a policy: invariants and cases that are gone, that say something else, or new. */
+/** What an edit does to the guards of a policy, its invariants and cases: which were removed, changed or added. */
 
 import { parseAllCases } from './cases.ts';
 import { parseCodes } from './codes.ts';
-import type { PolicyTexts } from './files.ts';
-import { INVARIANTS_FILE, parseInvariants } from './invariants.ts';
+import { CODES_FILE, INVARIANTS_FILE, type PolicyTexts } from './files.ts';
+import { parseInvariants } from './invariants.ts';
 
 /** Names, in the order of the files. */
-export interface StatementChanges {
+export interface GuardChanges {
   /** How many the new policy has. */
   readonly now: number;
   readonly removed: readonly string[];
@@ -15,22 +15,22 @@ export interface StatementChanges {
 }
 
 /** Those that cannot be read count as gone; the check has their findings. */
-export function invariantChanges(before: PolicyTexts, after: PolicyTexts): StatementChanges {
+export function invariantChanges(before: PolicyTexts, after: PolicyTexts): GuardChanges {
   return changes(invariantsOf(before), invariantsOf(after));
 }
 
 /** As `invariantChanges`, of cases. */
-export function caseChanges(before: PolicyTexts, after: PolicyTexts): StatementChanges {
+export function caseChanges(before: PolicyTexts, after: PolicyTexts): GuardChanges {
   return changes(casesOf(before), casesOf(after));
 }
 
 const ignore = (): void => undefined;
 
 /** Name -> what is stated, as a text that is the same exactly where the statement is. */
-type Statements = ReadonlyMap<string, string>;
+type Guards = ReadonlyMap<string, string>;
 
-function invariantsOf(texts: PolicyTexts): Statements {
-  const codes = parseCodes(texts.get('codes.yaml'), ignore);
+function invariantsOf(texts: PolicyTexts): Guards {
+  const codes = parseCodes(texts.get(CODES_FILE), ignore);
   return new Map(
     parseInvariants(texts.get(INVARIANTS_FILE), codes, ignore).map(({ name, condition, whenItHolds, forbidden }) => [
       name,
@@ -39,7 +39,7 @@ function invariantsOf(texts: PolicyTexts): Statements {
   );
 }
 
-const casesOf = (texts: PolicyTexts): Statements =>
+const casesOf = (texts: PolicyTexts): Guards =>
   new Map(
     parseAllCases(texts, ignore).map(({ name, file, facts, want }) => [
       `${name} (${file})`,
@@ -47,7 +47,7 @@ const casesOf = (texts: PolicyTexts): Statements =>
     ]),
   );
 
-function changes(before: Statements, after: Statements): StatementChanges {
+function changes(before: Guards, after: Guards): GuardChanges {
   return {
     now: after.size,
     removed: [...before.keys()].filter((name) => !after.has(name)),

@@ -1,28 +1,27 @@
 /**
  * Invariants: what must hold of every situation, whatever the rows say, in `invariants.yaml`. Where cases give examples,
- * these are statements in the rule language; they are proved at every load (see proofs.ts).
+ * these are statements in the rule language; they are proved at every load (see analysis/proofs.ts).
  */
 
-import { ACTION_PATTERN, parseRule, RuleError } from '../casbin/rule.ts';
-import type { Code } from './codes.ts';
+import { ACTION_PATTERN } from '../action-patterns.ts';
+import { parseRule, RuleError } from '../casbin/rule.ts';
+import type { Code, Row } from '../row.ts';
+import { INVARIANTS_FILE } from './files.ts';
 import type { Report } from './findings.ts';
-import type { Row } from './rows.ts';
 import { isMap, type Parsed, parseYaml } from './yaml.ts';
-
-export const INVARIANTS_FILE = 'invariants.yaml';
 
 export interface Invariant {
   readonly name: string;
-  /** Its `actions` and `when`, in the shape of a row so that Casbin can be asked. It decides nothing. */
+  /** Its `actions` and `when` as a row, so that Casbin can evaluate it. It decides nothing. */
   readonly condition: Row;
-  /** Whether it speaks of situations in which its condition holds (`never`, `always`), or of the others (`only`). */
+  /** Whether it constrains situations in which its condition holds (`never`, `always`), or the others (`only`). */
   readonly whenItHolds: boolean;
   /** The codes that it forbids there. */
   readonly forbidden: ReadonlySet<string>;
   readonly place: { readonly file: string; readonly line: number; readonly column: number };
 }
 
-/** Whether a row may not decide a situation that the invariant speaks of. */
+/** Whether a row must not decide a situation that the invariant constrains. */
 export const violates = ({ forbidden }: Invariant, row: Row): boolean => forbidden.has(row.code);
 
 const SHAPE =
@@ -103,7 +102,7 @@ function parseInvariant(
   } catch (error) {
     if (!(error instanceof RuleError)) throw error;
     const { line, column } = yaml.place([...path, 'when']);
-    report({ file: INVARIANTS_FILE, line, column, rule: error.rule, message: `${name}: ${error.message}` });
+    report({ file: INVARIANTS_FILE, line, column, rule: error.fault, message: `${name}: ${error.message}` });
     return undefined;
   }
 }

@@ -1,35 +1,21 @@
 /**
- * The rows of a policy folder, read strictly. Casbin takes an unknown line type, a misspelt effect or a missing column
- * without a word; here each of them is a finding with its place, and only a folder without findings becomes a policy.
+ * The rows of a policy folder, read strictly. Casbin silently accepts an unknown line type, a misspelt effect or a missing
+ * column; here each of them is a finding with its place, and only a folder without findings becomes a policy.
  */
 
 import { parse as parseCsv } from 'csv-parse/sync';
-import { ACTION_PATTERN, parseRule, type Rule, RuleError } from '../casbin/rule.ts';
-import type { Code } from './codes.ts';
+import { ACTION_PATTERN } from '../action-patterns.ts';
+import { parseRule, RuleError } from '../casbin/rule.ts';
+import type { Code, Effect, Row } from '../row.ts';
 import { decisiveFiles, isRow, LINE_END, type PolicyTexts, ROW_FILE } from './files.ts';
-import type { FindingRule } from './finding-rules.ts';
-import type { Report } from './findings.ts';
-
-export type { PolicyTexts } from './files.ts';
-
-export type Effect = 'allow' | 'deny';
-
-export interface Row {
-  readonly id: string;
-  readonly action: string;
-  readonly when: Rule;
-  readonly effect: Effect;
-  readonly code: string;
-  readonly file: string;
-  readonly line: number;
-}
+import type { FindingRule, Report } from './findings.ts';
 
 const COLUMNS = ['p', 'id', 'action', 'when', 'effect', 'code'] as const;
 const ROW_ID = /^[a-z][a-z0-9-]{0,63}$/;
 
 /**
- * The rows of all CSV files, in the order of the files' names and of their lines: the order in which they are tried. Yields
- * after each line, so that other work can go on where there are very many.
+ * The rows of all CSV files, in the order in which they are tried: by file name, then by line. Yields after each line, so that
+ * the caller can work in slices.
  */
 export function* parseRows(
   texts: PolicyTexts,
@@ -91,9 +77,9 @@ function parseRow(
     string,
   ];
   const at = (column: (typeof COLUMNS)[number]): number => fields[COLUMNS.indexOf(column)]?.column ?? 1;
-  let sound = true;
+  let valid = true;
   const fault = (column: (typeof COLUMNS)[number], rule: FindingRule, message: string): void => {
-    sound = false;
+    valid = false;
     report(at(column), rule, message);
   };
   if (type !== 'p') fault('p', 'row-shape', `a row begins with p, not with ${JSON.stringify(type)}`);
@@ -112,15 +98,15 @@ function parseRow(
   } else if (codes.size > 0) {
     fault('code', 'unknown-code', `codes.yaml has no code ${JSON.stringify(code)}`);
   } else {
-    // codes.yaml has a finding of its own that explains it all.
-    sound = false;
+    // codes.yaml has a finding of its own.
+    valid = false;
   }
   try {
     const rule = parseRule(when);
-    return sound ? { id, action, when: rule, effect: effect as Effect, code } : undefined;
+    return valid ? { id, action, when: rule, effect: effect as Effect, code } : undefined;
   } catch (error) {
     if (!(error instanceof RuleError)) throw error;
-    report(at('when') + error.offset, error.rule, error.message);
+    report(at('when') + error.offset, error.fault, error.message);
     return undefined;
   }
 }

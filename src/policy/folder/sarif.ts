@@ -1,7 +1,7 @@
 /** Findings as SARIF 2.1.0, the format of code scanning. Written from the OASIS standard, section numbers beside it. */
 
-import { FINDING_RULES } from './finding-rules.ts';
 import type { Finding } from './findings.ts';
+import { FINDING_RULES } from './findings.ts';
 
 const SCHEMA = 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json';
 /** Where each rule has a section of its name, relative to the root of the repository. */

@@ -1,4 +1,4 @@
-/** YAML as plain values with their places: no aliases, no keys that are no text or stand twice, no warnings. */
+/** YAML as plain values with their places. Strict: aliases, keys that are no text, duplicate keys and warnings are faults. */
 
 import { isScalar, isSeq, isMap as isYamlMap, LineCounter, parseDocument, visit, type YAMLMap } from 'yaml';
 import type { Report } from './findings.ts';
@@ -35,16 +35,16 @@ export function parseYaml(file: string, text: string | undefined, report: Report
   return parseDocumentOf(text, fault) ?? nothing;
 }
 
-const MOST_BRACKETS = 64;
+const MAX_BRACKETS = 64;
 const INDENTED = /^[ ?-]{200}/m;
 
-/** Whether the parser, which recurs, might run out of stack. Brackets in quotes count too: nobody writes so many. */
+/** Whether the recursive parser might overflow the stack. Brackets in quotes count too: nobody writes so many. */
 function tooDeep(text: string): boolean {
   let depth = 0;
   for (const character of text) {
     if (character === '[' || character === '{') depth += 1;
     if (character === ']' || character === '}') depth -= 1;
-    if (depth > MOST_BRACKETS) return true;
+    if (depth > MAX_BRACKETS) return true;
   }
   return INDENTED.test(text);
 }
@@ -55,8 +55,8 @@ function parseDocumentOf(text: string, fault: (place: Place, message: string) =>
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
-  // The library compares each key of a map with each other one; ours are held against a set. Its pretty errors quote the
-  // text around each fault, which takes long where there are thousands.
+  // uniqueKeys is quadratic, so `keyFaults` checks keys with a set. prettyErrors quotes the text around each fault, which is
+  // slow where there are thousands.
   const document = parseDocument(text, {
     lineCounter: lines,
     uniqueKeys: false,
@@ -102,7 +102,7 @@ function keyFaults(map: YAMLMap): { offset: number; message: string }[] {
   });
 }
 
-/** From a path to the offset of what stands there; a map is indexed once, as its own search is linear. */
+/** From a path to an offset; each map is indexed once, as its own look-up is linear. */
 function finder(): (node: unknown, path: readonly (string | number)[]) => number | undefined {
   const known = new WeakMap<YAMLMap, Map<string, unknown>>();
   const step = (node: unknown, name: string | number | undefined): unknown => {

@@ -3,7 +3,7 @@
 import path from 'node:path';
 import { expect } from 'chai';
 import { z } from 'zod';
-import { FINDING_RULES } from '../../../src/policy/folder/finding-rules.ts';
+import { FINDING_RULES } from '../../../src/policy/folder/findings.ts';
 import { authz, ROOT } from '../../support/cli.ts';
 
 const TRAPS = path.join(ROOT, 'test', 'policy', 'traps');

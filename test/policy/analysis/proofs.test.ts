@@ -13,7 +13,7 @@ import { mayBeAllowed } from '../../../src/policy/decide.ts';
 import type { Facts } from '../../../src/policy/facts.ts';
 import type { Finding } from '../../../src/policy/folder/findings.ts';
 import type { Invariant } from '../../../src/policy/folder/invariants.ts';
-import type { Row } from '../../../src/policy/folder/rows.ts';
+import type { Row } from '../../../src/policy/row.ts';
 import { pattern, tree, write } from '../rules.ts';
 import { SEED, times } from '../texts.ts';
 

@@ -6,10 +6,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { situations } from '../../../src/policy/analysis/situations.ts';
-import { parseRule, type Rule, RuleError } from '../../../src/policy/casbin/rule.ts';
+import { parseRule, RuleError } from '../../../src/policy/casbin/rule.ts';
+import type { Policy } from '../../../src/policy/decide.ts';
 import type { Facts } from '../../../src/policy/facts.ts';
-import type { Row } from '../../../src/policy/folder/rows.ts';
-import type { Policy } from '../../../src/policy/policy.ts';
+import type { Row, Rule } from '../../../src/policy/row.ts';
 import { canOccur } from '../oracle.ts';
 import {
   attempt,

@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import { situations } from '../../../src/policy/analysis/situations.ts';
 import { parseRule } from '../../../src/policy/casbin/rule.ts';
 import type { Facts } from '../../../src/policy/facts.ts';
-import type { PolicyTexts } from '../../../src/policy/folder/rows.ts';
+import type { PolicyTexts } from '../../../src/policy/folder/files.ts';
 import { attempt } from '../rules.ts';
 import { edited, findingsOf, shippedPolicy, shippedTexts, stockArguments, stockEnforcer } from '../texts.ts';
 
@@ -162,7 +162,7 @@ describe('a rule', () => {
           // Stock Casbin loads it: it looks at a rule no sooner than the question comes.
           await stockEnforcer([['trap', '*', rule, 'allow', 'OK']]);
 
-          expect(attempt(rule)).to.include({ rule: finding, offset });
+          expect(attempt(rule)).to.include({ fault: finding, offset });
         });
       }
     });

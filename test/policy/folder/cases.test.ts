@@ -7,8 +7,8 @@ import { expect } from 'chai';
 import { FAILURES } from '../../../src/errors.ts';
 import { parseCases } from '../../../src/policy/folder/cases.ts';
 import { parseCodes } from '../../../src/policy/folder/codes.ts';
+import type { PolicyTexts } from '../../../src/policy/folder/files.ts';
 import type { Finding } from '../../../src/policy/folder/findings.ts';
-import type { PolicyTexts } from '../../../src/policy/folder/rows.ts';
 import { buildPolicy } from '../../../src/policy/policy.ts';
 import { edited, findingsOf, shippedTexts, withFile } from '../texts.ts';
 

@@ -3,10 +3,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
-import { LIMITS } from '../../../src/policy/folder/files.ts';
-import { FINDING_RULES, type FindingRule } from '../../../src/policy/folder/finding-rules.ts';
-import { type Finding, printFinding } from '../../../src/policy/folder/findings.ts';
-import type { PolicyTexts } from '../../../src/policy/folder/rows.ts';
+import { LIMITS, type PolicyTexts } from '../../../src/policy/folder/files.ts';
+import { FINDING_RULES, type Finding, type FindingRule, printFinding } from '../../../src/policy/folder/findings.ts';
 import { buildPolicy } from '../../../src/policy/policy.ts';
 import { ROOT } from '../../support/cli.ts';
 import { edited, shippedTexts, withFile } from '../texts.ts';

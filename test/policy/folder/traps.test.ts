@@ -8,7 +8,7 @@ import { situations } from '../../../src/policy/analysis/situations.ts';
 import { MODEL } from '../../../src/policy/casbin/model.ts';
 import { decide } from '../../../src/policy/decide.ts';
 import type { Facts } from '../../../src/policy/facts.ts';
-import type { PolicyTexts } from '../../../src/policy/folder/rows.ts';
+import type { PolicyTexts } from '../../../src/policy/folder/files.ts';
 import {
   edited,
   findingsOf,

@@ -1,25 +1,32 @@
 /**
- * Actions by what patterns can tell apart of them. Patterns are exact actions, and prefixes such as `user:*`; so of an
- * action that no pattern names exactly, the longest prefix that it begins with settles which patterns it matches.
+ * Action patterns: `*`, an exact action, or a prefix such as `user:*`. They partition all actions into equivalence classes:
+ * of an action that no pattern names exactly, the longest prefix that it begins with settles which patterns it matches.
  */
+
+export const ACTION_PATTERN =
+  /^(?:\*|[a-z][a-z0-9_-]*(?::[a-z][a-z0-9_-]*)*:\*|[a-z][a-z0-9_-]*(?::[a-z][a-z0-9_-]*)+)$/;
+
+/** Whether `pattern` matches an action. Decisions leave this to Casbin; it is here to partition and to count. */
+export const matchesPattern = (pattern: string, action: string): boolean =>
+  pattern.endsWith('*') ? action.startsWith(pattern.slice(0, -1)) : action === pattern;
 
 export interface ActionClass<T> {
   /** The exact action, or the longest prefix with its star. */
   readonly pattern: string;
   /** An action of this class. */
   readonly action: string;
-  /** Those whose pattern takes in the actions of this class, in the order in which they were given. */
+  /** Those whose pattern matches the actions of this class, in the order in which they were given. */
   readonly items: readonly T[];
 }
 
 export interface ActionIndex<T> {
-  /** One for each exact action and each prefix, and `*`. Between them they hold every text. */
+  /** One for each exact action and each prefix, and `*`. Every text is in exactly one. */
   readonly classes: readonly ActionClass<T>[];
-  /** The items whose pattern takes in `action`. */
+  /** The items whose pattern matches `action`. */
   readonly itemsOf: (action: string) => readonly T[];
 }
 
-/** Sorts `items` by their patterns; `constants` are further patterns to be told apart. */
+/** Indexes `items` by their patterns; `constants` are further patterns that split classes. */
 export function byAction<T extends { readonly action: string }>(
   items: readonly T[],
   constants: Iterable<string> = [],
@@ -57,7 +64,7 @@ export function byAction<T extends { readonly action: string }>(
   return { classes, itemsOf };
 }
 
-/** Every pattern that could take in an action, the narrowest first: `a:b:c`, `a:b:*`, `a:*`, `*`. */
+/** Every pattern that could match an action, the narrowest first: `a:b:c`, `a:b:*`, `a:*`, `*`. */
 function patternsOf(action: string): string[] {
   const patterns = [action];
   for (let end = action.lastIndexOf(':'); end !== -1; end = end === 0 ? -1 : action.lastIndexOf(':', end - 1)) {
@@ -67,7 +74,7 @@ function patternsOf(action: string): string[] {
   return patterns;
 }
 
-/** A word that is no part of any of the texts, so that whatever it is put behind is named by none of them. */
+/** A word that is no substring of any of the texts: it stands for every text that none of them names. */
 export function unnamedWord(texts: Iterable<string>): string {
   let longest = 0;
   for (const text of texts) for (const [run] of text.matchAll(/x+/g)) longest = Math.max(longest, run.length);
