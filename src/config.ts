@@ -3,9 +3,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import type { Pepper } from './credentials/token.ts';
 import { Refusal } from './errors.ts';
 import { rateLimitSchema } from './input/scalars.ts';
-import type { Pepper } from './keys/token.ts';
 
 /** The package's root: the folder above src/, or above dist/src/. */
 const ABOVE = path.dirname(import.meta.dirname);

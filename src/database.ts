@@ -4,12 +4,12 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { Knex } from 'knex';
 import { type Config, loadConfig } from './config.ts';
+import { requirePeppers } from './credentials/peppers.ts';
+import type { Pepper } from './credentials/token.ts';
 import { connect } from './db/connect.ts';
 import { openEmbedded } from './db/embedded/server.ts';
 import { migrate } from './db/migrate.ts';
 import { Failure, Refusal } from './errors.ts';
-import { requirePeppers } from './keys/peppers.ts';
-import type { Pepper } from './keys/token.ts';
 import { keepSecret } from './secret-file.ts';
 
 export type Peppers = readonly [Pepper, ...Pepper[]];

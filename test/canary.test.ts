@@ -6,8 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { expect } from 'chai';
+import { createToken } from '../src/credentials/token.ts';
 import { connect } from '../src/db/connect.ts';
-import { createToken } from '../src/keys/token.ts';
 import { authz, outputWith, startAuthz } from './support/cli.ts';
 import { newDatabase } from './support/postgres.ts';
 

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
-import { createToken } from '../src/keys/token.ts';
+import { createToken } from '../src/credentials/token.ts';
 import { createMetrics, type Sources } from '../src/metrics.ts';
 import { shippedPolicy } from './policy/texts.ts';
 import { ROOT } from './support/cli.ts';

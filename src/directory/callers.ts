@@ -1,10 +1,10 @@
 /** The services that may ask us, as operators manage them: made, rotated, revoked. */
 
 import type { Knex } from 'knex';
+import { createToken, digestOf, type Pepper } from '../credentials/token.ts';
 import { type Actor, type Change, mutate } from '../db/mutate.ts';
 import { read } from '../db/page.ts';
 import { Failure } from '../errors.ts';
-import { createToken, digestOf, type Pepper } from '../keys/token.ts';
 import { uuidv7 } from '../uuid.ts';
 import { notFound } from './common.ts';
 import type { Scope } from './find-caller.ts';

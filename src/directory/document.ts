@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { isToken } from '../credentials/token.ts';
 import { Failure, type Issue } from '../errors.ts';
 import { reasonNeedsDisabled, roleSchema } from '../input/resources.ts';
 import {
@@ -15,7 +16,6 @@ import {
   reasonSchema,
   validate,
 } from '../input/scalars.ts';
-import { isToken } from '../keys/token.ts';
 
 const disabled = {
   disabled: z.boolean().default(false),

@@ -2,12 +2,12 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
+import { digestOf, isToken, type Pepper } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/connect.ts';
 import type { Deadline } from '../deadline.ts';
 import type { Cache, Found, Read } from '../facts/cache.ts';
 import { digestTag, tagOf } from '../facts/freshness.ts';
-import { digestOf, isToken, type Pepper } from '../keys/token.ts';
 
 export const SCOPES = ['authorize', 'keys', 'directory', 'audit', 'policy'] as const;
 export type Scope = (typeof SCOPES)[number];

@@ -6,8 +6,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
+import { createToken, digestOf, type Pepper } from '../credentials/token.ts';
 import { Failure } from '../errors.ts';
-import { createToken, digestOf, type Pepper } from '../keys/token.ts';
 
 /** A key that was made, in clear. */
 export interface GeneratedKey {

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Knex } from 'knex';
 import type { ClientBase } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import { digestOf, hintOf, type Pepper } from '../keys/token.ts';
+import { digestOf, hintOf, type Pepper } from '../credentials/token.ts';
 import type { Entry } from './document.ts';
 import { COPY_STAGED, STAGED_COLUMNS, type StagedColumn } from './import-sql.ts';
 

@@ -6,9 +6,9 @@
 
 import path from 'node:path';
 import type { Knex } from 'knex';
+import type { Pepper } from '../credentials/token.ts';
 import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
 import { Failure, type Issue, Refusal } from '../errors.ts';
-import type { Pepper } from '../keys/token.ts';
 import { type Entry, issuesOf, type List, parseEntry } from './document.ts';
 import { createKeyMaker, type GeneratedKey, generatedKeys, type Made } from './import-keys.ts';
 import { type Form, openSource, type Source } from './import-source.ts';

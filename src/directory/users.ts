@@ -3,12 +3,8 @@
 import type { Knex } from 'knex';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
+import type { RateLimit } from '../input/scalars.ts';
 import { findOrMake, notFound } from './common.ts';
-
-export interface RateLimit {
-  readonly requests: number;
-  readonly windowSeconds: number;
-}
 
 export interface User {
   readonly id: string;

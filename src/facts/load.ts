@@ -6,13 +6,12 @@
 
 import { timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
+import { digestOf, isToken, type Pepper, type Redigest } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/connect.ts';
 import type { Deadline } from '../deadline.ts';
-import type { RateLimit } from '../directory/users.ts';
 import { Failure } from '../errors.ts';
-import { digestOf, isToken, type Pepper } from '../keys/token.ts';
-import type { Use } from '../keys/usage.ts';
+import type { RateLimit } from '../input/scalars.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 import type { Cache, Found, Read } from './cache.ts';
 import { digestTag, tagOf } from './freshness.ts';
@@ -31,7 +30,7 @@ export interface Loaded {
   /** The key's own rate limit, else its user's; undefined: the default. */
   readonly limit: RateLimit | undefined;
   /** For a key that stands under an older pepper than the current one. */
-  readonly redigest: Use['redigest'];
+  readonly redigest: Redigest | undefined;
 }
 
 /** What is known of a key and a business: immutable, the same objects for as long as nothing of it changes. */
@@ -206,7 +205,7 @@ function findOf(businessId: string | undefined, asked: readonly Digested[], row:
 }
 
 /** From the digest under which a key was found to that under the current pepper, which is always the first. */
-const redigestOf = (found: Digested, current: Digested | undefined): Loaded['redigest'] =>
+const redigestOf = (found: Digested, current: Digested | undefined): Redigest | undefined =>
   current === undefined || current.pepper === found.pepper
     ? undefined
     : { from: found.digest, to: current.digest, pepperId: current.pepper.id };
@@ -223,7 +222,7 @@ const unknownKey = (businessId: string | undefined): Known => ({
   redigest: undefined,
 });
 
-function knownOf(businessId: string | undefined, row: FactsRow, redigest: Loaded['redigest']): Known {
+function knownOf(businessId: string | undefined, row: FactsRow, redigest: Redigest | undefined): Known {
   return {
     key: closed({
       id: row.key_id,

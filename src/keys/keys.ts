@@ -1,6 +1,7 @@
 /** The life of an API key: made, shown once, changed, rotated, revoked, deleted. */
 
 import type { Knex } from 'knex';
+import { createToken, digestOf, hintOf, isToken, type Pepper } from '../credentials/token.ts';
 import { type Actor, type Change, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
 import { notFound } from '../directory/common.ts';
@@ -8,7 +9,6 @@ import { Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
 import { uuidv7 } from '../uuid.ts';
 import { type ApiKey, COLUMNS, type Grants, grantColumns, type KeyRow, present } from './resource.ts';
-import { createToken, digestOf, hintOf, isToken, type Pepper } from './token.ts';
 
 /** A new key: the resource, and the key itself, which exists nowhere else and is shown this once. */
 export interface NewKey {

@@ -1,6 +1,7 @@
 /** The key resource: how an API key is shown, and which of its columns hold what it may do. */
 
-import { type RateLimit, rateLimitOf } from '../directory/users.ts';
+import { rateLimitOf } from '../directory/users.ts';
+import type { RateLimit } from '../input/scalars.ts';
 
 /** What a key is allowed, and until when; all of it can be changed. */
 export interface Grants {

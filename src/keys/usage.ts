@@ -4,14 +4,15 @@
  */
 
 import type { Knex } from 'knex';
+import type { Redigest } from '../credentials/token.ts';
 import type { Log } from '../log.ts';
 
 export interface Use {
   readonly keyId: string;
   /** Milliseconds. */
   readonly at: number;
-  /** For a key under an older pepper: the digest that it has, and the one that it should have. */
-  readonly redigest?: { readonly from: Buffer; readonly to: Buffer; readonly pepperId: string } | undefined;
+  /** For a key under an older pepper. */
+  readonly redigest?: Redigest | undefined;
 }
 
 export interface Usage {

@@ -6,8 +6,8 @@
  * under way; a change of `windowSeconds` begins another window, since the old one may have a day to go.
  */
 
-import type { RateLimit } from '../directory/users.ts';
 import type { Loaded } from '../facts/load.ts';
+import type { RateLimit } from '../input/scalars.ts';
 import type { Log } from '../log.ts';
 import { mayBeAllowed } from '../policy/decide.ts';
 import { closed, type Facts } from '../policy/facts.ts';

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import { createToken, digestOf, hintOf, type Pepper } from '../../src/keys/token.ts';
+import { createToken, digestOf, hintOf, type Pepper } from '../../src/credentials/token.ts';
 
 /** Keys of one user, who owns one business. */
 const KEYS_OF_USER = 10;

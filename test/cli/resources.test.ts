@@ -3,8 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { isToken } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
-import { isToken } from '../../src/keys/token.ts';
 import { authz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
 

@@ -2,8 +2,8 @@
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { createToken } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
-import { createToken } from '../../src/keys/token.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { base, type Directory, expectFaults, faultsOf, load, NOTHING, rowsOf } from './imports.ts';
 

@@ -3,8 +3,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Knex } from 'knex';
+import { createToken, digestOf } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
-import { createToken, digestOf } from '../../src/keys/token.ts';
 import { newDatabase, POSTGRES } from '../support/postgres.ts';
 import { linesOf, load, pepper, rowsOf } from './imports.ts';
 import { type ApiKey, FUTURE, importInto, type Member, type Model, PAST, readModel, type Sample } from './model.ts';

@@ -3,8 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { createToken, digestOf } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
-import { createToken, digestOf } from '../../src/keys/token.ts';
 import { newDatabase, POSTGRES } from '../support/postgres.ts';
 import { base, linesOf, load, pepper, rowsOf } from './imports.ts';
 

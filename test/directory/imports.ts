@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import type { Pepper } from '../../src/credentials/token.ts';
 import { type Counts, importFile } from '../../src/directory/import.ts';
 import type { GeneratedKey } from '../../src/directory/import-keys.ts';
 import type { Form } from '../../src/directory/import-source.ts';
 import { Failure } from '../../src/errors.ts';
-import type { Pepper } from '../../src/keys/token.ts';
 import { rejection } from '../support/rejection.ts';
 
 export const pepper: Pepper = { id: 'p', secret: randomBytes(32) };

@@ -3,10 +3,10 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import { createToken, digestOf, type Pepper } from '../../src/credentials/token.ts';
 import { putBusiness, putMember } from '../../src/directory/businesses.ts';
 import { deleteUser, putUser } from '../../src/directory/users.ts';
 import { createKey, deleteKey, revokeKey, updateKey } from '../../src/keys/keys.ts';
-import { createToken, digestOf, type Pepper } from '../../src/keys/token.ts';
 import { createUsage } from '../../src/keys/usage.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';

@@ -1,5 +1,6 @@
 /** A loader of facts as a service has it, on a real database, with its reads counted and its change feed followed. */
 
+import type { Pepper } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
 import { onCommit } from '../../src/db/mutate.ts';
 import { deadlineIn } from '../../src/deadline.ts';
@@ -7,7 +8,6 @@ import { createCache } from '../../src/facts/cache.ts';
 import { followChanges } from '../../src/facts/change-feed.ts';
 import { createCurrency } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known, type Loaded } from '../../src/facts/load.ts';
-import type { Pepper } from '../../src/keys/token.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';
 

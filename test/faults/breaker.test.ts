@@ -2,10 +2,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import { createToken } from '../../src/credentials/token.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { Failure } from '../../src/errors.ts';
-import { createToken } from '../../src/keys/token.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService } from '../support/service.ts';
 

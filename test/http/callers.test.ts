@@ -3,9 +3,9 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import { createToken } from '../../src/credentials/token.ts';
 import { revokeCaller } from '../../src/directory/callers.ts';
 import { SCOPES } from '../../src/directory/find-caller.ts';
-import { createToken } from '../../src/keys/token.ts';
 import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
 import { eventually } from './process.ts';
 import { askRaw, countDecisions, dial, expectFailure, type HeaderList, request } from './wire.ts';

@@ -1,7 +1,7 @@
 /** Which strings are a live key: all others, however odd, are a decision against it, recorded and without an echo. */
 
 import { expect } from 'chai';
-import { createToken } from '../../src/keys/token.ts';
+import { createToken } from '../../src/credentials/token.ts';
 import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
 import { expectFailure } from './wire.ts';
 

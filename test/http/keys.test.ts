@@ -1,7 +1,7 @@
 /** The life of a key over HTTP: each change, and the decision that shows its effect. */
 
 import { expect } from 'chai';
-import { isToken } from '../../src/keys/token.ts';
+import { isToken } from '../../src/credentials/token.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { type Client, clientOf } from './client.ts';
 

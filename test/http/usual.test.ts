@@ -5,8 +5,8 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { createToken } from '../../src/credentials/token.ts';
 import { authorizeSchema, batchSchema, usualBatch, usualQuestion } from '../../src/http/routes/authorize-schema.ts';
-import { createToken } from '../../src/keys/token.ts';
 import { odd } from './json-texts.ts';
 
 const SEED = Number(process.env['FC_SEED'] ?? 20_240_301);

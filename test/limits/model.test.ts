@@ -6,8 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { RateLimit } from '../../src/directory/users.ts';
 import type { Loaded } from '../../src/facts/load.ts';
+import type { RateLimit } from '../../src/input/scalars.ts';
 import { createLimits, type Limits, withLimit } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
 import { closed, type Facts } from '../../src/policy/facts.ts';

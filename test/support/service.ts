@@ -3,10 +3,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import { loadConfig } from '../../src/config.ts';
+import { createToken, digestOf, hintOf, type Pepper } from '../../src/credentials/token.ts';
 import { openDatabase } from '../../src/database.ts';
 import { connect } from '../../src/db/connect.ts';
 import { listen } from '../../src/http/server.ts';
-import { createToken, digestOf, hintOf, type Pepper } from '../../src/keys/token.ts';
 import { createLog } from '../../src/log.ts';
 import { createService, type Service } from '../../src/service.ts';
 import { newDatabase } from './postgres.ts';

@@ -1,9 +1,9 @@
 /** What a credential is called in the log: by the id of the key that it was, and by its fingerprint while it was none. */
 
 import type { Knex } from 'knex';
+import { digestOf, fingerprinter, hintOf, isToken, keyOfHeader, type Pepper } from '../../credentials/token.ts';
 import { read } from '../../db/page.ts';
 import { Refusal } from '../../errors.ts';
-import { digestOf, fingerprinter, hintOf, isToken, keyOfHeader, type Pepper } from '../../keys/token.ts';
 
 export interface Credential {
   readonly apiKeyIds: readonly string[];

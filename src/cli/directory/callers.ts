@@ -2,11 +2,11 @@
 
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { pepperUse } from '../../credentials/peppers.ts';
 import { createCaller, listCallers, type NewCaller, revokeCaller, rotateCaller } from '../../directory/callers.ts';
 import { SCOPES } from '../../directory/find-caller.ts';
 import { rotateBody } from '../../input/resources.ts';
 import { idSchema, nameSchema, validate } from '../../input/scalars.ts';
-import { pepperUse } from '../../keys/peppers.ts';
 import { print, printJson } from '../terminal/output.ts';
 import {
   collect,

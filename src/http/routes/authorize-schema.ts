@@ -2,8 +2,8 @@
 
 import { z } from 'zod';
 import type { AuthorizeRequest } from '../../authorize.ts';
+import { keyOfHeader } from '../../credentials/token.ts';
 import { actionSchema, idSchema, ipSchema, isAction, isAddress, isId } from '../../input/scalars.ts';
-import { keyOfHeader } from '../../keys/token.ts';
 
 const BATCH_MAX = 100;
 

@@ -1,7 +1,7 @@
 /** What a record holds of a question, asked over HTTP. */
 
 import { expect } from 'chai';
-import { createToken } from '../../../src/keys/token.ts';
+import { createToken } from '../../../src/credentials/token.ts';
 import { insertKey, startService, type TestService } from '../../support/service.ts';
 import { type Row, verifiedRows } from '../oracle.ts';
 

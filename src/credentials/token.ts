@@ -21,6 +21,14 @@ export interface Pepper {
   readonly secret: Buffer;
 }
 
+/** What brings a key that was found under an older pepper under the current one: its digest now, and its next. */
+export interface Redigest {
+  readonly from: Buffer;
+  readonly to: Buffer;
+  /** The id of the pepper that `to` is made under. */
+  readonly pepperId: string;
+}
+
 /**
  * A new token, with about 178 random bits. To be shown once and stored by its digest only. `digit` draws from 0 to 61, each
  * as likely as the others and none to be foretold.

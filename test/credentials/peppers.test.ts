@@ -3,11 +3,11 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { loadConfig } from '../../src/config.ts';
+import { pepperUse } from '../../src/credentials/peppers.ts';
+import { digestOf, type Pepper } from '../../src/credentials/token.ts';
 import { openDatabase } from '../../src/database.ts';
 import { connect } from '../../src/db/connect.ts';
 import { findKey } from '../../src/keys/keys.ts';
-import { pepperUse } from '../../src/keys/peppers.ts';
-import { digestOf, type Pepper } from '../../src/keys/token.ts';
 import { type Client, clientOf } from '../http/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { rejection } from '../support/rejection.ts';
