@@ -1,7 +1,7 @@
 /** Which peppers the stored digests are under: what must be held, and what may be retired. */
 
 import type { Knex } from 'knex';
-import { read } from '../db/page.ts';
+import { orFailure } from '../db/failure.ts';
 import { Refusal } from '../errors.ts';
 import { digestOf, type Pepper } from './token.ts';
 
@@ -15,7 +15,7 @@ export interface PepperUse {
 
 /** How many keys and callers stand under each pepper, held or not. One that is not current and counts none can go. */
 export async function pepperUse(db: Knex, peppers: readonly Pepper[]): Promise<PepperUse[]> {
-  const { rows } = await read(
+  const { rows } = await orFailure(
     db.raw<{ rows: { id: string; keys: number; callers: number }[] }>(
       `select pepper_id as id, (count(*) filter (where is_key))::int as keys, (count(*) filter (where not is_key))::int as callers
        from (select pepper_id, true as is_key from api_keys union all select pepper_id, false from callers) used

@@ -1,22 +1,22 @@
 /**
- * The circuit breaker around reads that a decision waits for: while the database fails, callers hear so at once
- * instead of queueing for it, and one request at a time tries whether it is back.
+ * The circuit breaker around the reads that a decision waits for: while the database fails, requests fail at once instead
+ * of queueing for it, and one request at a time tests whether it is back (half-open).
  */
 
 import CircuitBreaker from 'opossum';
 import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
-import { databaseFailure } from './connect.ts';
+import { databaseFailure } from './failure.ts';
 
 /** Runs a read. @throws Failure UNAVAILABLE (failed, open, or too many under way) or DEADLINE_EXCEEDED. */
 export type Breaker = <T>(read: () => Promise<T>, deadline: Deadline) => Promise<T>;
 
-/** Reads under way at most. Beyond it the pool's queue could not be served within any deadline. */
+/** Most reads in flight. More could not get a connection from the pool within any deadline. */
 const CAPACITY = 2000;
 
 /**
- * No fallback, no cache, no coalescing: each of them could answer with what was true before.
- * No timeout either, because opossum's leaves the call running: the deadline and the statement's own limits end it.
+ * Without opossum's fallback, cache and coalescing: each could answer with a stale value. Without its timeout, which
+ * leaves the call running: the deadline and statement_timeout end a read.
  */
 export function createBreaker(): Breaker & { readonly state: () => 'open' | 'halfOpen' | 'closed' } {
   const circuit = new CircuitBreaker((read: () => Promise<unknown>) => read(), {

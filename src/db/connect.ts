@@ -1,8 +1,7 @@
-/** Connections to PostgreSQL, and what their failures mean. */
+/** Connection pools to PostgreSQL, with limits on statements, on waiting, and on connections that stopped answering. */
 
 import knex, { type Knex } from 'knex';
-import pg from 'pg';
-import { Failure } from '../errors.ts';
+import type pg from 'pg';
 
 interface Options {
   readonly url: string;
@@ -13,25 +12,25 @@ interface Options {
 
 const UNLIMITED_ACQUIRE_MS = 30_000;
 const CONNECT_MS = 2000;
-/** How long after PostgreSQL should have ended a statement its connection is taken for lost. */
+/** How long after statement_timeout a connection that has not answered counts as lost. */
 const LOST_MS = 250;
-/** How long the server has to hang up when we do. */
-const GOODBYE_MS = 500;
+/** How long the server has to close its side after our Terminate message, before the socket is destroyed. */
+const TERMINATE_MS = 500;
 const ignore = (): void => undefined;
 
-/** What pg and knex have, and do not declare. */
+/** Fields of pg and knex that their types do not declare. */
 type Connection = pg.Client & { readonly connection: pg.Connection; readonly __knex__disposed?: unknown };
 
-const idle = (pool: { readonly free: readonly { readonly resource: Connection }[] }): Connection[] =>
+const idleConnections = (pool: { readonly free: readonly { readonly resource: Connection }[] }): Connection[] =>
   pool.free.map(({ resource }) => resource);
 
-/** How to connect to `url`, with statements ended by PostgreSQL after that many milliseconds; 0: never. */
+/** pg's connection settings for `url`, with a statement_timeout of `limitMs` milliseconds (0: none). */
 export function connectionTo(url: string, limitMs: number) {
-  // INVARIANT: an insert that has been answered has been flushed, even where the database's own default says otherwise.
+  // INVARIANT: a commit that was confirmed is on disk, even where the database's own default is asynchronous.
   const settings = ['-c synchronous_commit=on', `-c statement_timeout=${limitMs}`];
   const address = new URL(url);
   const own = address.searchParams.getAll('options');
-  // pg prefers what the URL says to what it is told besides.
+  // An `options` parameter in the URL would replace the `options` field below, so both are joined in the field.
   if (own.length > 0) address.searchParams.delete('options');
   return {
     connectionString: own.length > 0 ? address.href : url,
@@ -51,47 +50,38 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
       min: 0,
       max: poolSize,
       idleTimeoutMillis: 30_000,
-      // A session keeps for ever what it began with: the address of a server that has been replaced, a read-only database.
+      // A connection stays with the server that it began with: after a failover, one that was replaced or is read-only.
       maxConnectionLifetimeMillis: 60_000,
       maxConnectionLifetimeJitterMillis: 30_000,
       createTimeoutMillis: CONNECT_MS,
       createRetryIntervalMillis: 50,
     },
     acquireConnectionTimeout: limitMs ?? UNLIMITED_ACQUIRE_MS,
-    // Otherwise an error's message quotes the values of the statement that failed.
+    // True would put the values of a failed statement, secrets included, into the error's message.
     compileSqlOnError: false,
-    // What fails is thrown; knex would print it besides, past our log.
+    // Errors are thrown; knex would also print them to the console, past our log.
     log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
   });
-  // A server that is suspended or cut off does not answer our goodbye, and its open socket would keep the process alive.
+  // A server that is suspended or unreachable does not answer Terminate, and the open socket would keep the process alive.
   db.client.destroyRawConnection = (client: Connection): Promise<void> => {
-    setTimeout(() => client.connection.stream.destroy(), GOODBYE_MS).unref();
+    setTimeout(() => client.connection.stream.destroy(), TERMINATE_MS).unref();
     return client.end();
   };
-  // Knex throws away the connection of a statement that it has timed out. A deadline must not do that: connecting anew
-  // is dearer than what it cut short, so a service that is merely busy would be kept so by that alone.
+  // Knex discards the connection of a statement that it timed out itself. Only a lost connection should come to that, so its
+  // timeout lies after statement_timeout: reconnecting for each late statement would keep a busy service busy.
   if (limitMs !== undefined) db.on('start', (statement: Knex.Raw) => statement.timeout(limitMs + LOST_MS));
-  // Knex would keep it until it comes up again, and the server its end of it. Where one is lost, the idle ones may be too.
+  // Knex marks a timed-out connection as disposed but leaves its socket open until the pool next picks it. Close it now, and
+  // the idle ones with it: what made one hang (a dropped route, a failover) has probably hit them all.
   const { pool } = db.client;
   pool.on('release', (client: Connection) => {
     if (!(client.__knex__disposed instanceof knex.KnexTimeoutError)) return;
-    for (const { connection } of [client, ...idle(pool)]) connection.stream.destroy();
+    for (const { connection } of [client, ...idleConnections(pool)]) connection.stream.destroy();
   });
   return db;
 }
 
-/** Connections of a pool that are lent, that are not, and who waits for one. */
+/** A pool's connections in use and idle, and the requests that wait for one. */
 export function poolUse(db: Knex): { readonly used: number; readonly free: number; readonly waiting: number } {
   const { pool } = db.client;
   return { used: pool.numUsed(), free: pool.numFree(), waiting: pool.numPendingAcquires() };
-}
-
-const QUERY_CANCELED = '57014';
-
-/** What a failed statement means to who asked: too late, or not to be had. The error itself becomes the cause. */
-export function databaseFailure(cause: unknown): Failure {
-  if (cause instanceof Failure) return cause;
-  const late =
-    cause instanceof knex.KnexTimeoutError || (cause instanceof pg.DatabaseError && cause.code === QUERY_CANCELED);
-  return new Failure(late ? 'DEADLINE_EXCEEDED' : 'UNAVAILABLE', undefined, { cause });
 }

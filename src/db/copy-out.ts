@@ -1,17 +1,17 @@
-/** Many rows as text, as fast as PostgreSQL gives them and no faster than they are taken: its COPY, in batches. */
+/** Streams a query's rows as text in batches, by COPY TO STDOUT with backpressure: the fastest way out of PostgreSQL. */
 
 import { StringDecoder } from 'node:string_decoder';
 import type { Knex } from 'knex';
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { databaseFailure } from './connect.ts';
+import { databaseFailure } from './failure.ts';
 
 /** The text of each column, as PostgreSQL prints it; null for NULL. */
 export type TextRow = readonly (string | null)[];
 
 /**
- * Runs a query and yields its rows in batches of some hundreds. Memory stays flat whatever their number. Stopping early
- * ends the connection, since a COPY cannot be called off on it.
+ * Runs a query and yields its rows in batches of some hundreds, in constant memory. A consumer that stops early costs the
+ * connection, since a COPY cannot be cancelled on it.
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function* copyOut(db: Knex, query: Knex.Raw | Knex.QueryBuilder): AsyncGenerator<TextRow[]> {
@@ -20,7 +20,7 @@ export async function* copyOut(db: Knex, query: Knex.Raw | Knex.QueryBuilder): A
   })) as ClientBase & { __knex__disposed?: Error };
   let finished = false;
   try {
-    // COPY takes no bindings: Knex writes them into the text as literals.
+    // COPY takes no bind parameters: `toQuery` puts them into the SQL as escaped literals.
     const stream = client.query(copyTo(`copy (${query.toQuery()}) to stdout`));
     const decoder = new StringDecoder('utf8');
     let rest = '';
@@ -33,7 +33,7 @@ export async function* copyOut(db: Knex, query: Knex.Raw | Knex.QueryBuilder): A
   } catch (error) {
     throw databaseFailure(error);
   } finally {
-    if (!finished) client.__knex__disposed = new Error('a COPY was left before its end');
+    if (!finished) client.__knex__disposed = new Error('the consumer of a COPY stopped before its end');
     await db.client.releaseConnection(client);
   }
 }

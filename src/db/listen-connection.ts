@@ -1,37 +1,43 @@
-/** One connection that is held for its own sake, apart from every pool: it can listen, and waits behind nobody. */
+/** A single connection outside every pool, for LISTEN and for polls that must not queue behind other queries. */
 
 import pg from 'pg';
 import { connectionTo } from './connect.ts';
 
-export interface Session {
-  /** The rows. @throws what PostgreSQL or the connection throws, or once it takes longer than the session's limit. */
+export interface ListenConnection {
+  /** The rows. @throws what PostgreSQL or the connection throws, or an Error once it takes longer than `limitMs`. */
   readonly query: <Row extends object>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
-  /** Hangs up at once, whatever is under way. Idempotent. */
+  /** Destroys the socket at once; a query in flight rejects. Idempotent. */
   readonly drop: () => void;
 }
 
 interface Options {
   readonly url: string;
-  /** Tells the connection from those of the pools, in pg_stat_activity. */
+  /** application_name, as pg_stat_activity shows it. */
   readonly name: string;
-  /** Milliseconds that a statement may take. */
+  /** Milliseconds that a statement may take: the server's statement_timeout and the client's. */
   readonly limitMs: number;
-  /** What is announced on a channel that the session listens on. */
+  /** Called with the payload of each NOTIFY on a channel that was listened on. */
   readonly onNotification: (payload: string) => void;
-  /** Told once, when the connection is lost or dropped. */
+  /** Called once, when the connection is lost or dropped. */
   readonly onEnd: () => void;
 }
 
-/** @throws what connecting throws. */
-export async function openSession({ url, name, limitMs, onNotification, onEnd }: Options): Promise<Session> {
+/** @throws what connecting throws */
+export async function openListenConnection({
+  url,
+  name,
+  limitMs,
+  onNotification,
+  onEnd,
+}: Options): Promise<ListenConnection> {
   const client = new pg.Client({
     ...connectionTo(url, limitMs),
     application_name: name,
-    // Where the server does not end a statement at its limit, it is the connection that is lost.
+    // The client's own timeout, for a server that no longer answers and so cannot enforce statement_timeout.
     query_timeout: limitMs,
   });
   const { stream } = (client as pg.Client & { connection: pg.Connection }).connection;
-  // The failed statement or the end tells it too.
+  // Without a listener an 'error' event would end the process; the rejected query or `onEnd` reports the loss.
   client.on('error', () => undefined);
   client.on('notification', ({ payload = '' }) => onNotification(payload));
   client.once('end', onEnd);

@@ -1,13 +1,13 @@
-/** Brings a database to the tables that the code knows, however many processes start at once. */
+/** Applies the migrations that a database lacks, once, however many processes start at the same time. */
 
 import type { Knex } from 'knex';
 import { MIGRATIONS } from '../../migrations/index.ts';
 import { Refusal } from '../errors.ts';
 
-/** Any number that nobody else takes; all processes must agree on it. */
+/** The advisory lock's key: arbitrary, but the same in every process and version. */
 const LOCK = 7_236_542_190_417;
 
-/** insufficient_privilege: no right to, or not the owner. */
+/** SQLSTATE insufficient_privilege: no CREATE right, or not the tables' owner. */
 const FORBIDDEN = '42501';
 
 const CONFIG: Knex.MigratorConfig = {
@@ -23,11 +23,9 @@ const CONFIG: Knex.MigratorConfig = {
 };
 
 /**
- * Applies what is missing and returns its names. All of it is one transaction under an advisory lock of that
- * transaction: who comes second waits and then finds nothing to do, and a process that dies leaves neither a lock nor
- * half a step.
- *
- * Where nothing is missing it only reads, so that a role that owns no table can start the service.
+ * Applies the missing migrations and returns their names. One transaction under a transaction-level advisory lock: a
+ * second process waits and then finds nothing missing, and one that dies leaves neither a lock nor half a migration.
+ * With nothing missing it only reads, so that a role that owns no table can start the service.
  *
  * @throws Refusal when the database has migrations that this code does not know, or its user may not apply one.
  */
@@ -42,7 +40,7 @@ export async function migrate(db: Knex): Promise<string[]> {
   });
 }
 
-/** Whether the database stands exactly where the code does. @throws what the database throws. */
+/** Whether exactly the migrations of this code are applied. @throws what the database throws, within `limitMs` a query. */
 export async function migrationsCurrent(db: Knex, limitMs: number): Promise<boolean> {
   const applied = await appliedMigrations(db, limitMs);
   return applied.length === MIGRATIONS.size && applied.every((name) => MIGRATIONS.has(name));

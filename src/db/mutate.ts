@@ -1,12 +1,12 @@
 /**
- * The one way to change anything: the change, what auditors read of it, its number in the change feed, and the wake-up of
- * the other processes are one transaction.
+ * The only way to change keys and directory: the change itself, its admin events (for auditors), its entries in the change
+ * feed (which invalidate caches) and the NOTIFY that wakes the other processes commit as one transaction.
  */
 
 import type { Knex } from 'knex';
-import { Failure } from '../errors.ts';
+import { asFailure, Failure } from '../errors.ts';
 import { uuidv7 } from '../uuid.ts';
-import { databaseFailure } from './connect.ts';
+import { databaseFailure, isDefect } from './failure.ts';
 
 /** Who changes something. */
 export interface Actor {
@@ -15,7 +15,8 @@ export interface Actor {
   readonly requestId?: string | undefined;
 }
 
-/** What auditors read of a change. `before` and `after` are resources as the API shows them, so they hold no secret. */
+/** One entry of the administrative log. `before` and `after` are resources as the API shows them, so they hold no
+ * secret. */
 export interface AdminEvent {
   /** Such as `key.rotate`. */
   readonly action: string;
@@ -25,22 +26,22 @@ export interface AdminEvent {
   readonly after?: object | undefined;
 }
 
-/** What other processes must forget: everything known of this key, user, business or caller, or (`*`) at all. */
+/** What caches must drop: every entry made from this key, user, business or caller, or (`*`) every entry. */
 export interface Change {
   readonly kind: 'key' | 'user' | 'business' | 'caller' | '*';
   readonly id: string;
-  /** Of a key or a caller: what its facts are found by. */
+  /** Of a key or a caller: its digest, so that a negative entry for it is dropped too. */
   readonly digest?: Buffer | undefined;
 }
 
 export interface Mutation<T> {
   readonly result: T;
-  /** None when everything was already as wanted; then nothing is numbered or announced either. */
+  /** None when nothing had to be changed; `changes` is empty then, too. */
   readonly events: readonly AdminEvent[];
   readonly changes: readonly Change[];
 }
 
-/** The changes that a transaction has committed, under the number that it took. */
+/** The changes of one committed transaction, under the one feed number that it took. */
 export interface Commit {
   readonly seq: number;
   readonly changes: readonly Change[];
@@ -51,8 +52,9 @@ export const CHANGES_CHANNEL = 'authz_changes';
 const COMMIT = Symbol('commit');
 
 /**
- * Tells `listener` of each commit through `db` before `mutate` returns, so that no answer to it can leave earlier; and
- * tells it undefined where the connection was lost while committing, so that anything may have changed, or nothing.
+ * Calls `listener` with each commit through `db` before `mutate` returns, so that this process's cache is invalidated before
+ * the change is confirmed to anybody (read your writes). Undefined: the commit's outcome is unknown (the connection was
+ * lost during it), so anything may have changed.
  */
 export const onCommit = (db: Knex, listener: (commit: Commit | undefined) => void): void =>
   void db.on(COMMIT, listener);
@@ -75,13 +77,14 @@ const DEADLOCK = '40P01';
 const ATTEMPTS = 5;
 
 /**
- * Runs `work` in a transaction, and commits what it did together with its events and changes. Where PostgreSQL ended the
- * transaction to free others that waited in a circle with it, nothing is left of it, and `work` runs again.
+ * Runs `work` in a transaction, and commits what it did together with its events and changes. When PostgreSQL breaks a
+ * deadlock by rolling this transaction back, `work` runs again.
  *
- * INVARIANT: the number is taken by the last statement. Whoever takes the next one waits for this commit, so numbers
- * become visible in their order, and a reader that has seen n has seen everything below it.
+ * INVARIANT: the feed number is taken by the last statement before the commit, under the counter's row lock. The next
+ * transaction waits for that lock, so numbers become visible in order: a reader that sees n sees everything below n.
  *
- * @throws what `work` throws (nothing is changed then); Failure UNAVAILABLE or DEADLINE_EXCEEDED.
+ * @throws a Failure that `work` throws (nothing is changed then); else Failure UNAVAILABLE, DEADLINE_EXCEEDED, or
+ *   INTERNAL for a defect in `work` (a TypeError and the like).
  */
 export async function mutate<T>(
   db: Knex,
@@ -102,6 +105,7 @@ export async function mutate<T>(
       return result;
     } catch (error) {
       if (commit) db.emit(COMMIT, undefined);
+      if (isDefect(error)) throw asFailure(error);
       if (attempt === ATTEMPTS || sqlStateOf(error) !== DEADLOCK) throw databaseFailure(error);
     }
   }
@@ -113,7 +117,7 @@ async function numberOf(trx: Knex.Transaction, changes: readonly Change[]): Prom
   return Number(numbered.rows[0].seq);
 }
 
-/** Also of what a read inside the transaction has made of it. */
+/** Looks through the Failure that `orFailure` makes of an error inside the transaction. */
 const sqlStateOf = (error: unknown): string | undefined =>
   ((error instanceof Failure ? error.cause : error) as { code?: string } | undefined)?.code;
 

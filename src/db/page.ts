@@ -1,8 +1,8 @@
-/** Lists in pages: by keyset, so that no page costs more than the first, and inserts shift nothing. */
+/** Keyset pagination with signed cursors: every page costs the same, and rows inserted meanwhile shift none. */
 
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Failure } from '../errors.ts';
-import { databaseFailure } from './connect.ts';
+import { orFailure } from './failure.ts';
 
 export interface Page<T> {
   readonly items: readonly T[];
@@ -16,10 +16,10 @@ export interface PageRequest {
   readonly cursor?: string | undefined;
 }
 
-/** Makes and reads cursors. They are signed, so that only a place that was handed out is accepted, and only by its list. */
+/** Makes and reads cursors. A cursor is a place (the last row's key) and an HMAC over it and the list's name and filters. */
 export interface Cursors {
   readonly make: (list: string, place: string) => string;
-  /** The place, which is '' without a cursor. @throws Failure INVALID_REQUEST for any other cursor than this list's. */
+  /** The place; '' (the start) without a cursor. @throws Failure INVALID_REQUEST for a cursor that was not made for this list */
   readonly read: (list: string, cursor: string | undefined) => string;
 }
 
@@ -47,8 +47,8 @@ export function createCursors(secret: Buffer): Cursors {
 }
 
 /**
- * One page of a list. `list` names it with its filters; `rowsAfter` selects at most `limit` rows past a place (''
- * is the start), in the list's order; `placeOf` names a row's place.
+ * One page of a list. `list` names it with its filters; `rowsAfter` selects at most `limit` rows past a place ('' is the
+ * start) in the list's order, and is asked for one more than the page shows; `placeOf` is a row's sort key.
  * @throws Failure INVALID_REQUEST (the cursor), UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function readPage<Row, T>(
@@ -59,18 +59,9 @@ export async function readPage<Row, T>(
   placeOf: (row: Row) => string,
   present: (row: Row) => T,
 ): Promise<Page<T>> {
-  const rows = await read(rowsAfter(cursors.read(list, cursor), limit + 1));
+  const rows = await orFailure(rowsAfter(cursors.read(list, cursor), limit + 1));
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
   const nextCursor = rows.length > limit && last !== undefined ? cursors.make(list, placeOf(last)) : null;
   return { items: shown.map(present), nextCursor };
-}
-
-/** The outcome of a query outside a mutation. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
-export async function read<T>(query: PromiseLike<T>): Promise<T> {
-  try {
-    return await query;
-  } catch (error) {
-    throw databaseFailure(error);
-  }
 }

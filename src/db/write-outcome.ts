@@ -1,30 +1,39 @@
-/** What a write that failed has left behind: nothing, or nobody knows. Whoever must write exactly once asks this first. */
+/**
+ * Classifies a failed write: rolled back because of a bad row, rolled back for another reason, or outcome unknown. A writer
+ * that must write exactly once may retry only what was rolled back, and must look first where the outcome is unknown.
+ */
 
 import pg from 'pg';
 
 /**
- * - `refused`: nothing was written, because of the rows themselves; without the one at fault the others will do.
- * - `failed`: nothing was written, and no other rows would have fared better.
- * - `unknown`: the connection is gone, or the server is; it may have committed before, or may still do so.
+ * - `refused`: rolled back because of a row (its values, a constraint, a trigger); the batch passes without that row.
+ * - `failed`: rolled back for a reason that is not in the rows, or never sent; any rows would have failed.
+ * - `unknown`: the connection or the server was lost: the write may have been committed, or may still be.
  */
-export type Trouble = 'refused' | 'failed' | 'unknown';
+export type WriteOutcome = 'refused' | 'failed' | 'unknown';
 
-/** By SQLSTATE or its class: values, constraints, what a trigger raises, and limits of the format. */
-const OF_THE_ROWS = ['22', '23', 'P0', '54'];
-/** What PostgreSQL never ends a session with, whatever its language calls a mere error. */
-const OF_THE_STATEMENT = [...OF_THE_ROWS, '0A', '25006', '40', '42', '55', '57014'];
+/** SQLSTATE classes: data exception, constraint violation, PL/pgSQL (a trigger's `raise`), program limit exceeded. */
+const BAD_ROW = ['22', '23', 'P0', '54'];
+/**
+ * SQLSTATEs, or their classes, that never end a session, so the transaction was rolled back. They decide where `severity`
+ * cannot: it is translated into the server's language.
+ */
+const ROLLED_BACK = [...BAD_ROW, '0A', '25006', '40', '42', '55', '57014'];
 
-/** `sent` is false where the statement never left, for want of a connection. */
-export function troubleOf(error: unknown, sent: boolean): Trouble {
+/** `sent` is false for a statement that never got a connection. */
+export function writeOutcomeOf(error: unknown, sent: boolean): WriteOutcome {
   if (!sent) return 'failed';
   if (!(error instanceof pg.DatabaseError)) return 'unknown';
   const { code = '', severity } = error;
-  const among = (codes: readonly string[]): boolean => codes.some((start) => code.startsWith(start));
-  if (among(OF_THE_ROWS)) return 'refused';
-  // FATAL and PANIC end the session, and may do so between the commit and its confirmation.
-  return severity === 'ERROR' || among(OF_THE_STATEMENT) ? 'failed' : 'unknown';
+  const isOf = (classes: readonly string[]): boolean => classes.some((start) => code.startsWith(start));
+  if (isOf(BAD_ROW)) return 'refused';
+  // FATAL and PANIC end the session, perhaps between the commit and its confirmation.
+  return severity === 'ERROR' || isOf(ROLLED_BACK) ? 'failed' : 'unknown';
 }
 
-/** Whether there is no partition for a row. PostgreSQL calls that a violated constraint, in the server's language. */
+/**
+ * Whether a row fits no partition of its table. PostgreSQL reports a check_violation, as for a CHECK constraint, and its
+ * message is translated; the C routine's name is not.
+ */
 export const lacksPartition = (error: unknown): boolean =>
   error instanceof pg.DatabaseError && error.code === '23514' && error.routine === 'ExecFindPartition';

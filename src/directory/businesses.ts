@@ -1,8 +1,9 @@
 /** Businesses, and who of the users has access to them. */
 
 import type { Knex } from 'knex';
+import { orFailure } from '../db/failure.ts';
 import { type Actor, mutate } from '../db/mutate.ts';
-import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
+import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
 import { findOrMake, notFound } from './common.ts';
 
@@ -87,7 +88,7 @@ export function putBusiness(
 
 /** @throws Failure NOT_FOUND */
 export async function getBusiness(db: Knex, id: string): Promise<Business> {
-  const row = await read(db('businesses').where({ id }).first<BusinessRow | undefined>());
+  const row = await orFailure(db('businesses').where({ id }).first<BusinessRow | undefined>());
   if (!row) throw notFound('business', id);
   return present(row);
 }

@@ -2,8 +2,8 @@
 
 import type { Knex } from 'knex';
 import { createToken, digestOf, type Pepper } from '../credentials/token.ts';
+import { orFailure } from '../db/failure.ts';
 import { type Actor, type Change, mutate } from '../db/mutate.ts';
-import { read } from '../db/page.ts';
 import { Failure } from '../errors.ts';
 import { uuidv7 } from '../uuid.ts';
 import { notFound } from './common.ts';
@@ -71,7 +71,7 @@ export function createCaller(
 }
 
 export async function listCallers(db: Knex): Promise<CallerRecord[]> {
-  const { rows } = await read(db.raw<{ rows: CallerRow[] }>(`select ${COLUMNS} from callers order by id`));
+  const { rows } = await orFailure(db.raw<{ rows: CallerRow[] }>(`select ${COLUMNS} from callers order by id`));
   return rows.map(present);
 }
 

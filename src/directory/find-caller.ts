@@ -4,7 +4,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
 import { digestOf, isToken, type Pepper } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
-import { databaseFailure } from '../db/connect.ts';
+import { databaseFailure } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
 import type { Cache, Found, Read } from '../facts/cache.ts';
 import { digestTag, tagOf } from '../facts/freshness.ts';

@@ -234,16 +234,17 @@ function createFaults({ form }: Source) {
   };
 }
 
-/** What a failure means to who imports. `thrown` is mutate's, `cause` what the work itself has failed with, if it has. */
+/** The error for the user, who must know whether anything was loaded. `thrown` is mutate's; `cause` that of `work`, if any. */
 function explain(thrown: unknown, cause: unknown, step: string): unknown {
   if (cause instanceof Refusal || (cause instanceof Failure && cause.code === 'INVALID_REQUEST')) return cause;
   if (!(thrown instanceof Failure)) return thrown;
   const first = cause ?? thrown.cause;
   const reason = first instanceof Error ? ` (${first.message})` : '';
+  const failed = `The ${thrown.code === 'INTERNAL' ? 'import' : 'database'} failed${reason}`;
   const message =
     step === COMMITTING
-      ? `The database failed${reason} at the end, and either everything is loaded or nothing. Import it again: what is there is ` +
+      ? `${failed} at the end, and either everything is loaded or nothing. Import it again: what is there is ` +
         'left. If it then creates nothing, rotate the API keys that were to be generated: they cannot be shown any more.'
-      : `The database failed${reason} while ${step}, so nothing is loaded. Import it again.`;
+      : `${failed} while ${step}, so nothing is loaded. Import it again.`;
   return new Failure(thrown.code, message, { cause: first });
 }

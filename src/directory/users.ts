@@ -1,8 +1,9 @@
 /** Users: who API keys belong to. */
 
 import type { Knex } from 'knex';
+import { orFailure } from '../db/failure.ts';
 import { type Actor, mutate } from '../db/mutate.ts';
-import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
+import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import type { RateLimit } from '../input/scalars.ts';
 import { findOrMake, notFound } from './common.ts';
 
@@ -93,7 +94,7 @@ export function putUser(
 
 /** @throws Failure NOT_FOUND */
 export async function getUser(db: Knex, id: string): Promise<User> {
-  const row = await read(db('users').where({ id }).first<UserRow | undefined>());
+  const row = await orFailure(db('users').where({ id }).first<UserRow | undefined>());
   if (!row) throw notFound('user', id);
   return present(row);
 }

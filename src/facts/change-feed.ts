@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSession, type Session } from '../db/listen-connection.ts';
+import { type ListenConnection, openListenConnection } from '../db/listen-connection.ts';
 import { CHANGES_CHANNEL, type Change } from '../db/mutate.ts';
 import type { Log } from '../log.ts';
 import type { Currency } from './freshness.ts';
@@ -68,7 +68,7 @@ const changeOf = ({ seq, kind, id, digest }: PollRow['changes'][number]) => ({
 });
 
 interface Link {
-  readonly session: Session;
+  readonly connection: ListenConnection;
   readonly history: string;
 }
 
@@ -92,7 +92,7 @@ export function followChanges(url: string, currency: Currency, log: Log): Change
   };
 
   const connect = async (): Promise<Link> => {
-    const session = await openSession({
+    const connection = await openListenConnection({
       url,
       name: 'iqra-authz changes',
       limitMs: LIMIT_MS,
@@ -106,16 +106,16 @@ export function followChanges(url: string, currency: Currency, log: Log): Change
     });
     links += 1;
     // Where the connection is lost meanwhile, the poll that follows says so.
-    await session.query(`listen ${CHANGES_CHANNEL}`).catch((error: unknown) => tellOfNotifications({ error }));
-    const identified = session.query<{ history: string }>(IDENTIFY);
+    await connection.query(`listen ${CHANGES_CHANNEL}`).catch((error: unknown) => tellOfNotifications({ error }));
+    const identified = connection.query<{ history: string }>(IDENTIFY);
     const [row] = await identified.catch(() => []);
-    return { session, history: row?.history ?? `connection ${links}` };
+    return { connection, history: row?.history ?? `connection ${links}` };
   };
 
-  const poll = async ({ session, history }: Link): Promise<void> => {
+  const poll = async ({ connection, history }: Link): Promise<void> => {
     const after = currency.position();
     const sentAt = performance.now();
-    const [row] = await session.query<PollRow>(POLL, [after ?? null]);
+    const [row] = await connection.query<PollRow>(POLL, [after ?? null]);
     if (!row) throw new Error('the database has no counter of changes');
     if (row.standby !== false) throw new Error('the server is not the primary');
     if (after !== undefined && row.last > after) {
@@ -133,7 +133,7 @@ export function followChanges(url: string, currency: Currency, log: Log): Change
   };
 
   const drop = (): void => {
-    link?.session.drop();
+    link?.connection.drop();
     link = undefined;
   };
 

@@ -8,7 +8,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
 import { digestOf, isToken, type Pepper, type Redigest } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
-import { databaseFailure } from '../db/connect.ts';
+import { databaseFailure } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
 import type { RateLimit } from '../input/scalars.ts';

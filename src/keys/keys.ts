@@ -2,8 +2,9 @@
 
 import type { Knex } from 'knex';
 import { createToken, digestOf, hintOf, isToken, type Pepper } from '../credentials/token.ts';
+import { orFailure } from '../db/failure.ts';
 import { type Actor, type Change, mutate } from '../db/mutate.ts';
-import { type Cursors, type Page, type PageRequest, read, readPage } from '../db/page.ts';
+import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { notFound } from '../directory/common.ts';
 import { Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
@@ -39,7 +40,7 @@ export async function getKey(db: Knex, id: string): Promise<ApiKey> {
 /** The key that a clear text is of, revoked or not, for reports of leaks. @throws Failure NOT_FOUND */
 export async function findKey(db: Knex, peppers: readonly Pepper[], apiKey: string): Promise<ApiKey> {
   const digests = isToken('apiKey', apiKey) ? peppers.map((pepper) => digestOf(pepper, apiKey)) : [];
-  const row = await read(select(db).whereIn('k.digest', digests).first<KeyRow | undefined>());
+  const row = await orFailure(select(db).whereIn('k.digest', digests).first<KeyRow | undefined>());
   if (!row) throw new Failure('NOT_FOUND', 'This is no key of ours, or it has been deleted.');
   return present(row);
 }
@@ -208,8 +209,8 @@ const select = (db: Knex) => db('api_keys as k').select(db.raw(COLUMNS));
 
 /** @throws Failure NOT_FOUND */
 async function rowOf(db: Knex, id: string, lock = false): Promise<KeyRow> {
-  if (lock) await read(db('api_keys').where({ id }).forUpdate().first('id'));
-  const row = await read(select(db).where('k.id', id).first<KeyRow | undefined>());
+  if (lock) await orFailure(db('api_keys').where({ id }).forUpdate().first('id'));
+  const row = await orFailure(select(db).where('k.id', id).first<KeyRow | undefined>());
   if (!row) throw notFound('key', id);
   return row;
 }

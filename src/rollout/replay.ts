@@ -2,7 +2,7 @@
 
 import type { Knex } from 'knex';
 import { copyOut, type TextRow } from '../db/copy-out.ts';
-import { read } from '../db/page.ts';
+import { orFailure } from '../db/failure.ts';
 import type { Policy } from '../policy/decide.ts';
 import { FACTS_VERSION } from '../policy/facts.ts';
 import { assemblePolicy } from '../policy/policy.ts';
@@ -51,7 +51,7 @@ export function replay(db: Knex, policy: Policy, period: Period, show: Show): Pr
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function selfCheck(db: Knex, period: Period, show: Show): Promise<ReplayReport> {
-  const digests = await read<{ policy: string }[]>(inPeriod(db, period).distinct('policy') as never);
+  const digests = await orFailure<{ policy: string }[]>(inPeriod(db, period).distinct('policy') as never);
   const known = new Map<string, Redecide>();
   for (const { policy: digest } of digests) known.set(digest, await storedRedecider(db, digest));
   return replayWith(db, (digest) => known.get(digest) ?? unknown(digest), period, show);
@@ -106,7 +106,7 @@ const inPeriod = (db: Knex, { from, to }: Period): Knex.QueryBuilder =>
 /** About how many decisions a period holds, as PostgreSQL's planner reckons. */
 export async function estimateDecisions(db: Knex, period: Period): Promise<number> {
   const query = inPeriod(db, period).select('id').toQuery();
-  const { rows } = await read(
+  const { rows } = await orFailure(
     db.raw<{ rows: { 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }[] }>(`explain (format json) ${query}`),
   );
   return rows[0]?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0;

@@ -2,7 +2,7 @@
 
 import type { Knex } from 'knex';
 import { VERSION } from '../config.ts';
-import { read } from '../db/page.ts';
+import { orFailure } from '../db/failure.ts';
 import type { Log } from '../log.ts';
 import type { Policy } from '../policy/decide.ts';
 import { uuidv7 } from '../uuid.ts';
@@ -83,7 +83,7 @@ export function reportReplica(
 
 /** Those that were heard of within an hour, the newest first. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function listReplicas(db: Knex): Promise<Replica[]> {
-  const rows = await read<ReplicaRow[]>(
+  const rows = await orFailure<ReplicaRow[]>(
     db('replicas')
       .select('*', db.raw(`seen_at > now() - ${SILENT} as alive`))
       .orderBy([{ column: 'started_at', order: 'desc' }, 'id']) as never,

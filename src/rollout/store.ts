@@ -1,7 +1,7 @@
 /** The texts of every policy that was ever live, by digest: so that a decision can be explained, and a policy brought back. */
 
 import type { Knex } from 'knex';
-import { read } from '../db/page.ts';
+import { orFailure } from '../db/failure.ts';
 import { Failure, Refusal } from '../errors.ts';
 import type { PolicyTexts } from '../policy/folder/files.ts';
 
@@ -17,14 +17,14 @@ export interface StoredPolicy {
  */
 export async function storePolicy(db: Knex, digest: string, texts: PolicyTexts): Promise<void> {
   const row = { digest, texts: JSON.stringify(Object.fromEntries(texts)) };
-  await read(db('policies').insert(row).onConflict('digest').merge(['texts']));
+  await orFailure(db('policies').insert(row).onConflict('digest').merge(['texts']));
 }
 
 const PREFIX = /^(?:sha256:)?([0-9a-f]{8,64})$/;
 
 /** Every policy that was ever live, the newest first, at most a thousand. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function listPolicies(db: Knex): Promise<Omit<StoredPolicy, 'texts'>[]> {
-  const rows = await read<{ digest: string; first_seen_at: Date }[]>(
+  const rows = await orFailure<{ digest: string; first_seen_at: Date }[]>(
     db('policies').select('digest', 'first_seen_at').orderBy('first_seen_at', 'desc').limit(1000) as never,
   );
   return rows.map(({ digest, first_seen_at: at }) => ({ digest, firstSeenAt: at.toISOString() }));
@@ -38,7 +38,7 @@ export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy
   const hex = PREFIX.exec(digest)?.[1];
   if (hex === undefined)
     throw new Refusal('a policy digest is sha256: and at least 8 hex digits; authz policy history lists them');
-  const rows = await read(
+  const rows = await orFailure(
     db('policies')
       .where('digest', '>=', `sha256:${hex}`)
       .where('digest', '<=', `sha256:${hex.padEnd(64, 'f')}`)

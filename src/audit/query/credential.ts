@@ -2,7 +2,7 @@
 
 import type { Knex } from 'knex';
 import { digestOf, fingerprinter, hintOf, isToken, keyOfHeader, type Pepper } from '../../credentials/token.ts';
-import { read } from '../../db/page.ts';
+import { orFailure } from '../../db/failure.ts';
 import { Refusal } from '../../errors.ts';
 
 export interface Credential {
@@ -29,9 +29,9 @@ export async function findCredential(db: Knex, peppers: readonly Pepper[], text:
 
 async function idsOf(db: Knex, peppers: readonly Pepper[], key: string): Promise<string[]> {
   const digests = peppers.map((pepper) => digestOf(pepper, key));
-  const live: { id: string }[] = await read(db('api_keys').select('id').whereIn('digest', digests));
+  const live: { id: string }[] = await orFailure(db('api_keys').select('id').whereIn('digest', digests));
   if (live.length > 0) return live.map(({ id }) => id);
-  const { rows } = await read(
+  const { rows } = await orFailure(
     db.raw<{ rows: { id: string }[] }>(
       `select distinct subject_id as id from admin_events
        where subject_kind = 'key' and ? in (before ->> 'hint', after ->> 'hint')

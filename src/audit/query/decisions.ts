@@ -1,7 +1,8 @@
 /** A record of the log as auditors see it, and the reading of single ones and of pages. */
 
 import type { Knex } from 'knex';
-import { type Cursors, type PageRequest, read, readPage } from '../../db/page.ts';
+import { orFailure } from '../../db/failure.ts';
+import { type Cursors, type PageRequest, readPage } from '../../db/page.ts';
 import { Failure } from '../../errors.ts';
 import { timeOf } from '../record/entry.ts';
 import {
@@ -96,7 +97,7 @@ export async function getDecision(db: Knex, id: string): Promise<DecisionRecord>
 export async function findByIds(db: Knex, ids: readonly string[]): Promise<DecisionRecord[]> {
   if (ids.length === 0) return [];
   const times = ids.map(timeOf).sort();
-  const { rows } = await read(
+  const { rows } = await orFailure(
     raw<Row>(db, {
       // The times lead to the partitions, and to the index, which no id alone does.
       sql: `select ${SELECTED} from decisions

@@ -4,7 +4,7 @@
  */
 
 import type { Knex } from 'knex';
-import { read } from '../../db/page.ts';
+import { orFailure } from '../../db/failure.ts';
 import { invalid } from '../../input/json.ts';
 import { type Condition, conditionOf, type DecisionFilter, noteOf, type Range, rangeOf, raw } from './filters.ts';
 
@@ -44,7 +44,7 @@ export async function countDecisions(db: Knex, by: By, filter: DecisionFilter, l
   if (isBucket(by)) refuseTooMany(by, range);
   const where = conditionOf(filter, range);
   // One snapshot for both statements, so that the sums agree.
-  const counts = await read(
+  const counts = await orFailure(
     db.transaction(
       async (trx) => {
         const groups = await raw<GroupRow>(trx, isBucket(by) ? byTime(by, where) : byColumn(by, where, limit));

@@ -5,7 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import { read } from '../../db/page.ts';
+import { orFailure } from '../../db/failure.ts';
 import { timeOf } from '../record/entry.ts';
 import { type DecisionRecord, findByIds } from './decisions.ts';
 import { type Condition, conditionOf, type DecisionFilter, raw } from './filters.ts';
@@ -52,6 +52,6 @@ export async function* followDecisions(
 async function idsSince(db: Knex, filter: DecisionFilter, since: number): Promise<string[]> {
   const { sql, bindings } = conditionOf(filter, { from: new Date(since).toISOString(), to: null });
   const query: Condition = { sql: `select id from decisions where ${sql} order by at, id`, bindings };
-  const { rows } = await read(raw<{ id: string }>(db, query));
+  const { rows } = await orFailure(raw<{ id: string }>(db, query));
   return rows.map(({ id }) => id);
 }

@@ -5,8 +5,8 @@
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import { databaseFailure } from '../../db/connect.ts';
-import { lacksPartition, troubleOf } from '../../db/write-outcome.ts';
+import { databaseFailure } from '../../db/failure.ts';
+import { lacksPartition, writeOutcomeOf } from '../../db/write-outcome.ts';
 import type { Deadline } from '../../deadline.ts';
 import { Failure } from '../../errors.ts';
 import type { Log } from '../../log.ts';
@@ -171,7 +171,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
           continue;
         }
         if (endsElsewhere(error)) return abandon(error);
-        const trouble = troubleOf(error, sent);
+        const trouble = writeOutcomeOf(error, sent);
         if (!uncertain && trouble !== 'unknown') return { is: trouble, error };
         // The rows that are there now cannot be those, and other ones must not come before it is known.
         if (trouble === 'refused') return abandon(error);

@@ -5,8 +5,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
+import { orFailure } from '../../db/failure.ts';
 import { type Actor, mutate } from '../../db/mutate.ts';
-import { read } from '../../db/page.ts';
 import { Failure, Refusal } from '../../errors.ts';
 import { appendLine } from '../checkpoint/file.ts';
 import { type Pruned, printPruned, prunedBytes } from '../format/checkpoint-line.ts';
@@ -49,7 +49,7 @@ export async function planPrune(db: Knex, options: PlanOptions): Promise<PrunePl
   if (keepDays < LEAST_KEPT_DAYS) throw new RangeError(`fewer than ${LEAST_KEPT_DAYS} days`);
   // INVARIANT: by the earlier of two clocks, and whole days: the last moment of a day is older than the keep.
   const bindings = [new Date(), keepDays + 1];
-  const { rows } = await read(db.raw<{ rows: { day: string }[] }>(CANDIDATES, bindings));
+  const { rows } = await orFailure(db.raw<{ rows: { day: string }[] }>(CANDIDATES, bindings));
   const candidates = rows.map(({ day }) => day);
   const last = candidates.at(-1);
   if (last === undefined) return { ready: [], refused: [] };

@@ -7,9 +7,10 @@ import type { Knex } from 'knex';
 import { loadConfig } from '../../config.ts';
 import { openDatabase, type Peppers } from '../../database.ts';
 import { connect } from '../../db/connect.ts';
+import { orFailure } from '../../db/failure.ts';
 import { migrationsCurrent } from '../../db/migrate.ts';
 import type { Actor } from '../../db/mutate.ts';
-import { type Cursors, createCursors, type Page, read } from '../../db/page.ts';
+import { type Cursors, createCursors, type Page } from '../../db/page.ts';
 import { Refusal } from '../../errors.ts';
 import { print, printJson, table } from './output.ts';
 
@@ -45,7 +46,7 @@ export async function withOwnDatabase<T>(work: (session: Pick<Session, 'db' | 'a
   if (DATABASE_URL === undefined) return withDatabase(work);
   const db = connect({ url: DATABASE_URL, poolSize: 1 });
   try {
-    if (!(await read(migrationsCurrent(db, READ_MS)))) {
+    if (!(await orFailure(migrationsCurrent(db, READ_MS)))) {
       throw new Refusal(
         'the database does not have the tables of this version; use the version that serves it, or authz migrate',
       );
