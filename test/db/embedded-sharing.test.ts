@@ -33,7 +33,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
   let dataDir: string;
 
   before(async function () {
-    // What runs is read from there.
+    // `running` reads the processes from /proc.
     if (!existsSync('/proc/self/cwd')) this.skip();
     dataDir = await newDataDir();
     await (await openEmbedded({ dataDir })).close();
@@ -41,7 +41,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
   afterEach(() => gone(dataDir));
   after(cleanUp);
 
-  it('is gone after closing, however often that is said, and has its data when it is opened again', async () => {
+  it('stops when it is closed, once or several times, and has its data when it is opened again', async () => {
     const first = await openEmbedded({ dataDir });
     await ask(first.url, 'create table kept as select 42 as answer');
     await Promise.all([first.close(), first.close()]);
@@ -52,13 +52,13 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await second.close();
   });
 
-  it('keeps no process alive that has nothing else to do', async () => {
+  it('does not keep the event loop of an idle process alive', async () => {
     const child = startChild(dataDir, 'idle');
     expect((await child.tells()).url).to.be.a('string');
     await child.ended;
   });
 
-  it('outlives who started it while another holds it, and goes with the last', async () => {
+  it('outlives the process that started it while another uses it, and stops with the last', async () => {
     const first = startChild(dataDir, 'hold');
     const url = await urlOf(first);
     const started = await ask(url, startTime);
@@ -78,7 +78,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
       const urls = await Promise.all(children.map(urlOf));
       expect(new Set(urls).size).to.equal(1);
       for (const url of urls) expect(await ask(url)).to.equal(1);
-      // Who came second may have brought a watchdog of its own, which steps back.
+      // A process that lost the race may have started a watchdog of its own, which ends.
       await eventually(() => (count(fresh, 'postmaster') === 1 && count(fresh, 'watchdog') === 2) || undefined);
       for (const { letGo } of children) letGo();
       await Promise.all(children.map(({ ended }) => ended));
@@ -87,7 +87,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
   }
 
   for (const name of ['SIGKILL', 'SIGTERM'] as const) {
-    it(`goes when its only holder gets ${name}`, async () => {
+    it(`stops when its only user gets ${name}`, async () => {
       const child = startChild(dataDir, 'hold');
       await urlOf(child);
       process.kill(child.pid, name);
@@ -95,7 +95,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     });
   }
 
-  it('goes when its only holder dies while it starts', async () => {
+  it('stops when its only user dies while it starts', async () => {
     for (const delayMs of [0, 5, 20]) {
       const child = startChild(dataDir, 'hold');
       await eventually(() => count(dataDir, 'watchdog') > 0 || undefined);
@@ -106,7 +106,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     }
   });
 
-  it('goes when it is suspended, too', async () => {
+  it('stops when it is suspended, too', async () => {
     const child = startChild(dataDir, 'hold');
     await urlOf(child);
     signal(dataDir, 'postmaster', 'SIGSTOP');
@@ -114,7 +114,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await child.ended;
   });
 
-  it('stays through a ^C for as long as its holder does', async () => {
+  it('survives a ^C (SIGINT to the process group) that its user survives', async () => {
     const child = startChild(dataDir, 'hold');
     const url = await urlOf(child);
     process.kill(-child.pid, 'SIGINT');
@@ -127,15 +127,15 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await child.ended;
   });
 
-  // Not a backend time and again: PostgreSQL itself does not get over a kill in the middle of getting over one.
+  // A backend is killed only once: PostgreSQL itself does not survive a kill during its crash recovery.
   for (const [what, times] of [
     ['postmaster', 7],
     ['backend', 1],
   ] as const) {
     it(`answers at the same address again after its ${what} was killed, ${times} times`, async () => {
       const { url, close } = await openEmbedded({ dataDir });
-      // Each time once it answers: a PostgreSQL that is killed while it recovers can leave a child behind that hangs, and
-      // keeps the next from starting, whoever starts it.
+      // Each kill waits until it answers: a PostgreSQL killed during recovery can leave a hanging child that keeps the next
+      // from starting.
       for (let time = 0; time < times; time++) {
         await eventually(() => signal(dataDir, what, 'SIGKILL'));
         expect(await eventually(() => ask(url))).to.equal(1);
@@ -146,7 +146,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     });
   }
 
-  it('is taken over by who opens it next when its watchdog was killed', async () => {
+  it('is restarted by the process that opens it next when its watchdog was killed', async () => {
     const first = await openEmbedded({ dataDir });
     signal(dataDir, 'watchdog', 'SIGKILL');
     await eventually(() => count(dataDir, 'watchdog') === 0 || undefined);
@@ -158,7 +158,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await first.close();
   });
 
-  it('is taken over when nobody held it any more', async () => {
+  it('is restarted when its watchdog was killed and no process used it', async () => {
     const first = startChild(dataDir, 'hold');
     await urlOf(first);
     signal(dataDir, 'watchdog', 'SIGKILL');
@@ -169,7 +169,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await close();
   });
 
-  it('opens again after everything was killed, also when others have its process number and port by now', async () => {
+  it('opens again after everything was killed, also when other processes have its process id and port by now', async () => {
     const child = startChild(dataDir, 'hold');
     const { port } = new URL(await urlOf(child));
     const pidFile = path.join(dataDir, 'postgres/postmaster.pid');
@@ -184,7 +184,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
 
     const { uid, gid } = await stat(path.join(dataDir, 'postgres'));
     const owner = isRoot ? { uid, gid } : {};
-    // Prints the number of a process that has ended and that nobody waits for.
+    // Prints the id of a zombie: a process that has ended and was not reaped.
     const innocent = spawn('/bin/sh', ['-c', 'sleep 0.2 & echo $!; exec sleep 60'], { ...owner, cwd: '/' });
     const squatter = createServer().listen(Number(port), '127.0.0.1');
     try {
@@ -205,7 +205,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     }
   });
 
-  it('can be opened while its last holder closes it', async () => {
+  it('can be opened while its last user closes it', async () => {
     let closing = Promise.resolve();
     for (let time = 0; time < 20; time++) {
       const { url, close } = await openEmbedded({ dataDir });
@@ -217,7 +217,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await closing;
   });
 
-  it('can be opened and closed by several processes without end', async () => {
+  it('can be opened and closed by several processes over and over', async () => {
     const children = Array.from({ length: 3 }, () => startChild(dataDir, 'again'));
     await Promise.all(children.map(urlOf));
     await Promise.all(children.map(({ ended }) => ended));

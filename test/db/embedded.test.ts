@@ -35,7 +35,7 @@ describe('the embedded PostgreSQL', function () {
   let dataDir: string;
 
   before(async function () {
-    // What runs is read from there.
+    // `running` reads the processes from /proc.
     if (!existsSync('/proc/self/cwd')) this.skip();
     dataDir = await newDataDir();
     await (await openEmbedded({ dataDir })).close();
@@ -56,7 +56,7 @@ describe('the embedded PostgreSQL', function () {
       );
     });
 
-    it('asks for its password', async () => {
+    it('requires its password', async () => {
       const wrong = new URL(server.url);
       wrong.password = 'wrong';
       const none = new URL(server.url);
@@ -121,7 +121,7 @@ describe('the embedded PostgreSQL', function () {
     expect(running(dataDir)).to.deep.equal([]);
   });
 
-  it('takes any name of a folder, a relative one too, and is not put off by half a cluster there', async () => {
+  it('takes a DATA_DIR of any name, a relative one too, and ignores a half-made cluster in it', async () => {
     const odd = await newDataDir(`a 'b' "c" $HOME \`d\` \\e *;& ü漢 -f`);
     await mkdir(path.join(odd, '.new-Ab12Cd/data/base'), { recursive: true, mode: 0o755 });
     await writeFile(path.join(odd, '.new-Ab12Cd/data/PG_VERSION'), '18\n');
@@ -135,13 +135,13 @@ describe('the embedded PostgreSQL', function () {
     await gone(odd);
   });
 
-  it('says which folder it may not write', async () => {
+  it('names the folder that it may not write', async () => {
     const file = path.join(await newFolder(), 'file');
     await writeFile(file, '');
     expect(await refusal(openEmbedded({ dataDir: path.join(file, 'data') }))).to.match(/cannot be made.*DATA_DIR/);
   });
 
-  it('puts back the links that an npm package cannot hold', async () => {
+  it('restores the symbolic links that an npm package cannot hold', async () => {
     const native = path.join(await newFolder(), 'native');
     await cp(NATIVE, native, { recursive: true, verbatimSymlinks: true });
     const links = JSON.parse(await readFile(path.join(native, 'pg-symlinks.json'), 'utf8')) as { target: string }[];
@@ -153,7 +153,7 @@ describe('the embedded PostgreSQL', function () {
     expect(execFileSync(path.join(native, 'bin/postgres'), ['--version'], { encoding: 'utf8' })).to.match(/PostgreSQL/);
   });
 
-  it('runs another PostgreSQL that is installed', async function () {
+  it('runs an installed PostgreSQL instead', async function () {
     const binDir = '/usr/lib/postgresql/15/bin';
     if (!existsSync(binDir)) this.skip();
     const other = await newDataDir();
@@ -169,7 +169,7 @@ describe('the embedded PostgreSQL', function () {
       if (!isRoot) this.skip();
     });
 
-    it('keeps the data where its account gets to, when DATA_DIR lies below a private folder', async () => {
+    it('keeps the data where its account may go, when DATA_DIR lies below a private folder', async () => {
       const below = await newDataDir('private/data');
       await mkdir(path.dirname(below), { mode: 0o700 });
       const places = [];
@@ -192,7 +192,7 @@ describe('the embedded PostgreSQL', function () {
       expect(await readdir(path.dirname(String(places[0])))).to.deep.equal(['data']);
     });
 
-    it('says what to do when that place is lost', async () => {
+    it('says what to do when the folder behind the link is missing', async () => {
       const lost = await newDataDir();
       await mkdir(lost, { mode: 0o711 });
       await writeFile(path.join(lost, 'postgres.password'), 'secret\n', { mode: 0o600 });
@@ -200,7 +200,7 @@ describe('the embedded PostgreSQL', function () {
       expect(await refusal(openEmbedded({ dataDir: lost }))).to.match(/missing; restore it/);
     });
 
-    it('copies its programs to where its account gets to, when they lie below a private folder', async () => {
+    it('copies its programs to where its account may go, when they lie below a private folder', async () => {
       const project = path.join(await newFolder(), 'project');
       await mkdir(path.join(project, 'node_modules'), { recursive: true });
       await chmod(project, 0o700);
@@ -227,7 +227,7 @@ describe('the embedded PostgreSQL', function () {
       expect((await readdir(SHARED_FOLDER)).filter((name) => name.startsWith('.copy-'))).to.deep.equal([]);
     });
 
-    it('runs as the owner of the data, whoever that is', async () => {
+    it('runs as the owner of the existing data', async () => {
       execFileSync('chown', ['-R', '12345:12345', path.join(dataDir, 'postgres')]);
       const { url, close } = await openEmbedded({ dataDir });
       expect(await ask(url)).to.equal(1);

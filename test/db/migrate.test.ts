@@ -1,4 +1,4 @@
-/** Migrations: from nothing to the tables, by many processes at once, and never backwards. */
+/** Migrations: from an empty database to every table, by several processes at once, and never backwards. */
 
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -22,7 +22,7 @@ describe('migrations', () => {
 
   for (const postgres of POSTGRES) {
     describe(`on ${postgres}`, () => {
-      it('make every table, once, when several start at once', async () => {
+      it('create every table once when several processes start at once', async () => {
         const url = await newDatabase(postgres, 'template1');
         const db = connect({ url, poolSize: 2 });
         const pools = [db, ...Array.from({ length: 5 }, () => connect({ url, poolSize: 2 }))];
@@ -33,12 +33,12 @@ describe('migrations', () => {
         for (const pool of pools) await pool.destroy();
       });
 
-      it('leave nothing half done, nor a lock, when one is cut off', async () => {
+      it('leave no half-applied migration and no lock when a connection is terminated', async () => {
         const url = await newDatabase(postgres, 'template1');
         const db = connect({ url, poolSize: 2 });
         const victim = connect({ url, poolSize: 2 });
         const next = connect({ url, poolSize: 2 });
-        // The name of a table that the migration makes is taken by a transaction that has not ended yet.
+        // An open transaction creates a table of the same name, so the migration waits for it.
         const trx = await db.transaction();
         await trx.raw('create table decisions (id int)');
         const cut = rejection(migrate(victim));
@@ -63,7 +63,7 @@ describe('migrations', () => {
         await db.destroy();
       });
 
-      it('keep ids apart byte by byte', async () => {
+      it('compare ids byte by byte, whatever the collation of the database', async () => {
         const db = connect({ url: await newDatabase(postgres), poolSize: 1 });
         await db('users').insert([{ id: 'a' }, { id: 'A' }, { id: '_' }, { id: '-' }, { id: '10' }, { id: '9' }]);
         const rows = await db('users').select('id').orderBy('id');

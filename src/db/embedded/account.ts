@@ -1,6 +1,6 @@
 /**
- * Who the embedded server runs as. PostgreSQL refuses to run as root, so under root it runs as an unprivileged account,
- * which then must be able to reach its programs and its data without any folder's mode being loosened for it.
+ * The operating-system account of the embedded server. PostgreSQL refuses to run as root, so under root it runs as an
+ * unprivileged account, which must be able to traverse to its programs and data without any folder's mode being loosened.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -13,12 +13,13 @@ export interface Account {
   readonly gid: number;
 }
 
-/** Undefined: the server runs as this process does. */
+/** Undefined: the account of this process. */
 export type ServerAccount = Account | undefined;
 
 /**
- * Under root: the owner of the data where there is some already, whichever accounts the system has got since.
- * @throws Refusal when this is root and the system has none of the accounts.
+ * Under root: the owner of the existing data folder, else `postgres` or `nobody`. The owner comes first because an account
+ * that was added since (by installing PostgreSQL, say) could not read that data.
+ * @throws Refusal under root where neither account exists
  */
 export function serverAccount(data: string): ServerAccount {
   if (process.getuid?.() !== 0) return undefined;
@@ -34,17 +35,18 @@ export function serverAccount(data: string): ServerAccount {
   throw new Refusal('PostgreSQL does not run as root, and there is no account postgres or nobody; set DATABASE_URL');
 }
 
-/** Runs a program to its end as the account, with nothing of our environment. */
+/** Runs a program to its end as the account, without our environment, which holds secrets. */
 export function runAs(account: ServerAccount, program: string, args: readonly string[], input = '') {
   return spawnSync(program, args, { ...account, input, encoding: 'utf8', cwd: '/', env: SERVER_ENVIRONMENT });
 }
 
 export const SERVER_ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 
-/** Whether the account can go through every folder of the path and into the last one. Asked of the kernel, as the account. */
+/** Whether the account may traverse every folder of the path and enter the last: tried by a `cd` as that account. */
 export const canEnter = (account: ServerAccount, folder: string): boolean =>
   account === undefined || runAs(account, '/bin/sh', ['-c', 'cd "$1"', 'sh', folder]).status === 0;
 
-export const give = async (account: ServerAccount, file: string): Promise<void> => {
+/** chown to the account. */
+export const giveTo = async (account: ServerAccount, file: string): Promise<void> => {
   if (account) await chown(file, account.uid, account.gid);
 };

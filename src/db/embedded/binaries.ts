@@ -1,4 +1,4 @@
-/** Where PostgreSQL's programs are, such that the server's account can run them. */
+/** Finds PostgreSQL's programs in the npm package, or copies them to where the server's account can run them. */
 
 import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -6,20 +6,20 @@ import path from 'node:path';
 import { Refusal } from '../../errors.ts';
 import { runAs, type ServerAccount } from './account.ts';
 
-/** Where a root's server keeps what it cannot reach elsewhere. */
+/** Where the account of a server started by root finds programs and data, when it cannot traverse to the originals. */
 export const SHARED_FOLDER = '/var/lib/iqra-authz';
 
-/** Made so that every account gets through, whatever the umask. */
+/** Makes it with mode 0755, whatever the umask, so that every account may traverse it. */
 export async function makeSharedFolder(): Promise<void> {
   const made = await mkdir(SHARED_FOLDER, { recursive: true });
   if (made !== undefined) await chmod(SHARED_FOLDER, 0o755);
 }
 
 /**
- * The `bin` folder of the programs that came with npm's package, its links repaired, copied where the account reaches it
- * when the package lies under a private folder.
+ * The `bin` folder of the programs of the npm package, its symbolic links restored; or of a copy in SHARED_FOLDER, when the
+ * package lies below a folder that the account may not traverse.
  *
- * @throws Refusal when there are none for this platform, or they do not run on it.
+ * @throws Refusal when there is no package for this platform, or its programs do not run.
  */
 export async function serverPrograms(account: ServerAccount): Promise<string> {
   const { native, version } = await findPackage();
@@ -61,8 +61,8 @@ function firstFault(account: ServerAccount, bin: string): string {
 }
 
 /**
- * npm packages hold no symbolic links; the package makes them in an install script, which may not have been allowed to
- * run. `native/pg-symlinks.json` lists them. Where they cannot be written, a copy will be tried.
+ * Makes the symbolic links that `native/pg-symlinks.json` lists. npm packages hold none; this one makes them in an install
+ * script, which --ignore-scripts skips. In a folder that cannot be written it does nothing; a copy is tried then.
  */
 export async function restoreLinks(native: string): Promise<void> {
   const links = JSON.parse(await readFile(path.join(native, 'pg-symlinks.json'), 'utf8')) as {
@@ -80,13 +80,13 @@ export async function restoreLinks(native: string): Promise<void> {
   }
 }
 
-/** Made aside and renamed: another process sees all of it or nothing. */
+/** Copies into a temporary folder and renames it, so that another process sees a complete copy or none. */
 async function copyPrograms(account: ServerAccount, native: string, version: string): Promise<string> {
   const home = path.join(SHARED_FOLDER, `postgresql-${version}`);
   if (runs(account, path.join(home, 'bin'))) return path.join(home, 'bin');
   await makeSharedFolder();
-  const aside = await mkdtemp(path.join(SHARED_FOLDER, '.copy-'));
-  const copy = path.join(aside, 'native');
+  const temporary = await mkdtemp(path.join(SHARED_FOLDER, '.copy-'));
+  const copy = path.join(temporary, 'native');
   try {
     await cp(native, copy, { recursive: true, verbatimSymlinks: true });
     await restoreLinks(copy);
@@ -96,7 +96,7 @@ async function copyPrograms(account: ServerAccount, native: string, version: str
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
   } finally {
-    await rm(aside, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true });
   }
   return path.join(home, 'bin');
 }

@@ -1,7 +1,8 @@
 /**
- * Who uses the embedded server. Every process that does holds the write end of one FIFO open; a watchdog reads it. The
- * kernel closes a dead process's end however it died, so when the watchdog reads the end of the file, nobody is left,
- * and it stops the server. Being `sh`, in a session of its own, it outlives whatever is done to the service.
+ * Counts the processes that use the embedded server. Each holds the write end of one FIFO open, and a watchdog reads the
+ * FIFO. The kernel closes the end of a process however it dies (SIGKILL, too), so end-of-file tells the watchdog that no
+ * user is left, and it stops the server. The watchdog is an `sh` in a session of its own: signals to the service's process
+ * group do not reach it.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -9,11 +10,14 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { runAs, SERVER_ENVIRONMENT, type ServerAccount } from './account.ts';
 
 /**
- * Runs "$@" for as long as the lease on standard input is held, and again when it dies; but it does not try for ever what
- * never comes up, and leaves a server alone whose process stands in the file $1: that one has a watchdog. Stopping: a fast
- * shutdown, also of a server that was suspended; then harder; last by force, later than the server does that to its own.
+ * The watchdog's script. It runs "$@" (the server) while the lease on standard input is held, and restarts it when it dies:
+ * without limit once it has run, but at most five times when it exits with 1, as a server does that cannot start. It gives
+ * up when the pid file $1 names a live process: another watchdog's server. To stop, it sends SIGINT (fast shutdown, with
+ * SIGCONT for a suspended server), after 30 rounds SIGQUIT, after 65 SIGKILL, which is later than the server does that to
+ * its own children.
  *
- * A signal that comes just before `wait` does not end it, so the reader says it again; that also paces the stopping.
+ * A SIGTERM that arrives just before `wait` would not interrupt it, so the FIFO's reader repeats it every 0.2 s; each one
+ * ends a `wait` in the stopping loop, too, which makes a round 0.2 s long.
  */
 const WATCHDOG = `
 trap '' HUP INT QUIT
@@ -45,24 +49,24 @@ kill -TERM 0
 `;
 
 export interface Lease {
-  /** The watchdog, when this process started it. */
+  /** The watchdog process, when this process started it. */
   readonly watchdog: ChildProcess | undefined;
   readonly release: () => void;
 }
 
-/** Makes the FIFO at `file` where it is missing. */
+/** Makes the FIFO `file`, unless it exists. */
 export function makeLease(file: string): void {
   runAs(undefined, 'mkfifo', ['-m', '600', file]);
 }
 
-/** Whether a watchdog is reading the lease. */
+/** Whether a watchdog has the FIFO open for reading: a non-blocking open for writing fails with ENXIO otherwise. */
 export function leaseIsWatched(file: string): boolean {
   const end = openWriteEnd(file);
   if (end !== undefined) closeSync(end);
   return end !== undefined;
 }
 
-/** Holds the lease, if a watchdog is reading it. */
+/** Joins the lease of a running watchdog; undefined where there is none. */
 export function attach(file: string): Lease | undefined {
   const end = openWriteEnd(file);
   return end === undefined ? undefined : { watchdog: undefined, release: () => closeSync(end) };
@@ -70,17 +74,17 @@ export function attach(file: string): Lease | undefined {
 
 interface Watched {
   readonly command: readonly string[];
-  /** Where the server writes down its process. */
+  /** postmaster.pid. */
   readonly pidFile: string;
-  /** Where its output goes. */
+  /** File that its output is appended to. */
   readonly log: string;
 }
 
-/** Holds the lease and starts a watchdog on it, running as the account; unless another process has done so meanwhile. */
+/** Starts a watchdog as the account and holds its lease; joins the lease of another process that was faster. */
 export function startWatchdog(file: string, account: ServerAccount, { command, pidFile, log }: Watched): Lease {
   const theirs = attach(file);
   if (theirs) return theirs;
-  // The read end must block in read(), and would block in open() without a writer; opened both ways it is both at once.
+  // The read end must block in read(), but opening it would block, too, while there is no writer: O_RDWR is one already.
   const both = openSync(file, constants.O_RDWR | constants.O_NONBLOCK);
   const readEnd = openSync(file, constants.O_RDONLY);
   const writeEnd = openSync(file, constants.O_WRONLY);

@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL of our own, for those who have none: real server programs from an npm package, run on the data folder.
- * All processes that use the same data folder share one server; the first starts it, and with the last it stops.
+ * The embedded PostgreSQL, for an installation without a server: real programs from an npm package, run on DATA_DIR. All
+ * processes with the same DATA_DIR share one server: the first starts it, and it stops when the last has ended.
  */
 
 import { mkdir, readFile, rm } from 'node:fs/promises';
@@ -15,35 +15,38 @@ import { type Cluster, openCluster, USER } from './cluster.ts';
 import { attach, type Lease, leaseIsWatched, makeLease, startWatchdog } from './lease.ts';
 
 export interface EmbeddedServer {
-  /** postgres://... of the database `authz`, with its password: a secret. */
+  /** postgres://... of the database `authz`, with the password: a secret. */
   readonly url: string;
-  /** Lets go of the server. The last process to do so stops it; resolves when it has stopped. */
+  /** Releases the lease. Where it was the last one, resolves once the server has stopped. Idempotent. */
   readonly close: () => Promise<void>;
 }
 
 interface Options {
   readonly dataDir: string;
-  /** The `bin` folder of another PostgreSQL than the one that comes with us. */
+  /** The `bin` folder of an installed PostgreSQL, instead of the npm package's. */
   readonly binDir?: string;
 }
 
 const START_MS = 30_000;
 const STOP_MS = 15_000;
-/** How soon a watchdog notices that the lease is not held any more. */
+/** How long a watchdog may take to notice that the last holder released the lease. */
 const LEFT_MS = 100;
 const DATABASE = 'authz';
 
 /**
- * Attaches to the server of `dataDir`, or makes its database and starts it. The server listens on 127.0.0.1 only and
- * asks for a password, which lies in `dataDir/postgres.password`.
+ * Joins the running server of `dataDir`, or creates its database and starts it. It listens on 127.0.0.1 only and requires
+ * the password in `dataDir/postgres.password`.
  *
- * @throws Refusal that says what to do when it cannot be started.
+ * @throws Refusal that says what to do when it cannot be started
  */
 export async function openEmbedded({ dataDir, binDir }: Options): Promise<EmbeddedServer> {
   const home = path.resolve(dataDir);
-  // Root's folder must let the server through to its data; what is secret in it has mode 0600.
+  // Under root the server's account must traverse the folder to its data, hence 0711; secrets in it are files of mode 0600.
   await mkdir(home, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 }).catch((cause: Error) => {
-    throw new Refusal(`${home} cannot be made (${cause.message}); set DATA_DIR to a folder that you may write`, cause);
+    throw new Refusal(
+      `the folder ${home} cannot be made (${cause.message}); set DATA_DIR to a folder that you may write`,
+      cause,
+    );
   });
   const account = serverAccount(path.join(home, 'postgres'));
   const bin = binDir ?? (await serverPrograms(account));
@@ -53,7 +56,7 @@ export async function openEmbedded({ dataDir, binDir }: Options): Promise<Embedd
   makeLease(leaseFile);
 
   const start = async (): Promise<Lease> => {
-    const port = await freePort(await clearWay(cluster, bin, account, leaseFile));
+    const port = await freePort(await removeOrphan(cluster, bin, account, leaseFile));
     const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories='];
     const options = ['-D', cluster.folder, ...settings.flatMap((setting) => ['-c', setting])];
     const command = [path.join(bin, 'postgres'), ...options];
@@ -62,11 +65,11 @@ export async function openEmbedded({ dataDir, binDir }: Options): Promise<Embedd
   const giveUpAt = performance.now() + START_MS;
   do {
     const lease = attach(leaseFile) ?? (await start());
-    const url = await reach(cluster, lease, giveUpAt).catch((error: unknown) => {
+    const url = await connectWhenReady(cluster, lease, giveUpAt).catch((error: unknown) => {
       lease.release();
       throw error;
     });
-    // A server that was stopping while we attached may have answered once more; its watchdog is gone by now.
+    // A server that is shutting down may still have answered; then its watchdog has ended, and we try again.
     if (url !== undefined && leaseIsWatched(leaseFile)) {
       let closed: Promise<void> | undefined;
       return { url, close: () => (closed ??= close(lease, cluster, leaseFile)) };
@@ -78,28 +81,29 @@ export async function openEmbedded({ dataDir, binDir }: Options): Promise<Embedd
   );
 }
 
-/** Prints where process $1 works; `ended` when it has, but nobody has waited for it, as a container's init may never do. */
+/** Prints the working folder of process $1; `ended` for a zombie, which a container's init may never reap. */
 const WORKING_FOLDER = 'readlink -n "/proc/$1/cwd" || sed -n "s/^State:.*zombie.*/ended/p" "/proc/$1/status"';
 
 /**
- * Ends what a server without a watchdog left behind: itself, or a file that names a process which has ended or is another
- * one by now, and which PostgreSQL would take for a server. Returns the port, which those who used it go on using.
+ * Stops a server whose watchdog was killed, or removes its stale postmaster.pid: PostgreSQL does not start while the file
+ * names a live process, even one that has got the number since. Returns the old server's port (0: none), to be used again,
+ * since the pools of other processes reconnect to it.
  */
-async function clearWay(cluster: Cluster, bin: string, account: ServerAccount, leaseFile: string): Promise<number> {
+async function removeOrphan(cluster: Cluster, bin: string, account: ServerAccount, leaseFile: string): Promise<number> {
   const left = await readPidFile(cluster);
   if (!left) return 0;
-  // Asked as the account, which may look at its own processes even where root may not, as in a container.
-  const works = runAs(account, '/bin/sh', ['-c', WORKING_FOLDER, 'sh', `${left.pid}`]).stdout;
-  // INVARIANT: asked in this order. A server that was there, and whose lease nobody watches after that, has no watchdog.
+  // As the account: in a container, root may lack the right to read another account's /proc entries.
+  const folder = runAs(account, '/bin/sh', ['-c', WORKING_FOLDER, 'sh', `${left.pid}`]).stdout;
+  // INVARIANT: the process is looked up before the lease. Looked up after, it could be one that a new watchdog just started.
   if (leaseIsWatched(leaseFile)) return left.port;
-  if (works === cluster.folder)
+  if (folder === cluster.folder)
     runAs(account, path.join(bin, 'pg_ctl'), ['stop', '-D', cluster.folder, '-m', 'fast', '-t', '15']);
-  else if (works) await rm(pidFile(cluster), { force: true });
+  else if (folder) await rm(pidFile(cluster), { force: true });
   return left.port;
 }
 
-/** The URL, once the server answers; undefined when it will not under this lease. */
-async function reach(cluster: Cluster, { watchdog }: Lease, giveUpAt: number): Promise<string | undefined> {
+/** The URL, once the server accepts connections; undefined when it is stopping, or its watchdog ended: take a new lease. */
+async function connectWhenReady(cluster: Cluster, { watchdog }: Lease, giveUpAt: number): Promise<string | undefined> {
   while (performance.now() < giveUpAt) {
     const state = await serverState(cluster);
     if (state?.status === 'ready') {
@@ -114,7 +118,7 @@ async function reach(cluster: Cluster, { watchdog }: Lease, giveUpAt: number): P
   return undefined;
 }
 
-/** True once the database is there, false while the server does not answer. */
+/** Creates the database unless it exists. False while the server does not accept connections. */
 async function createDatabase(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 });
   client.on('error', () => undefined);
@@ -125,10 +129,12 @@ async function createDatabase(url: string): Promise<boolean> {
     return true;
   } catch (error) {
     const code = error instanceof pg.DatabaseError ? error.code : undefined;
-    const made = code === '42P04' || code === '23505';
+    // duplicate_database, or unique_violation in its catalog: another process created it at the same time.
+    const createdByOther = code === '42P04' || code === '23505';
+    // invalid_password
     if (code === '28P01')
-      throw new Refusal('the embedded database does not take its password; restore postgres.password in DATA_DIR');
-    return made;
+      throw new Refusal('the embedded database refuses its password; restore postgres.password in DATA_DIR');
+    return createdByOther;
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -137,7 +143,7 @@ async function createDatabase(url: string): Promise<boolean> {
 async function close({ release }: Lease, cluster: Cluster, leaseFile: string): Promise<void> {
   release();
   const since = performance.now();
-  // With the last one the lease's watch ends at once. Who is not the last does not wait for the server.
+  // The last holder waits for the server to stop. While the lease is still watched, there are other holders: do not wait.
   while (await serverState(cluster)) {
     const waited = performance.now() - since;
     if (waited > STOP_MS || (waited > LEFT_MS && leaseIsWatched(leaseFile))) return;
@@ -151,7 +157,7 @@ interface ServerState {
   readonly status: string;
 }
 
-/** What the server says of itself. Undefined: it is not running. */
+/** The state in postmaster.pid; undefined when its process does not run. */
 async function serverState(cluster: Cluster): Promise<ServerState | undefined> {
   const state = await readPidFile(cluster);
   try {
@@ -164,7 +170,7 @@ async function serverState(cluster: Cluster): Promise<ServerState | undefined> {
 
 const pidFile = ({ folder }: Cluster): string => path.join(folder, 'postmaster.pid');
 
-/** Line 1 is the server's process, 4 its port, 8 its state. Also of one that was killed. */
+/** postmaster.pid: line 1 is the process id, 4 the port, 8 the status. A killed server leaves it behind. */
 async function readPidFile(cluster: Cluster): Promise<ServerState | undefined> {
   const text = await readFile(pidFile(cluster), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
@@ -172,7 +178,7 @@ async function readPidFile(cluster: Cluster): Promise<ServerState | undefined> {
   return { pid: Number(lines[0]), port: Number(lines[3]), status: lines[7] ?? '' };
 }
 
-/** The preferred port, or any when that is taken. */
+/** The preferred port, or any free one when that is taken. */
 function freePort(preferred: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer().once('error', (error) => (preferred ? resolve(freePort(0)) : reject(error)));
