@@ -16,7 +16,7 @@ import { type Cursors, createCursors } from './db/page.ts';
 import { type Caller, callerFinder, type FindCaller } from './directory/find-caller.ts';
 import { createCache } from './facts/cache.ts';
 import { followChanges } from './facts/change-feed.ts';
-import { createCurrency } from './facts/freshness.ts';
+import { createFreshness } from './facts/freshness.ts';
 import { factsLoader, type Known } from './facts/load.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
 import { createUsage } from './keys/usage.ts';
@@ -111,13 +111,13 @@ async function compose(
   const redis = config.REDIS_URL === undefined ? undefined : { url: config.REDIS_URL, waitMs: config.REDIS_TIMEOUT_MS };
   const limits = part(await createLimits({ fallback: config.RATE_LIMIT, redis }, log));
 
-  const currency = createCurrency();
-  onCommit(adminDb, currency.committed);
-  const facts = createCache<Known>(currency, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
-  const callers = createCache<Caller | null>(currency, CALLERS);
-  const changes = part(followChanges(url, currency, log));
+  const freshness = createFreshness();
+  onCommit(adminDb, freshness.applyCommit);
+  const facts = createCache<Known>(freshness, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
+  const callers = createCache<Caller | null>(freshness, CALLERS);
+  const changes = part(followChanges(url, freshness, log));
   part(pruneChanges(adminDb, log));
-  part(reportReplica(adminDb, { position: currency.position, policy: live.state }, log));
+  part(reportReplica(adminDb, { position: freshness.position, policy: live.state }, log));
 
   const breaker = createBreaker();
   const sources: Sources = {

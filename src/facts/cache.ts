@@ -1,48 +1,50 @@
 /**
- * What has been read from the primary and is still so: bounded, found by name, ended by the changes of what it was made from,
- * and believed only while the process is known to be current. Any number of requests for one thing that is not
- * there yet are one read.
+ * A bounded LRU cache of values read from the primary, invalidated by tag through the change feed, and used only while the
+ * feed confirms it is up to date. Concurrent misses of one name share one read (single-flight). Absent values are cached,
+ * too, as negative entries.
  */
 
 import { LRUCache } from 'lru-cache';
-import type { Currency, Reading, Tags } from './freshness.ts';
-import { createTagged } from './tag-index.ts';
+import type { Freshness, ReadStart, Tags } from './freshness.ts';
+import { createTagIndex } from './tag-index.ts';
 
-/** What a read has found under a name. */
+/** The value that a read returns for one name. */
 export interface Found<V> {
   readonly value: V;
   readonly tags: Tags;
-  /** False: there is nothing under the name. Such are kept apart, so that they push out nothing that there is. */
+  /** False: a negative entry. These have an LRU of their own and cannot evict positive ones. */
   readonly exists: boolean;
-  /** By the database's clock, in milliseconds: it holds from `since` and until just before `until`. */
+  /** Valid from `since`, inclusive, to `until`, exclusive: milliseconds since 1970, by the database's clock. */
   readonly since: number;
   readonly until: number;
 }
 
 export interface Read<V> {
-  /** The last change that was visible to it. */
+  /** The highest change number that its snapshot contains. */
   readonly seq: number;
-  /** In the order of the names that were asked for. */
+  /** In the order of the names. */
   readonly found: readonly Found<V>[];
 }
 
 export interface CacheStats {
   readonly hits: number;
   readonly misses: number;
-  /** Reads whose result was not kept, because what they read has changed meanwhile. */
+  /** Values that were returned but not cached, because a change of them was applied during the read. */
   readonly stale: number;
+  /** Positive entries. */
   readonly size: number;
+  /** Negative entries. */
   readonly unknown: number;
-  /** About how many bytes of memory all of it takes. */
+  /** Estimated memory of all entries. */
   readonly bytes: number;
 }
 
 export interface Cache<V> {
-  /** What is known under the names, at once; undefined unless all of it is known and may be believed now. */
+  /** The cached values, synchronously; undefined unless all of them are cached and usable now. */
   readonly recall: (names: readonly string[]) => V[] | undefined;
   /**
-   * What is known under the names, or else what `read` finds, which is given the places of those that are not known.
-   * A name that another read is under way for waits for that one. @throws what `read` throws
+   * The cached values, and for misses those that `read` returns, which is given their indexes in `names`. A name that
+   * another read is in flight for waits for that one. @throws what `read` throws
    */
   readonly load: (names: readonly string[], read: (places: readonly number[]) => Promise<Read<V>>) => Promise<V[]>;
   readonly stats: () => CacheStats;
@@ -57,21 +59,22 @@ interface Entry<V> extends Found<V> {
   readonly name: string;
 }
 
+/** A read in flight, as one name sees it. */
 interface Flight<V> {
   readonly sentAt: number;
   readonly value: Promise<V>;
 }
 
-/** Milliseconds. Whoever asks later than that could be told of what has ended more than a second before. */
+/** How old, in milliseconds, a read in flight may be to be joined: an older snapshot could break the one-second promise. */
 const JOIN_MS = 500;
-/** Of an entry with its facts and its places in the maps, and of each of its tags: as measured, with ids as long as UUIDs. */
+/** Measured memory of an entry (value and map slots) and of each of its tags, with ids as long as UUIDs. */
 const ENTRY_BYTES = 1250;
 const TAG_BYTES = 150;
-/** What is not there may take that share of the bounds. */
-const UNKNOWN_SHARE = 0.1;
+/** The share of the bounds that negative entries get, besides the bounds of positive ones. */
+const NEGATIVE_SHARE = 0.1;
 
-export function createCache<V>(currency: Currency, bounds: Bounds): Cache<V> {
-  const byTag = createTagged<Entry<V>>();
+export function createCache<V>(freshness: Freshness, bounds: Bounds): Cache<V> {
+  const byTag = createTagIndex<Entry<V>>();
   let flights = new Map<string, Flight<V>>();
   const counts = { hits: 0, misses: 0, stale: 0 };
 
@@ -82,84 +85,85 @@ export function createCache<V>(currency: Currency, bounds: Bounds): Cache<V> {
       sizeCalculation: ({ name, tags }) => ENTRY_BYTES + name.length + tags.length * TAG_BYTES,
       dispose: byTag.remove,
     });
-  const known = store(bounds);
-  const unknown = store({ count: bounds.count * UNKNOWN_SHARE, bytes: bounds.bytes * UNKNOWN_SHARE });
+  const positive = store(bounds);
+  const negative = store({ count: bounds.count * NEGATIVE_SHARE, bytes: bounds.bytes * NEGATIVE_SHARE });
 
   const keep = (name: string, found: Found<V>): void => {
     const entry = { name, ...found };
-    (found.exists ? unknown : known).delete(name);
-    (found.exists ? known : unknown).set(name, entry);
+    (found.exists ? negative : positive).delete(name);
+    (found.exists ? positive : negative).set(name, entry);
     byTag.add(entry);
   };
 
-  // INVARIANT: whoever asks after a change has been applied joins no read that was begun before it.
-  currency.subscribe({
+  // INVARIANT: a request that starts after a change was applied does not join a read that began before it.
+  freshness.subscribe({
     drop: (tags) => {
       flights = new Map();
       for (const tag of tags) {
-        for (const { name, exists } of byTag.under(tag)) (exists ? known : unknown).delete(name);
+        for (const { name, exists } of byTag.under(tag)) (exists ? positive : negative).delete(name);
       }
     },
     flush: () => {
       flights = new Map();
       byTag.clear();
-      known.clear();
-      unknown.clear();
+      positive.clear();
+      negative.clear();
     },
   });
 
-  /** INVARIANT: nothing is answered from here that is not confirmed at this very moment. */
+  /** INVARIANT: freshness is checked at each use, so nothing is served from an unconfirmed cache. */
   const peek = (name: string): V | undefined => {
-    if (!currency.confirmed()) return undefined;
-    const entry = known.get(name) ?? unknown.get(name);
+    if (!freshness.confirmed()) return undefined;
+    const entry = positive.get(name) ?? negative.get(name);
     if (!entry) return undefined;
-    if (entry.since > Number.NEGATIVE_INFINITY && entry.since > currency.clock().earliest) return undefined;
-    if (entry.until < Number.POSITIVE_INFINITY && entry.until <= currency.clock().latest) return undefined;
+    if (entry.since > Number.NEGATIVE_INFINITY && entry.since > freshness.clock().earliest) return undefined;
+    if (entry.until < Number.POSITIVE_INFINITY && entry.until <= freshness.clock().latest) return undefined;
     return entry.value;
   };
 
-  const settle = (name: string, reading: Reading, { seq }: Read<V>, found: Found<V> | undefined): V => {
-    if (!found) throw new Error('a read did not answer all that it was asked');
-    if (currency.holds(reading, seq, found.tags)) keep(name, found);
+  const arrived = (name: string, start: ReadStart, { seq }: Read<V>, found: Found<V> | undefined): V => {
+    if (!found) throw new Error('a read returned fewer values than names');
+    if (freshness.mayKeep(start, seq, found.tags)) keep(name, found);
     else counts.stale += 1;
     return found.value;
   };
 
-  /** Begins one read for all of the names, which others may join while it is under way. */
-  const depart = (names: readonly string[], read: () => Promise<Read<V>>): [string, Promise<V>][] => {
-    const reading = currency.reading();
+  /** Starts one read for all of the names and registers it in flight under each. */
+  const startFlight = (names: readonly string[], read: () => Promise<Read<V>>): [string, Promise<V>][] => {
+    const start = freshness.startRead();
     const sentAt = performance.now();
     const whole = read();
     return names.map((name, index) => {
-      const value = whole.then((result) => settle(name, reading, result, result.found[index]));
+      const value = whole.then((result) => arrived(name, start, result, result.found[index]));
       const flight = { sentAt, value };
       flights.set(name, flight);
-      const land = (): void => {
+      const unregister = (): void => {
         if (flights.get(name) === flight) flights.delete(name);
       };
-      value.then(land, land);
+      value.then(unregister, unregister);
       return [name, value];
     });
   };
 
-  const underWay = (name: string): Promise<V> | undefined => {
+  const joinable = (name: string): Promise<V> | undefined => {
     const flight = flights.get(name);
     return flight && performance.now() - flight.sentAt < JOIN_MS ? flight.value : undefined;
   };
 
   const load: Cache<V>['load'] = async (names, read) => {
     const answers = new Map<string, V | Promise<V>>();
-    const cold = new Map<string, number>();
+    const misses = new Map<string, number>();
     for (const [place, name] of names.entries()) {
-      if (answers.has(name) || cold.has(name)) continue;
-      const known = peek(name);
-      const answer = known ?? underWay(name);
-      if (answer === undefined) cold.set(name, place);
+      if (answers.has(name) || misses.has(name)) continue;
+      const cached = peek(name);
+      const answer = cached ?? joinable(name);
+      if (answer === undefined) misses.set(name, place);
       else answers.set(name, answer);
-      counts[known === undefined ? 'misses' : 'hits'] += 1;
+      counts[cached === undefined ? 'misses' : 'hits'] += 1;
     }
-    if (cold.size > 0) {
-      for (const [name, value] of depart([...cold.keys()], () => read([...cold.values()]))) answers.set(name, value);
+    if (misses.size > 0) {
+      for (const [name, value] of startFlight([...misses.keys()], () => read([...misses.values()])))
+        answers.set(name, value);
     }
     return Promise.all(names.map((name) => answers.get(name) as V | Promise<V>));
   };
@@ -180,9 +184,9 @@ export function createCache<V>(currency: Currency, bounds: Bounds): Cache<V> {
     load,
     stats: () => ({
       ...counts,
-      size: known.size,
-      unknown: unknown.size,
-      bytes: known.calculatedSize + unknown.calculatedSize,
+      size: positive.size,
+      unknown: negative.size,
+      bytes: positive.calculatedSize + negative.calculatedSize,
     }),
   };
 }

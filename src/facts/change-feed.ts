@@ -1,13 +1,13 @@
 /**
- * Follows the change feed, so that what this process believes is what is committed. The feed is the truth: it is polled on
- * the primary every 250 ms whatever happens. A notification only makes the next poll come at once.
+ * Follows the change feed, so that caches are invalidated within a second of any commit. It polls the table `changes` on the
+ * primary every 250 ms; a NOTIFY only makes the next poll come sooner, so lost notifications lose nothing.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ListenConnection, openListenConnection } from '../db/listen-connection.ts';
 import { CHANGES_CHANNEL, type Change } from '../db/mutate.ts';
 import type { Log } from '../log.ts';
-import type { Currency } from './freshness.ts';
+import type { Freshness } from './freshness.ts';
 
 export interface Changes {
   readonly stats: () => ChangesStats;
@@ -15,25 +15,25 @@ export interface Changes {
 }
 
 export interface ChangesStats {
-  /** Milliseconds since it was last confirmed that nothing is missing; Infinity when it never was. */
+  /** Milliseconds since a poll last confirmed that no change is missing; Infinity before the first. */
   readonly stalenessMs: number;
-  /** Milliseconds between the last change's number being taken and its being applied here. */
+  /** Milliseconds between the last change taking its number and its being applied here. */
   readonly lagMs: number;
-  /** The last change that is applied together with all before it. */
+  /** The number up to which every change is applied. */
   readonly applied: number | undefined;
   readonly flushes: number;
   readonly failedPolls: number;
 }
 
 const POLL_MS = 250;
-/** A poll that takes longer than what it says may be believed for is of no use. */
+/** A slower poll is useless: what it confirms has expired when it arrives (CONFIRMED_MS). */
 const LIMIT_MS = 1000;
-/** Changes that are read at once. Whoever is further behind forgets everything. */
-const MOST = 5000;
-/** Changes in a row that no notification has announced, after which it is said that none comes. */
+/** Changes that one poll reads. A process that is further behind flushes its cache instead. */
+const MAX_CHANGES = 5000;
+/** Polls in a row with changes that no notification announced, after which a warning is logged. */
 const UNANNOUNCED = 3;
 
-/** Fails where functions about the log of the server are not to be had; then each connection counts as another history. */
+/** The server's id and WAL timeline. Where a role may not call these functions, each connection counts as a new history. */
 const IDENTIFY = `
   select (select system_identifier from pg_control_system())::text || '/' ||
     left(pg_walfile_name(pg_current_wal_lsn()), 8) as history`;
@@ -46,7 +46,7 @@ const POLL = `
     (select min(at)::text from changes where seq = c.last) as newest,
     (select extract(epoch from clock_timestamp() - min(at))::float8 * 1000 from changes where seq = c.last) as age,
     (select coalesce(json_agg(n), '[]') from (
-      select seq, kind, id, encode(digest, 'hex') as digest from changes where seq > $1::bigint order by seq limit ${MOST}
+      select seq, kind, id, encode(digest, 'hex') as digest from changes where seq > $1::bigint order by seq limit ${MAX_CHANGES}
     ) n) as changes
   from change_counter c`;
 
@@ -72,12 +72,12 @@ interface Link {
   readonly history: string;
 }
 
-/** Keeps `currency` confirmed from the primary at `url`, until it is closed. Failures are logged once a series. */
-export function followChanges(url: string, currency: Currency, log: Log): Changes {
+/** Keeps `freshness` confirmed from the primary at `url`, until it is closed. Of a series of failures the first is logged. */
+export function followChanges(url: string, freshness: Freshness, log: Log): Changes {
   const counts = { lagMs: 0, flushes: 0, failedPolls: 0 };
   let announced = 0;
   let unannounced = 0;
-  let saidSo = false;
+  let warned = false;
   let links = 0;
   let failing = false;
   let closed = false;
@@ -85,10 +85,13 @@ export function followChanges(url: string, currency: Currency, log: Log): Change
   /** Ends the pause before the next poll. */
   let wake = new AbortController();
 
-  const tellOfNotifications = (reason: object): void => {
-    if (!saidSo)
-      log.warn(reason, 'no notification of changes comes through; they are found by polling alone, within 250 ms');
-    saidSo = true;
+  const warnOfNotifications = (reason: object): void => {
+    if (!warned)
+      log.warn(
+        reason,
+        'no NOTIFY of changes arrives (a transaction pooler in DATABASE_URL?); they are found by polling alone, within 250 ms',
+      );
+    warned = true;
   };
 
   const connect = async (): Promise<Link> => {
@@ -98,38 +101,42 @@ export function followChanges(url: string, currency: Currency, log: Log): Change
       limitMs: LIMIT_MS,
       onNotification: (payload) => {
         announced = Math.max(announced, Number(payload) || 0);
-        if (announced > (currency.position() ?? 0)) wake.abort();
+        if (announced > (freshness.position() ?? 0)) wake.abort();
       },
       onEnd: () => {
         if (!failing) wake.abort();
       },
     });
     links += 1;
-    // Where the connection is lost meanwhile, the poll that follows says so.
-    await connection.query(`listen ${CHANGES_CHANNEL}`).catch((error: unknown) => tellOfNotifications({ error }));
+    // A pooler may forbid LISTEN. If the connection was lost instead, the poll that follows fails.
+    await connection.query(`listen ${CHANGES_CHANNEL}`).catch((error: unknown) => warnOfNotifications({ error }));
     const identified = connection.query<{ history: string }>(IDENTIFY);
     const [row] = await identified.catch(() => []);
     return { connection, history: row?.history ?? `connection ${links}` };
   };
 
   const poll = async ({ connection, history }: Link): Promise<void> => {
-    const after = currency.position();
+    const after = freshness.position();
     const sentAt = performance.now();
     const [row] = await connection.query<PollRow>(POLL, [after ?? null]);
-    if (!row) throw new Error('the database has no counter of changes');
-    if (row.standby !== false) throw new Error('the server is not the primary');
+    if (!row) throw new Error('the table change_counter is empty');
+    if (row.standby !== false) throw new Error('the server is a standby; DATABASE_URL must name the primary');
     if (after !== undefined && row.last > after) {
-      // A notification of the last change may arrive with this answer, one of those before must have.
+      // The notification of the newest change may still be on its way, but those of earlier ones must have arrived.
       unannounced = announced < after ? unannounced + 1 : 0;
-      if (unannounced === UNANNOUNCED) tellOfNotifications({ last: row.last });
+      if (unannounced === UNANNOUNCED) warnOfNotifications({ last: row.last });
     }
-    // Cut off in the middle of a number, they would look complete.
-    const changes = row.changes.length < MOST ? row.changes.map(changeOf) : [];
-    const flushed = currency.polled({ ...row, after, sentAt, receivedAt: performance.now(), history, changes });
+    // The limit may cut a number's rows in two, and then it would count as complete: pass none, which is a gap.
+    const changes = row.changes.length < MAX_CHANGES ? row.changes.map(changeOf) : [];
+    const flushed = freshness.applyPoll({ ...row, after, sentAt, receivedAt: performance.now(), history, changes });
     if (row.last !== after) counts.lagMs = row.age ?? 0;
     if (!flushed) return;
     counts.flushes += 1;
-    if (flushed !== 'start') log.info({ reason: flushed, last: row.last }, 'all cached facts are forgotten');
+    if (flushed !== 'start')
+      log.info(
+        { reason: flushed, last: row.last },
+        'all cached facts were flushed; decisions read the database until they are cached again',
+      );
   };
 
   const drop = (): void => {
@@ -137,12 +144,12 @@ export function followChanges(url: string, currency: Currency, log: Log): Change
     link = undefined;
   };
 
-  /** Whether it was done; a failure is logged, and the connection with it given up. */
+  /** Polls once, connecting if need be. False on failure, which is logged, and the connection dropped. */
   const attempt = async (): Promise<boolean> => {
     try {
       link ??= await connect();
       await poll(link);
-      if (failing) log.info('the change feed is read again');
+      if (failing) log.info('the change feed can be read again');
       failing = false;
       return true;
     } catch (error) {
@@ -160,7 +167,7 @@ export function followChanges(url: string, currency: Currency, log: Log): Change
       const startedAt = performance.now();
       wake = new AbortController();
       failures = (await attempt()) ? 0 : failures + 1;
-      // A connection that was lost is replaced at once, and then as often as anything else is tried.
+      // Reconnect at once after the first failure, then at the usual interval.
       if (failures === 1) continue;
       const rest = Math.max(0, startedAt + POLL_MS - performance.now());
       await sleep(rest, undefined, { signal: wake.signal, ref: false }).catch(() => undefined);
@@ -169,7 +176,7 @@ export function followChanges(url: string, currency: Currency, log: Log): Change
   const following = follow();
 
   return {
-    stats: () => ({ stalenessMs: currency.staleness(), applied: currency.position(), ...counts }),
+    stats: () => ({ stalenessMs: freshness.staleness(), applied: freshness.position(), ...counts }),
     close: async () => {
       closed = true;
       wake.abort();

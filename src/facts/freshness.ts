@@ -1,19 +1,19 @@
 /**
- * Whether what this process has read is still so: which numbered changes it has applied, until when it is known that there
- * were no others, and what a read that was under way meanwhile may no longer be kept for. No I/O and no wall clock; the
- * monotonic clock only, which a stopped process finds advanced when it goes on.
+ * Which numbers of the change feed this process has applied, until when its caches may be trusted, and whether the result of
+ * a read that ran meanwhile may be cached. Pure state: no I/O, and no wall clock; only the monotonic clock, which goes on
+ * while the process is stopped (SIGSTOP, a suspended machine), so that it wakes up unconfirmed.
  */
 
 import type { Change, Commit } from '../db/mutate.ts';
 
-/** What is believed may be acted on for so many milliseconds after the feed has last confirmed it. */
+/** Milliseconds for which cached values may be used after the last confirming poll was sent. */
 export const CONFIRMED_MS = 1000;
-/** The changes that are remembered for the reads under way. A read that is older than all of them is not kept. */
+/** Applied changes that are kept for `mayKeep`. A read whose snapshot is older than all of them is not cached. */
 const RECENT = 1000;
-/** How far the database's clock and ours may drift apart between two polls, and more. */
+/** A generous bound on how far the database's clock and ours drift apart between two polls. */
 const DRIFT_MS = 5;
 
-/** The names of what something was made from, such as `key:<id>`. A change of one of them ends it. */
+/** What a cache entry was made from, such as `key:<id>`: a change that bears one of its tags invalidates it. */
 export type Tags = readonly string[];
 
 export const tagOf = (kind: Change['kind'], id: string): string => `${kind}:${id}`;
@@ -22,73 +22,79 @@ export const digestTag = (digest: Buffer): string => `digest:${digest.toString('
 const tagsOf = ({ kind, id, digest }: Change): Tags =>
   digest ? [tagOf(kind, id), digestTag(digest)] : [tagOf(kind, id)];
 
-/** What one statement on the primary has told of the feed. */
+/** The result of one poll of the feed: one statement on the primary, so one snapshot. */
 export interface Poll {
-  /** The number that it was asked to read on from; undefined at first. */
+  /** The number after which changes were asked for; undefined at the first poll. */
   readonly after: number | undefined;
-  /** Monotonic milliseconds, before it was sent and after the answer had come. */
+  /** Monotonic milliseconds, before the statement was sent and after its result arrived. */
   readonly sentAt: number;
   readonly receivedAt: number;
-  /** What tells this database's past from another's. */
+  /** Identifies the server and its timeline, so that a restored or promoted one is noticed. */
   readonly history: string;
-  /** The last number taken. */
+  /** The highest committed number. */
   readonly last: number;
-  /** When `after` and `last` were taken, as the database has it; null where the feed has no such row. */
+  /** The database's times of the changes `after` and `last`; null where the feed has no such row. */
   readonly anchor: string | null;
   readonly newest: string | null;
   /** The database's clock, in milliseconds. */
   readonly clock: number;
-  /** Those after `after`, in order. */
+  /** The changes above `after`, in order. */
   readonly changes: readonly (Change & { readonly seq: number })[];
 }
 
+/** Why all was flushed: the first poll, missing numbers, another server or timeline, or a change `*`. Logged. */
 export type FlushReason = 'start' | 'gap' | 'history' | 'everything';
 
+/** Called for each invalidation, synchronously. */
 export interface Listener {
   readonly drop: (tags: Tags) => void;
   readonly flush: () => void;
 }
 
-/** A read under way. */
-export interface Reading {
-  readonly generation: number;
+/** The state when a read began, for `mayKeep`. */
+export interface ReadStart {
+  /** How many flushes there had been. */
+  readonly flushes: number;
 }
 
-export interface Currency {
-  /** Whether all that was committed up to a second ago has been applied. Asked at each use, never remembered. */
+export interface Freshness {
+  /** Whether all that was committed up to a second ago has been applied. To be asked at each use of a cached value. */
   readonly confirmed: () => boolean;
-  /** Milliseconds since that was last confirmed; Infinity when it never was. */
+  /** Milliseconds since the last confirmation; Infinity before the first. */
   readonly staleness: () => number;
-  /** The database's clock now, in milliseconds, lies between these two. Meaningless unless `confirmed`. */
+  /** Bounds on the database's clock now, in milliseconds since 1970. Meaningless unless `confirmed`. */
   readonly clock: () => { readonly earliest: number; readonly latest: number };
-  /** The last number that has been applied together with all below it. */
+  /** The number up to which every change is applied. */
   readonly position: () => number | undefined;
   /** To be called before a read is sent. */
-  readonly reading: () => Reading;
-  /** Whether what was read, from a snapshot that has seen the changes up to `seq`, is untouched by what was applied since. */
-  readonly holds: (reading: Reading, seq: number, tags: Tags) => boolean;
+  readonly startRead: () => ReadStart;
+  /**
+   * Whether the result of a read may be cached: its snapshot contains the changes up to `seq`, and no later change that
+   * was applied meanwhile bears one of its `tags`.
+   */
+  readonly mayKeep: (start: ReadStart, seq: number, tags: Tags) => boolean;
   readonly subscribe: (listener: Listener) => void;
-  /** A commit of this process; undefined: one of which nobody knows whether it was done. */
-  readonly committed: (commit: Commit | undefined) => void;
-  /** Applies what a poll has told, and says why everything had to be forgotten, if it had to. */
-  readonly polled: (poll: Poll) => FlushReason | undefined;
+  /** Applies a commit of this process; undefined: one whose outcome is unknown, which flushes everything. */
+  readonly applyCommit: (commit: Commit | undefined) => void;
+  /** Applies a poll. Returns why everything was flushed, or undefined when it was not. */
+  readonly applyPoll: (poll: Poll) => FlushReason | undefined;
 }
 
-export function createCurrency(now: () => number = () => performance.now()): Currency {
+export function createFreshness(now: () => number = () => performance.now()): Freshness {
   const listeners: Listener[] = [];
   let confirmedAt = Number.NEGATIVE_INFINITY;
-  let base: Poll | undefined;
-  let generation = 0;
+  let lastPoll: Poll | undefined;
+  let flushes = 0;
   let recent: { readonly seq: number; readonly tags: Tags }[] = [];
-  /** Of the recent changes the highest number, and of those that are not remembered any more. */
+  /** The highest number in `recent`, and the highest that was dropped from it. */
   let highest = 0;
-  let forgotten = 0;
+  let highestDropped = 0;
 
   const flush = (): void => {
-    generation += 1;
+    flushes += 1;
     recent = [];
     highest = 0;
-    forgotten = 0;
+    highestDropped = 0;
     for (const listener of listeners) listener.flush();
   };
 
@@ -100,47 +106,47 @@ export function createCurrency(now: () => number = () => performance.now()): Cur
     const tags = tagsOf(change);
     recent.push({ seq, tags });
     highest = Math.max(highest, seq);
-    if (recent.length > RECENT) forgotten = Math.max(forgotten, recent.shift()?.seq ?? 0);
+    if (recent.length > RECENT) highestDropped = Math.max(highestDropped, recent.shift()?.seq ?? 0);
     for (const listener of listeners) listener.drop(tags);
   };
 
-  const follow = (poll: Poll): FlushReason | undefined => {
-    const fault = discontinuity(base, poll);
-    if (fault) flush();
+  const applyChanges = (poll: Poll): FlushReason | undefined => {
+    const reason = discontinuity(lastPoll, poll);
+    if (reason) flush();
     else for (const change of poll.changes) apply(change.seq, change);
-    return fault ?? (poll.changes.some(({ kind }) => kind === '*') ? 'everything' : undefined);
+    return reason ?? (poll.changes.some(({ kind }) => kind === '*') ? 'everything' : undefined);
   };
 
   return {
     confirmed: () => now() - confirmedAt < CONFIRMED_MS,
     staleness: () => now() - confirmedAt,
     clock: () => {
-      if (!base) return { earliest: Number.NaN, latest: Number.NaN };
-      const at = now() + base.clock;
-      return { earliest: at - base.receivedAt - DRIFT_MS, latest: at - base.sentAt + DRIFT_MS };
+      if (!lastPoll) return { earliest: Number.NaN, latest: Number.NaN };
+      const at = now() + lastPoll.clock;
+      return { earliest: at - lastPoll.receivedAt - DRIFT_MS, latest: at - lastPoll.sentAt + DRIFT_MS };
     },
-    position: () => base?.last,
-    reading: () => ({ generation }),
-    holds: (reading, seq, tags) =>
-      reading.generation === generation &&
-      seq >= forgotten &&
+    position: () => lastPoll?.last,
+    startRead: () => ({ flushes }),
+    mayKeep: (start, seq, tags) =>
+      start.flushes === flushes &&
+      seq >= highestDropped &&
       (seq >= highest || !recent.some((change) => change.seq > seq && change.tags.some((each) => tags.includes(each)))),
     subscribe: (listener) => void listeners.push(listener),
-    committed: (commit) => {
+    applyCommit: (commit) => {
       if (!commit) flush();
       else for (const change of commit.changes) apply(commit.seq, change);
     },
-    polled: (poll) => {
-      const reason = follow(poll);
-      base = poll;
-      // INVARIANT: the time before the statement was sent. What was committed before then was visible to it, and is applied.
+    applyPoll: (poll) => {
+      const reason = applyChanges(poll);
+      lastPoll = poll;
+      // INVARIANT: confirmed as of when the statement was sent, not received: only what was committed before that is in it.
       confirmedAt = poll.sentAt;
       return reason;
     },
   };
 }
 
-/** Why `poll` cannot be read as the continuation of the one before it. */
+/** Why `poll` does not continue the one before it (`base`) without a gap; undefined when it does. */
 function discontinuity(base: Poll | undefined, poll: Poll): FlushReason | undefined {
   if (!base || poll.after === undefined) return 'start';
   if (poll.history !== base.history || poll.last < base.last || poll.anchor !== base.newest) return 'history';

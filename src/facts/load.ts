@@ -1,7 +1,6 @@
 /**
- * From what a client sent to the facts that are decided on: out of the cache where that is known to be current, else from
- * the primary in one round trip for a whole batch, behind a breaker and under the request's deadline. What the database
- * cannot tell is a failure, never a guess.
+ * Loads the facts of a decision: from the cache while it is confirmed fresh, else from the primary in one round trip for the
+ * whole batch, behind the breaker and under the request's deadline. An unexpected answer is a failure, never a default.
  */
 
 import { timingSafeEqual } from 'node:crypto';
@@ -17,7 +16,7 @@ import type { Cache, Found, Read } from './cache.ts';
 import { digestTag, tagOf } from './freshness.ts';
 
 export interface Question {
-  /** The API key as the client gave it; undefined when it gave none, or one that no header could carry. */
+  /** The API key in clear; undefined when the client sent none, or no Authorization header that names one. */
   readonly apiKey: string | undefined;
   readonly action: string;
   readonly businessId: string | undefined;
@@ -29,18 +28,18 @@ export interface Loaded {
   readonly reasons: { readonly user: string | undefined; readonly target: string | undefined };
   /** The key's own rate limit, else its user's; undefined: the default. */
   readonly limit: RateLimit | undefined;
-  /** For a key that stands under an older pepper than the current one. */
+  /** For a key that is stored under an older pepper than the current one. */
   readonly redigest: Redigest | undefined;
 }
 
-/** What is known of a key and a business: immutable, the same objects for as long as nothing of it changes. */
+/** The cached value of a key and a business. Immutable, and the same object until it is invalidated, as the memo needs. */
 export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, Pick<Facts, 'key' | 'user' | 'target'> {}
 
 interface FactsRow {
-  /** The last change that is visible to the statement. */
+  /** The highest change number in the statement's snapshot. */
   seq: number;
   standby: boolean;
-  /** The place among the questions; null in the only row of an answer that has found none of the keys. */
+  /** The index of the question; null in the one row that is returned when no key was found. */
   asked: number | null;
   digest: Buffer | null;
   key_id: string;
@@ -61,10 +60,10 @@ interface FactsRow {
   expires: number | null;
 }
 
-// Expiry compares with the database's clock, so that all processes agree on the moment. What comes back is the facts
-// themselves, each checked by `decide`: nothing is concluded here from a value that could be missing. The last change that
-// the same snapshot has seen comes with them, whatever is found.
-// The two parts of a limit are null together (a check of both tables), so that they never come from two owners.
+// Expiry is by the database's clock, so that all processes agree on the moment. Every fact is spelled out as a value that
+// `decide` checks, none is inferred here from a NULL. The left join from change_counter returns the snapshot's change number
+// even when no key is found. The two halves of a rate limit are NULL together (a CHECK of both tables), so the two
+// coalesce() never mix a key's limit with its user's.
 const LOAD = `
   select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
   from change_counter feed left join (
@@ -88,18 +87,18 @@ const LOAD = `
   left join api_key_businesses r on r.key_id = k.id and r.business_id = b.id
   ) found on true`;
 
-// Interned: records that do not depend on who asks.
+// Shared objects for facts that are the same for everybody: the memo compares facts by identity.
 const UNKNOWN_KEY: Facts['key'] = closed({ id: '', status: 'unknown', userManagement: false, environment: '' });
 const UNKNOWN_USER: Facts['user'] = closed({ id: '', status: 'unknown', businesses: 'active' });
 const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
 
 export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Loaded[]>;
 
-/** A question with a key that has the form of one. */
+/** A question whose key has the form and checksum of one. */
 type Asked = Question & { readonly apiKey: string };
 
 /**
- * A loader over `db`, which must be the primary; what it finds is kept in `cache`.
+ * Makes a loader that reads `db`, which must be the primary, through `cache`.
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker.
  */
 export function factsLoader(
@@ -110,7 +109,7 @@ export function factsLoader(
 ): LoadFacts {
   const [current] = peppers;
   const read = async (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> => {
-    // A key stands in the table under one of the peppers; which of them is not known before it is found.
+    // A key is stored under one of the peppers, and which is unknown before it is found: ask for all of its digests.
     const digests = asked.map(({ apiKey }) => peppers.map((pepper) => ({ pepper, digest: digestOf(pepper, apiKey) })));
     const bindings = [
       digests.flatMap((each, number) => each.map(() => number)),
@@ -141,7 +140,7 @@ export function factsLoader(
     const known =
       cache.recall(names) ??
       (await load().catch((error: unknown) => {
-        // A read that somebody else began ends by their deadline, which is not ours.
+        // Another request's read that this one joined may have hit that request's deadline; if ours has not passed, read again.
         if (!(error instanceof Failure) || error.code !== 'DEADLINE_EXCEEDED') throw error;
         deadline.check();
         return load();
@@ -158,17 +157,19 @@ export function factsLoader(
 const isAsked = (question: Question): question is Asked =>
   question.apiKey !== undefined && isToken('apiKey', question.apiKey);
 
-/** @throws Failure UNAVAILABLE for an answer that is none, or that is a standby's, which may be long behind. */
+/** The rows by question. @throws Failure UNAVAILABLE for rows that fit no question, or a standby's, which may lag behind */
 function rowsOf(rows: readonly FactsRow[], count: number): { seq: number; found: Map<number, FactsRow> } {
   const [first] = rows;
   if (first?.standby !== false || !Number.isSafeInteger(first.seq)) {
-    throw databaseFailure(new Error('the facts were asked of a server that is not the primary'));
+    throw databaseFailure(
+      new Error('the facts came from a standby, or without a change number; DATABASE_URL must name the primary'),
+    );
   }
   const found = new Map<number, FactsRow>();
   if (rows.length === 1 && first.asked === null && first.digest === null) return { seq: first.seq, found };
   for (const row of rows) {
     const { asked } = row;
-    // Taken for one of the two, or left out, it would be a guess.
+    // To pick one of two rows for a question, or to skip one, would be a guess.
     if (asked === null || !Number.isInteger(asked) || asked < 0 || asked >= count || found.has(asked))
       throw oddAnswer();
     found.set(asked, row);
@@ -176,8 +177,10 @@ function rowsOf(rows: readonly FactsRow[], count: number): { seq: number; found:
   return { seq: first.seq, found };
 }
 
-const oddAnswer = () => databaseFailure(new Error('a key was answered for oddly, or twice'));
+const oddAnswer = () =>
+  databaseFailure(new Error('the rows for a key do not fit the question: two rows, another key, or a bad expiry'));
 
+/** A key's digest under one of the peppers. */
 interface Digested {
   readonly pepper: Pepper;
   readonly digest: Buffer;
@@ -189,7 +192,7 @@ function findOf(businessId: string | undefined, asked: readonly Digested[], row:
   if (!row) return { value: unknownKey(businessId), exists: false, tags: digests, ...always };
   const confirmed = asked.find(({ digest }) => same(digest, row.digest));
   const { expires } = row;
-  // Taken for an unknown key, or one that never expires, it would be a guess.
+  // To take it for an unknown key, or for one that never expires, would be a guess.
   if (!confirmed || (expires !== null && typeof expires !== 'number')) throw oddAnswer();
   const businesses = businessId === undefined ? [] : [tagOf('business', businessId)];
   const tags = [tagOf('key', row.key_id), tagOf('user', row.user_id), ...businesses, ...digests];
@@ -199,12 +202,12 @@ function findOf(businessId: string | undefined, asked: readonly Digested[], row:
     ...(row.key_status === 'active' && { until: end }),
     ...(row.key_status === 'expired' && { since: end }),
   };
-  // Made-up businesses of a live key count as what is not there: they must not push out what is.
+  // A key with an unknown business is a negative entry: made-up ids must not evict positive entries.
   const exists = businessId === undefined || row.target_status !== 'unknown';
   return { value: knownOf(businessId, row, redigestOf(confirmed, asked[0])), exists, tags, ...times };
 }
 
-/** From the digest under which a key was found to that under the current pepper, which is always the first. */
+/** Undefined when the key was found under the current pepper, which is the first. */
 const redigestOf = (found: Digested, current: Digested | undefined): Redigest | undefined =>
   current === undefined || current.pepper === found.pepper
     ? undefined
@@ -242,13 +245,13 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 
 function limitOf({ limit_requests: requests, limit_window_seconds: windowSeconds }: FactsRow): RateLimit | undefined {
   if (requests === null && windowSeconds === null) return undefined;
-  // Nothing ever exceeds a limit that is no number.
+  // No count exceeds NaN, so a limit that is no number would be no limit.
   if (!isCount(requests) || !isCount(windowSeconds))
-    throw databaseFailure(new Error('a rate limit was answered oddly'));
+    throw databaseFailure(new Error('a stored rate limit is not two whole numbers'));
   return { requests, windowSeconds };
 }
 
-/** Not one for all questions without a target: what is remembered by it is remembered of its key alone. */
+/** A new object for each key, also without a target: the memo holds one key's decisions per target object. */
 const targetOf = (
   id: string | undefined,
   row: Pick<FactsRow, 'target_status' | 'role' | 'in_restriction'>,
@@ -258,6 +261,6 @@ const targetOf = (
     : closed({ id, status: row.target_status, role: row.role, inRestriction: row.in_restriction });
 
 const UNKNOWN_WITHOUT_TARGET = unknownKey(undefined);
-/** Of what has not even the form of a key. */
+/** For a text that has not the form of a key, which is not looked up. */
 const noKey = (businessId: string | undefined): Known =>
   businessId === undefined ? UNKNOWN_WITHOUT_TARGET : unknownKey(businessId);

@@ -1,12 +1,12 @@
-/** Prunes the change feed of what nobody reads any more. */
+/** Deletes changes that are older than an hour from the change feed. */
 
 import type { Knex } from 'knex';
 import type { Log } from '../log.ts';
 
 const INTERVAL_MS = 60_000;
 
-// Whole numbers only, from the oldest, and never the last: what is left has no gap, and the last tells whose history it is.
-// Whoever is behind the oldest forgets everything.
+// From the oldest and by whole sequence numbers (one may have several rows), so what is left has no gap; never the last one,
+// whose time identifies the history. A process that is further behind finds a gap and flushes its cache.
 const PRUNE = `
   delete from changes where seq <= (
     select max(seq) from (
@@ -17,7 +17,11 @@ const PRUNE = `
 /** Prunes every minute over `db` until it is closed; what fails is logged, and tried again. */
 export function pruneChanges(db: Knex, log: Log, intervalMs = INTERVAL_MS): { readonly close: () => void } {
   const prune = (): void =>
-    void db.raw(PRUNE).then(undefined, (error: unknown) => log.warn({ error }, 'the change feed could not be pruned'));
+    void db
+      .raw(PRUNE)
+      .then(undefined, (error: unknown) =>
+        log.warn({ error }, 'old changes could not be deleted from the change feed; tried again in a minute'),
+      );
   const timer = setInterval(prune, intervalMs).unref();
   return { close: () => clearInterval(timer) };
 }

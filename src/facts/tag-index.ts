@@ -1,14 +1,14 @@
-/** What is filed under tags, so that all that a change concerns is found at once. Most tags are of one thing alone. */
+/** An inverted index from tag to cache entries, so that a change finds every entry made from what it names. */
 
-export interface Tagged<T extends { readonly tags: readonly string[] }> {
+export interface TagIndex<T extends { readonly tags: readonly string[] }> {
   readonly add: (thing: T) => void;
   readonly remove: (thing: T) => void;
   readonly under: (tag: string) => readonly T[];
   readonly clear: () => void;
 }
 
-export function createTagged<T extends { readonly tags: readonly string[] }>(): Tagged<T> {
-  // A set for each of hundreds of thousands of things would take more room than the things.
+export function createTagIndex<T extends { readonly tags: readonly string[] }>(): TagIndex<T> {
+  // A tag with one entry holds it directly: hundreds of thousands of one-element sets would outweigh the entries.
   const byTag = new Map<string, T | Set<T>>();
 
   const add = (tag: string, thing: T): void => {

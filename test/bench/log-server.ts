@@ -10,7 +10,7 @@ import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
 import { createCache } from '../../src/facts/cache.ts';
 import { followChanges } from '../../src/facts/change-feed.ts';
-import { createCurrency } from '../../src/facts/freshness.ts';
+import { createFreshness } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLimits } from '../../src/limits/limits.ts';
@@ -23,9 +23,9 @@ const database = await openDatabase(config);
 const service = await createService(config, log, database);
 const { url, peppers } = database;
 const db = connect({ url, poolSize: config.DATABASE_POOL, limitMs: config.DECISION_DEADLINE_MS });
-const currency = createCurrency();
-followChanges(url, currency, log);
-const cache = createCache<Known>(currency, { count: 10_000, bytes: 2 ** 26 });
+const freshness = createFreshness();
+followChanges(url, freshness, log);
+const cache = createCache<Known>(freshness, { count: 10_000, bytes: 2 ** 26 });
 const { consume } = await createLimits({ fallback: config.RATE_LIMIT, redis: undefined }, log);
 const withoutLog = authorizer({
   loadFacts: factsLoader(db, peppers, createBreaker(), cache),

@@ -6,7 +6,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { createCache, type Read } from '../../src/facts/cache.ts';
-import { createCurrency } from '../../src/facts/freshness.ts';
+import { createFreshness } from '../../src/facts/freshness.ts';
 import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
 import { closed, type Facts } from '../../src/policy/facts.ts';
 import { memoizedDecide } from '../../src/policy/memo.ts';
@@ -77,9 +77,9 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
   const random = randomFrom(seed);
   const world = createWorld(random);
   let now = 0;
-  const currency = createCurrency(() => now);
+  const freshness = createFreshness(() => now);
   // Too small for all of it, so that things are pushed out too.
-  const cache = createCache<Groups>(currency, { count: 240, bytes: 2 ** 20 });
+  const cache = createCache<Groups>(freshness, { count: 240, bytes: 2 ** 20 });
   const memo = memoizedDecide();
   let polled = Number.NEGATIVE_INFINITY;
   let applied = 0;
@@ -96,7 +96,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
   };
 
   const poll = (): void => {
-    currency.polled(world.poll(applied === 0 ? currency.position() : applied, now));
+    freshness.applyPoll(world.poll(applied === 0 ? freshness.position() : applied, now));
     applied = world.last();
     polled = now;
   };
@@ -129,7 +129,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
     if (step < 8) world.mutate();
     else if (step < 11 && world.last() > applied) {
       // Its own commit, applied before those of others that it has not heard of.
-      currency.committed(world.commitAt(world.last()));
+      freshness.applyCommit(world.commitAt(world.last()));
     } else if (step < 60) poll();
     else if (step < 120) {
       const milliseconds = random(30);
@@ -138,7 +138,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
     } else if (step === 120) {
       now += 1100;
       world.pass(1100);
-    } else if (step === 121 && random(10) === 0) currency.committed(undefined);
+    } else if (step === 121 && random(10) === 0) freshness.applyCommit(undefined);
     else if (pending.length > 0 && (step < 400 || pending.length > 8)) {
       pending.splice(random(pending.length), 1)[0]?.();
       // Until what was read has arrived.

@@ -208,7 +208,7 @@ describe('cached facts', () => {
     const alone = await startCached(proxy.url, [pepper], { readUrl: url });
     await alone.load([apiKey, 'a']);
     proxy.swallow();
-    await eventually(() => !alone.currency.confirmed());
+    await eventually(() => !alone.freshness.confirmed());
     alone.reads();
     await alone.load([apiKey, 'a']);
     expect(alone.reads()).to.equal(1);

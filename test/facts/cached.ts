@@ -6,7 +6,7 @@ import { onCommit } from '../../src/db/mutate.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { createCache } from '../../src/facts/cache.ts';
 import { followChanges } from '../../src/facts/change-feed.ts';
-import { createCurrency } from '../../src/facts/freshness.ts';
+import { createFreshness } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known, type Loaded } from '../../src/facts/load.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';
@@ -26,19 +26,19 @@ export async function startCached(
 ) {
   const reading = connect({ url: readUrl, poolSize: 5 });
   const db = connect({ url, poolSize: 2 });
-  const currency = createCurrency();
-  const cache = createCache<Known>(currency, bounds);
-  const changes = followChanges(url, currency, createLog('silent'));
+  const freshness = createFreshness();
+  const cache = createCache<Known>(freshness, bounds);
+  const changes = followChanges(url, freshness, createLog('silent'));
   const load = factsLoader(reading, peppers, (read) => read(), cache);
   let reads = 0;
   reading.on('query', () => {
     reads += 1;
   });
-  await eventually(() => currency.confirmed());
+  await eventually(() => freshness.confirmed());
   return {
     db,
     cache,
-    currency,
+    freshness,
     /** How many statements have read facts since it was last asked. */
     reads: () => {
       const since = reads;
@@ -51,11 +51,11 @@ export async function startCached(
         deadlineIn(10_000),
       ),
     /** Whoever changes something over `db` is this process itself. */
-    own: () => onCommit(db, currency.committed),
+    own: () => onCommit(db, freshness.applyCommit),
     /** Resolves once all that is committed is applied. */
     applied: async () => {
       const { rows } = await db.raw('select last::int from change_counter');
-      await eventually(() => currency.position() === rows[0].last);
+      await eventually(() => freshness.position() === rows[0].last);
     },
     close: async () => {
       await changes.close();

@@ -8,7 +8,7 @@ import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
 import { type Change, mutate, onCommit } from '../../src/db/mutate.ts';
 import { followChanges } from '../../src/facts/change-feed.ts';
-import { createCurrency, type Tags } from '../../src/facts/freshness.ts';
+import { createFreshness, type Tags } from '../../src/facts/freshness.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';
 import { newDatabase, POSTGRES } from '../support/postgres.ts';
@@ -21,13 +21,13 @@ const KEY: Change = { kind: 'key', id: 'k1', digest: Buffer.alloc(32, 1) };
 /** A follower, and what it has been told to forget: `*` is everything. */
 function follower(url: string) {
   const told: string[] = [];
-  const currency = createCurrency();
-  currency.subscribe({ drop: (tags: Tags) => void told.push(tags[0] ?? ''), flush: () => void told.push('*') });
+  const freshness = createFreshness();
+  freshness.subscribe({ drop: (tags: Tags) => void told.push(tags[0] ?? ''), flush: () => void told.push('*') });
   const warnings: string[] = [];
   const log = createLog('silent');
   log.warn = ((_: object, message: string) => void warnings.push(message)) as typeof log.warn;
-  const changes = followChanges(url, currency, log);
-  return { currency, changes, told, warnings };
+  const changes = followChanges(url, freshness, log);
+  return { freshness, changes, told, warnings };
 }
 
 const changing = (db: Knex, ...changes: Change[]): Promise<void> =>
@@ -40,14 +40,14 @@ for (const postgres of POSTGRES) {
     let followed: ReturnType<typeof follower>;
     const applied = async (): Promise<void> => {
       const { rows } = await db.raw('select last::int from change_counter');
-      await eventually(() => followed.currency.position() === rows[0].last);
+      await eventually(() => followed.freshness.position() === rows[0].last);
     };
 
     beforeEach(async () => {
       url = await newDatabase(postgres);
       db = connect({ url, poolSize: 2 });
       followed = follower(url);
-      await eventually(() => followed.currency.confirmed());
+      await eventually(() => followed.freshness.confirmed());
       followed.told.length = 0;
     });
     afterEach(async () => {
@@ -153,7 +153,7 @@ describe('a process that follows the change feed', () => {
     const pooler = await startPooler(url);
     const db = connect({ url, poolSize: 1 });
     const followed = follower(pooler.url);
-    await eventually(() => followed.currency.confirmed());
+    await eventually(() => followed.freshness.confirmed());
     for (let n = 0; n < 3; n += 1) {
       followed.told.length = 0;
       await changing(db, KEY);
@@ -168,29 +168,29 @@ describe('a process that follows the change feed', () => {
   it('does not believe what a poll that took its time has confirmed, nor a server that hangs', async () => {
     const proxy = await startProxy(await newDatabase());
     const followed = follower(proxy.url);
-    await eventually(() => followed.currency.confirmed());
+    await eventually(() => followed.freshness.confirmed());
     proxy.swallow();
-    await eventually(() => !followed.currency.confirmed());
+    await eventually(() => !followed.freshness.confirmed());
     expect(followed.changes.stats().stalenessMs).to.be.at.least(1000);
     await proxy.heal();
-    await eventually(() => followed.currency.confirmed());
+    await eventually(() => followed.freshness.confirmed());
     await followed.changes.close();
     await proxy.close();
   });
 
   it('finds itself unconfirmed after a time in which it could not run', async () => {
     const followed = follower(await newDatabase());
-    await eventually(() => followed.currency.confirmed());
+    await eventually(() => followed.freshness.confirmed());
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100);
-    expect(followed.currency.confirmed()).to.equal(false);
-    await eventually(() => followed.currency.confirmed());
+    expect(followed.freshness.confirmed()).to.equal(false);
+    await eventually(() => followed.freshness.confirmed());
     await followed.changes.close();
   });
 
   it('ends within a moment, whatever its connection does', async () => {
     const proxy = await startProxy(await newDatabase());
     const followed = follower(proxy.url);
-    await eventually(() => followed.currency.confirmed());
+    await eventually(() => followed.freshness.confirmed());
     proxy.swallow();
     await sleep(300);
     await followed.changes.close();

@@ -14,7 +14,7 @@ import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { createCache } from '../../src/facts/cache.ts';
-import { createCurrency } from '../../src/facts/freshness.ts';
+import { createFreshness } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
@@ -91,7 +91,7 @@ describe('20000 questions beside a dead database', () => {
     const fingerprintOf = (): string => '';
     const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
     const noteUse = (): void => undefined;
-    const cache = createCache<Known>(createCurrency(), { count: 10, bytes: 2 ** 20 });
+    const cache = createCache<Known>(createFreshness(), { count: 10, bytes: 2 ** 20 });
     const guarded = authorizer({
       loadFacts: factsLoader(db, [pepper], createBreaker(), cache),
       consume,

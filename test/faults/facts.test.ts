@@ -9,7 +9,7 @@ import { connect } from '../../src/db/connect.ts';
 import { databaseFailure } from '../../src/db/failure.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { createCache } from '../../src/facts/cache.ts';
-import { createCurrency } from '../../src/facts/freshness.ts';
+import { createFreshness } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
@@ -71,7 +71,7 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
   let recorded = 0;
   const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
   const authorize = authorizer({
-    loadFacts: factsLoader(db, [pepper], (read) => read(), createCache<Known>(createCurrency(), BOUNDS)),
+    loadFacts: factsLoader(db, [pepper], (read) => read(), createCache<Known>(createFreshness(), BOUNDS)),
     consume,
     livePolicy: () => using,
     compare: () => undefined,

@@ -8,7 +8,7 @@ import { createBreaker } from '../../src/db/breaker.ts';
 import { createCursors } from '../../src/db/page.ts';
 import { deadlineIn } from '../../src/deadline.ts';
 import { createCache } from '../../src/facts/cache.ts';
-import { createCurrency } from '../../src/facts/freshness.ts';
+import { createFreshness } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createKey, listKeys } from '../../src/keys/keys.ts';
 import { newDatabase } from '../support/postgres.ts';
@@ -156,7 +156,7 @@ describe('with very many', () => {
     });
 
     it('a decision looks at hardly a row of each table', async () => {
-      const cache = createCache<Known>(createCurrency(), { count: 10, bytes: 2 ** 20 });
+      const cache = createCache<Known>(createFreshness(), { count: 10, bytes: 2 ** 20 });
       const load = factsLoader(db(), [service.pepper], createBreaker(), cache);
       const question = { apiKey, action: 'call:create', businessId: 'w-7777' };
       const queries = await queriesOf(() => load([question], deadlineIn(60_000)));
