@@ -1,4 +1,4 @@
-/** Which peppers the stored digests are under: what must be held, and what may be retired. */
+/** Which peppers the stored digests were made under: a start without one of them is refused, an unused one may be retired. */
 
 import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
@@ -8,12 +8,13 @@ import { digestOf, type Pepper } from './token.ts';
 export interface PepperUse {
   readonly id: string;
   readonly current: boolean;
+  /** Whether KEY_PEPPERS has it. */
   readonly held: boolean;
   readonly apiKeys: number;
   readonly callers: number;
 }
 
-/** How many keys and callers stand under each pepper, held or not. One that is not current and counts none can go. */
+/** How many keys and callers are stored under each pepper, held or not. One that is not current and has none can be retired. */
 export async function pepperUse(db: Knex, peppers: readonly Pepper[]): Promise<PepperUse[]> {
   const { rows } = await orFailure(
     db.raw<{ rows: { id: string; keys: number; callers: number }[] }>(
@@ -31,8 +32,9 @@ export async function pepperUse(db: Knex, peppers: readonly Pepper[]): Promise<P
 }
 
 /**
- * @throws Refusal when keys or callers stand under a pepper that is not held, or that is held with another secret: good
- *   ones would be taken for unknown.
+ * Checks the peppers against the database, which stores for each id an HMAC (`proof`) that reveals a changed secret.
+ * @throws Refusal when keys or callers are stored under a pepper that is not held, or held with another secret: valid ones
+ *   would be denied as unknown.
  */
 export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Promise<void> {
   const ids = peppers.map((pepper) => pepper.id);
@@ -43,8 +45,8 @@ export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Prom
   );
   if (rows.length > 0) {
     throw new Refusal(
-      `the database has keys under the pepper ${rows.map((row) => row.id).join(', ')}, which KEY_PEPPERS does not hold, so ` +
-        'they would all be taken for unknown. Add it (last, if another is current); docs/operations.md says how to retire one.',
+      `the database has keys under the pepper ${rows.map((row) => row.id).join(', ')}, which KEY_PEPPERS lacks, so ` +
+        'they would all be denied as unknown. Add it (last, if another is current); docs/operations.md says how to retire one.',
     );
   }
   for (const pepper of peppers) {
@@ -53,8 +55,8 @@ export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Prom
     const known = await db('peppers').where({ id: pepper.id }).first<{ proof: Buffer }>('proof');
     if (known.proof.equals(proof)) continue;
     throw new Refusal(
-      `the pepper ${pepper.id} is not the one that the database knows under this id, so its keys would all be taken for ` +
-        'unknown. Restore its secret in KEY_PEPPERS, or give the new one an id of its own.',
+      `the pepper ${pepper.id} is not the one that the database knows under this id, so its keys would all be denied ` +
+        'as unknown. Restore its secret in KEY_PEPPERS, or give the new one an id of its own.',
     );
   }
 }

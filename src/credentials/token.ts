@@ -1,6 +1,6 @@
 /**
  * The form of API keys and caller tokens, `<prefix><30 base62><6 base62 of the CRC-32 of what precedes>`, and the
- * digests that they are stored and looked up by. The checksum refuses typos and junk without a database read; it
+ * digests that they are stored and looked up by. The checksum rejects typos and junk without a database read; it
  * authenticates nothing.
  */
 
@@ -15,13 +15,13 @@ export type TokenKind = 'apiKey' | 'caller';
 
 const PREFIX: Record<TokenKind, string> = { apiKey: 'iqra_', caller: 'iqra_svc_' };
 
-/** A secret that digests are made under, so that a copy of the database alone cannot be searched for a key. */
+/** A secret HMAC key for digests, kept outside the database, so that a copy of the database alone cannot be searched for a key. */
 export interface Pepper {
   readonly id: string;
   readonly secret: Buffer;
 }
 
-/** What brings a key that was found under an older pepper under the current one: its digest now, and its next. */
+/** Moves a key from an older pepper to the current one: its stored digest, and the one to store instead. */
 export interface Redigest {
   readonly from: Buffer;
   readonly to: Buffer;
@@ -30,8 +30,8 @@ export interface Redigest {
 }
 
 /**
- * A new token, with about 178 random bits. To be shown once and stored by its digest only. `digit` draws from 0 to 61, each
- * as likely as the others and none to be foretold.
+ * A new token, with about 178 random bits, to be shown once and stored as its digest only. `digit` draws from 0 to 61,
+ * uniformly and unpredictably.
  */
 export function createToken(kind: TokenKind, digit: () => number = () => randomInt(BASE62.length)): string {
   const random = Array.from({ length: RANDOM_LENGTH }, () => BASE62.charAt(digit())).join('');
@@ -59,18 +59,18 @@ function checksum(text: string): string {
 export const digestOf = (pepper: Pepper, token: string): Buffer =>
   createHmac('sha256', pepper.secret).update(token).digest();
 
-/** What may be shown of an API key for ever: enough to tell one's keys apart, with more than 128 bits left unsaid. */
+/** The part of an API key that may be shown for ever: enough to tell keys apart; more than 128 random bits stay secret. */
 export const hintOf = (token: string): string => `${token.slice(0, PREFIX.apiKey.length + 4)}...${token.slice(-4)}`;
 
 /**
  * The API key in a client's Authorization header: the scheme `Token`, in any case, one space, the key, nothing more.
- * Undefined for anything else, which is then no key.
+ * Undefined for any other header.
  */
 export const keyOfHeader = (header: string): string | undefined => /^token ([^\s]+)$/i.exec(header)?.[1];
 
 /**
- * Makes fingerprints of credentials that no key was found for: 16 hex digits, the same for the same credential under the
- * same pepper, from which it cannot be found without the pepper. Under a key of their own, so that they tell nothing of digests.
+ * Fingerprints unknown credentials for the log: 16 hex digits of an HMAC, equal for equal credentials under one pepper, and
+ * not reversible without it. The HMAC key is derived from the pepper (HKDF), so that a fingerprint reveals nothing of digests.
  */
 export function fingerprinter({ secret }: Pepper): (credential: string) => string {
   const key = Buffer.from(hkdfSync('sha256', secret, '', 'fingerprint', 32));

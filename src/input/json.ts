@@ -1,6 +1,6 @@
 /**
- * JSON read strictly. `JSON.parse` takes the last of two equal keys, rounds numbers, and lets through text that
- * PostgreSQL refuses or that two readers would understand differently; here each of those is an error of the request.
+ * A strict JSON parser. `JSON.parse` keeps the last of two equal keys, rounds numbers, and accepts text that PostgreSQL
+ * rejects or that two parsers would read differently; here each of those is an invalid request.
  */
 
 import { isUtf8 } from 'node:buffer';
@@ -8,17 +8,17 @@ import { Failure, type Issue } from '../errors.ts';
 
 const MAX_DEPTH = 8;
 
-// Only for texts that JSON.parse has accepted: it finds tokens, it does not validate them.
+// Splits a text that JSON.parse has accepted into tokens; it does not validate.
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|-?\d[^,\]}\s]*/g;
 
 interface Level {
-  /** The keys seen so far; undefined for an array. */
+  /** The keys of the object so far; undefined for an array. */
   readonly keys: Set<string> | undefined;
-  /** The key or index that is being read. */
+  /** The current key or index. */
   at: string | number;
 }
 
-/** @throws Failure INVALID_REQUEST that names faults by their paths; it never quotes the text, which may hold a key. */
+/** @throws Failure INVALID_REQUEST whose issues have paths; it never quotes the text, which may hold an API key */
 export function parseJson(body: Buffer): unknown {
   if (!isUtf8(body)) throw invalid('', 'this is not valid UTF-8');
   const text = body.toString();
@@ -36,8 +36,8 @@ export function parseJson(body: Buffer): unknown {
 }
 
 /**
- * Whether a text can be seen, without reading it again, to have none of the faults. Most have no escape, so each of their
- * strings stands between two quotes, spelled as it is; and a key that stands twice is lost from the value, with its quotes.
+ * A fast path: whether the text is certain to have none of the faults, so that it need not be tokenised. Without escapes each
+ * string takes exactly two quotes; a duplicate key is missing from `value`, so the text has more quotes than its strings.
  */
 function isPlain(text: string, value: unknown): boolean {
   if (text.includes('\\')) return false;
@@ -46,7 +46,7 @@ function isPlain(text: string, value: unknown): boolean {
   return quotes === 2 * stringsOf(value, 0);
 }
 
-/** How many strings a value is spelled with, its keys among them. NaN where it holds a number, or lies too deep. */
+/** How many strings the value has, its keys included. NaN when it has a number or is nested too deep, which must be checked. */
 function stringsOf(value: unknown, depth: number): number {
   if (typeof value === 'string') return 1;
   if (typeof value === 'number') return Number.NaN;
@@ -94,7 +94,7 @@ function faultsOf(text: string): Issue[] {
           level.keys.add(string);
         }
         keyNext = false;
-        // Only an escape can spell these: the text itself is valid UTF-8, and JSON takes no bare control characters.
+        // Only an escape can produce these: the text is valid UTF-8, and JSON forbids raw control characters.
         if (string.includes('\0')) fault('the character NUL is not accepted');
         if (!string.isWellFormed()) fault('a lone surrogate is not a character');
         break;
@@ -109,8 +109,8 @@ function faultsOf(text: string): Issue[] {
 }
 
 /**
- * `requests[3].context.ip`. A key that is no plain name is left as `?`: anything may stand there, an API key too.
- * INVARIANT: no key or token of ours fits in; they are longer.
+ * A path as text, such as `requests[3].context.ip`. A key that is no plain name of at most 32 letters becomes `?`, since
+ * somebody may have pasted a secret there. INVARIANT: API keys and caller tokens are longer, so none is ever printed.
  */
 export function printPath(path: readonly PropertyKey[]): string {
   return path
@@ -121,6 +121,7 @@ export function printPath(path: readonly PropertyKey[]): string {
     .replace(/^\./, '');
 }
 
+/** A Failure INVALID_REQUEST with these issues. */
 export const refused = (issues: readonly Issue[]): Failure => new Failure('INVALID_REQUEST', undefined, { issues });
 
 export const invalid = (path: string, message: string): Failure => refused([{ path, message }]);

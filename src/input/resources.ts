@@ -1,4 +1,4 @@
-/** What can be asked of the resources, over HTTP and on the command line alike. */
+/** Schemas of the bodies and queries that HTTP routes and commands share. */
 
 import { z } from 'zod';
 import {
@@ -10,7 +10,7 @@ import {
   nameSchema,
   rateLimitSchema,
   reasonSchema,
-  sought,
+  searchText,
 } from './scalars.ts';
 
 export const pageQuery = {
@@ -22,7 +22,7 @@ export const pageQuery = {
   cursor: z.string().max(1024).optional(),
 };
 
-/** What to say where a reason is given for what is not disabled. */
+/** The issue of a reason without `disabled: true`. */
 export const reasonNeedsDisabled = { path: ['disabledReason'], message: 'a reason goes with disabled: true' };
 
 export const userBody = z
@@ -73,17 +73,17 @@ export const rotateBody = z.strictObject({
 
 export const adminQuery = z.strictObject({
   ...pageQuery,
-  actor: sought(128).optional(),
-  action: sought(64).optional(),
-  kind: sought(32).optional(),
-  subject: sought(129).optional(),
+  actor: searchText(128).optional(),
+  action: searchText(64).optional(),
+  kind: searchText(32).optional(),
+  subject: searchText(129).optional(),
   from: instantSchema.optional(),
   to: instantSchema.optional(),
 });
 
 const ACTIONS = 'must be an action such as call:create, or all of a noun such as call:*';
 
-/** What decisions can be filtered by. A time range without a beginning is of 24 hours. */
+/** The filters of decisions. Without `from` the range is the last 24 hours. */
 export const decisionFilter = {
   apiKeyId: idSchema.optional(),
   userId: idSchema.optional(),
@@ -106,13 +106,13 @@ export const decisionFilter = {
     .regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be a code such as USER_DISABLED')
     .optional(),
   effect: z.enum(['allow', 'deny'], 'must be allow or deny').optional(),
-  rule: sought(128).optional(),
+  rule: searchText(128).optional(),
   policy: z
     .string()
     .regex(/^(?:sha256:)?[0-9a-f]{8,64}$/, 'must be a policy digest, or its first 8 or more hex digits')
     .optional(),
   ip: ipSchema.optional(),
-  requestId: sought(128).optional(),
+  requestId: searchText(128).optional(),
   from: instantSchema.optional(),
   to: instantSchema.optional(),
 };
@@ -122,7 +122,7 @@ const inOrder = ({ from, to }: { from?: string | undefined; to?: string | undefi
 const notInOrder = { path: ['to'], message: 'must not be before from' };
 
 export const decisionQuery = z.strictObject({ ...pageQuery, ...decisionFilter }).refine(inOrder, notInOrder);
-/** Without pages: for what comes as a stream. */
+/** Without paging: for streams. */
 export const decisionRange = z.strictObject(decisionFilter).refine(inOrder, notInOrder);
 export const statsQuery = z
   .strictObject({

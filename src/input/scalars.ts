@@ -1,10 +1,10 @@
-/** The scalar values that come from outside, in any of our documents, and the way from a schema's complaints to issues. */
+/** Schemas of the scalar values in requests, documents and settings, and `validate`, which turns zod's issues into ours. */
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { printPath, refused } from './json.ts';
 
-/** What looks like a key or a token of ours. Somebody pasted it into the wrong place, and there it would be kept in clear. */
+/** The form of an API key or caller token: pasted into another field, it would be stored and logged in clear. */
 const SECRET = /iqra_(?:svc_)?[0-9A-Za-z]{36}/;
 const NO_SECRET = 'looks like an API key or a caller token, which belongs nowhere but in its own field';
 const hasNoSecret = (text: string): boolean => !SECRET.test(text);
@@ -13,11 +13,11 @@ const ID_FORM = /^[A-Za-z0-9._:-]{1,64}$/;
 const ACTION_FORM = /^[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/;
 const ACTION_MAX = 128;
 
-/** Whether a text is an id, or an action, as the schemas below have them. For who cannot wait for a schema. */
+/** The same checks as idSchema and actionSchema (of a string), for the hot path, where zod is too slow. */
 export const isId = (text: string): boolean => ID_FORM.test(text) && hasNoSecret(text);
 export const isAction = (text: string): boolean => text.length <= ACTION_MAX && ACTION_FORM.test(text);
 
-/** An id from outside: opaque, compared byte by byte; a number is taken as its decimal digits. */
+/** An id: opaque, compared byte by byte; a whole number is taken as its decimal digits. */
 const ID = 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1';
 export const idSchema = z
   .union([z.string().regex(ID_FORM, ID).refine(hasNoSecret, NO_SECRET), z.int(ID).nonnegative(ID)], { error: ID })
@@ -29,10 +29,10 @@ export const actionSchema = z
   .regex(ACTION_FORM, 'must be lower-case words joined by colons, such as call:create');
 
 /**
- * Text that people will read: no controls, no separators of lines, nothing that turns the direction of writing or hides.
- * The two joiners that Persian and emoji are spelled with are no harm.
+ * Text shown to people: no control characters, line separators, bidirectional or invisible format characters (they could
+ * spoof a terminal or a log). The zero-width joiner and non-joiner are allowed: Persian and emoji need them.
  */
-const visible = (max: number) =>
+const visibleText = (max: number) =>
   z
     .string()
     .min(1, `must have 1-${max} characters`)
@@ -44,8 +44,8 @@ const visible = (max: number) =>
     .regex(/\S/u, 'must have a visible character')
     .refine(hasNoSecret, NO_SECRET);
 
-export const nameSchema = visible(100);
-export const reasonSchema = visible(300);
+export const nameSchema = visibleText(100);
+export const reasonSchema = visibleText(300);
 export const environmentSchema = z.string().regex(/^[a-z0-9-]{1,32}$/, 'must be 1-32 of the characters a-z 0-9 -');
 
 export const rateLimitSchema = z.strictObject({
@@ -65,19 +65,19 @@ export const instantSchema = z.iso
   .transform((text) => new Date(text).toISOString())
   .refine((text) => /^(?:19[7-9]|[2-9]\d\d)\d-/.test(text), 'must lie between 1970 and 9999');
 
-/** An address as the log keeps it: no zone, which would name an interface of the caller's. */
+/** An IP address as it is logged: without a zone (`%eth0`), which names an interface of the caller's machine. */
 export const isAddress = (text: string): boolean => isIP(text) !== 0 && !text.includes('%');
 export const ipSchema = z.string().refine(isAddress, 'must be an IPv4 or IPv6 address');
 
-/** Text that is looked for. Those who look into the log are noted there too, so it holds no secret either. */
-export const sought = (max: number) =>
+/** A text to search for. Searches of the log are logged themselves, so it must hold no secret. */
+export const searchText = (max: number) =>
   z
     .string()
     .min(1, `must have 1-${max} characters`)
     .max(max, `must have 1-${max} characters`)
     .refine(hasNoSecret, NO_SECRET);
 
-/** @throws Failure INVALID_REQUEST whose issues name what is wrong by path, without quoting it. */
+/** The parsed value. @throws Failure INVALID_REQUEST whose issues have paths, and quote no value */
 export function validate<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

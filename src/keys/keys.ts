@@ -1,4 +1,4 @@
-/** The life of an API key: made, shown once, changed, rotated, revoked, deleted. */
+/** API keys: create, read, update, rotate, revoke and delete them. */
 
 import type { Knex } from 'knex';
 import { createToken, digestOf, hintOf, isToken, type Pepper } from '../credentials/token.ts';
@@ -11,13 +11,13 @@ import { invalid } from '../input/json.ts';
 import { uuidv7 } from '../uuid.ts';
 import { type ApiKey, COLUMNS, type Grants, grantColumns, type KeyRow, present } from './resource.ts';
 
-/** A new key: the resource, and the key itself, which exists nowhere else and is shown this once. */
+/** A new key: the resource, and the key in clear, which is stored nowhere and shown this once. */
 export interface NewKey {
   readonly apiKey: string;
   readonly key: ApiKey;
 }
 
-/** @throws Failure INVALID_REQUEST: an unknown user, or a restriction to what the user has no access to. */
+/** @throws Failure INVALID_REQUEST: an unknown user, or a restriction to a business that the user is no member of */
 export function createKey(db: Knex, pepper: Pepper, actor: Actor, userId: string, grants: Grants): Promise<NewKey> {
   return mutate(db, actor, async (trx) => {
     const user = await trx('users').where({ id: userId }).forShare().first('id');
@@ -27,7 +27,7 @@ export function createKey(db: Knex, pepper: Pepper, actor: Actor, userId: string
     return {
       result: made,
       events: [{ action: 'key.create', kind: 'key', id: made.key.id, after: made.key }],
-      changes: [madeOf(pepper, made)],
+      changes: [changeOfNew(pepper, made)],
     };
   });
 }
@@ -37,7 +37,7 @@ export async function getKey(db: Knex, id: string): Promise<ApiKey> {
   return present(await rowOf(db, id));
 }
 
-/** The key that a clear text is of, revoked or not, for reports of leaks. @throws Failure NOT_FOUND */
+/** The key of a leaked clear text, revoked or not. @throws Failure NOT_FOUND */
 export async function findKey(db: Knex, peppers: readonly Pepper[], apiKey: string): Promise<ApiKey> {
   const digests = isToken('apiKey', apiKey) ? peppers.map((pepper) => digestOf(pepper, apiKey)) : [];
   const row = await orFailure(select(db).whereIn('k.digest', digests).first<KeyRow | undefined>());
@@ -45,7 +45,7 @@ export async function findKey(db: Knex, peppers: readonly Pepper[], apiKey: stri
   return present(row);
 }
 
-/** The keys of a user, or of all, in the order of their ids: ours are in the order of their making. */
+/** The keys of one user or of all, by id. Ids of our own are UUIDv7, so they are in the order of creation. */
 export const listKeys = (
   db: Knex,
   userId: string | undefined,
@@ -65,8 +65,9 @@ export const listKeys = (
   );
 
 /**
- * Changes what `grants` names and leaves the rest. `mayChange` is asked with the version that is found, under a lock.
- * @throws Failure NOT_FOUND, INVALID_REQUEST, PRECONDITION_FAILED; CONFLICT: a later end for a key that has ended
+ * Changes the fields that `grants` has and leaves the others. `mayChange` checks the version that is found, under the row's
+ * lock (If-Match). @throws Failure NOT_FOUND, INVALID_REQUEST, PRECONDITION_FAILED; CONFLICT: a later expiry for an expired
+ *   or replaced key
  */
 export function updateKey(
   db: Knex,
@@ -100,25 +101,25 @@ export function updateKey(
   });
 }
 
-/** INVARIANT: a key that has expired, or that another has replaced, keeps its end or gets an earlier one, never a later. */
+/** INVARIANT: the expiry of a key that has expired, or was rotated to another, is never moved to a later time. */
 function refuseRevival({ id, status, rotatedTo, expiresAt }: ApiKey, wanted: string | null | undefined): void {
   if (wanted === undefined || (status !== 'expired' && rotatedTo === null)) return;
   const end = (instant: string | null): number => (instant === null ? Number.POSITIVE_INFINITY : Date.parse(instant));
   if (end(wanted) <= end(expiresAt)) return;
   const state = rotatedTo === null ? 'has expired' : `has been replaced by ${rotatedTo}`;
-  throw new Failure('CONFLICT', `The key ${id} ${state}, so it cannot live on. Make a new one instead.`);
+  throw new Failure('CONFLICT', `The key ${id} ${state}, so its expiry cannot be moved. Make a new key instead.`);
 }
 
 /**
- * Makes a key with the same grants and ends the old one `overlapSeconds` from now, or at its own end when that is
- * earlier. @throws Failure NOT_FOUND; CONFLICT when the key is revoked, expired or already rotated
+ * Makes a key with the same grants, and lets the old one expire `overlapSeconds` from now, or at its own expiry when that
+ * is earlier. @throws Failure NOT_FOUND; CONFLICT when the key is revoked, expired or already rotated
  */
 export function rotateKey(db: Knex, pepper: Pepper, actor: Actor, id: string, overlapSeconds: number): Promise<NewKey> {
   return mutate(db, actor, async (trx) => {
-    // The user before the key, as revokeKeysOf takes them: neither waits for the other in a circle, and no key slips by.
+    // The user's row is locked before the key's, as revokeKeysOf does: no deadlock, and no new key escapes revokeKeysOf.
     await trx.raw('select from users where id = (select user_id from api_keys where id = ?) for key share', [id]);
     await trx.raw('select from api_keys where id = ? for update', [id]);
-    // So that none of them is deleted, and made anew under its id, before the restriction to it is copied.
+    // Locks the businesses: one that was deleted and recreated under its id meanwhile must not get into the copied restriction.
     await trx.raw(
       'select from api_key_businesses r join businesses b on b.id = r.business_id where r.key_id = ? for key share of b',
       [id],
@@ -130,7 +131,7 @@ export function rotateKey(db: Knex, pepper: Pepper, actor: Actor, id: string, ov
     if (before.rotatedTo !== null) {
       throw new Failure('CONFLICT', `The key ${id} has been rotated to ${before.rotatedTo} already. Rotate that one.`);
     }
-    // The grants as they stand, not checked anew: what the user has lost access to is denied when it is asked for.
+    // The grants are copied unchecked: a business that the user has lost access to is denied at each decision anyway.
     const made = await insertKey(trx, pepper, row.user_id, before, id);
     const end = trx.raw(`least(expires_at, now() + make_interval(secs => ?))`, [overlapSeconds]);
     await trx('api_keys')
@@ -142,12 +143,12 @@ export function rotateKey(db: Knex, pepper: Pepper, actor: Actor, id: string, ov
         { action: 'key.rotate', kind: 'key', id, before, after: await getKey(trx, id) },
         { action: 'key.create', kind: 'key', id: made.key.id, after: made.key },
       ],
-      changes: [changeOf(row), madeOf(pepper, made)],
+      changes: [changeOf(row), changeOfNew(pepper, made)],
     };
   });
 }
 
-/** At once and for good. A key that is revoked already stays as it is. @throws Failure NOT_FOUND */
+/** Revokes a key for good, at once. One that is revoked already stays as it is. @throws Failure NOT_FOUND */
 export function revokeKey(db: Knex, actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
   return mutate(db, actor, async (trx) => {
     const row = await rowOf(trx, id, true);
@@ -165,10 +166,10 @@ export function revokeKey(db: Knex, actor: Actor, id: string, reason: string | n
   });
 }
 
-/** Revokes all the keys of a user, and says how many were not revoked before. @throws Failure NOT_FOUND */
+/** Revokes all keys of a user. Returns how many were not revoked before. @throws Failure NOT_FOUND */
 export function revokeKeysOf(db: Knex, actor: Actor, userId: string, reason: string | null): Promise<number> {
   return mutate(db, actor, async (trx) => {
-    // The lock keeps a key from being made meanwhile that would be left alive.
+    // The lock on the user keeps a key from being created meanwhile that this would miss.
     const user = await trx('users').where({ id: userId }).forUpdate().first('id');
     if (!user) throw notFound('user', userId);
     const revoked = await trx('api_keys')
@@ -199,7 +200,7 @@ export function deleteKey(db: Knex, actor: Actor, id: string): Promise<void> {
 
 const changeOf = (row: KeyRow): Change => ({ kind: 'key', id: row.id, digest: row.digest });
 
-const madeOf = (pepper: Pepper, { apiKey, key }: NewKey): Change => ({
+const changeOfNew = (pepper: Pepper, { apiKey, key }: NewKey): Change => ({
   kind: 'key',
   id: key.id,
   digest: digestOf(pepper, apiKey),
@@ -237,7 +238,7 @@ async function insertKey(
   return { apiKey, key: await getKey(trx, id) };
 }
 
-/** Restricts the key, which has no list, to businesses that are locked. */
+/** Inserts the restriction of a key that has none yet. The businesses must be locked. */
 async function restrict(trx: Knex.Transaction, id: string, businessIds: readonly string[] | null): Promise<void> {
   await trx.raw(
     'insert into api_key_businesses (key_id, business_id) select ?, unnest(?::text[]) on conflict do nothing',
@@ -246,8 +247,8 @@ async function restrict(trx: Knex.Transaction, id: string, businessIds: readonly
 }
 
 /**
- * Locks the businesses, so that none of them is deleted, and made anew under its id, before a key is restricted to it.
- * @throws Failure INVALID_REQUEST that names those which the user has no access to.
+ * Checks that the user is a member of the businesses, and locks them, so that none can be deleted and recreated under its id
+ * before a key is restricted to it. @throws Failure INVALID_REQUEST that names the others
  */
 async function refuseUnreachable(
   trx: Knex.Transaction,

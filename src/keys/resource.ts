@@ -1,18 +1,18 @@
-/** The key resource: how an API key is shown, and which of its columns hold what it may do. */
+/** The API key as a resource: its fields, the columns of `api_keys` that they come from, and the way between the two. */
 
 import { rateLimitOf } from '../directory/users.ts';
 import type { RateLimit } from '../input/scalars.ts';
 
-/** What a key is allowed, and until when; all of it can be changed. */
+/** The fields of a key that can be set and changed. */
 export interface Grants {
   readonly friendlyName: string;
   readonly allowUserManagementApiRequests: boolean;
-  /** Null: unrestricted. Empty where the last business of a restriction is gone: then the key reaches none. */
+  /** Null: unrestricted. Empty when the last business of a restriction was deleted: then the key may use none. */
   readonly restrictedBusinessIds: readonly string[] | null;
   readonly environment: string;
   /** RFC 3339. */
   readonly expiresAt: string | null;
-  /** Null: the user's, or else the default. */
+  /** Null: the user's rate limit applies, or else the default. */
   readonly rateLimit: RateLimit | null;
 }
 
@@ -81,7 +81,7 @@ export const present = (row: KeyRow): ApiKey => ({
   version: row.version,
 });
 
-/** The columns that hold the grants; those in `only`, when it is given. The list of businesses has a table of its own. */
+/** The columns for the grants, or for those of them in `only`. The list of businesses has a table of its own. */
 export function grantColumns(grants: Grants, only?: ReadonlySet<string>) {
   const has = (name: keyof Grants): boolean => only === undefined || only.has(name);
   return {

@@ -1,6 +1,6 @@
 /**
- * When keys were last used, written in batches: never a write for a request, and at most a minute behind. Keys that were
- * found under an older pepper are digested anew on the way, which only a key in clear allows.
+ * Writes `last_used_at` in batches (write-behind): no write per request, and at most a minute late. In the same statement
+ * it moves keys from an older pepper to the current one, which takes the key in clear, and so can only happen on a use.
  */
 
 import type { Knex } from 'knex';
@@ -9,7 +9,7 @@ import type { Log } from '../log.ts';
 
 export interface Use {
   readonly keyId: string;
-  /** Milliseconds. */
+  /** Milliseconds since 1970. */
   readonly at: number;
   /** For a key under an older pepper. */
   readonly redigest?: Redigest | undefined;
@@ -17,15 +17,15 @@ export interface Use {
 
 export interface Usage {
   readonly note: (use: Use) => void;
-  /** Writes what is noted, and stops. */
+  /** Writes the pending uses, and stops. */
   readonly close: () => Promise<void>;
 }
 
-/** Twice as often as it must be, so that a key that was locked once is still in time. */
+/** Well within the promised minute, so that a key that was locked in one round is still written in time. */
 const INTERVAL_MS = 20_000;
 const CHUNK = 5000;
 
-// Selects the keys that others have locked: nothing waits for this, so it waits for nobody. One that is gone is no loss.
+// Skips rows that others have locked rather than wait, and returns their ids for the next round. Deleted keys are not returned.
 const WRITE = `
   with used as (
     select * from jsonb_to_recordset(?::jsonb) as u (id text, at timestamptz, old_digest bytea, new_digest bytea, pepper_id text)
@@ -49,12 +49,14 @@ export function createUsage(db: Knex, log: Log, intervalMs = INTERVAL_MS): Usage
       const chunk = uses.slice(start, start + CHUNK);
       const { rows } = await db.raw<{ rows: { id: string }[] }>(WRITE, [JSON.stringify(chunk.map(rowOf))]);
       const locked = new Set(rows.map((row) => row.id));
-      // What is locked, or was used again meanwhile, is for the next round; so is all that a failure leaves.
+      // Locked keys, and keys used again meanwhile, stay for the next round; after a failure all of the chunk does.
       for (const use of chunk) if (noted.get(use.keyId) === use && !locked.has(use.keyId)) noted.delete(use.keyId);
     }
   };
   const tryFlush = (): Promise<void> =>
-    flush().catch((error: unknown) => log.warn({ error }, 'the last use of keys could not be written'));
+    flush().catch((error: unknown) =>
+      log.warn({ error }, 'last_used_at of keys could not be written; tried again with the next batch'),
+    );
   const timer = setInterval(tryFlush, intervalMs).unref();
 
   return {
