@@ -1,11 +1,11 @@
-/** Businesses, and who of the users has access to them. */
+/** Businesses and their members, the users with access: create, read, update, delete. */
 
 import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
-import { findOrMake, notFound } from './common.ts';
+import { findOrCreate, notFound } from './common.ts';
 
 export interface Business {
   readonly id: string;
@@ -15,7 +15,7 @@ export interface Business {
   readonly createdAt: string;
 }
 
-/** What a PUT sets; what it leaves out is reset. */
+/** What a PUT sets: the whole state. */
 export interface BusinessState {
   readonly disabled: boolean;
   readonly disabledReason: string | null;
@@ -56,7 +56,7 @@ const presentMember = (row: MemberRow): Member => ({
   role: row.role,
 });
 
-/** Makes the business so, whether or not it exists. A PUT that changes nothing leaves no event. */
+/** Creates the business or replaces its state. A PUT that changes nothing leaves no event. */
 export function putBusiness(
   db: Knex,
   actor: Actor,
@@ -64,7 +64,7 @@ export function putBusiness(
   state: BusinessState,
 ): Promise<{ business: Business; created: boolean }> {
   return mutate(db, actor, async (trx) => {
-    const { row, created } = await findOrMake<BusinessRow>(trx, 'businesses', { id });
+    const { row, created } = await findOrCreate<BusinessRow>(trx, 'businesses', { id });
     const before = present(row);
     const [after] = await trx('businesses')
       .where({ id })
@@ -104,13 +104,13 @@ export const listBusinesses = (db: Knex, page: PageRequest, cursors: Cursors): P
   );
 
 /**
- * Deletes the business with its memberships and its place in restrictions. A key that was restricted to it stays
- * restricted: a business made later under the same id is not reached. @throws Failure NOT_FOUND
+ * Deletes the business, its memberships and its rows in restrictions of keys. A key that was restricted to it alone stays
+ * restricted, to nothing: a business that is created later under the same id is not granted to it. @throws Failure NOT_FOUND
  */
 export function deleteBusiness(db: Knex, actor: Actor, id: string): Promise<void> {
   return mutate(db, actor, async (trx) => {
     const before = present(await lock(trx, id));
-    // Whoever has read a key's list with this business in it must not change the key on the strength of that.
+    // The restriction of these keys changes, so their version (ETag) must, or a PATCH with If-Match would not notice.
     await trx.raw(
       'update api_keys set version = version + 1 where id in (select key_id from api_key_businesses where business_id = ?)',
       [id],
@@ -124,7 +124,7 @@ export function deleteBusiness(db: Knex, actor: Actor, id: string): Promise<void
   });
 }
 
-/** Gives the user that role in the business. @throws Failure NOT_FOUND when either does not exist. */
+/** Makes the user a member with that role, or changes the role. @throws Failure NOT_FOUND when either does not exist */
 export function putMember(db: Knex, actor: Actor, wanted: Member): Promise<{ member: Member; created: boolean }> {
   const { businessId, userId, role } = wanted;
   const place = { business_id: businessId, user_id: userId };
@@ -132,7 +132,7 @@ export function putMember(db: Knex, actor: Actor, wanted: Member): Promise<{ mem
     await lock(trx, businessId, 'share');
     const user = await trx('users').where({ id: userId }).forShare().first('id');
     if (!user) throw notFound('user', userId);
-    const { row, created } = await findOrMake<MemberRow>(trx, 'business_members', place, { role });
+    const { row, created } = await findOrCreate<MemberRow>(trx, 'business_members', place, { role });
     const result = { member: wanted, created };
     if (!created && row.role === role) return { result, events: [], changes: [] };
     if (!created) await trx('business_members').where(place).update({ role });
@@ -148,7 +148,7 @@ export function putMember(db: Knex, actor: Actor, wanted: Member): Promise<{ mem
           after: wanted,
         },
       ],
-      // What is known of a user includes its memberships.
+      // Cached facts with a membership bear the user's tag.
       changes: [{ kind: 'user', id: userId }],
     };
   });
@@ -177,7 +177,7 @@ export async function listMembers(
   );
 }
 
-/** Takes the user's access away. @throws Failure NOT_FOUND when it has none. */
+/** Ends the user's membership. @throws Failure NOT_FOUND when it is no member */
 export function deleteMember(db: Knex, actor: Actor, businessId: string, userId: string): Promise<void> {
   return mutate(db, actor, async (trx) => {
     const place = { business_id: businessId, user_id: userId };

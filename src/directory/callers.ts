@@ -1,4 +1,4 @@
-/** The services that may ask us, as operators manage them: made, rotated, revoked. */
+/** Callers: the services that may use this API, each with a token. Created, rotated and revoked by operators. */
 
 import type { Knex } from 'knex';
 import { createToken, digestOf, type Pepper } from '../credentials/token.ts';
@@ -24,7 +24,7 @@ interface CallerRow {
 const COLUMNS =
   'id, name, digest, scopes, created_at, expires_at, revoked_at, rotated_from, coalesce(expires_at <= now(), false) as expired';
 
-/** A caller as operators see it. */
+/** A caller as it is shown: without its token and digest. */
 export interface CallerRecord {
   readonly id: string;
   readonly name: string;
@@ -36,7 +36,7 @@ export interface CallerRecord {
   readonly rotatedFrom: string | null;
 }
 
-/** A new caller, and its token, which is shown this once. */
+/** A new caller, and its token in clear, which is shown this once. */
 export interface NewCaller {
   readonly token: string;
   readonly caller: CallerRecord;
@@ -65,7 +65,7 @@ export function createCaller(
     return {
       result: made,
       events: [{ action: 'caller.create', kind: 'caller', id: made.caller.id, after: made.caller }],
-      changes: [madeOf(pepper, made)],
+      changes: [changeOfNew(pepper, made)],
     };
   });
 }
@@ -76,7 +76,7 @@ export async function listCallers(db: Knex): Promise<CallerRecord[]> {
 }
 
 /**
- * A new token with the same name and scopes; the old one works for the overlap, then expires.
+ * Creates a caller with the same name and scopes and a new token; the old one expires `overlapSeconds` from now.
  * @throws Failure NOT_FOUND; CONFLICT when it is revoked, expired or already rotated
  */
 export function rotateCaller(
@@ -103,18 +103,18 @@ export function rotateCaller(
         { action: 'caller.rotate', kind: 'caller', id, before, after: present(await lock(trx, id)) },
         { action: 'caller.create', kind: 'caller', id: made.caller.id, after: made.caller },
       ],
-      changes: [{ kind: 'caller', id, digest: row.digest }, madeOf(pepper, made)],
+      changes: [{ kind: 'caller', id, digest: row.digest }, changeOfNew(pepper, made)],
     };
   });
 }
 
-const madeOf = (pepper: Pepper, { token, caller }: NewCaller): Change => ({
+const changeOfNew = (pepper: Pepper, { token, caller }: NewCaller): Change => ({
   kind: 'caller',
   id: caller.id,
   digest: digestOf(pepper, token),
 });
 
-/** At once and for good; again: as it is. @throws Failure NOT_FOUND */
+/** Revokes a caller for good, at once. One that is revoked already stays as it is. @throws Failure NOT_FOUND */
 export function revokeCaller(db: Knex, actor: Actor, id: string): Promise<CallerRecord> {
   return mutate(db, actor, async (trx) => {
     const row = await lock(trx, id);

@@ -1,4 +1,4 @@
-/** What the lists of the directory share: their failures, and how a PUT comes to its row. */
+/** What users, businesses and members share: the failure NOT_FOUND, and find-or-create for a PUT. */
 
 import type { Knex } from 'knex';
 import { Failure } from '../errors.ts';
@@ -7,10 +7,10 @@ export const notFound = (kind: string, id: string): Failure =>
   new Failure('NOT_FOUND', `There is no ${kind} ${id}. Look for its id in the list.`);
 
 /**
- * The row at `place`, locked; made with `rest` when there is none. Of two who make it at once, the second waits for the
- * first and then finds it; what is deleted just before it could be locked is made anew.
+ * Finds and locks the row with the primary key `place`, or inserts it with `rest`. Of two concurrent inserts the second waits
+ * for the first (ON CONFLICT DO NOTHING) and then finds its row; a row that is deleted between insert and lock is inserted again.
  */
-export async function findOrMake<Row extends object>(
+export async function findOrCreate<Row extends object>(
   trx: Knex.Transaction,
   table: string,
   place: Partial<Row>,

@@ -1,6 +1,6 @@
 /**
- * What an import reads: users, businesses, members and API keys. They come as one JSON document with a list of each, or as
- * JSON lines with one entry each; either way an entry has the same schema.
+ * Schemas of what an import reads: users, businesses, members and API keys, in a JSON document with a list of each, or as
+ * JSON lines with one entry each. An entry has the same schema in both.
  */
 
 import { z } from 'zod';
@@ -41,7 +41,7 @@ const memberSchema = z.strictObject({
   role: roleSchema,
 });
 
-/** Null or absent: unrestricted. An empty list could be meant as either, so it is refused. */
+/** Null or absent: unrestricted. An empty list is ambiguous (no business, or no restriction?), so it is refused. */
 const restrictionSchema = z
   .array(idSchema)
   .min(1, 'must name a business, or be null for an unrestricted key')
@@ -67,7 +67,7 @@ const apiKeySchema = z
     expiresAt: instantSchema.nullish(),
     revokedAt: instantSchema.nullish(),
     revokedReason: reasonSchema.nullish(),
-    /** In clear, to be adopted; a key without it that is new is generated. */
+    /** An existing key in clear. A new entry without it gets a generated key. */
     apiKey: z
       .string()
       .refine((text) => isToken('apiKey', text), 'is no API key of ours (iqra_ and 36 characters, checksum included)')
@@ -78,7 +78,7 @@ const apiKeySchema = z
     message: 'a reason goes with revokedAt',
   });
 
-/** The lists of the document, in the order in which their entries refer to each other, with the schema of these. */
+/** The lists of a document and the schemas of their entries. Entries refer only to entries of earlier lists. */
 const SCHEMAS = {
   users: userSchema,
   businesses: businessSchema,
@@ -88,29 +88,30 @@ const SCHEMAS = {
 
 export type List = keyof typeof SCHEMAS;
 
-/** List -> what a line calls an entry of it. */
+/** List -> the name of its entries in JSON lines. */
 export const LISTS = { users: 'user', businesses: 'business', members: 'member', apiKeys: 'apiKey' } as const;
 
 const LIST_OF_ENTRY: ReadonlyMap<string, List> = new Map(
   (Object.keys(LISTS) as List[]).map((list): [string, List] => [LISTS[list], list]),
 );
 
-/** What was found at a place (an index, or the number of a line): not yet known to be an entry of its list. */
-export interface Found {
+/** A value from a list that is not validated yet. */
+export interface RawEntry {
   readonly list: List;
+  /** Its index in the list, or its line number from 1. */
   readonly n: number;
   readonly value: unknown;
 }
 
-/** An entry as it is to be loaded. */
+/** A validated entry. */
 export type Entry = {
   [L in List]: { readonly list: L; readonly n: number; readonly value: z.output<(typeof SCHEMAS)[L]> };
 }[List];
 
 export type ApiKeyEntry = z.output<typeof apiKeySchema>;
 
-/** @throws Failure INVALID_REQUEST that names everything that is wrong, by paths within the entry. */
-export const parseEntry = ({ list, n, value }: Found): Entry =>
+/** @throws Failure INVALID_REQUEST with all issues, by paths within the entry */
+export const parseEntry = ({ list, n, value }: RawEntry): Entry =>
   ({ list, n, value: validate(SCHEMAS[list], value) }) as Entry;
 
 const listSchema = z.array(z.unknown(), 'must be a list').optional();
@@ -119,8 +120,8 @@ const documentSchema = z.strictObject(
   'must be an object with the lists users, businesses, members and apiKeys, each of them optional',
 );
 
-/** What is wrong with a document around its entries, and everything that stands in its lists. */
-export function* itemsOf(document: unknown): Generator<Found | Issue> {
+/** The issues of a document outside its entries, and every value in its lists. */
+export function* itemsOf(document: unknown): Generator<RawEntry | Issue> {
   yield* issuesOf(() => validate(documentSchema, document));
   const lists = (typeof document === 'object' ? (document ?? {}) : {}) as Record<string, unknown>;
   for (const list of Object.keys(LISTS) as List[]) {
@@ -129,8 +130,8 @@ export function* itemsOf(document: unknown): Generator<Found | Issue> {
   }
 }
 
-/** What stands on line `n`. @throws Failure INVALID_REQUEST when it is not one named entry */
-export function entryOfLine(n: number, line: unknown): Found {
+/** The entry of line `n`. @throws Failure INVALID_REQUEST when the line is not an object with one known name */
+export function entryOfLine(n: number, line: unknown): RawEntry {
   const [name, ...others] = typeof line === 'object' && line !== null ? Object.keys(line) : [];
   const list = name === undefined ? undefined : LIST_OF_ENTRY.get(name);
   if (name !== undefined && list !== undefined && others.length === 0) {
@@ -140,7 +141,7 @@ export function entryOfLine(n: number, line: unknown): Found {
   throw new Failure('INVALID_REQUEST', undefined, { issues: [{ path: '', message }] });
 }
 
-/** What `work` complains of; nothing when it is content. */
+/** The issues of the Failure that `work` throws; none when it succeeds. Other errors pass through. */
 export function issuesOf(work: () => unknown): readonly Issue[] {
   try {
     work();

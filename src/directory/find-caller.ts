@@ -1,4 +1,4 @@
-/** The services that may ask us, found by the token that they bring; kept as facts are, so that a revoked one is told. */
+/** Authenticates callers by their token, through a cache that the change feed invalidates, so that a revocation takes effect. */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
@@ -17,14 +17,14 @@ export interface Caller {
   readonly scopes: ReadonlySet<Scope>;
 }
 
-/** The caller that a token is of, or undefined when it is of none. */
+/** The caller of a token; undefined when there is none, or it is revoked or expired. */
 export type FindCaller = (token: string, deadline: Deadline) => Promise<Caller | undefined>;
 
 interface CallerRow {
-  /** The last change that is visible to the statement. */
+  /** The highest change number in the statement's snapshot. */
   seq: number;
   standby: boolean;
-  /** Null in the only row of an answer that has found none. */
+  /** Null in the one row that is returned when no caller was found. */
   id: string | null;
   digest: Buffer;
   scopes: Scope[];
@@ -33,7 +33,7 @@ interface CallerRow {
   expires: number | null;
 }
 
-// A revoked or expired caller is found too: that it is none now is kept as well.
+// Finds revoked and expired callers, too: that they are refused is cached under their tags, as `null`.
 const FIND = `
   select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
   from change_counter feed left join (
@@ -43,8 +43,9 @@ const FIND = `
   ) found on true`;
 
 /**
- * Finds callers in `db`, which must be the primary, keeps them in `cache`; and finds the one that `BOOTSTRAP_TOKEN` makes.
- * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker; junk never reaches the database.
+ * Makes a finder that reads `db`, which must be the primary, through `cache`. `bootstrapToken` is that of a caller with every
+ * scope. A text without a token's form and checksum never reaches the database.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker.
  */
 export function callerFinder(
   db: Knex,
@@ -65,7 +66,7 @@ export function callerFinder(
   const bootstrap: Caller = { id: 'bootstrap', scopes: new Set(SCOPES) };
   const bootstrapHash = bootstrapToken === undefined ? undefined : sha256(bootstrapToken);
   return async (token, deadline) => {
-    // Hashes are compared, so that the time taken tells nothing of the token, its length included.
+    // Hashes of equal length compare in constant time, which reveals nothing of the token, not even its length.
     if (bootstrapHash && timingSafeEqual(sha256(token), bootstrapHash)) return bootstrap;
     if (!isToken('caller', token)) return undefined;
     const names = [digestOf(current, token).toString('latin1')];
@@ -74,16 +75,20 @@ export function callerFinder(
   };
 }
 
-/** @throws Failure UNAVAILABLE for an answer that is none, a standby's, or to another question. */
+/** @throws Failure UNAVAILABLE for a standby's answer, several rows, or a row with another digest */
 function readOf(digests: readonly Buffer[], [row, ...others]: readonly CallerRow[]): Read<Caller | null> {
   if (row?.standby !== false || !Number.isSafeInteger(row.seq) || others.length > 0)
-    throw databaseFailure(new Error('a caller was asked of a server that is not the primary, or answered for twice'));
+    throw databaseFailure(
+      new Error(
+        'the caller came from a standby, without a change number, or twice; DATABASE_URL must name the primary',
+      ),
+    );
   const tags = digests.map(digestTag);
   const always = { since: Number.NEGATIVE_INFINITY, until: Number.POSITIVE_INFINITY };
   const { seq, id, live } = row;
   if (id === null) return { seq, found: [{ value: null, exists: false, tags, ...always }] };
   if (!digests.some((asked) => timingSafeEqual(asked, row.digest)))
-    throw databaseFailure(new Error('another caller was answered for'));
+    throw databaseFailure(new Error('the database returned a caller with another digest'));
   const found: Found<Caller | null> = {
     value: live === true ? { id, scopes: new Set(row.scopes) } : null,
     exists: true,

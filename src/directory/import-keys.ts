@@ -1,6 +1,6 @@
 /**
- * API keys that an import makes, without keeping them: each follows from a seed of the import, which never leaves the
- * process, and from its id. So a key can be digested when its entry is read, and said again when everything is committed.
+ * Generates the API keys of an import in constant memory: each is derived from its id and a random seed, which never leaves
+ * the process. So a key can be digested when its entry is read, and derived again to be shown after the commit.
  */
 
 import { createHmac, randomBytes } from 'node:crypto';
@@ -9,14 +9,14 @@ import type { Knex } from 'knex';
 import { createToken, digestOf, type Pepper } from '../credentials/token.ts';
 import { Failure } from '../errors.ts';
 
-/** A key that was made, in clear. */
+/** A generated key in clear. */
 export interface GeneratedKey {
   readonly id: string;
   readonly apiKey: string;
 }
 
-/** The keys that were made, as they were stored: from when, and how many. */
-export interface Made {
+/** The keys that an import generated and stored. */
+export interface Generated {
   /** The time of their transaction, which is their created_at. */
   readonly at: string;
   readonly count: number;
@@ -25,11 +25,11 @@ export interface Made {
 const PAGE = 1000;
 const ATTEMPTS = 5;
 const PAUSE_MS = 1000;
-// The largest multiple of 62 in a byte: without what is above it, the digits are equally likely.
+// The largest multiple of 62 in a byte. Bytes from there on are rejected, so that all digits are equally likely.
 const BYTES_USED = 248;
 
-/** The key of an id: 30 digits out of HMAC-SHA-512, under 256 random bits. */
-export function createKeyMaker(): (id: string) => string {
+/** A function from id to key: its 30 random digits come from HMAC-SHA-512 under a seed of 256 random bits. */
+export function createKeyGenerator(): (id: string) => string {
   const seed = randomBytes(32);
   return (id) => {
     let block = Buffer.alloc(0);
@@ -51,15 +51,16 @@ export function createKeyMaker(): (id: string) => string {
 }
 
 /**
- * The keys that were made, by id, read from the database again; a connection that is lost on the way is replaced, since
- * they can be shown at no other time. INVARIANT: a key is shown only if its digest is the stored one.
+ * The generated keys in clear, by id: the ids are read back from the database, the keys derived again. A lost connection is
+ * replaced up to four times, since the keys can be shown at no other time.
+ * INVARIANT: a key is shown only if its digest is the stored one.
  * @throws Failure UNAVAILABLE
  */
 export async function* generatedKeys(
   db: Knex,
   pepper: Pepper,
   keyOf: (id: string) => string,
-  { at, count }: Made,
+  { at, count }: Generated,
 ): AsyncGenerator<readonly GeneratedKey[]> {
   let last = '';
   let failed = 0;
@@ -86,13 +87,13 @@ export async function* generatedKeys(
   }
 }
 
-interface Row {
+interface StoredKey {
   readonly id: string;
   readonly digest: Buffer;
 }
 
-/** The keys that were created at that time, in one pass over the table whatever its size. */
-async function* pages(db: Knex, at: string, after: string): AsyncGenerator<Row[]> {
+/** The keys created at that time, through a server-side cursor: one scan of the table, in constant memory. */
+async function* pages(db: Knex, at: string, after: string): AsyncGenerator<StoredKey[]> {
   const trx = await db.transaction();
   try {
     await trx.raw(
@@ -101,7 +102,7 @@ async function* pages(db: Knex, at: string, after: string): AsyncGenerator<Row[]
       [at, after],
     );
     for (;;) {
-      const { rows } = await trx.raw<{ rows: Row[] }>(`fetch ${PAGE} from made`);
+      const { rows } = await trx.raw<{ rows: StoredKey[] }>(`fetch ${PAGE} from made`);
       if (rows.length === 0) return;
       yield rows;
     }

@@ -1,13 +1,13 @@
 /**
- * Where an import reads from, in either form. A document is read as a whole and is limited in size; lines are read as they
- * come, so that their number is not.
+ * Reads the input of an import: a JSON document, which is parsed as a whole and limited in size, or JSON lines, which are
+ * streamed, so that their number is unlimited.
  */
 
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { type Issue, Refusal } from '../errors.ts';
 import { parseJson } from '../input/json.ts';
-import { entryOfLine, type Found, issuesOf, itemsOf, LISTS, type List } from './document.ts';
+import { entryOfLine, issuesOf, itemsOf, LISTS, type List, type RawEntry } from './document.ts';
 
 export type Form = 'json' | 'jsonl';
 
@@ -16,21 +16,21 @@ const MAX_LINE_BYTES = 1024 * 1024;
 const BATCH = 500;
 const NEWLINE = 0x0a;
 
-export type Item = Found | Issue;
+export type Item = RawEntry | Issue;
 
 export interface Source {
-  /** How people know it: the file as it was given. */
+  /** The file name as it was given, for messages. */
   readonly name: string;
   readonly form: Form;
-  /** Undefined when it cannot be known before it ends. */
+  /** Undefined for standard input and other files without a size. */
   readonly bytes: number | undefined;
-  /** Everything in it, in its order, with the faults of what is around the entries. */
+  /** Its raw entries in order, in batches, and the issues outside of entries. `onBytes` gets the total read so far. */
   readonly items: (onBytes: (read: number) => void) => AsyncIterable<readonly Item[]>;
-  /** Where an entry stands, as the start of a path; and as another entry names it. */
+  /** Where an entry is: `path` begins the path of its issues, `short` refers to it from another entry's issue. */
   readonly place: (list: List, n: number) => { readonly path: string; readonly short: string };
 }
 
-/** The form that a file's name promises; standard input is a document. */
+/** The form by the file's name; of standard input, a document. */
 export const formOf = (file: string): Form => (/\.(?:jsonl|ndjson)$/i.test(file) ? 'jsonl' : 'json');
 
 /** @throws Refusal when there is no such file */
@@ -54,7 +54,9 @@ export async function openSource(file: string, form: Form): Promise<Source> {
 async function* chunksOf(file: string, onBytes: (read: number) => void): AsyncGenerator<Buffer> {
   let read = 0;
   if (file === '-' && process.stdin.readableDidRead) {
-    throw new Refusal('standard input can be read only once, and the database asked for it again; import it again');
+    throw new Refusal(
+      'the database rolled the import back to break a deadlock, and standard input cannot be read twice; import it again',
+    );
   }
   try {
     for await (const chunk of (file === '-' ? process.stdin : createReadStream(file)) as AsyncIterable<Buffer>) {
@@ -92,7 +94,7 @@ async function* itemsOfDocument(file: string, chunks: AsyncIterable<Buffer>): As
   yield batch;
 }
 
-/** Lines without anything on them are passed over; a file without any other is refused, as an export that went wrong. */
+/** Blank lines are skipped. A file with nothing else is refused: it is probably an export that failed. */
 async function* itemsOfLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<readonly Item[]> {
   let n = 0;
   let empty = true;
@@ -102,7 +104,7 @@ async function* itemsOfLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<read
     empty = false;
     if (line === undefined)
       return [{ path: `line ${n}`, message: `is longer than ${MAX_LINE_BYTES / 1024 / 1024} MiB` }];
-    const found: Found[] = [];
+    const found: RawEntry[] = [];
     const issues = issuesOf(() => found.push(entryOfLine(n, parseJson(line))));
     return [...found, ...issues.map(({ path, message }) => ({ path: `line ${n}${path && `: ${path}`}`, message }))];
   };
@@ -110,7 +112,7 @@ async function* itemsOfLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<read
   if (empty) yield [{ path: '', message: 'there is nothing here; put an entry on each line' }];
 }
 
-/** The lines that end in each chunk; undefined for one that is too long to be kept. */
+/** The lines that end in each chunk; undefined for one of more than MAX_LINE_BYTES, which is not kept in memory. */
 async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<(Buffer | undefined)[]> {
   let parts: Buffer[] = [];
   let size = 0;

@@ -1,6 +1,6 @@
 /**
- * The statements of an import. Staged rows carry `n`, the place of their entry in what was read: an index of its list, or
- * the number of its line. Nothing that grows with the import comes back from any of them.
+ * The SQL of an import: staging tables, checks and merges. Staged rows carry `n`, the index or line number of their entry.
+ * No statement returns more rows than its limit, whatever the size of the import.
  */
 
 import type { List } from './document.ts';
@@ -35,7 +35,7 @@ const COLUMNS = {
 export type StagedColumn = keyof typeof COLUMNS;
 export const STAGED_COLUMNS = Object.keys(COLUMNS) as readonly StagedColumn[];
 
-/** The part of the staging table -> its name. Restrictions and digests are of the API key with the same `n`. */
+/** Partition key -> partition of the staging table. Restrictions and digests belong to the API key with the same `n`. */
 const PARTS = {
   users: 'staged_users',
   businesses: 'staged_businesses',
@@ -45,7 +45,7 @@ const PARTS = {
   digests: 'staged_digests',
 } as const;
 
-/** One COPY takes rows of all the kinds in any order, and partitions keep them apart. */
+/** One partitioned table, so that a single COPY takes rows of every kind in any order. */
 export const CREATE_STAGED: readonly string[] = [
   `create temporary table staged (${Object.entries(COLUMNS).map(([name, type]) => `"${name}" ${type}`)})
    partition by list (part) on commit drop`,
@@ -56,49 +56,49 @@ export const CREATE_STAGED: readonly string[] = [
 
 export const COPY_STAGED = `copy staged (${STAGED_COLUMNS.map((name) => `"${name}"`)}) from stdin`;
 
-/** For the planner: nothing else knows how much was staged. */
+/** Gives the planner the row counts: autovacuum does not analyse temporary tables. */
 export const ANALYZE_STAGED = `analyze ${Object.values(PARTS)}`;
 
-/** Writers wait until the import is done, readers do not: what is checked must still hold when it is merged. */
+/** Blocks writers, not readers, until the import commits: what was checked must still hold when it is merged. */
 export const LOCK = 'lock table users, businesses, business_members, api_keys, api_key_businesses in exclusive mode';
 
-/** A fault that only the database could tell: of the field of an entry, or of the entry itself (null). */
+/** A fault that takes more than one entry to see: of a field of an entry, or (null) of the entry. */
 export interface StagedFault {
   readonly list: List;
   readonly n: number;
   readonly field: string | null;
   readonly message: string;
-  /** The place of the other entry that it is the same as. */
+  /** `n` of the entry that it duplicates. */
   readonly other: number | null;
-  /** How many faults the query has found; it selects the first of them only. */
+  /** How many faults the query found; it returns the first of them, up to its limit. */
   readonly total: number;
 }
 
-/** `rows` selects n, field, other and, where an entry may have several faults of the kind, position. */
-const check = (list: List, message: string, rows: string): string => `
+/** A query for faults. `rows` selects n, field, other and position, which orders several faults of one entry. */
+const faultQuery = (list: List, message: string, rows: string): string => `
   select '${list}' as list, n::float8 as n, field, other::float8 as other, '${message}' as message,
     (count(*) over ())::float8 as total
   from (${rows}) faults order by faults.n, faults.position limit ?`;
 
-const repeated = (list: List, identity: string, field: string | null = null, where = 'true'): string =>
-  check(
+const duplicates = (list: List, identity: string, field: string | null = null, where = 'true'): string =>
+  faultQuery(
     list,
     field === null ? 'is the same as' : 'is the same as that of',
     `select n, 0 as position, first as other, ${field === null ? 'null::text' : `'${field}'`} as field
      from (select n, min(n) over (partition by ${identity}) as first from ${PARTS[list]} where ${where}) s where n > first`,
   );
 
-/** Entries that stand in it twice. A limit is their parameter. */
-export const REPEATED: readonly string[] = [
-  repeated('users', 'id'),
-  repeated('businesses', 'id'),
-  repeated('members', '"businessId", "userId"'),
-  repeated('apiKeys', 'id'),
-  repeated('apiKeys', 'digest', 'apiKey', 'given'),
+/** Queries for duplicate entries; their parameter is a limit. */
+export const DUPLICATES: readonly string[] = [
+  duplicates('users', 'id'),
+  duplicates('businesses', 'id'),
+  duplicates('members', '"businessId", "userId"'),
+  duplicates('apiKeys', 'id'),
+  duplicates('apiKeys', 'digest', 'apiKey', 'given'),
 ];
 
-const unknown = (list: List, field: string, table: 'users' | 'businesses'): string =>
-  check(
+const dangling = (list: List, field: string, table: 'users' | 'businesses'): string =>
+  faultQuery(
     list,
     'there is no such entry, neither here nor in the database',
     `select n, 0 as position, '${field}' as field, null as other from ${PARTS[list]} s
@@ -106,12 +106,12 @@ const unknown = (list: List, field: string, table: 'users' | 'businesses'): stri
        and not exists (select from ${table} t where t.id = s."${field}")`,
   );
 
-/** What does not fit together, or does not fit the database; for entries without a repetition. A limit is their parameter. */
-export const UNFIT: readonly string[] = [
-  unknown('members', 'businessId', 'businesses'),
-  unknown('members', 'userId', 'users'),
-  unknown('apiKeys', 'userId', 'users'),
-  check(
+/** Queries for dangling references and conflicts with the database, once there are no duplicates; their parameter is a limit. */
+export const CONFLICTS: readonly string[] = [
+  dangling('members', 'businessId', 'businesses'),
+  dangling('members', 'userId', 'users'),
+  dangling('apiKeys', 'userId', 'users'),
+  faultQuery(
     'apiKeys',
     'the user of this key has no access to this business; make it a member, or leave the business out',
     `select r.n, r.position, format('restrictedBusinessIds[%s]', r.position) as field, null as other
@@ -119,13 +119,13 @@ export const UNFIT: readonly string[] = [
      where not exists (select from staged_members m where m."businessId" = r."businessId" and m."userId" = k."userId")
        and not exists (select from business_members m where m.business_id = r."businessId" and m.user_id = k."userId")`,
   ),
-  check(
+  faultQuery(
     'apiKeys',
     'this API key belongs to another entry of the database',
     `select distinct d.n, 0 as position, 'apiKey' as field, null as other
      from staged_digests d join staged_keys s on s.n = d.n join api_keys k on k.digest = d.digest and k.id <> s.id`,
   ),
-  check(
+  faultQuery(
     'apiKeys',
     'the database has another API key under this id; give the new one an id of its own',
     `select s.n, 0 as position, 'apiKey' as field, null as other
@@ -137,15 +137,15 @@ export const UNFIT: readonly string[] = [
 const SAME_DISABLED = `(t.disabled_at is not null) = s.disabled and t.disabled_reason is not distinct from s."disabledReason"`;
 const SAME_LIMIT = `(t.rate_limit_requests, t.rate_limit_window_seconds) is not distinct from (s."requests", s."windowSeconds")`;
 
-// A key that has expired, or that another key has replaced, keeps the end that it has. The transaction may have begun long
-// ago, so its time is not the one to compare with.
+// An expired or rotated key keeps its expiry. Compared with statement_timestamp(), since now() is when the transaction began,
+// which may be long ago.
 const EXPIRY = `case when t.expires_at <= statement_timestamp() or exists (select from api_keys o where o.rotated_from = t.id)
   then t.expires_at else s."expiresAt" end`;
 
 /**
- * In the order in which they refer to each other; rows in the order of their keys, which indexes take much faster. The rows that `change` and `create` touch are the entries changed and
- * created.
- * INVARIANT: an import never brings a revoked, expired or replaced key back, whatever it says of it.
+ * In the order in which entries refer to each other. Rows are inserted in the order of their primary key, which is much
+ * faster for the indexes. The row counts of `change` and `create` are the numbers of entries changed and created.
+ * INVARIANT: an import never makes a revoked, expired or rotated key usable again.
  */
 export const MERGES: readonly { readonly list: List; readonly change: string; readonly create: string }[] = [
   {
@@ -221,14 +221,14 @@ export const MERGES: readonly { readonly list: List; readonly change: string; re
   },
 ];
 
-/** The last of the merges: the businesses that keys, new or not, are restricted to. */
+/** The last merge: the businesses that keys, new ones and old, are restricted to. */
 export const RESTRICT = `
   insert into api_key_businesses (key_id, business_id)
   select s.id, r."businessId" from staged_restrictions r join staged_keys s on s.n = r.n
   where not exists (select from api_key_businesses b where b.key_id = s.id and b.business_id = r."businessId")
   order by s.id, r."businessId"`;
 
-/** The time of this transaction, and how many keys it made that nobody has in clear. */
-export const MADE = `
+/** The time of this transaction, and how many keys it generated. */
+export const GENERATED = `
   select to_json(now()) #>> '{}' as at, count(*)::int as count
   from staged_keys s join api_keys k on k.id = s.id and k.digest = s.digest where not s.given`;

@@ -1,4 +1,4 @@
-/** The entries of an import on their way into the staging tables: one COPY, so that nothing of them is kept here. */
+/** Streams the entries of an import into the staging tables by one COPY, in constant memory. */
 
 import { pipeline } from 'node:stream/promises';
 import type { Knex } from 'knex';
@@ -11,8 +11,8 @@ import { COPY_STAGED, STAGED_COLUMNS, type StagedColumn } from './import-sql.ts'
 type Value = string | number | boolean | Buffer | null | undefined;
 type StagedRow = { readonly part: string; readonly n: number } & { readonly [column in StagedColumn]?: Value };
 
-/** The characters of a write; what an entry adds to it may go over. */
-const WRITE = 64 * 1024;
+/** Characters after which a piece of text is written; the last entry may exceed it. */
+const CHUNK = 64 * 1024;
 
 /** Copies the entries, as they come, into the staging tables of the transaction. */
 export async function copyEntries(
@@ -21,7 +21,7 @@ export async function copyEntries(
   peppers: readonly [Pepper, ...Pepper[]],
   keyOf: (id: string) => string,
 ): Promise<void> {
-  // In a transaction this is its connection, which is returned with it.
+  // In a transaction knex returns the transaction's connection, and releases it with the transaction.
   const client = (await trx.client.acquireConnection()) as ClientBase;
   await pipeline(copyText(batches, peppers, keyOf), client.query(copyFrom(COPY_STAGED)));
 }
@@ -35,7 +35,7 @@ async function* copyText(
     let text = '';
     for (const entry of batch) {
       for (const row of rowsOf(entry, peppers, keyOf)) text += copyRow(row);
-      if (text.length < WRITE) continue;
+      if (text.length < CHUNK) continue;
       yield text;
       text = '';
     }
@@ -49,7 +49,7 @@ function rowsOf(
   keyOf: (id: string) => string,
 ): StagedRow[] {
   if (list !== 'apiKeys') return [{ part: list, n, ...value, ...('rateLimit' in value ? value.rateLimit : undefined) }];
-  // The key in clear ends here.
+  // The key in clear goes no further: only its digest and hint are staged.
   const { apiKey, restrictedBusinessIds, rateLimit, ...columns } = value;
   const token = apiKey ?? keyOf(value.id);
   const given = apiKey !== undefined;
@@ -72,7 +72,7 @@ function rowsOf(
   ];
 }
 
-/** COPY's text format. */
+/** A line in the text format of COPY. */
 const copyRow = (row: StagedRow): string => `${STAGED_COLUMNS.map((column) => copyField(row[column])).join('\t')}\n`;
 
 function copyField(value: Value): string {

@@ -1,7 +1,7 @@
 /**
- * Loads entries into the directory in one transaction: they are staged in temporary tables as they are read, held against
- * each other and against what the database has, and then merged. What an import does not name is left as it is. Memory
- * does not grow with it: whatever looks at more than one entry is a statement of the database.
+ * Loads a file of entries into the directory in one transaction: stages them in temporary tables as they are read, checks
+ * them against each other and the database, and merges them (upsert; rows that the file does not name stay as they are).
+ * Memory is constant: every check of more than one entry is SQL.
  */
 
 import path from 'node:path';
@@ -10,24 +10,24 @@ import type { Pepper } from '../credentials/token.ts';
 import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
 import { Failure, type Issue, Refusal } from '../errors.ts';
 import { type Entry, issuesOf, type List, parseEntry } from './document.ts';
-import { createKeyMaker, type GeneratedKey, generatedKeys, type Made } from './import-keys.ts';
+import { createKeyGenerator, type Generated, type GeneratedKey, generatedKeys } from './import-keys.ts';
 import { type Form, openSource, type Source } from './import-source.ts';
 import {
   ANALYZE_STAGED,
+  CONFLICTS,
   CREATE_STAGED,
+  DUPLICATES,
+  GENERATED,
   LOCK,
-  MADE,
   MERGES,
-  REPEATED,
   RESTRICT,
   type StagedFault,
-  UNFIT,
 } from './import-sql.ts';
 import { copyEntries } from './import-stage.ts';
 
 const COMMITTING = 'committing';
 
-/** How many faults are named; more are counted. A document is limited in size, so all that it can have are named. */
+/** How many faults are reported by name; the rest are counted. A document is limited in size, so all of its faults fit. */
 const MAX_ISSUES: Readonly<Record<Form, number>> = { json: 1_000_000, jsonl: 10_000 };
 
 const DEADLOCK = '40P01';
@@ -37,25 +37,25 @@ export type Counts = Readonly<Record<List, { created: number; changed: number; l
 
 export interface ImportReport {
   readonly counts: Counts;
-  /** How many API keys were made here. */
+  /** How many API keys were generated. */
   readonly generatedCount: number;
-  /** Those, in clear, some at a time: shown this once. To be read before the database is closed. */
+  /** The generated keys in clear, in batches, shown this once. Must be read before the database is closed. */
   readonly generated: AsyncIterable<readonly GeneratedKey[]>;
 }
 
-/** How far an import is; said often. */
+/** How far an import is; reported for every chunk and batch. */
 export interface Progress {
-  /** What is done at present, such as `reading`. */
+  /** The current step, such as `reading`. */
   readonly step: string;
   readonly entries: number;
   readonly bytes: number;
-  /** Undefined when it cannot be known before it is read. */
+  /** The size of the input; undefined for a stream. */
   readonly ofBytes: number | undefined;
 }
 
 export interface ImportOptions {
   readonly db: Knex;
-  /** The first is the one that new keys are digested under. */
+  /** The first is the current one, for new keys. */
   readonly peppers: readonly [Pepper, ...Pepper[]];
   readonly actor: Actor;
   /** `-` is standard input. */
@@ -65,25 +65,25 @@ export interface ImportOptions {
 }
 
 /**
- * Imports a file. It leaves one event and one change for all of it, and none when everything was so already.
- * @throws Refusal when the file cannot be read; Failure INVALID_REQUEST that names every bad entry; then nothing is
- *   loaded. Failure UNAVAILABLE or DEADLINE_EXCEEDED, whose message says whether anything is.
+ * Imports a file: one event and one change `*` for all of it, and none when nothing had to be changed.
+ * @throws Refusal when the file cannot be read, Failure INVALID_REQUEST with the issues of every bad entry: nothing is loaded
+ *   then. Failure UNAVAILABLE, DEADLINE_EXCEEDED or INTERNAL, whose message says whether anything is loaded.
  */
 export async function importFile(options: ImportOptions): Promise<ImportReport> {
   const { db, peppers, actor, file } = options;
   const source = await openSource(file, options.form);
-  const keyOf = createKeyMaker();
+  const keyOf = createKeyGenerator();
   const progress = { step: '', entries: 0, bytes: 0, ofBytes: source.bytes };
   const advance = (changes: Partial<Progress>): void => {
     Object.assign(progress, changes);
     options.onProgress?.(progress);
   };
-  const work = async (trx: Knex.Transaction): Promise<Mutation<Loaded>> => {
+  const work = async (trx: Knex.Transaction): Promise<Mutation<Merged>> => {
     const read = await stage(trx, source, peppers, keyOf, advance);
     advance({ step: 'waiting for other writers' });
     await lock(trx);
     advance({ step: 'checking references' });
-    await check(trx, source, UNFIT, createFaults(source));
+    await check(trx, source, CONFLICTS, createFaults(source));
     const result = await merge(trx, read, advance);
     advance({ step: COMMITTING });
     const unchanged = Object.values(result.counts).every(({ created, changed }) => created + changed === 0);
@@ -96,7 +96,7 @@ export async function importFile(options: ImportOptions): Promise<ImportReport> 
       changes: [{ kind: '*', id: '' } as const],
     };
   };
-  // What comes out of mutate may be the failure to roll back, where this is what came first.
+  // When the rollback fails, too, mutate throws that error; the first one is what the user must see.
   let cause: unknown;
   const { counts, made } = await mutate(db, actor, (trx) => {
     cause = undefined;
@@ -110,22 +110,22 @@ export async function importFile(options: ImportOptions): Promise<ImportReport> 
   return { counts, generatedCount: made.count, generated: generatedKeys(db, peppers[0], keyOf, made) };
 }
 
-type Read = Record<List, number>;
+type EntryCounts = Record<List, number>;
 
-interface Loaded {
+interface Merged {
   readonly counts: Counts;
-  readonly made: Made;
+  readonly made: Generated;
 }
 
-/** Reads everything into the staging tables. @throws Failure INVALID_REQUEST: bad entries, and entries that stand there twice */
+/** Reads the source into the staging tables. @throws Failure INVALID_REQUEST: invalid and duplicate entries */
 async function stage(
   trx: Knex.Transaction,
   source: Source,
   peppers: ImportOptions['peppers'],
   keyOf: (id: string) => string,
   advance: (changes: Partial<Progress>) => void,
-): Promise<Read> {
-  const read: Read = { users: 0, businesses: 0, members: 0, apiKeys: 0 };
+): Promise<EntryCounts> {
+  const read: EntryCounts = { users: 0, businesses: 0, members: 0, apiKeys: 0 };
   const faults = createFaults(source);
   async function* entries(): AsyncGenerator<Entry[]> {
     let count = 0;
@@ -147,15 +147,16 @@ async function stage(
   advance({ step: 'reading', entries: 0, bytes: 0 });
   for (const statement of CREATE_STAGED) await trx.raw(statement);
   await copyEntries(trx, entries(), peppers, keyOf);
-  advance({ step: 'checking for repetitions' });
+  advance({ step: 'checking for duplicates' });
   await trx.raw(ANALYZE_STAGED);
-  await check(trx, source, REPEATED, faults);
+  await check(trx, source, DUPLICATES, faults);
   return read;
 }
 
 /**
- * Takes the lock. Where another waits in a circle with it, that is tried again: starting over would mean to read again what
- * may be a pipe. INVARIANT: under the lock nobody else holds a row of these tables, so no circle can come later.
+ * Locks the tables against writers. A deadlock is retried from a savepoint: to retry the whole transaction, the input would
+ * have to be read again, and may be a pipe. INVARIANT: under the lock no other transaction holds a row lock in these tables,
+ * so no deadlock can happen later.
  */
 async function lock(trx: Knex.Transaction): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
@@ -168,7 +169,7 @@ async function lock(trx: Knex.Transaction): Promise<void> {
   }
 }
 
-/** @throws Failure INVALID_REQUEST when there are faults already, or one of the queries finds some */
+/** Adds what the queries find to the faults. @throws Failure INVALID_REQUEST when there are any */
 async function check(
   trx: Knex.Transaction,
   source: Source,
@@ -188,9 +189,9 @@ async function check(
 
 async function merge(
   trx: Knex.Transaction,
-  read: Read,
+  read: EntryCounts,
   advance: (changes: Partial<Progress>) => void,
-): Promise<Loaded> {
+): Promise<Merged> {
   const touched = async (statement: string): Promise<number> =>
     (await trx.raw<{ rowCount: number }>(statement)).rowCount;
   const counts = {} as Record<List, Counts[List]>;
@@ -202,16 +203,17 @@ async function merge(
   }
   advance({ step: 'loading restrictions' });
   await trx.raw(RESTRICT);
-  const { rows } = await trx.raw<{ rows: [Made] }>(MADE);
+  const { rows } = await trx.raw<{ rows: [Generated] }>(GENERATED);
   return { counts, made: rows[0] };
 }
 
+/** The issue of a field as an issue of the input. */
 const under = (place: string, { path: field, message }: Issue): Issue => ({
   path: field === '' ? place : `${place}${field.startsWith('[') ? '' : '.'}${field}`,
   message,
 });
 
-/** Names faults up to a number, and counts the others, so that a hopeless file costs no more than a good one. */
+/** Collects faults up to MAX_ISSUES and counts the rest, so that a thoroughly bad file takes no more memory than a good one. */
 function createFaults({ form }: Source) {
   const issues: Issue[] = [];
   let total = 0;

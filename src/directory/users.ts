@@ -1,11 +1,11 @@
-/** Users: who API keys belong to. */
+/** Users, whom API keys belong to: create, read, update, delete. */
 
 import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import type { RateLimit } from '../input/scalars.ts';
-import { findOrMake, notFound } from './common.ts';
+import { findOrCreate, notFound } from './common.ts';
 
 export interface User {
   readonly id: string;
@@ -17,7 +17,7 @@ export interface User {
   readonly createdAt: string;
 }
 
-/** What a PUT sets; what it leaves out is reset. */
+/** What a PUT sets: the whole state. */
 export interface UserState {
   readonly disabled: boolean;
   readonly disabledReason: string | null;
@@ -52,7 +52,7 @@ export const rateLimitOf = (
     ? null
     : { requests: row.rate_limit_requests, windowSeconds: row.rate_limit_window_seconds };
 
-/** Makes the user so, whether or not it exists. A PUT that changes nothing leaves no event. */
+/** Creates the user or replaces its state. A PUT that changes nothing leaves no event. */
 export function putUser(
   db: Knex,
   actor: Actor,
@@ -60,7 +60,7 @@ export function putUser(
   state: UserState,
 ): Promise<{ user: User; created: boolean }> {
   return mutate(db, actor, async (trx) => {
-    const { row, created } = await findOrMake<UserRow>(trx, 'users', { id });
+    const { row, created } = await findOrCreate<UserRow>(trx, 'users', { id });
     const before = present(row);
     const since = (column: string, now: boolean) => (now ? trx.raw('coalesce(??, now())', [column]) : null);
     const [after] = await trx('users')
