@@ -1,6 +1,6 @@
 /**
- * Checks a policy in a process of its own. Proving what holds of every situation can take seconds and a lot of memory,
- * and the text may come from somebody who means harm: neither may delay, or end, the service that is answering.
+ * Checks a policy in a child process. A check can take seconds and much memory, and a hostile text could make it worse; in a
+ * process of its own it can neither block the event loop nor exhaust the memory of the service.
  */
 
 import { fork } from 'node:child_process';
@@ -9,26 +9,26 @@ import path from 'node:path';
 import type { PolicyTexts } from '../policy/folder/files.ts';
 import type { Finding } from '../policy/folder/findings.ts';
 
-/** Far above what the bounds on situations allow: only what is broken takes as long, or as much. */
+/** Far above what a policy within the bounds takes; only a defect or an attack reaches them. */
 const LIMIT_MS = 120_000;
 const LIMIT_MB = 512;
-/** Beside the source it is TypeScript, beside the build JavaScript. */
+/** The program beside this file: .ts from source, .js in the build. */
 const PROGRAM = path.join(import.meta.dirname, `check-process${path.extname(import.meta.filename)}`);
 
 /**
- * The findings of a policy folder; none when it may go live. `ending` calls it off.
- * @throws Error when the check did not come to its end: then nothing is known of the policy.
+ * The findings of a policy; none when it may go live. `ending` aborts the check.
+ * @throws Error when the check did not finish, so that nothing is known of the policy
  */
-export async function checkAside(
+export async function checkInProcess(
   texts: PolicyTexts,
   ending?: AbortSignal,
   limitMs = LIMIT_MS,
 ): Promise<readonly Finding[]> {
   const execArgv = [...process.execArgv, `--max-old-space-size=${LIMIT_MB}`];
-  // Without our environment: it holds secrets, and no check needs any of it.
+  // With an empty environment: ours holds secrets, and a check needs none of it.
   const child = fork(PROGRAM, { env: {}, execArgv, serialization: 'advanced', stdio: 'ignore' });
   if (child.pid === undefined) {
-    // It was not started, for want of file descriptors or memory. To kill it would be to kill ourselves: it has no id.
+    // The fork failed (no file descriptors or memory). kill() on a child without a pid would signal our own process group.
     const [error] = (await once(child, 'error')) as [Error];
     throw error;
   }

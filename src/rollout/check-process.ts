@@ -1,4 +1,4 @@
-/** The process that `checkAside` starts: checks the policy that it is sent, answers with the findings, and ends. */
+/** The program of `checkInProcess`: receives a policy's texts, sends back the findings, and exits. */
 
 import type { PolicyTexts } from '../policy/folder/files.ts';
 import { buildPolicy } from '../policy/policy.ts';
@@ -7,5 +7,5 @@ process.once('message', async (texts: PolicyTexts) => {
   const { findings } = await buildPolicy(texts);
   process.send?.(findings, () => process.disconnect());
 });
-// Whoever asked is gone, so nobody wants to know.
+// The parent has ended or given up.
 process.once('disconnect', () => process.exit());

@@ -1,4 +1,4 @@
-/** Policies from folders: read, checked, and refused with every reason. */
+/** Reads a policy folder into texts, and builds a policy of it or refuses it with every finding. */
 
 import { constants } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
@@ -13,14 +13,14 @@ import { buildPolicy, compilePolicy } from '../policy/policy.ts';
 export const loadPolicy = async (folder: string): Promise<Policy> =>
   admitPolicy(folder, await readPolicyFolder(folder));
 
-/** The policy that a folder's texts make. @throws Refusal that names every finding with file, line, column and reason. */
+/** Builds and checks the policy of a folder's texts. @throws Refusal that names every finding with file, line, column and reason. */
 export async function admitPolicy(folder: string, texts: PolicyTexts): Promise<Policy> {
   const { policy, findings } = await buildPolicy(texts);
   if (policy) return policy;
-  throw refusal(`the policy in ${folder} is refused; mend it, or set POLICY_DIR to another folder`, findings);
+  throw refusal(`the policy in ${folder} is refused; correct it, or set POLICY_DIR to another folder`, findings);
 }
 
-/** The policy of a folder as it reads, whether or not it may go live. @throws Refusal when it cannot be read. */
+/** The policy of a folder, compiled but not checked, for tools that look at it. @throws Refusal when it does not compile */
 export async function compileFolder(folder: string): Promise<Policy> {
   const { policy, findings } = compilePolicy(await readPolicyFolder(folder));
   if (policy) return policy;
@@ -31,7 +31,7 @@ const refusal = (what: string, findings: readonly Finding[]): Refusal =>
   new Refusal([`${what}:`, ...findings.map((finding) => `  ${printFinding(finding)}`)].join('\n'));
 
 /**
- * The folder's files, dot files aside (editors and mounts keep their own things there), and those of its `cases`.
+ * The texts of the folder's files and of those in `cases`, without dot files (editors' swap files, Kubernetes' `..data`).
  * @throws Refusal when the folder cannot be read or a file is not UTF-8.
  */
 export async function readPolicyFolder(folder: string): Promise<PolicyTexts> {
@@ -41,7 +41,7 @@ export async function readPolicyFolder(folder: string): Promise<PolicyTexts> {
     const text = await readText(folder, name);
     texts.set(name, text);
     size += text.length;
-    // What is too much already is not read on; the check says so.
+    // Beyond the limits, stop reading: the check reports them.
     if (size > LIMITS.folder || texts.size > LIMITS.files) break;
   }
   return texts;
@@ -55,7 +55,7 @@ async function list(folder: string, prefix = ''): Promise<string[]> {
       .map((name) => prefix + name)
       .sort();
   } catch (cause) {
-    // Without cases the folder is refused all the same, with a finding that says so.
+    // A missing `cases` folder is reported by the check, as a finding.
     if (prefix !== '' && (cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new Refusal(
       `the policy folder ${folder} cannot be read (${(cause as Error).message}); name one that can`,
@@ -73,17 +73,17 @@ async function readText(folder: string, name: string): Promise<string> {
   }
 }
 
-/** A character has at most 3 bytes for each of its UTF-16 units. */
-const MOST_BYTES = 3 * LIMITS.file;
+/** LIMITS.file counts UTF-16 units, and each takes at most 3 bytes in UTF-8. */
+const MAX_BYTES = 3 * LIMITS.file;
 
-/** The whole of a plain file. A pipe would never end, and a device might not; neither holds a policy. */
+/** Reads a regular file. A pipe or a device might never end, and is refused. */
 async function readBytes(file: string): Promise<Buffer> {
-  // Not waiting for whoever should write into a pipe.
+  // O_NONBLOCK: opening a FIFO without a writer would block.
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await handle.stat();
-    if (!stat.isFile()) throw new Error('it is no plain file');
-    if (stat.size > MOST_BYTES) throw new Error(`it is larger than ${MOST_BYTES} bytes; split it`);
+    if (!stat.isFile()) throw new Error('it is not a regular file');
+    if (stat.size > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes; split it`);
     return await handle.readFile();
   } finally {
     await handle.close();

@@ -1,4 +1,4 @@
-/** The live policy: what is in the folder goes live once it has settled and passed every check, and not before. */
+/** The live policy of a folder: a changed folder goes live once it has stopped changing (debounce) and passed every check. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../log.ts';
@@ -6,15 +6,15 @@ import type { Policy } from '../policy/decide.ts';
 import type { PolicyTexts } from '../policy/folder/files.ts';
 import type { Finding } from '../policy/folder/findings.ts';
 import { assemblePolicy } from '../policy/policy.ts';
-import { checkAside } from './check-in-process.ts';
-import { type Reading, type Times, watchFolder } from './watch.ts';
+import { checkInProcess } from './check-in-process.ts';
+import { type FolderContent, type Times, watchFolder } from './watch.ts';
 
-/** A policy that was not let in, and why. */
+/** A policy that was refused, and why. */
 export interface Refused {
   readonly at: Date;
-  /** In a sentence. */
+  /** One sentence. */
   readonly reason: string;
-  /** What the check found; none where it did not come to that. */
+  /** What the check found; empty when the folder could not be read or the check did not finish. */
   readonly findings: readonly Finding[];
 }
 
@@ -22,15 +22,15 @@ export interface LiveState<P> {
   readonly policy: P;
   /** When it went live in this process. */
   readonly since: Date;
-  /** What the folder holds instead, where that was refused; the policy is stale then. */
+  /** Set while the folder holds a refused policy, so that `policy` is not what the folder says. */
   readonly refused: Refused | undefined;
-  /** Policies that were refused since the process began. */
+  /** How many times a policy was refused since the process started. */
   readonly failures: number;
 }
 
-/** `P` is undefined too where a folder may begin without a policy. */
+/** `P` includes undefined for a folder that may start without a policy (the candidate's). */
 export interface Live<P extends Policy | undefined> {
-  /** The policy to decide by. Read once for each decision: it may be another one the next time. */
+  /** The live policy. To be called once per decision or batch: the next call may return another. */
   readonly policy: () => P;
   readonly state: () => LiveState<P>;
   readonly close: () => Promise<void>;
@@ -39,14 +39,14 @@ export interface Live<P extends Policy | undefined> {
 interface Options<P> {
   readonly folder: string;
   readonly times: Times;
-  /** What the folder held at the start, and what that made. */
-  readonly first: { readonly policy: P; readonly reading: Reading };
-  /** Called before what has passed is taken up, which it is not when this rejects; it is tried again then. */
+  /** The folder's content at the start, and the policy of it. */
+  readonly first: { readonly policy: P; readonly content: FolderContent };
+  /** Called before a checked policy goes live. When it rejects, the policy does not, and is tried again later. */
   readonly beforeLive: (digest: string, texts: PolicyTexts) => Promise<void>;
   readonly log: Log;
 }
 
-/** Follows the folder. A change is one swap of a reference: each decision is made by the old policy or by the new one. */
+/** Follows the folder. Going live swaps one reference, so each decision is made by the old policy or the new one, never a mix. */
 export function followFolder<P extends Policy | undefined>(options: Options<P>): Live<P | Policy> {
   const { folder, times, first, beforeLive, log } = options;
   let state: LiveState<P | Policy> = { policy: first.policy, since: new Date(), refused: undefined, failures: 0 };
@@ -57,28 +57,33 @@ export function followFolder<P extends Policy | undefined>(options: Options<P>):
     if (!known)
       log.error(
         { folder, live: state.policy?.digest, reason, findings },
-        state.policy ? 'a policy was refused; the last good one stays' : 'a policy was refused; there is none',
+        state.policy
+          ? 'a policy was refused, and the last good one stays live; correct the folder, see `findings`'
+          : 'a policy was refused, and there is no earlier one; correct the folder, see `findings`',
       );
   };
 
-  const consider = async (reading: Reading, ending: AbortSignal): Promise<void> => {
-    if (!('texts' in reading)) return refuse(reading.unreadable.message);
-    const findings = await checkAside(reading.texts, ending);
+  const consider = async (content: FolderContent, ending: AbortSignal): Promise<void> => {
+    if (!('texts' in content)) return refuse(content.unreadable.message);
+    const findings = await checkInProcess(content.texts, ending);
     if (findings.length > 0) return refuse('The check has findings. Mend them.', findings);
-    const policy = await assemblePolicy(reading.texts);
-    await beforeLive(policy.digest, reading.texts);
+    const policy = await assemblePolicy(content.texts);
+    await beforeLive(policy.digest, content.texts);
     if (policy.digest === state.policy?.digest) {
-      log.info({ folder, digest: policy.digest }, 'cases or invariants have changed, and no decision');
+      log.info(
+        { folder, digest: policy.digest },
+        'cases or invariants of the policy changed; no decision depends on them',
+      );
       state = { ...state, refused: undefined };
       return;
     }
-    log.info({ folder, digest: policy.digest, before: state.policy?.digest }, 'a policy was taken up');
+    log.info({ folder, digest: policy.digest, before: state.policy?.digest }, 'a policy went live');
     state = { ...state, policy, since: new Date(), refused: undefined };
   };
 
-  const watching = watchFolder(folder, first.reading, times, async (reading, ending) => {
+  const watching = watchFolder(folder, first.content, times, async (content, ending) => {
     try {
-      await consider(reading, ending);
+      await consider(content, ending);
     } catch (error) {
       if (ending.aborted) return;
       refuse(`The policy could not be checked or stored (${(error as Error).message}). It is tried again.`);

@@ -1,4 +1,4 @@
-/** The policies of a service: the live one, without which it does not start, and the one on trial, which may come and go. */
+/** The policies of a service: the live one, without which it does not start, and the candidate, which may be missing. */
 
 import type { Knex } from 'knex';
 import type { Log } from '../log.ts';
@@ -18,14 +18,14 @@ interface Settings {
 
 export interface Policies {
   readonly live: Live<Policy>;
-  /** Of SHADOW_POLICY_DIR; its state has no policy while there is none to be had. */
+  /** The candidate of SHADOW_POLICY_DIR; its state has no policy until one passes the check. */
   readonly trial: Live<Policy | undefined> | undefined;
   readonly shadow: Shadow;
   readonly close: () => Promise<void>;
 }
 
 /**
- * Reads both folders and follows them. What is decided by, or recorded of, is stored by digest before.
+ * Reads both folders and follows them. A policy is stored by digest before it makes a decision that names it.
  * @throws Refusal with the findings of a live policy that does not pass; Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function followPolicies(settings: Settings, db: Knex, log: Log): Promise<Policies> {
@@ -38,8 +38,8 @@ export async function followPolicies(settings: Settings, db: Knex, log: Log): Pr
   const texts = await readPolicyFolder(POLICY_DIR);
   const policy = await admitPolicy(POLICY_DIR, texts);
   await storePolicy(db, policy.digest, texts);
-  const live = followFolder({ ...shared, folder: POLICY_DIR, first: { policy, reading: { texts } } });
-  const unread = { policy: undefined, reading: { unreadable: new Error('it was not read yet') } };
+  const live = followFolder({ ...shared, folder: POLICY_DIR, first: { policy, content: { texts } } });
+  const unread = { policy: undefined, content: { unreadable: new Error('it has not been read yet') } };
   const trial = SHADOW_POLICY_DIR
     ? followFolder<Policy | undefined>({ ...shared, folder: SHADOW_POLICY_DIR, first: unread })
     : undefined;

@@ -1,4 +1,4 @@
-/** Recorded decisions, streamed through another policy, or through the very ones that made them. */
+/** Replays recorded decisions: evaluates their facts under another policy, or under the stored policies that made them. */
 
 import type { Knex } from 'knex';
 import { copyOut, type TextRow } from '../db/copy-out.ts';
@@ -17,18 +17,18 @@ export interface Period {
   readonly to: string;
 }
 
-/** What a decision becomes on which the other policy throws, or whose facts it would not take. */
+/** Stands for the new code where the other policy throws, or refuses the recorded facts. */
 export const FAILS = '(failure)';
 
 export interface ReplayReport extends Period {
-  /** Decisions that were replayed. */
+  /** Decisions that were evaluated again. */
   readonly replayed: number;
-  /** Those that came out with another code. */
+  /** Of those: with another code. */
   readonly changed: number;
-  /** Those of the same code, by another row. */
+  /** Of those: with the same code by another row. */
   readonly ruleChanged: number;
   readonly shifts: readonly Shift[];
-  /** Why some failed, each reason once, up to ten. */
+  /** The distinct reasons of failures, up to ten. */
   readonly reasons: readonly string[];
 }
 
@@ -37,7 +37,7 @@ const COLUMNS = ['id', 'code', 'rule', 'policy', 'api_key_id', 'user_id', 'busin
 type Show = (replayed: number) => void;
 
 /**
- * Runs the decisions of a period through `policy`.
+ * Evaluates the decisions of a period under `policy`. `show` gets the count so far.
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export function replay(db: Knex, policy: Policy, period: Period, show: Show): Promise<ReplayReport> {
@@ -46,8 +46,8 @@ export function replay(db: Knex, policy: Policy, period: Period, show: Show): Pr
 }
 
 /**
- * Runs the decisions of a period through the policies that made them. Any change is a defect: of the log, of the stored
- * policies, or of the evaluator.
+ * Evaluates the decisions of a period under the policies that made them. Any difference is a defect of the log, of the
+ * stored policies, or of the evaluator.
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function selfCheck(db: Knex, period: Period, show: Show): Promise<ReplayReport> {
@@ -62,7 +62,7 @@ async function storedRedecider(db: Knex, digest: string): Promise<Redecide> {
     const policy = await assemblePolicy((await findPolicy(db, digest)).texts);
     if (policy.digest === digest) return redecider(policy);
   } catch {
-    // Told for each decision that it leaves unchecked.
+    // Each of its decisions is reported as a failure below.
   }
   return unknown(digest);
 }
@@ -103,7 +103,7 @@ type Texts = readonly [string, string, string, string, string | null, string | n
 const inPeriod = (db: Knex, { from, to }: Period): Knex.QueryBuilder =>
   db('decisions').where('at', '>=', from).where('at', '<', to);
 
-/** About how many decisions a period holds, as PostgreSQL's planner reckons. */
+/** The number of decisions in a period, estimated by PostgreSQL's planner. */
 export async function estimateDecisions(db: Knex, period: Period): Promise<number> {
   const query = inPeriod(db, period).select('id').toQuery();
   const { rows } = await orFailure(
@@ -112,7 +112,7 @@ export async function estimateDecisions(db: Knex, period: Period): Promise<numbe
   return rows[0]?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0;
 }
 
-/** The disagreements that a shadow policy left in the log, by its digest. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+/** The recorded disagreements of candidate policies (shadow evaluation), by their digest. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function shadowShifts(db: Knex, period: Period): Promise<{ policy: string; shifts: Shift[] }[]> {
   const tallies = new Map<string, ReturnType<typeof createTally>>();
   const columns = ['shadow_policy', 'id', 'code', 'shadow_code', 'api_key_id', 'user_id', 'business_id'];

@@ -1,4 +1,4 @@
-/** Which replicas run what: each of them says so every few seconds, and who has been silent for long is forgotten. */
+/** Each replica reports its version and live policy to a table every five seconds (heartbeat); old rows are deleted. */
 
 import type { Knex } from 'knex';
 import { VERSION } from '../config.ts';
@@ -13,12 +13,12 @@ export interface Replica {
   readonly version: string;
   readonly startedAt: string;
   readonly seenAt: string;
-  /** Whether it has been heard of lately. */
+  /** Whether its last report is recent. */
   readonly alive: boolean;
   /** Digest of its live policy. */
   readonly policy: string | null;
   readonly policySince: string | null;
-  /** When it last refused what its folder holds; null while it runs just that. */
+  /** When it refused the policy that its folder holds; null while it runs what the folder holds. */
   readonly policyRefusedAt: string | null;
 }
 
@@ -34,8 +34,8 @@ interface ReplicaRow {
 }
 
 const REPORT_MS = 5000;
-/** Three reports missed. */
-const SILENT = "interval '15 seconds'";
+/** Three missed reports. */
+const ALIVE_WITHIN = "interval '15 seconds'";
 
 const REPORT = `
   insert into replicas (id, version, last_applied, policy_digest, policy_since, policy_refused_at) values (?, ?, ?, ?, ?, ?)
@@ -45,7 +45,7 @@ const REPORT = `
 const FORGET = "delete from replicas where seen_at < now() - interval '1 hour'";
 
 interface Reported {
-  /** The last change that is applied here. */
+  /** The number up to which the change feed is applied here. */
   readonly position: () => number | undefined;
   readonly policy: () => LiveState<Policy>;
 }
@@ -66,7 +66,11 @@ export function reportReplica(
       await db.raw(FORGET);
       silent = false;
     } catch (error) {
-      if (!silent) log.warn({ error }, 'this replica cannot report to the database');
+      if (!silent)
+        log.warn(
+          { error },
+          'this replica cannot write its report to the table `replicas`; `authz policy status` will show it as not alive',
+        );
       silent = true;
     }
   };
@@ -81,11 +85,11 @@ export function reportReplica(
   };
 }
 
-/** Those that were heard of within an hour, the newest first. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+/** The replicas that reported within the last hour, the newest first. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function listReplicas(db: Knex): Promise<Replica[]> {
   const rows = await orFailure<ReplicaRow[]>(
     db('replicas')
-      .select('*', db.raw(`seen_at > now() - ${SILENT} as alive`))
+      .select('*', db.raw(`seen_at > now() - ${ALIVE_WITHIN} as alive`))
       .orderBy([{ column: 'started_at', order: 'desc' }, 'id']) as never,
   );
   return rows.map((row) => ({

@@ -1,6 +1,6 @@
 /**
- * A policy folder as it was at a git revision. git is run without a shell and never sees what it was not meant to: a
- * revision is resolved to a commit's hash first, and only hashes are asked for after that.
+ * Reads a policy folder at a git revision. git runs without a shell, and user input cannot become an option or a pathspec:
+ * the revision is resolved to a commit hash first, and only hashes are passed after that.
  */
 
 import { execFile } from 'node:child_process';
@@ -10,7 +10,7 @@ import type { PolicyTexts } from '../policy/folder/files.ts';
 
 const run = promisify(execFile);
 const HASH = /^[0-9a-f]{40,64}$/;
-/** As `git ls-tree -z` writes an entry: mode, type, hash, and the path below the folder. */
+/** An entry of `git ls-tree -z`: mode, type, hash, and the path below the folder. */
 const ENTRY = /^(?<mode>\d{6}) (?<type>[a-z]+) (?<hash>[0-9a-f]{40,64})\t(?<file>.+)$/s;
 const REGULAR = ['100644', '100755'];
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -26,7 +26,8 @@ export async function readPolicyRevision(folder: string, revision: string): Prom
   for (const line of listing.split('\0')) {
     const { mode = '', hash = '', file = '' } = ENTRY.exec(line)?.groups ?? {};
     if (line === '' || file.split('/').some((name) => name.startsWith('.'))) continue;
-    if (!REGULAR.includes(mode)) throw new Refusal(`${file} at ${revision} is a link or a repository, not a file`);
+    if (!REGULAR.includes(mode))
+      throw new Refusal(`${file} at ${revision} is a symbolic link or a submodule, not a file`);
     const text = await git(folder, ['cat-file', 'blob', hash]);
     try {
       texts.set(file, new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(text));
@@ -56,7 +57,7 @@ async function git(folder: string, args: readonly string[]): Promise<Buffer> {
   return stdout;
 }
 
-/** What git says, which is one line, or that there is no git. */
+/** git's error message, its first line; or that git is missing. */
 function reasonOf(cause: NodeJS.ErrnoException & { readonly stderr?: Buffer }): string {
   if (cause.code === 'ENOENT') return 'git is not installed, or the folder does not exist';
   return cause.stderr?.toString('utf8').trim().split('\n')[0] || cause.message;

@@ -1,6 +1,6 @@
 /**
- * A candidate policy beside the live one: it is asked the same questions, and nobody acts on its answers. Where they
- * differ, that is counted, and recorded with the decision.
+ * Shadow evaluation: a candidate policy decides on the same facts as the live one, and nothing acts on its decisions. Where
+ * its code differs, that is counted, and recorded with the live decision.
  */
 
 import { Failure } from '../errors.ts';
@@ -9,7 +9,7 @@ import type { Decision, Policy } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
 import { memoizedDecide } from '../policy/memo.ts';
 
-/** What a candidate would have decided instead. */
+/** The candidate's decision, where its code differs. */
 export interface ShadowDecision {
   /** Digest of the candidate. */
   readonly policy: string;
@@ -18,41 +18,41 @@ export interface ShadowDecision {
 }
 
 export interface ShadowCounts {
-  /** Decisions that the candidate was asked about. */
+  /** Decisions that the candidate evaluated. */
   readonly compared: number;
-  /** Those of them that it would have given another code. */
+  /** Of those: with another code. */
   readonly disagreed: number;
-  /** Those on which it threw. */
+  /** Of those: on which it threw. */
   readonly failed: number;
-  /** Decisions that it was not asked about, since it had taken its share of the time. */
+  /** Decisions that it did not evaluate, because its time budget was used up or one evaluation would cost too much. */
   readonly skipped: number;
 }
 
 export interface Shadow {
-  /** What the candidate decides, where that is another code. Never throws, and never takes more than its share of the time. */
+  /** The candidate's decision, where its code differs. Never throws, and keeps to its time budget. */
   readonly compare: (facts: Facts, decision: Decision) => ShadowDecision | undefined;
   readonly counts: () => ShadowCounts;
 }
 
-/** The part of the time that a candidate may take, and the milliseconds that it may save up for a burst. */
+/** The candidate's time budget, a token bucket: it refills at this share of the elapsed time, up to so many milliseconds. */
 const SHARE = 0.05;
 const SAVED_MS = 20;
-/** What one evaluation may cost, in units of about 20 ns: 5 ms, for which everybody in the process waits. */
+/** Most that one evaluation may cost, in units of about 20 ns: 5 ms, for which it blocks the event loop. */
 const MAX_COST = 250_000;
 
-/** Asks `candidate()`, the policy that is on trial now; undefined: none. */
+/** `candidate()` is the current candidate policy; undefined: none. */
 export function createShadow(candidate: () => Policy | undefined, log: Log, now = () => performance.now()): Shadow {
   const counts = { compared: 0, disagreed: 0, failed: 0, skipped: 0 };
-  const allowance = createAllowance(now);
+  const budget = createTimeBudget(now);
   const decide = memoizedDecide();
-  let told: Policy | undefined;
+  let warned: Policy | undefined;
 
   return {
     counts: () => ({ ...counts }),
     compare: (facts, decision) => {
       const policy = candidate();
       if (policy === undefined) return undefined;
-      if (!allowance.left() || policy.costOf(facts) > MAX_COST) {
+      if (!budget.left() || policy.costOf(facts) > MAX_COST) {
         counts.skipped += 1;
         return undefined;
       }
@@ -65,19 +65,23 @@ export function createShadow(candidate: () => Policy | undefined, log: Log, now 
         return { policy: policy.digest, code, rule };
       } catch (error) {
         counts.failed += 1;
-        // Once for each candidate: the counter has the rest.
-        if (told !== policy) log.warn({ digest: policy.digest, error: causeOf(error) }, 'the shadow policy failed');
-        told = policy;
+        // Logged once per candidate; the counter has the rest.
+        if (warned !== policy)
+          log.warn(
+            { digest: policy.digest, error: causeOf(error) },
+            'the candidate policy in SHADOW_POLICY_DIR threw on a decision (logged once); live decisions are not affected',
+          );
+        warned = policy;
         return undefined;
       } finally {
-        allowance.spend(now() - since);
+        budget.spend(now() - since);
       }
     },
   };
 }
 
-/** Time is earned as it passes, and spent on comparing: a slow candidate is asked less often, not waited for. */
-function createAllowance(now: () => number) {
+/** A token bucket of milliseconds: a slow candidate evaluates fewer decisions instead of delaying them all. */
+function createTimeBudget(now: () => number) {
   let saved = SAVED_MS;
   let at = now();
   return {

@@ -1,4 +1,4 @@
-/** The texts of every policy that was ever live, by digest: so that a decision can be explained, and a policy brought back. */
+/** Stores the texts of every policy that was ever live, by digest, to explain old decisions and to roll a policy back. */
 
 import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
@@ -12,7 +12,7 @@ export interface StoredPolicy {
 }
 
 /**
- * Keeps the texts of a policy. Under a known digest only its cases and invariants can be others: the newest are kept.
+ * Stores a policy's texts. The digest does not cover cases and invariants; under a known digest they are replaced.
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function storePolicy(db: Knex, digest: string, texts: PolicyTexts): Promise<void> {
@@ -22,7 +22,7 @@ export async function storePolicy(db: Knex, digest: string, texts: PolicyTexts):
 
 const PREFIX = /^(?:sha256:)?([0-9a-f]{8,64})$/;
 
-/** Every policy that was ever live, the newest first, at most a thousand. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+/** The last thousand policies that were live, the newest first. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function listPolicies(db: Knex): Promise<Omit<StoredPolicy, 'texts'>[]> {
   const rows = await orFailure<{ digest: string; first_seen_at: Date }[]>(
     db('policies').select('digest', 'first_seen_at').orderBy('first_seen_at', 'desc').limit(1000) as never,
@@ -31,7 +31,7 @@ export async function listPolicies(db: Knex): Promise<Omit<StoredPolicy, 'texts'
 }
 
 /**
- * The policy of a digest, or of the beginning of one, with or without `sha256:`.
+ * The policy with the digest, or with the only one that begins so; `sha256:` may be left out.
  * @throws Refusal when there is none, or more than one; Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy> {
@@ -58,6 +58,6 @@ function textsOf({ digest, texts }: { digest: string; texts: Record<string, unkn
   for (const text of Object.values(texts)) {
     if (typeof text !== 'string') throw new Failure('UNAVAILABLE', `the stored policy ${digest} cannot be read`);
   }
-  // jsonb has an order of its own; a policy is read in the order of the names of its files.
+  // jsonb does not keep the order of keys; texts are sorted by file name.
   return new Map(Object.entries(texts).sort(([a], [b]) => (a < b ? -1 : 1))) as PolicyTexts;
 }

@@ -1,6 +1,6 @@
-/** Sums up decisions that came out otherwise under another policy, in flat memory: by codes, and whom each touches most. */
+/** Counts decisions whose code changes under another policy, by old and new code, with the keys, users and businesses most affected. */
 
-/** One decision that another policy gives another code. */
+/** One decision whose code changes. */
 export interface Difference {
   readonly id: string;
   readonly from: string;
@@ -15,14 +15,14 @@ export interface Share {
   readonly count: number;
 }
 
-/** The decisions that went from one code to another. */
+/** All decisions whose code changes from `from` to `to`. */
 export interface Shift {
   readonly from: string;
   readonly to: string;
   readonly count: number;
-  /** Ids of some of the decisions, the newest of those seen first. */
+  /** Ids of up to five of the decisions, the newest first. */
   readonly samples: readonly string[];
-  /** Whom it touches most, the most touched first. */
+  /** The most affected, by count, descending. */
   readonly keys: readonly Share[];
   readonly users: readonly Share[];
   readonly businesses: readonly Share[];
@@ -30,16 +30,17 @@ export interface Shift {
 
 export interface Tally {
   readonly add: (difference: Difference) => void;
-  /** The largest first. */
+  /** By count, descending. */
   readonly shifts: () => Shift[];
 }
 
 const SAMPLES = 5;
 const SHOWN = 10;
-/** Of so many ids a count is kept; of those that come after them, none. */
-const COUNTED = 10_000;
+/** Bound on memory: ids beyond the first so many of each kind are not counted. */
+const MAX_COUNTED = 10_000;
 
-interface Open {
+/** A shift that is still being counted. */
+interface OpenShift {
   count: number;
   samples: string[];
   readonly keys: Map<string, number>;
@@ -48,7 +49,7 @@ interface Open {
 }
 
 export function createTally(): Tally {
-  const open = new Map<string, Open>();
+  const open = new Map<string, OpenShift>();
   return {
     add: ({ id, from, to, apiKeyId, userId, businessId }) => {
       const name = `${from} ${to}`;
@@ -80,7 +81,7 @@ export function createTally(): Tally {
 function count(counts: Map<string, number>, id: string | null): void {
   if (id === null) return;
   const before = counts.get(id);
-  if (before !== undefined || counts.size < COUNTED) counts.set(id, (before ?? 0) + 1);
+  if (before !== undefined || counts.size < MAX_COUNTED) counts.set(id, (before ?? 0) + 1);
 }
 
 const largest = (counts: ReadonlyMap<string, number>): Share[] =>

@@ -1,4 +1,4 @@
-/** Watches a policy folder, and hands on what it holds once it has stopped changing. */
+/** Watches a policy folder by events and polling, and passes its content on once it has stopped changing (debounce). */
 
 import { createHash } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
@@ -7,33 +7,32 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PolicyTexts } from '../policy/folder/files.ts';
 import { readPolicyFolder } from './folder.ts';
 
-/** What a folder held at one moment, or why it could not be read. */
-export type Reading = { readonly texts: PolicyTexts } | { readonly unreadable: Error };
+/** The content of a folder, or why it could not be read. */
+export type FolderContent = { readonly texts: PolicyTexts } | { readonly unreadable: Error };
 
 export interface Watch {
   readonly close: () => Promise<void>;
 }
 
 export interface Times {
-  /** How often the folder is read though no event came: some mounts deliver none, and a swapped link delivers it elsewhere. */
+  /** How often the folder is read without an event: network mounts send none, nor does a symbolic link that is replaced. */
   readonly pollMs: number;
-  /** How long a folder must read the same, so that one that is being written is left alone. */
+  /** For how long the content must stay the same, so that a half-written folder is not taken. */
   readonly settleMs: number;
 }
 
-/** How long after a failure the same reading is handed on again: what it takes to fail may be much. */
+/** How long after a failure the same content is tried again: each try may be expensive. */
 const RETRY_MS = 15_000;
 
 /**
- * Calls `onChange` with each settled reading that differs from the one before, one at a time; `first` is what the folder
- * held when it was last looked at. A reading for which `onChange` rejects is handed on again after a while. `ending`
- * is aborted when the watch is closed.
+ * Calls `onChange` with each settled content that differs from the last, never concurrently; `first` is the content that the
+ * caller has read. Content for which `onChange` rejects is passed again after RETRY_MS. `ending` is aborted by `close`.
  */
 export function watchFolder(
   folder: string,
-  first: Reading,
+  first: FolderContent,
   { pollMs, settleMs }: Times,
-  onChange: (reading: Reading, ending: AbortSignal) => Promise<void>,
+  onChange: (content: FolderContent, ending: AbortSignal) => Promise<void>,
 ): Watch {
   const ending = new AbortController();
   let wake = (): void => undefined;
@@ -45,14 +44,14 @@ export function watchFolder(
     const seen = fingerprint(await read(folder));
     if (seen === handled || (seen === failed.print && performance.now() - failed.at < RETRY_MS)) return;
     await sleep(settleMs, undefined, { signal: ending.signal });
-    const reading = await read(folder);
-    // Still moving: the next look begins anew.
-    if (fingerprint(reading) !== seen) return wake();
-    // What the events came from may have been replaced together with the files.
+    const content = await read(folder);
+    // Still changing: start over.
+    if (fingerprint(content) !== seen) return wake();
+    // The watched folders themselves may have been replaced, so watch the new ones.
     disarm(watchers);
     watchers = armed(folder, () => wake());
     failed = { print: seen, at: performance.now() };
-    await onChange(reading, ending.signal);
+    await onChange(content, ending.signal);
     failed = { print: '', at: 0 };
     handled = seen;
   };
@@ -81,7 +80,7 @@ export function watchFolder(
   };
 }
 
-const read = async (folder: string): Promise<Reading> => {
+const read = async (folder: string): Promise<FolderContent> => {
   try {
     return { texts: await readPolicyFolder(folder) };
   } catch (error) {
@@ -89,15 +88,15 @@ const read = async (folder: string): Promise<Reading> => {
   }
 };
 
-/** Of every file, those too that no decision depends on: a case that was mended must be run again. */
-function fingerprint(reading: Reading): string {
-  const parts = 'texts' in reading ? [...reading.texts].flat() : [reading.unreadable.message];
+/** A hash of all files, cases included: a corrected case must be checked again though no decision depends on it. */
+function fingerprint(content: FolderContent): string {
+  const parts = 'texts' in content ? [...content.texts].flat() : [content.unreadable.message];
   const hash = createHash('sha256');
   for (const part of parts) hash.update(`${Buffer.byteLength(part)}:${part}`);
   return hash.digest('hex');
 }
 
-/** Events only make a look come sooner, so where there are none to be had, none are missed. */
+/** Watchers of the folder and its cases. Events only make polling come sooner, so one that cannot be had is no error. */
 function armed(folder: string, onEvent: () => void): FSWatcher[] {
   return [folder, path.join(folder, 'cases')].flatMap((name) => {
     try {

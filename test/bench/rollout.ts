@@ -25,7 +25,7 @@ export async function benchRollout({ short, figure, progress }: Bench): Promise<
   const live = followFolder({
     folder,
     times: { pollMs: 50, settleMs: 50 },
-    first: { policy: await assemblePolicy(texts), reading: { texts } },
+    first: { policy: await assemblePolicy(texts), content: { texts } },
     beforeLive: async () => undefined,
     log: createLog('silent'),
   });
