@@ -1,4 +1,4 @@
-/** The path of a decision: load the facts, count the request, decide, record, and only then answer. */
+/** The path of a decision: load the facts, count the request against the rate limit, decide, record, and only then answer. */
 
 import type { Context, Entry } from './audit/record/entry.ts';
 import type { RecordEntries } from './audit/record/recorder.ts';
@@ -14,7 +14,7 @@ import type { Shadow } from './rollout/shadow.ts';
 import { uuidv7 } from './uuid.ts';
 
 export interface AuthorizeRequest extends Question {
-  /** What the client gave where it holds no key that could be looked up. */
+  /** The client's Authorization header, where it names no API key: logged as a fingerprint. */
   readonly otherCredential?: string | undefined;
   readonly context: Context;
 }
@@ -23,21 +23,21 @@ export interface Answer {
   readonly decisionId: string;
   readonly effect: Effect;
   readonly code: string;
-  /** The HTTP status that the calling service should answer its own client with. */
+  /** The HTTP status for the calling service to answer its own client with. */
   readonly status: number;
-  /** For that client's eyes. */
+  /** Public, for that client. */
   readonly message: string;
   readonly rule: string;
   /** Digest of the policy that decided. */
   readonly policy: string;
   readonly facts: Facts;
-  /** Of the key, once this request was counted; undefined when it was not: its key or user is not active. */
+  /** The key's rate limit after this request; undefined when it was not counted: the key or its user is not active. */
   readonly rateLimit: RateLimitState | undefined;
 }
 
 /**
- * Answers in the order of the requests: one load and one commit for all of them.
- * @throws Failure: then none of them is answered. A denial is not thrown, it is an answer.
+ * Answers in the order of the requests, with one load and one commit for all of them.
+ * @throws Failure: then none of them is answered. A denial is an answer and is not thrown.
  */
 export type Authorize = (
   callerId: string,
@@ -50,12 +50,12 @@ interface Parts {
   readonly consume: Limits['consume'];
   /** The policy that is live now. */
   readonly livePolicy: () => Policy;
-  /** Asks the policy on trial, if there is one. */
+  /** Evaluates the policy on trial, if there is one. */
   readonly compare: Shadow['compare'];
   readonly record: RecordEntries;
-  /** What tells one bad credential from another in the log. */
+  /** A keyed hash that tells unknown credentials apart in the log. */
   readonly fingerprintOf: (credential: string) => string;
-  /** Told of every use of an active key, once it is recorded. */
+  /** Called for each use of an active key, once its decision is recorded. */
   readonly noteUse: Usage['note'];
 }
 
@@ -66,7 +66,7 @@ export function authorizer(parts: Parts): Authorize {
     const since = performance.now();
     const loaded = await loadFacts(requests, deadline);
     const rateLimits = await consume(loaded);
-    // One policy for the whole batch, whatever goes live meanwhile.
+    // One policy for the whole batch, though another may go live meanwhile.
     const policy = livePolicy();
     const answers = loaded.map(({ facts, reasons }, index) =>
       answerOf(policy, decide, withLimit(facts, rateLimits[index]), reasons, rateLimits[index]),
@@ -101,7 +101,7 @@ function answerOf(
   return { decisionId: uuidv7(), effect, code, rule, status: means.status, message, policy: digest, facts, rateLimit };
 }
 
-/** What the log keeps of an answer, but for who asked and how long it took. */
+/** The log entry of an answer, without the caller and the duration. */
 function entryOf(
   { compare, fingerprintOf }: Pick<Parts, 'compare' | 'fingerprintOf'>,
   { decisionId, effect, code, rule, policy, facts }: Answer,

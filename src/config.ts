@@ -1,4 +1,4 @@
-/** The settings. The only reader of the process's environment; everything else is handed what it needs. */
+/** The settings: their names, schemas and defaults. The only reader of process.env. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -7,9 +7,9 @@ import type { Pepper } from './credentials/token.ts';
 import { Refusal } from './errors.ts';
 import { rateLimitSchema } from './input/scalars.ts';
 
-/** The package's root: the folder above src/, or above dist/src/. */
-const ABOVE = path.dirname(import.meta.dirname);
-export const ROOT = existsSync(path.join(ABOVE, 'package.json')) ? ABOVE : path.dirname(ABOVE);
+/** The package's root: above src/, or above dist/src/ in the build. */
+const PARENT = path.dirname(import.meta.dirname);
+export const ROOT = existsSync(path.join(PARENT, 'package.json')) ? PARENT : path.dirname(PARENT);
 
 export const VERSION = (JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string })
   .version;
@@ -32,7 +32,7 @@ const databaseUrl = z.string().refine((text) => {
 
 const redisUrl = z.string().refine((text) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  // The client would take a query for settings of its own, over ours.
+  // ioredis reads a URL's query as options, which would override ours.
   return (url?.protocol === 'redis:' || url?.protocol === 'rediss:') && url.hostname !== '' && url.search === '';
 }, 'must be redis://user:password@host:port/number, or rediss:// for TLS, without a query');
 
@@ -49,16 +49,19 @@ const SETTINGS = {
   DATABASE_URL: { schema: databaseUrl, secret: true, help: 'PostgreSQL 15 or later; unset: embedded, under DATA_DIR' },
   DATA_DIR: { schema: folder, default: path.join(ROOT, '.data'), help: 'folder of the embedded PostgreSQL' },
   POLICY_DIR: { schema: folder, default: path.join(ROOT, 'policies'), help: 'folder of the policy files' },
-  SHADOW_POLICY_DIR: { schema: folder, help: 'folder of a policy on trial, asked beside the live one; unset: none' },
+  SHADOW_POLICY_DIR: {
+    schema: folder,
+    help: 'folder of a policy on trial, evaluated beside the live one; unset: none',
+  },
   POLICY_POLL_MS: {
     schema: integer(10, 3_600_000),
     default: '2000',
-    help: 'milliseconds between looks at the policy folders, where no event says that they changed',
+    help: 'milliseconds between readings of the policy folders, where no file event reports a change',
   },
   POLICY_SETTLE_MS: {
     schema: integer(1, 3_600_000),
     default: '1000',
-    help: 'milliseconds for which a changed policy folder must stay as it is before it is taken up',
+    help: 'milliseconds for which a changed policy folder must stay the same before it goes live',
   },
   BOOTSTRAP_TOKEN: {
     schema: z.string().regex(/^[!-~]+$/, 'must be visible ASCII characters without spaces'),
@@ -154,7 +157,7 @@ export function describeConfig(
   });
 }
 
-/** `id:base64,id:base64`, the first of which new digests are made under. */
+/** Parses `id:base64,id:base64`; the first is the current one, for new digests. */
 export function parsePeppers(text: string, context: z.RefinementCtx): readonly [Pepper, ...Pepper[]] {
   const peppers = text.split(',').map((entry) => {
     const [, id, base64] = /^([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/]+={0,2})$/.exec(entry.trim()) ?? [];

@@ -1,4 +1,4 @@
-/** The database that a process works on: opened, migrated, and held against the secrets that its keys were digested under. */
+/** Opens the database of a process: connects or starts the embedded server, migrates, and checks the peppers against it. */
 
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
@@ -14,19 +14,19 @@ import { keepSecret } from './secret-file.ts';
 
 export type Peppers = readonly [Pepper, ...Pepper[]];
 
-/** A database at the state that the code knows, without limits on how long a statement may take. */
+/** A migrated database; its statements have no time limit. */
 export interface Database {
   readonly url: string;
   readonly db: Knex;
   readonly peppers: Peppers;
-  /** The names of the migrations that it lacked. */
+  /** The names of the migrations that were applied now. */
   readonly migrated: readonly string[];
   readonly close: () => Promise<void>;
 }
 
 /**
  * Opens DATABASE_URL, or else the embedded PostgreSQL under DATA_DIR, and migrates it.
- * @throws Refusal when the settings or the database are such that going on would be wrong.
+ * @throws Refusal for settings, migrations or peppers that do not fit the database; Failure UNAVAILABLE when it fails
  */
 export async function openDatabase(config: Config): Promise<Database> {
   const embedded = config.DATABASE_URL === undefined ? await openEmbedded({ dataDir: config.DATA_DIR }) : undefined;
@@ -45,7 +45,7 @@ export async function openDatabase(config: Config): Promise<Database> {
     await close();
     if (error instanceof Refusal || error instanceof Failure) throw error;
     const { message } = error as Error;
-    throw new Failure('UNAVAILABLE', `the database cannot be used (${message}); see to it, or to DATABASE_URL`, {
+    throw new Failure('UNAVAILABLE', `the database cannot be used (${message}); check the server and DATABASE_URL`, {
       cause: error,
     });
   }
@@ -54,13 +54,13 @@ export async function openDatabase(config: Config): Promise<Database> {
 async function peppersOf(config: Config): Promise<Peppers> {
   if (config.KEY_PEPPERS) return config.KEY_PEPPERS;
   if (config.DATABASE_URL !== undefined) {
-    // A pepper made here would be this process's alone: the others would find none of its keys.
+    // A generated pepper would be known to this process only, and no other could find its keys.
     throw new Refusal(
       'DATABASE_URL is set, so KEY_PEPPERS must be too: the secrets that keys are digested under, the same in every ' +
         'process. For a new database: KEY_PEPPERS="p1:$(openssl rand -base64 32)"; keep it, no key works without it.',
     );
   }
-  // An id of its own: when the file is lost, keys under a pepper that is not held are found, and the start refused.
+  // A random id: if the file is lost, the next pepper differs in id, and requirePeppers refuses to start.
   const make = (): string => `embedded-${randomBytes(4).toString('hex')}:${randomBytes(32).toString('base64')}`;
   const pepper = await keepSecret(path.join(config.DATA_DIR, 'pepper'), make);
   const { KEY_PEPPERS } = loadConfig({ KEY_PEPPERS: pepper });

@@ -1,13 +1,16 @@
-/** How long an answer may still take. One is made for each request and handed down to whatever waits. */
+/**
+ * The deadline of a request, passed down to everything that waits. Not an AbortSignal.timeout, which cannot be extended by
+ * the time that the client takes to send its body.
+ */
 
 import { Failure } from './errors.ts';
 
 export interface Deadline {
-  /** @throws Failure DEADLINE_EXCEEDED once it has passed. For what should not be begun any more. */
+  /** @throws Failure DEADLINE_EXCEEDED once it has passed. To be called before work that would be wasted then. */
   readonly check: () => void;
-  /** The promise's outcome, or Failure DEADLINE_EXCEEDED when that comes first. What was asked goes on, unheard. */
+  /** Settles as the promise, or rejects with Failure DEADLINE_EXCEEDED if that comes first; the work itself goes on. */
   readonly race: <T>(promise: Promise<T>) => Promise<T>;
-  /** The promise's outcome; the time that it takes is the client's, not ours, and is added to the deadline. */
+  /** Settles as the promise, and extends the deadline by the time that took: for waiting on the client. */
   readonly excuse: <T>(promise: Promise<T>) => Promise<T>;
 }
 

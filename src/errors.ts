@@ -1,6 +1,6 @@
 /**
- * The one catalogue of failures. A denial is a value (see policy/decide.ts); whatever else keeps a question from being
- * answered is thrown as one of the two classes below, and nothing but this file says what a caller or a shell sees of it.
+ * The catalogue of failures, with their HTTP statuses and exit codes. A denial is a value (policy/decide.ts); anything else
+ * that prevents an answer is thrown as a Failure (of a request or command) or a Refusal (of the operator's input).
  */
 
 interface FailureKind {
@@ -8,7 +8,7 @@ interface FailureKind {
   readonly status: number;
   /** The exit code of a command that ends with it: 1 refused, 3 failure. */
   readonly exitCode: 1 | 3;
-  /** What the caller reads when the thrower gave no text that is meant for them. */
+  /** The public message, unless the thrower gives another. */
   readonly message: string;
 }
 
@@ -57,7 +57,7 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
-/** One thing that is wrong with an input: where (a path such as `requests[3].action`, empty for the whole) and what to do. */
+/** One fault of an input: its path, such as `requests[3].action` (empty: the whole input), and what to do. */
 export interface Issue {
   readonly path: string;
   readonly message: string;
@@ -71,8 +71,8 @@ interface FailureDetails {
 }
 
 /**
- * A question that was not answered. `message` is public: it is written for the caller and holds no secret; what the
- * operator needs to know goes into `cause`, which is logged and never sent.
+ * A request or command that failed. `message` is public: it is for the caller, and holds no secret. What the operator needs
+ * goes into `cause`, which is logged and never sent.
  */
 export class Failure extends Error {
   readonly code: FailureCode;
@@ -99,8 +99,8 @@ export class Failure extends Error {
 }
 
 /**
- * Something of the operator's that we will not go on with: settings, a policy folder, a document to import, a database
- * that is newer than the code. Ends the command with exit code 1; the message says what to change.
+ * Input of the operator that cannot be used: settings, a policy folder, a document to import, a database that is newer than
+ * the code. Ends the command with exit code 1; the message says what to change.
  */
 export class Refusal extends Error {
   readonly exitCode = 1;
@@ -111,7 +111,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Any thrown value as a Failure: what is not one already is INTERNAL, with the original as its cause. */
+/** A thrown value as a Failure: anything but a Failure becomes INTERNAL, with the value as its cause. */
 export function asFailure(thrown: unknown): Failure {
   return thrown instanceof Failure ? thrown : new Failure('INTERNAL', undefined, { cause: thrown });
 }

@@ -1,12 +1,12 @@
-/** Structured logs on standard error. The decision log is the record of decisions; this one is for operators. */
+/** The operators' log: JSON lines on standard error. Decisions are recorded in the database instead (src/audit). */
 
 import { pino } from 'pino';
 
 export type Log = pino.Logger;
 
 /**
- * Errors are logged by name, code, message and stack, with their causes. Their other fields are left out: PostgreSQL's
- * `detail` quotes values of the row at fault.
+ * Of errors only name, code, message, stack and causes are logged: other fields may hold secrets, such as `detail` of a
+ * PostgreSQL error, which quotes values of the row.
  */
 export function createLog(level: string): Log {
   return pino(

@@ -1,9 +1,9 @@
-/** Secrets that we make ourselves and keep in a file that only its owner reads. */
+/** Generated secrets, kept in files of mode 0600. */
 
 import { randomUUID } from 'node:crypto';
 import { link, readFile, unlink, writeFile } from 'node:fs/promises';
 
-/** The file's text without the line's end; where there is no file, `make()` is written first, with mode 0600. */
+/** The secret in the file, trimmed; if there is no file, one with the secret `make()` is created first. */
 export async function keepSecret(file: string, make: () => string): Promise<string> {
   const read = async (): Promise<string> => (await readFile(file, 'utf8')).trim();
   try {
@@ -14,7 +14,7 @@ export async function keepSecret(file: string, make: () => string): Promise<stri
   const draft = `${file}.${randomUUID()}`;
   await writeFile(draft, `${make()}\n`, { mode: 0o600 });
   try {
-    // A link is made whole or not at all: of two processes that start at once, one's secret becomes that of both.
+    // link() is atomic and does not overwrite: of two processes that start at once, both use the secret of the first.
     await link(draft, file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

@@ -1,4 +1,4 @@
-/** The composition root: builds everything below http and cli from the settings, and takes it down again. */
+/** The composition root: builds everything below http and cli from the settings, and closes it in reverse order. */
 
 import type { Knex } from 'knex';
 import { openCheckpoints } from './audit/checkpoint/open.ts';
@@ -38,35 +38,37 @@ export interface Service extends Pick<Policies, 'live' | 'trial' | 'shadow'> {
   readonly log: Log;
   readonly authorize: Authorize;
   readonly findCaller: FindCaller;
-  /** For reading and changing keys, directory and callers: apart from the decisions', which must not wait for it. */
+  /** The pool for administration, apart from the decisions' pool, so that no decision waits for a slow change. */
   readonly adminDb: Knex;
   readonly cursors: Cursors;
-  /** The current one: new keys are digested under it. */
+  /** The current pepper, for new keys. */
   readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
-  /** What the metrics are read from. */
+  /** Where the metrics get their values. */
   readonly sources: Sources;
-  /** Finishes what is under way, and closes connections. Once. */
+  /** Ends background work and closes connections. To be called once, when no request is in flight. */
   readonly close: () => Promise<void>;
 }
 
 const ADMIN_POOL = 5;
-/** Revoking or deleting hundreds of thousands of keys at once takes its time. */
+/** Long enough to revoke or delete hundreds of thousands of keys in one statement. */
 const ADMIN_LIMIT_MS = 30_000;
-/** Most keys, each with each business that it is used on. */
+/** Most cached pairs of a key and a business. */
 const FACTS_COUNT = 250_000;
 const CALLERS = { count: 10_000, bytes: 10 * 2 ** 20 };
 
-/** @throws Refusal: a bad policy, settings or database; nothing is left running then. */
+/** @throws Refusal: a bad policy, settings or database; all that was started is closed then */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
   const closers: (() => unknown)[] = [];
   const close = async (): Promise<void> => {
-    // What fails to end must not keep the others from it.
+    // A part that fails to close must not keep the others from closing.
     for (const closer of closers.splice(0).reverse()) {
       await Promise.resolve()
         .then(closer)
-        .catch((error: unknown) => log.error({ error }, 'a part did not end well'));
+        .catch((error: unknown) =>
+          log.error({ error }, 'a part of the service failed to close; the others are closed all the same'),
+        );
     }
   };
   try {
@@ -77,7 +79,10 @@ export async function createService(config: Config, log: Log, database: Database
   }
 }
 
-/** Builds the parts, from the ground up; `atEnd` takes what ends them, which happens from the roof down. */
+/**
+ * Builds the parts in order of dependency; `atEnd` registers their closers, which run in reverse. One function, because it
+ * is a list: what exists, what it depends on, and the order in which it closes.
+ */
 async function compose(
   config: Config,
   log: Log,
@@ -92,14 +97,14 @@ async function compose(
   };
   const db = pool(config.DATABASE_POOL, limitMs);
   const adminDb = pool(ADMIN_POOL, ADMIN_LIMIT_MS);
-  // A connection of its own, so that a record never waits behind the loading of facts.
+  // The log has a connection of its own, so that a record never waits behind reads of facts.
   const logDb = pool(1, limitMs);
   const part = <T extends { readonly close: () => unknown }>(made: T): T => {
     atEnd(made.close);
     return made;
   };
 
-  // Before the recorder, and so closed after it: the last checkpoint covers the last record.
+  // Opened before the recorder and so closed after it: the last checkpoint covers the last record.
   const checkpoints = await openCheckpoints(config, url, log);
   if (checkpoints) part(checkpoints);
   const policies = part(await followPolicies(config, adminDb, log));
@@ -147,9 +152,9 @@ async function compose(
       noteUse: usage.note,
     }),
     findCaller: callerFinder(db, peppers, breaker, callers, config.BOOTSTRAP_TOKEN),
-    readiness: shared(async () => {
+    readiness: singleFlight(async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
-        log.warn({ error }, 'the database cannot be asked for its migrations');
+        log.warn({ error }, 'readiness: the applied migrations cannot be read from the database; /readyz answers 503');
         return undefined;
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: live.policy().digest };
@@ -162,13 +167,13 @@ async function compose(
   };
 }
 
-/** One call at a time: who asks while it is under way shares its outcome. Nobody is asked for a token at /readyz. */
-function shared<T>(ask: () => Promise<T>): () => Promise<T> {
-  let underWay: Promise<T> | undefined;
+/** Single-flight: calls during a running one share its result. /readyz needs no token, so it must not cost a query each. */
+function singleFlight<T>(ask: () => Promise<T>): () => Promise<T> {
+  let inFlight: Promise<T> | undefined;
   return () => {
-    underWay ??= ask().finally(() => {
-      underWay = undefined;
+    inFlight ??= ask().finally(() => {
+      inFlight = undefined;
     });
-    return underWay;
+    return inFlight;
   };
 }

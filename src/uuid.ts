@@ -1,6 +1,6 @@
 /**
- * Ids of decisions and requests: UUIDs of version 7, each greater than the one before. The library's ask the kernel for random bytes
- * every time, which was a fifteenth of all that an answer costs; here they are fetched for hundreds of ids at once.
+ * Monotonic UUIDv7 (RFC 9562) for decisions and requests. Random bytes are fetched for hundreds of ids at once: the uuid
+ * package asks the kernel for each, which took a fifteenth of the time of an answer.
  */
 
 import { randomFillSync } from 'node:crypto';
@@ -10,7 +10,7 @@ const COUNTER = 4;
 const pool = Buffer.alloc((RANDOM + COUNTER) * 400);
 let used = pool.length;
 
-/** The place of `bytes` fresh random bytes in the pool. */
+/** The offset in the pool of `bytes` random bytes that were not used before. */
 function fresh(bytes: number): number {
   if (used + bytes > pool.length) {
     randomFillSync(pool);
@@ -22,25 +22,25 @@ function fresh(bytes: number): number {
 
 let last = 0;
 let time = '';
-/** 26 bits that count within a millisecond, from a random start in the lower half. */
+/** Counts the ids of one millisecond, in 26 bits, from a random start in the lower half. */
 let counter = 0;
-const COUNTED = 2 ** 26;
-/** Milliseconds: adjusting clocks slew less, and correcting them steps more. */
+const COUNTER_RANGE = 2 ** 26;
+/** A clock that goes back by less was slewed (NTP) and is waited for; by more, it was stepped, and is followed. */
 const CORRECTED_MS = 5000;
 
 /**
- * A new id. Its first 48 bits are the time in milliseconds, or the last id's where the clock has gone back a little since. A clock
- * that goes back far was wrong before: to stay with it would give the records of hours one wrong time.
- * INVARIANT: until then the ids of one process are in the order in which they were made, as text and as bytes (RFC 9562, 6.2).
+ * A new id. Its first 48 bits are the time in milliseconds, or that of the last id when the clock went back by up to
+ * CORRECTED_MS. A clock that was stepped back further was wrong before, and to keep its time would date hours of records wrong.
+ * INVARIANT: but for such a step, the ids of one process are in the order of creation, as text and as bytes (RFC 9562, 6.2).
  */
 export function uuidv7(now = Date.now()): string {
   counter += 1;
   const corrected = last - now > CORRECTED_MS;
-  if (now > last || corrected || counter >= COUNTED) {
+  if (now > last || corrected || counter >= COUNTER_RANGE) {
     last = corrected ? now : Math.max(now, last + 1);
     const digits = last.toString(16).padStart(12, '0');
     time = `${digits.slice(0, 8)}-${digits.slice(8)}`;
-    counter = pool.readUInt32BE(fresh(COUNTER)) % (COUNTED / 2);
+    counter = pool.readUInt32BE(fresh(COUNTER)) % (COUNTER_RANGE / 2);
   }
   const high = (0x7000 | (counter >> 14)).toString(16);
   const low = (0x8000 | (counter & 0x3fff)).toString(16);

@@ -45,7 +45,7 @@ export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Prom
   );
   if (rows.length > 0) {
     throw new Refusal(
-      `the database has keys under the pepper ${rows.map((row) => row.id).join(', ')}, which KEY_PEPPERS lacks, so ` +
+      `the database has keys under the pepper ${rows.map((row) => row.id).join(', ')}, which KEY_PEPPERS does not hold, so ` +
         'they would all be denied as unknown. Add it (last, if another is current); docs/operations.md says how to retire one.',
     );
   }

@@ -1,4 +1,4 @@
-/** The policies of a service: the live one, without which it does not start, and the candidate, which may be missing. */
+/** The policies of a service: the live one, without which it does not start, and the one on trial, which may be missing. */
 
 import type { Knex } from 'knex';
 import type { Log } from '../log.ts';
@@ -18,7 +18,7 @@ interface Settings {
 
 export interface Policies {
   readonly live: Live<Policy>;
-  /** The candidate of SHADOW_POLICY_DIR; its state has no policy until one passes the check. */
+  /** The policy on trial, of SHADOW_POLICY_DIR; its state has no policy until one passes the check. */
   readonly trial: Live<Policy | undefined> | undefined;
   readonly shadow: Shadow;
   readonly close: () => Promise<void>;

@@ -1,5 +1,5 @@
 /**
- * Shadow evaluation: a candidate policy decides on the same facts as the live one, and nothing acts on its decisions. Where
+ * Shadow evaluation: a policy on trial decides on the same facts as the live one, and nothing acts on its decisions. Where
  * its code differs, that is counted, and recorded with the live decision.
  */
 
@@ -9,16 +9,16 @@ import type { Decision, Policy } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
 import { memoizedDecide } from '../policy/memo.ts';
 
-/** The candidate's decision, where its code differs. */
+/** The decision of the policy on trial, where its code differs. */
 export interface ShadowDecision {
-  /** Digest of the candidate. */
+  /** Digest of the policy on trial. */
   readonly policy: string;
   readonly code: string;
   readonly rule: string;
 }
 
 export interface ShadowCounts {
-  /** Decisions that the candidate evaluated. */
+  /** Decisions that it evaluated. */
   readonly compared: number;
   /** Of those: with another code. */
   readonly disagreed: number;
@@ -29,19 +29,19 @@ export interface ShadowCounts {
 }
 
 export interface Shadow {
-  /** The candidate's decision, where its code differs. Never throws, and keeps to its time budget. */
+  /** The decision of the policy on trial, where its code differs. Never throws, and keeps to its time budget. */
   readonly compare: (facts: Facts, decision: Decision) => ShadowDecision | undefined;
   readonly counts: () => ShadowCounts;
 }
 
-/** The candidate's time budget, a token bucket: it refills at this share of the elapsed time, up to so many milliseconds. */
+/** Its time budget, a token bucket: it refills at this share of the elapsed time, up to so many milliseconds. */
 const SHARE = 0.05;
 const SAVED_MS = 20;
 /** Most that one evaluation may cost, in units of about 20 ns: 5 ms, for which it blocks the event loop. */
 const MAX_COST = 250_000;
 
-/** `candidate()` is the current candidate policy; undefined: none. */
-export function createShadow(candidate: () => Policy | undefined, log: Log, now = () => performance.now()): Shadow {
+/** `trial()` is the current policy on trial; undefined: none. */
+export function createShadow(trial: () => Policy | undefined, log: Log, now = () => performance.now()): Shadow {
   const counts = { compared: 0, disagreed: 0, failed: 0, skipped: 0 };
   const budget = createTimeBudget(now);
   const decide = memoizedDecide();
@@ -50,7 +50,7 @@ export function createShadow(candidate: () => Policy | undefined, log: Log, now 
   return {
     counts: () => ({ ...counts }),
     compare: (facts, decision) => {
-      const policy = candidate();
+      const policy = trial();
       if (policy === undefined) return undefined;
       if (!budget.left() || policy.costOf(facts) > MAX_COST) {
         counts.skipped += 1;
@@ -65,11 +65,11 @@ export function createShadow(candidate: () => Policy | undefined, log: Log, now 
         return { policy: policy.digest, code, rule };
       } catch (error) {
         counts.failed += 1;
-        // Logged once per candidate; the counter has the rest.
+        // Logged once per policy; the counter has the rest.
         if (warned !== policy)
           log.warn(
             { digest: policy.digest, error: causeOf(error) },
-            'the candidate policy in SHADOW_POLICY_DIR threw on a decision (logged once); live decisions are not affected',
+            'the policy on trial in SHADOW_POLICY_DIR threw on a decision (logged once); live decisions are not affected',
           );
         warned = policy;
         return undefined;
@@ -80,7 +80,7 @@ export function createShadow(candidate: () => Policy | undefined, log: Log, now 
   };
 }
 
-/** A token bucket of milliseconds: a slow candidate evaluates fewer decisions instead of delaying them all. */
+/** A token bucket of milliseconds: a slow policy evaluates fewer decisions instead of delaying them all. */
 function createTimeBudget(now: () => number) {
   let saved = SAVED_MS;
   let at = now();
