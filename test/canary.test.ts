@@ -1,6 +1,6 @@
 /**
- * Canaries: API keys, caller tokens and peppers of a whole service's life appear in no table, no log line at `trace`,
- * no metric and no error body, also when the database fails under it.
+ * Canary secrets: API keys, caller tokens and peppers that pass through a service appear in no table, no log line at level
+ * `trace`, no metric and no error body, also when the database fails.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -40,7 +40,7 @@ describe('no secret', function () {
     service.stderr?.on('data', (chunk) => seen.push(String(chunk)));
     const address = /http:\/\/[\d.:]+/.exec(await outputWith(service, 'listening'))?.[0] ?? '';
 
-    /** Sends a request; what comes back is kept as seen, but for the one place where a key is shown. */
+    /** Sends a request and keeps the response as seen, except for the field that shows a new key. */
     const send = async (
       method: string,
       path: string,
@@ -99,7 +99,7 @@ describe('no secret', function () {
     }
     await send('POST', `/keys/${id}/rotate`, { overlapSeconds: 60 });
 
-    // Errors of the database, which quote rows and statements.
+    // Database errors, whose details quote rows and statements.
     const db = connect({ url, poolSize: 1 });
     await db.raw('alter table decisions add constraint broken check (false) not valid');
     await send('POST', '/authorize', { apiKey, action: 'call:create', businessId: 'b' });

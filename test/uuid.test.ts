@@ -1,4 +1,4 @@
-/** Ids of decisions: well formed, of their time, in order, and never the same. */
+/** Monotonic UUIDv7: format, timestamp, order and uniqueness. */
 
 import { expect } from 'chai';
 import { uuidv7 } from '../src/uuid.ts';
@@ -6,7 +6,7 @@ import { uuidv7 } from '../src/uuid.ts';
 const timeOf = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 
 describe('an id of a decision', () => {
-  it('is a UUID of version 7 and of its millisecond', () => {
+  it('is a UUID of version 7 with the time in milliseconds', () => {
     const since = Date.now();
     const ids = Array.from({ length: 100_000 }, () => uuidv7());
     for (const id of ids) {
@@ -17,20 +17,20 @@ describe('an id of a decision', () => {
     expect(ids.every((id, at) => at === 0 || id > (ids[at - 1] ?? ''))).to.equal(true);
   });
 
-  it('stays in order when the clock goes back or stands still', () => {
+  it('stays in order when the clock stands still or goes back a little', () => {
     const now = Date.now() + 10_000;
     const ids = [now, now, now - 4999, now + 1, now - 1, now + 1].map((at) => uuidv7(at));
     expect([...ids].sort()).to.deep.equal(ids);
     expect(ids.map(timeOf)).to.deep.equal([now, now, now, now + 1, now + 1, now + 1]);
   });
 
-  it('follows a clock that was far ahead and has been corrected', () => {
+  it('follows a clock that was stepped back', () => {
     const now = Date.now();
     expect(timeOf(uuidv7(now + 86_400_000))).to.equal(now + 86_400_000);
     expect(timeOf(uuidv7(now))).to.equal(now);
   });
 
-  it('differs from another in its random part, within one millisecond and across', () => {
+  it('differs in its random part from other ids, within a millisecond and across', () => {
     const now = Date.now() + 20_000;
     const ids = Array.from({ length: 20_000 }, (_, n) => uuidv7(now + (n >> 4)));
     expect(new Set(ids.map((id) => id.slice(24))).size).to.equal(ids.length);

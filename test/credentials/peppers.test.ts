@@ -1,4 +1,4 @@
-/** Several peppers: the first is current, the others go on working until nothing stands under them. */
+/** Several peppers: the first is current, for new digests; keys and callers under the others go on working. */
 
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
@@ -27,7 +27,7 @@ describe('peppers', () => {
     url = await newDatabase();
   });
 
-  /** A service with these peppers, for the length of some work. */
+  /** Runs `work` on a service with these peppers. */
   async function withPeppers<T>(peppers: readonly Pepper[], work: (client: Client) => Promise<T>): Promise<T> {
     const service = await startService({ DATABASE_URL: url, KEY_PEPPERS: setting(peppers) });
     try {
@@ -62,7 +62,7 @@ describe('peppers', () => {
     expect(await stored(later.id)).to.deep.include({ pepper_id: 'new', digest: digestOf(NEW, later.apiKey) });
   });
 
-  it('a key under an older one works on, and is digested anew by its use', async () => {
+  it('a key under an older one goes on working, and its use moves it to the current one', async () => {
     const { id, apiKey, etag } = await makeKey();
     const unused = await withPeppers([OLD], (client) => client.newKey('ann'));
     await withPeppers([NEW, OLD], async (client) => {
@@ -80,7 +80,7 @@ describe('peppers', () => {
     });
   });
 
-  it('a denied use digests anew too, and a dead key is left as it is', async () => {
+  it('a denied use moves it, too; a revoked or expired key stays under its pepper', async () => {
     const { id, apiKey } = await makeKey();
     const dead = await withPeppers([OLD], async (client) => {
       const key = await client.newKey('ann');
@@ -95,7 +95,7 @@ describe('peppers', () => {
     expect(await stored(dead.id)).to.include({ pepper_id: 'old' });
   });
 
-  it('a start without one that keys stand under is refused, and changes nothing', async () => {
+  it('a start without one that keys are stored under is refused, and changes nothing', async () => {
     const { id } = await makeKey();
     const before = await stored(id);
     const config = loadConfig({ DATABASE_URL: url, KEY_PEPPERS: setting([NEW]) });
@@ -106,7 +106,7 @@ describe('peppers', () => {
     expect(await stored(id)).to.deep.equal(before);
   });
 
-  it('a start without one that callers stand under is refused', async () => {
+  it('a start without one that callers are stored under is refused', async () => {
     const caller = await inDatabase((db) => insertCaller({ db, pepper: OLD }, ['keys']));
     const refusal = await rejection(openDatabase(loadConfig({ DATABASE_URL: url, KEY_PEPPERS: setting([NEW]) })));
     expect(refusal.message).to.match(/pepper old/);
@@ -116,19 +116,19 @@ describe('peppers', () => {
     });
   });
 
-  it('a start with another secret under a known id is refused: it would take every good key for unknown', async () => {
+  it('a start with another secret under a known id is refused, since every valid key would be denied as unknown', async () => {
     const { apiKey } = await makeKey();
     const config = loadConfig({ DATABASE_URL: url, KEY_PEPPERS: setting([pepper('old')]) });
     expect((await rejection(openDatabase(config))).message).to.match(/pepper old is not the one/);
     await withPeppers([OLD], async (client) => expect(await client.decide(apiKey, 'a')).to.equal('OK'));
   });
 
-  it('are refused when two have one secret', () => {
+  it('are refused when two have the same secret', () => {
     const twice = setting([OLD, { ...OLD, id: 'again' }]);
     expect(() => loadConfig({ KEY_PEPPERS: twice })).to.throw(/different ids and secrets/);
   });
 
-  it('are counted, so that one knows which can be retired', async () => {
+  it('are listed with their numbers of keys and callers, which shows what can be retired', async () => {
     const { apiKey } = await makeKey();
     const use = () => inDatabase((db) => pepperUse(db, [NEW]));
     const row = { id: 'old', current: false, held: false, callers: 0 };

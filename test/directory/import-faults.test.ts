@@ -1,4 +1,4 @@
-/** Imports that are refused: every bad entry is named, and nothing is loaded. It hangs on the input, so one server will do. */
+/** Imports that are refused: every bad entry is named, and nothing is loaded. One PostgreSQL version suffices here. */
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
@@ -16,7 +16,7 @@ describe('a bad import', function () {
   });
   afterEach(() => db.destroy());
 
-  it('loads nothing of a bad document, and names every bad entry by its path', async () => {
+  it('is refused as a document, with the path of every bad entry', async () => {
     const taken = createToken('apiKey');
     await load(db, base({ apiKey: taken }));
     const before = await rowsOf(db);
@@ -108,7 +108,7 @@ describe('a bad import', function () {
     expect(await rowsOf(db)).to.deep.equal(before);
   });
 
-  it('loads nothing of bad lines, and names every bad one by its number', async () => {
+  it('is refused as JSON lines, with the number of every bad line', async () => {
     const key = { id: 'k', userId: 'u', friendlyName: 'k', allowUserManagementApiRequests: false };
     const bad: readonly (readonly [readonly string[], ...string[]])[] = [
       [
@@ -159,7 +159,7 @@ describe('a bad import', function () {
         'line 1: is longer than 1 MiB',
         'line 2: user.id:',
       ],
-      // Good up to the last one, which has been cut off.
+      // A truncated file: all lines are good but the last.
       [
         [...Array.from({ length: 3000 }, (_, n) => `{"user": {"id": ${n}}}`), '{"user": {"id": 30'],
         'line 3001: this is not valid JSON',
@@ -169,7 +169,7 @@ describe('a bad import', function () {
     expect(await rowsOf(db)).to.deep.equal(NOTHING);
   });
 
-  it('counts what is too much to be named', async () => {
+  it('names up to 10,000 faults and counts the rest', async () => {
     const repeated = Array.from({ length: 10_003 }, () => '{"user": {"id": "u"}}');
     for (const lines of [['{', ...repeated], repeated.map((line) => line.slice(1))]) {
       const faults = await faultsOf(db, lines);

@@ -1,4 +1,4 @@
-/** Imports of random directories, held against a model that knows nothing of SQL. */
+/** Imports of random directories, compared with a model in plain TypeScript. */
 
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -10,10 +10,10 @@ import { linesOf, load, pepper, rowsOf } from './imports.ts';
 import { type ApiKey, FUTURE, importInto, type Member, type Model, PAST, readModel, type Sample } from './model.ts';
 
 const IDS = ['k0', 'k1', 'k2', 'k3'];
-/** The others are generated. */
+/** Keys given in clear; the others are generated. */
 const CLEAR = new Map(IDS.slice(2).map((id) => [id, createToken('apiKey')]));
 
-// Texts that COPY would misread, if they were not escaped.
+// Texts that COPY would misread without escaping.
 const name = fc.constantFrom('\\N', '\\.', 'a\\tb\\nc', 'Büro "1"', "it's", '🗝', '{x,y}');
 const disabled = fc.constantFrom(
   {},
@@ -41,7 +41,7 @@ const key = fc.record(
   { requiredKeys: ['friendlyName', 'allowUserManagementApiRequests', 'revoked', 'user', 'restrictedTo'] },
 );
 
-/** Directories whose keys and members refer only to what they have themselves. */
+/** Directories without dangling references. */
 const sample: fc.Arbitrary<Sample> = fc
   .tuple(
     byId(
@@ -96,7 +96,7 @@ for (const postgres of POSTGRES) {
     });
     after(() => db.destroy());
 
-    it('give what a model gives: as a document, as lines in any order, again, and over what is there', async () => {
+    it('give what the model gives: as a document, as lines in any order, repeated, and over existing rows', async () => {
       const step = fc.record({
         directory: sample,
         asLines: fc.boolean(),

@@ -1,4 +1,4 @@
-/** `authz import` as a real process: what it prints, how it ends, and what is left when it is ended. */
+/** `authz import` as a real process: output, exit codes, and what is loaded when it is killed. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -50,7 +50,7 @@ describe('authz import', function () {
     return file;
   };
 
-  it('prints what it did, and each new key once', async () => {
+  it('prints its counts, and each new key once', async () => {
     const file = await write('directory.jsonl', LINES.join('\n'));
     const first = await authz(['import', file], env);
     expect([first.code, first.stderr]).to.deep.equal([0, '']);
@@ -75,14 +75,14 @@ describe('authz import', function () {
     });
   });
 
-  it('reads standard input, as a document unless it is told otherwise', async () => {
+  it('reads standard input, as a document by default', async () => {
     expect((await authz(['import', '-'], env, '{"users": [{"id": "u1"}]}')).code).to.equal(0);
     const lines = await authz(['import', '-', '--format', 'jsonl', '--json'], env, LINES.join('\r\n'));
     expect(JSON.parse(lines.stdout).generated.map(({ id }: { id: string }) => id)).to.deep.equal(['k1', 'k2']);
     expect(await db('users').orderBy('id').pluck('id')).to.deep.equal(['ada', 'u1']);
   });
 
-  it('refuses with 1, and says why', async () => {
+  it('refuses bad input with exit code 1 and the reason', async () => {
     const bad = await write('bad.ndjson', `${LINES.join('\n')}\n{"user": {"id": "not ok"}}`);
     const large = await write('large.json', `{"users":[]${' '.repeat(64 * 1024 * 1024)}}`);
     for (const [args, message] of [
@@ -99,7 +99,7 @@ describe('authz import', function () {
     expect(await rowsOf(db)).to.deep.equal(NOTHING);
   });
 
-  it('says so when nobody reads the keys that it made', async () => {
+  it('says what to do when the reader of the new keys closes the pipe (EPIPE)', async () => {
     const users = [{ id: 'u' }];
     const apiKeys = Array.from({ length: 5000 }, (_, id) => ({
       id,
@@ -118,14 +118,14 @@ describe('authz import', function () {
   });
 
   describe('loads nothing when it', () => {
-    /** An import that has staged some lines, and waits for the rest of its input. */
+    /** An import that has staged some lines and waits for more input. */
     const reading = async (): Promise<{ child: ChildProcess; end: Promise<unknown>; pid: number }> => {
       const child = startAuthz(['import', '-', '--format', 'jsonl'], env);
       const end = once(child, 'close');
       child.stdin?.on('error', () => undefined).write(`${LINES.join('\n')}\n`);
       return { child, end, pid: await backendAt(db, 'copy staged') };
     };
-    /** An import that has staged everything, and waits for `writer`. */
+    /** An import that has staged everything and waits for the locks of `writer`. */
     const waiting = async (
       writer: Knex.Transaction,
     ): Promise<{ child: ChildProcess; end: Promise<unknown>; pid: number }> => {
@@ -142,7 +142,7 @@ describe('authz import', function () {
       const { child, end, pid } = await reading();
       const output = outputWith(child, 'so nothing is loaded. Import it again.\n');
       await cut(pid);
-      // Whichever it meets first: the server's last word, or the end of the connection.
+      // Either error may come first: the server's FATAL message, or the closed connection.
       expect(await output).to.match(
         /\((?:terminating connection|write E|read E|Connection terminated).*\) while reading/,
       );
@@ -151,7 +151,7 @@ describe('authz import', function () {
       expect(await rowsOf(db)).to.deep.equal(NOTHING);
     });
 
-    it('loses its connection while it waits for others', () =>
+    it('loses its connection while it waits for a lock', () =>
       db.transaction(async (writer) => {
         const { child, end, pid } = await waiting(writer);
         const output = outputWith(child, 'so nothing is loaded. Import it again.\n');
@@ -161,7 +161,7 @@ describe('authz import', function () {
         expect(await rowsOf(db)).to.deep.equal(NOTHING);
       }));
 
-    it('is killed while it reads, or later', async () => {
+    it('is killed, while it reads or later', async () => {
       const early = await reading();
       early.child.kill('SIGKILL');
       await gone(early.pid);
@@ -176,9 +176,9 @@ describe('authz import', function () {
     });
   });
 
-  it('reads its input once, also when it waits in a circle with another writer', async () => {
+  it('reads its input once, also when it deadlocks with another writer', async () => {
     const other = await db.transaction();
-    // So that it is the import that gives way.
+    // The other writer's deadlock_timeout is long, so that the import is the victim.
     await other.raw(`set local deadlock_timeout = '60s'`);
     await other.raw('lock table api_keys in row exclusive mode');
     const import_ = authz(['import', '-', '--format', 'jsonl'], env, LINES.join('\n'));
@@ -191,7 +191,7 @@ describe('authz import', function () {
     expect(await db('users').orderBy('id').pluck('id')).to.deep.equal(['ada', 'other']);
   });
 
-  it('takes no more memory for more entries', async () => {
+  it('takes constant memory, whatever the number of entries', async () => {
     const disabledReason = 'ж'.repeat(300);
     const apiKey = { friendlyName: 'ж'.repeat(100), allowUserManagementApiRequests: false };
     const lines = linesOf({
@@ -206,7 +206,7 @@ describe('authz import', function () {
     expect(await end).to.deep.equal([0, null]);
   });
 
-  it('shows every new key once, also when the connection is lost meanwhile', async () => {
+  it('shows every new key once, also when it loses the connection meanwhile', async () => {
     const apiKey = { userId: 'u', friendlyName: 'x', allowUserManagementApiRequests: false };
     const apiKeys = Array.from({ length: 2500 }, (_, n) => ({ id: `k${n}`, ...apiKey }));
     const file = await write('keys.jsonl', linesOf({ users: [{ id: 'u' }], apiKeys }).join('\n'));
@@ -228,8 +228,8 @@ describe('authz import', function () {
     }
   });
 
-  it('shows how far it is on a terminal, and only there', async function () {
-    // script(1) gives a command a terminal.
+  it('shows its progress on a terminal, and only there', async function () {
+    // script(1) runs a command on a pseudo-terminal.
     if (spawnSync('script', ['--version']).status !== 0) this.skip();
     const file = await write('lines.jsonl', LINES.join('\n'));
     const command = [process.execPath, path.join(ROOT, 'dist', 'src', 'main.js'), 'import', file, '--json']

@@ -1,4 +1,4 @@
-/** An import: all of it or nothing, as often as one likes, in either form. */
+/** An import in either form: atomic and idempotent. */
 
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
@@ -20,7 +20,7 @@ for (const postgres of POSTGRES) {
 
     const keyRow = (id = 'k1') => db('api_keys').where({ id }).first();
 
-    it('loads everything, and shows a generated key this once', async () => {
+    it('loads everything, and returns generated keys in clear', async () => {
       const { counts, generated } = await load(db, base());
       expect(counts.users).to.deep.equal({ created: 2, changed: 0, left: 0 });
       expect(generated.map(({ id }) => id)).to.deep.equal(['k1']);
@@ -39,7 +39,7 @@ for (const postgres of POSTGRES) {
       expect((await db('businesses').where({ id: '7' }).first()).disabled_at).to.be.instanceOf(Date);
     });
 
-    it('leaves one event and one change, and neither when nothing changes', async () => {
+    it('leaves one event and one change, and none when nothing changes', async () => {
       const { counts } = await load(db, base());
       const [event] = await db('admin_events');
       expect(event).to.include({ actor: 'test', action: 'directory.import', subject_kind: 'directory', before: null });
@@ -53,7 +53,7 @@ for (const postgres of POSTGRES) {
       expect(await rowsOf(db)).to.deep.equal(before);
     });
 
-    it('changes what differs, and leaves what is not named', async () => {
+    it('updates rows that differ, and leaves rows that it does not name', async () => {
       await load(db, base());
       await db('users').insert({ id: 'elsewhere' });
       const next = base({ restrictedBusinessIds: ['7'], friendlyName: 'Other' });
@@ -68,7 +68,7 @@ for (const postgres of POSTGRES) {
       expect(await db('users').where({ id: 'elsewhere' })).to.have.length(1);
     });
 
-    it('adopts a key that is given in clear, under whatever pepper it is stored', async () => {
+    it('recognises a key given in clear under any pepper', async () => {
       const apiKey = createToken('apiKey');
       expect((await load(db, base({ apiKey }))).generated).to.deep.equal([]);
       expect((await keyRow()).digest.equals(digestOf(pepper, apiKey))).to.equal(true);
@@ -78,7 +78,7 @@ for (const postgres of POSTGRES) {
       expect(counts.apiKeys).to.deep.equal({ created: 0, changed: 0, left: 1 });
     });
 
-    it('never brings a revoked, expired or replaced key back', async () => {
+    it('never makes a revoked, expired or rotated key usable again', async () => {
       await load(db, base());
       const expiresAt = '2999-01-01T00:00:00.000Z';
       for (const state of [{ revoked_at: '2026-01-01' }, { revoked_at: null, expires_at: '2026-01-01' }]) {
@@ -96,13 +96,13 @@ for (const postgres of POSTGRES) {
       expect((await keyRow()).expires_at).to.deep.equal(soon);
     });
 
-    it('takes its turn when two are at it, and makes each key once', async () => {
+    it('waits for a concurrent import, and creates each key once', async () => {
       const both = await Promise.all([load(db, base()), load(db, linesOf(base()))]);
       expect(both.map(({ counts }) => counts.apiKeys.created).sort()).to.deep.equal([0, 1]);
       expect(both.flatMap(({ generated }) => generated)).to.have.length(1);
     });
 
-    it('takes a key that is restricted to 10,000 businesses from one line, and changes it', async () => {
+    it('loads and updates a key that is restricted to 10,000 businesses', async () => {
       const ids = Array.from({ length: 10_000 }, (_, n) => String(n).padStart(64, 'b'));
       const directory = (restrictedBusinessIds: readonly string[]) =>
         linesOf({

@@ -1,4 +1,4 @@
-/** Imports in this process, and what they leave in the tables. */
+/** Runs imports in this process, and reads what they left in the tables. */
 
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -16,7 +16,7 @@ import { rejection } from '../support/rejection.ts';
 export const pepper: Pepper = { id: 'p', secret: randomBytes(32) };
 export const KEY_PEPPERS = `p:${pepper.secret.toString('base64')}`;
 
-/** Entries as they are written, good or bad. */
+/** Entries as in the input, valid or not. */
 export interface Directory {
   readonly users?: readonly object[];
   readonly businesses?: readonly object[];
@@ -26,13 +26,13 @@ export interface Directory {
 
 const ENTRY = { users: 'user', businesses: 'business', members: 'member', apiKeys: 'apiKey' } as const;
 
-/** A line for each entry, in the order of the document. */
+/** The entries as JSON lines, in the document's order. */
 export const linesOf = (directory: Directory): string[] =>
   (Object.keys(ENTRY) as (keyof typeof ENTRY)[]).flatMap((list) =>
     (directory[list] ?? []).map((entry) => JSON.stringify({ [ENTRY[list]]: entry })),
   );
 
-/** A small directory, with this in its key. */
+/** A small directory, with these fields in its key. */
 export const base = (key: object = {}) => ({
   users: [
     { id: 'u1', rateLimit: { requests: 10, windowSeconds: 60 } },
@@ -60,7 +60,7 @@ export interface Imported {
   readonly generated: readonly GeneratedKey[];
 }
 
-/** Imports a directory as a document, lines as lines, or a text as it is in the form. */
+/** Imports a directory (as a document), entries (as JSON lines), or a raw text in the given form. */
 export async function load(
   db: Knex,
   what: Directory | readonly string[] | string,
@@ -82,14 +82,14 @@ export async function load(
   }
 }
 
-/** The faults of what must be refused, as a person reads them. */
+/** The issues of an import that must be refused, as they are printed. */
 export async function faultsOf(...args: Parameters<typeof load>): Promise<string[]> {
   const error = await rejection(load(...args));
   if (!(error instanceof Failure) || error.code !== 'INVALID_REQUEST') throw error;
   return (error.issues ?? []).map((issue) => `${issue.path || '(document)'}: ${issue.message}`);
 }
 
-/** Expects what is loaded to be refused with exactly these faults, or what they begin with, in this order. */
+/** Expects the import to be refused with exactly these issues, given by their beginnings, in this order. */
 export async function expectFaults(wanted: readonly string[], ...args: Parameters<typeof load>): Promise<void> {
   const faults = await faultsOf(...args);
   expect(faults.map((fault, index) => fault.slice(0, wanted[index]?.length))).to.deep.equal(wanted);
@@ -97,7 +97,7 @@ export async function expectFaults(wanted: readonly string[], ...args: Parameter
 
 const TABLES = ['users', 'businesses', 'business_members', 'api_keys', 'api_key_businesses', 'admin_events', 'changes'];
 
-/** Everything that an import could have written. */
+/** All rows of the tables that an import writes. */
 export const rowsOf = async (db: Knex): Promise<Record<string, unknown[]>> =>
   Object.fromEntries(
     await Promise.all(
@@ -107,7 +107,7 @@ export const rowsOf = async (db: Knex): Promise<Record<string, unknown[]>> =>
 
 export const NOTHING = Object.fromEntries(TABLES.map((table) => [table, []]));
 
-/** Resolves once a connection to this database is at a statement that begins so; with its process. */
+/** Resolves to the backend's pid once a connection to this database executes a statement that begins so. */
 export async function backendAt(db: Knex, statement: string): Promise<number> {
   for (;;) {
     const { rows } = await db.raw(

@@ -1,4 +1,4 @@
-/** What an import should make of the tables: a model that knows nothing of SQL. */
+/** A model of the directory in plain TypeScript: the rows that an import should leave. */
 
 import type { Knex } from 'knex';
 import { rowsOf } from './imports.ts';
@@ -38,7 +38,7 @@ export interface Sample {
 export const PAST = '2020-02-29T12:00:00.000Z';
 export const FUTURE = '2999-12-31T23:59:59.000Z';
 
-/** What the tables should say. */
+/** The expected rows. */
 export interface Model {
   users: Map<string, object>;
   businesses: Map<string, object>;
@@ -56,7 +56,7 @@ interface ModelKey {
 const count = { created: 0, changed: 0, left: 0 };
 type Counts = Record<keyof Model, typeof count>;
 
-/** Imports into the model; `replaced` are the keys that others have replaced. */
+/** Imports into the model; `replaced` are the ids of rotated keys. */
 export function importInto(
   model: Model,
   { users, businesses, members, apiKeys }: Sample,
@@ -119,7 +119,7 @@ export function importInto(
   return counts;
 }
 
-/** A row of any of the tables: each has some of these. */
+/** The columns of all the tables; a row has those of its own. */
 interface Row {
   id: string;
   business_id: string;
@@ -144,7 +144,7 @@ interface Row {
 const limitOf = (row: Row) => row.rate_limit_requests && [row.rate_limit_requests, row.rate_limit_window_seconds];
 const iso = (at: Date | null) => at?.toISOString() ?? null;
 
-/** The tables as a model, without the keys that replaced others. */
+/** Reads the tables into a model, without the keys that others were rotated to. */
 export async function readModel(db: Knex): Promise<Model> {
   const rows = (await rowsOf(db)) as Record<string, Row[]>;
   const map = <T>(table: string, id: (row: Row) => string, value: (row: Row) => T) =>

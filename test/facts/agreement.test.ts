@@ -1,6 +1,6 @@
 /**
- * Promise 3: caching never changes an answer. A cache, the memo and plain evaluation are held together, on a world that
- * changes at random under reads that take their time. LOOKUPS=1000000 is the long variant.
+ * Promise 3: caching never changes an answer. A model test: the cache and the memo against uncached evaluation, on a database
+ * model that changes at random during slow reads. LOOKUPS=1000000 is the long variant.
  */
 
 import { expect } from 'chai';
@@ -42,7 +42,7 @@ describe(`cache, memo and plain evaluation (FC_SEED=${SEED})`, () => {
   });
 });
 
-/** `decide`, once for all records that are the same text: what it says cannot depend on anything else. */
+/** `decide`, memoised by the text of its arguments, which is all that it may depend on. */
 function plainly(): (policy: Policy, facts: Facts) => string {
   const said = new Map<Policy, Map<string, string>>();
   return (policy, facts) => {
@@ -57,7 +57,7 @@ function plainly(): (policy: Policy, facts: Facts) => string {
 }
 
 const groups = new WeakMap<object, string>();
-/** Of what cannot change: its JSON, which no other group shares. */
+/** The JSON of a frozen group of facts, computed once per object. */
 function textOf(group: object): string {
   const known = groups.get(group) ?? JSON.stringify(group);
   groups.set(group, known);
@@ -78,7 +78,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
   const world = createWorld(random);
   let now = 0;
   const freshness = createFreshness(() => now);
-  // Too small for all of it, so that things are pushed out too.
+  // Smaller than the world, so that entries are evicted, too.
   const cache = createCache<Groups>(freshness, { count: 240, bytes: 2 ** 20 });
   const memo = memoizedDecide();
   let polled = Number.NEGATIVE_INFINITY;
@@ -107,7 +107,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
     const read = () =>
       new Promise<Read<Groups>>((resolve) => {
         let snapshot: Read<Groups> | undefined;
-        // Read now or a little later, and known later still.
+        // The snapshot is taken now or when the read completes.
         if (random(2) === 0) snapshot = world.read(k, b);
         pending.push(() => resolve(snapshot ?? world.read(k, b)));
       });
@@ -116,7 +116,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
       if (!groups) throw new Error('nothing was loaded');
       compare(groups);
       const { status } = groups.key;
-      // What is still as it was when it was asked for must be what was found; but a key may expire meanwhile.
+      // What did not change during the read must be returned as it was, except that a key may have expired.
       if (before && !world.touchedSince(askedAt, k, b) && status !== 'active' && status !== 'expired')
         expect(JSON.stringify(groups)).to.equal(before);
     });
@@ -128,7 +128,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
     const step = random(10_000);
     if (step < 8) world.mutate();
     else if (step < 11 && world.last() > applied) {
-      // Its own commit, applied before those of others that it has not heard of.
+      // A commit of this process, applied before earlier commits of others are polled.
       freshness.applyCommit(world.commitAt(world.last()));
     } else if (step < 60) poll();
     else if (step < 120) {
@@ -141,12 +141,12 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
     } else if (step === 121 && random(10) === 0) freshness.applyCommit(undefined);
     else if (pending.length > 0 && (step < 400 || pending.length > 8)) {
       pending.splice(random(pending.length), 1)[0]?.();
-      // Until what was read has arrived.
+      // Let the promises of the read settle.
       await undefined;
       await undefined;
     } else {
       lookup += 1;
-      // Some are asked for more often than others.
+      // A skewed distribution: low numbers are asked for more often.
       const k = random(1 + random(KEYS));
       const b = random(1 + random(BUSINESSES + 1));
       const [groups] = cache.recall([world.nameOf(k, b)]) ?? [];

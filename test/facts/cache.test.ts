@@ -1,4 +1,4 @@
-/** What is cached of real rows: how often the database is asked, for how long it holds, and what ends it. */
+/** The cache of facts on a real database: how often it reads, how long entries live, and what invalidates them. */
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,7 +42,7 @@ describe('cached facts', () => {
   });
   afterEach(() => cached.close());
 
-  it('are the same objects while nothing of them changes, and are not read again', async () => {
+  it('are the same objects until they change, and are not read again', async () => {
     const [first] = await cached.load([apiKey, 'a']);
     expect(cached.reads()).to.equal(1);
     await putUser(cached.db, ACTOR, 'bob', { ...USER, disabled: true });
@@ -56,7 +56,7 @@ describe('cached facts', () => {
     }
   });
 
-  it('of one key are one read for a burst, and one for all of a batch that are not known', async () => {
+  it('take one read for concurrent misses of one key (single-flight), and one for all misses of a batch', async () => {
     await Promise.all(Array.from({ length: BURST }, () => cached.load([apiKey, 'a'])));
     expect(cached.reads()).to.equal(1);
     const others = await Promise.all(['x', 'y', 'z'].map((id) => keyUnder(pepper, id)));
@@ -67,7 +67,7 @@ describe('cached facts', () => {
     expect(loaded.at(-1)?.facts.target).to.include({ id: 'b', role: 'none' });
   });
 
-  it('of keys that there are not are kept apart, and push out none that there are', async () => {
+  it('of unknown keys (negative entries) have an LRU of their own, and evict no positive entry', async () => {
     await cached.close();
     cached = await startCached(url, [pepper], { bounds: { count: 20, bytes: 2 ** 20 } });
     await cached.load([apiKey, 'a']);
@@ -81,7 +81,7 @@ describe('cached facts', () => {
     expect(cached.reads()).to.equal(0);
   });
 
-  it('end with what they were made from, each kind of it', async () => {
+  it('are invalidated by a change of what they were made from, of each kind', async () => {
     const { db } = cached;
     const restricted = await keyUnder(pepper, 'r', {}, ['a']);
     const shown = async () => {
@@ -106,7 +106,7 @@ describe('cached facts', () => {
       await step();
       await cached.applied();
       seen.push(await shown());
-      // What is shown is what a process shows that has cached nothing.
+      // The expected facts are those of a process with an empty cache.
       const fresh = await startCached(url, [pepper, older]);
       const kept = cached;
       cached = fresh;
@@ -117,7 +117,7 @@ describe('cached facts', () => {
     expect(new Set(seen.map(String)).size).to.equal(steps.length + 1);
   });
 
-  it('of a key that expires turn at the moment that the database says', async () => {
+  it('of an expiring key change at its expiry by the clock of the database', async () => {
     const key = await keyUnder(pepper, 'e', {
       expires_at: cached.db.raw(`clock_timestamp() + interval '400 milliseconds'`),
     });
@@ -128,7 +128,7 @@ describe('cached facts', () => {
     expect(await statusOf(key)).to.equal('active');
     expect(cached.reads()).to.equal(0);
     for (let over = false; !over; ) {
-      // The database is asked before and after, and the key between.
+      // The database's clock is read before and after the key is asked for.
       const before = await clock();
       const status = await statusOf(key);
       over = await clock();
@@ -141,7 +141,7 @@ describe('cached facts', () => {
     expect(cached.reads()).to.equal(0);
   });
 
-  it('of a key that is digested anew can still be revoked, through either digest', async () => {
+  it('of a key that moves to the current pepper are invalidated by its revocation, under both digests', async () => {
     const [byOld, other] = [await keyUnder(older, 'o'), await keyUnder(older, 'p')];
     const [known] = await cached.load([byOld], [other]);
     const usage = createUsage(cached.db, createLog('silent'));
@@ -159,11 +159,11 @@ describe('cached facts', () => {
     }
   });
 
-  it('of a key that there was not end when it is made, under whichever pepper', async () => {
+  it('of an unknown key are invalidated when it is created, under any pepper', async () => {
     const key = createToken('apiKey');
     for (const [index, under] of [pepper, older].entries()) {
       expect(await statusOf(key)).to.equal('unknown');
-      // As another process would make it, whose dice fall on the same key.
+      // As if another process created a key and drew this very text.
       const { key: made } = await createKey(cached.db, pepper, ACTOR, 'ann', GRANTS);
       const digest = digestOf(under, key);
       await cached.db('api_keys').where({ id: made.id }).update({ digest, pepper_id: under.id });
@@ -175,20 +175,20 @@ describe('cached facts', () => {
     }
   });
 
-  describe('that are read while they change', () => {
+  describe('that change while they are read', () => {
     for (const whose of ['of another process', 'of its own'] as const) {
-      it(`are not kept, nor told to whoever asks after the change ${whose}`, async () => {
+      it(`are not cached, nor given to a request that starts after the change ${whose}`, async () => {
         const proxy = await startProxy(url);
         const slow = await startCached(url, [pepper], { readUrl: proxy.url });
         if (whose === 'of its own') slow.own();
         await slow.load([createToken('apiKey')]);
-        // Read before the change, known after it.
+        // The snapshot is from before the change, and arrives after it.
         proxy.delay(600);
         const early = slow.load([apiKey, 'a']);
         await sleep(200);
         await revokeKey(whose === 'of its own' ? slow.db : cached.db, ACTOR, 'k', null);
         if (whose === 'of another process') await slow.applied();
-        // As though it were at the same time, but it has begun later.
+        // Concurrent with the read in flight, but begun after the change.
         const late = slow.load([apiKey, 'a']);
         expect((await early)[0]?.facts.key.status).to.equal('active');
         expect((await late)[0]?.facts.key.status).to.equal('revoked');
@@ -203,7 +203,7 @@ describe('cached facts', () => {
     }
   });
 
-  it('are not believed, but read, while nothing confirms them', async () => {
+  it('are read from the database while freshness is not confirmed', async () => {
     const proxy = await startProxy(url);
     const alone = await startCached(proxy.url, [pepper], { readUrl: url });
     await alone.load([apiKey, 'a']);

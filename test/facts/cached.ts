@@ -1,4 +1,4 @@
-/** A loader of facts as a service has it, on a real database, with its reads counted and its change feed followed. */
+/** A loader of facts as a service has it: a real database, a cache, a followed change feed; its reads are counted. */
 
 import type { Pepper } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
@@ -14,7 +14,7 @@ import { eventually } from '../http/process.ts';
 const BOUNDS = { count: 1000, bytes: 2 ** 20 };
 
 interface Options {
-  /** Of the database that facts are read from, where that is another way to it. */
+  /** Another URL of the database, for reads of facts, such as a proxy's. */
   readonly readUrl?: string;
   readonly bounds?: typeof BOUNDS;
 }
@@ -39,7 +39,7 @@ export async function startCached(
     db,
     cache,
     freshness,
-    /** How many statements have read facts since it was last asked. */
+    /** The number of reads of facts since the last call. */
     reads: () => {
       const since = reads;
       reads = 0;
@@ -50,9 +50,9 @@ export async function startCached(
         questions.map(([apiKey, businessId]) => ({ apiKey, action: 'call:create', businessId })),
         deadlineIn(10_000),
       ),
-    /** Whoever changes something over `db` is this process itself. */
+    /** Makes changes over `db` count as this process's own, which are applied before they are confirmed. */
     own: () => onCommit(db, freshness.applyCommit),
-    /** Resolves once all that is committed is applied. */
+    /** Resolves once every committed change is applied. */
     applied: async () => {
       const { rows } = await db.raw('select last::int from change_counter');
       await eventually(() => freshness.position() === rows[0].last);

@@ -1,4 +1,4 @@
-/** How a process follows the change feed: what it applies, when it forgets everything, and what it does without notifications. */
+/** How a process follows the change feed: what it applies, when it flushes everything, and polling without NOTIFY. */
 
 import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
@@ -18,7 +18,7 @@ import { rejection } from '../support/rejection.ts';
 const ACTOR = { id: 'test' };
 const KEY: Change = { kind: 'key', id: 'k1', digest: Buffer.alloc(32, 1) };
 
-/** A follower, and what it has been told to forget: `*` is everything. */
+/** A follower, and the first tag of each invalidation; `*` is a flush. */
 function follower(url: string) {
   const told: string[] = [];
   const freshness = createFreshness();
@@ -55,7 +55,7 @@ for (const postgres of POSTGRES) {
       await db.destroy();
     });
 
-    it('is applied in its order, each change once for its ids and its digest', async () => {
+    it('is applied in order, each change once, for its id and its digest', async () => {
       await changing(db, KEY);
       await changing(db, { kind: 'user', id: 'u' }, { kind: 'business', id: 'b' });
       await applied();
@@ -63,7 +63,7 @@ for (const postgres of POSTGRES) {
       expect(followed.told.slice(1)).to.have.members(['user:u', 'business:b']);
     });
 
-    it('that says everything, or has a gap, makes everything forgotten', async () => {
+    it('flushes everything at a change of kind * and at a gap', async () => {
       await changing(db, { kind: '*', id: '' });
       await applied();
       expect(followed.told).to.deep.equal(['*']);
@@ -72,14 +72,14 @@ for (const postgres of POSTGRES) {
       expect(followed.told).to.deep.equal(['*', '*']);
     });
 
-    it('that has gone back, or on in another way, makes everything forgotten', async () => {
+    it('flushes everything when its history goes back, or continues differently (a restored database)', async () => {
       for (let n = 0; n < 3; n += 1) await changing(db, KEY);
       await applied();
       followed.told.length = 0;
       await db.raw('delete from changes where seq > 1; update change_counter set last = 1');
       await applied();
       expect(followed.told).to.deep.equal(['*']);
-      // A number higher than the last, but with another past than the one that was applied.
+      // A higher number, but the change that was applied last has another time.
       await db.raw(
         `delete from changes; insert into changes (seq, kind, id, at) values (1, 'user', 'x', '2020-01-01'), (2, 'user', 'y', now());
          update change_counter set last = 2`,
@@ -88,7 +88,7 @@ for (const postgres of POSTGRES) {
       expect(followed.told).to.deep.equal(['*', '*']);
     });
 
-    it('that is longer than can be read at once makes everything forgotten', async () => {
+    it('flushes everything when there are more changes than one poll reads', async () => {
       await db.raw(
         `insert into changes (seq, kind, id) select 1, 'user', n::text from generate_series(1, 6000) n;
          update change_counter set last = 1`,
@@ -97,7 +97,7 @@ for (const postgres of POSTGRES) {
       expect(followed.told).to.deep.equal(['*']);
     });
 
-    it('is followed again after the connection is lost, and nothing is lost with it', async () => {
+    it('is followed again after a lost connection, without missing a change', async () => {
       for (let n = 0; n < 5; n += 1) {
         await db.raw(
           `select pg_terminate_backend(pid) from pg_stat_activity
@@ -109,14 +109,14 @@ for (const postgres of POSTGRES) {
       expect(followed.told).to.deep.equal([0, 1, 2, 3, 4].map((n) => `user:u${n}`));
     });
 
-    it('tells of a commit at once in its own process, and of one whose outcome is unknown', async () => {
+    it('reports a commit in its own process at once, and one whose outcome is unknown as undefined', async () => {
       const proxy = await startProxy(url);
       const own = connect({ url: proxy.url, poolSize: 1 });
       const told: (string | undefined)[] = [];
       onCommit(own, (commit) => void told.push(commit && `${commit.seq} ${commit.changes[0]?.id}`));
       await changing(own, KEY);
       expect(told).to.deep.equal(['1 k1']);
-      // The answer to the commit is lost, the commit is not.
+      // The confirmation of the commit is lost, the commit is not.
       await db.raw(
         `create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(0.3); return null; end';
          create constraint trigger slow after insert on changes deferrable initially deferred
@@ -134,7 +134,7 @@ for (const postgres of POSTGRES) {
       await proxy.close();
     });
 
-    it('tells nothing of what was rolled back', async () => {
+    it('reports nothing of a mutation that was rolled back', async () => {
       const told: unknown[] = [];
       onCommit(db, (commit) => void told.push(commit));
       await rejection(
@@ -148,7 +148,7 @@ for (const postgres of POSTGRES) {
 }
 
 describe('a process that follows the change feed', () => {
-  it('does so by polling alone where LISTEN is forbidden, and says so once', async () => {
+  it('polls where LISTEN is forbidden, and warns once', async () => {
     const url = await newDatabase();
     const pooler = await startPooler(url);
     const db = connect({ url, poolSize: 1 });
@@ -165,7 +165,7 @@ describe('a process that follows the change feed', () => {
     pooler.close();
   });
 
-  it('does not believe what a poll that took its time has confirmed, nor a server that hangs', async () => {
+  it('is not confirmed by a slow poll, nor while the server hangs', async () => {
     const proxy = await startProxy(await newDatabase());
     const followed = follower(proxy.url);
     await eventually(() => followed.freshness.confirmed());
@@ -178,7 +178,7 @@ describe('a process that follows the change feed', () => {
     await proxy.close();
   });
 
-  it('finds itself unconfirmed after a time in which it could not run', async () => {
+  it('is unconfirmed after it was stopped for a while', async () => {
     const followed = follower(await newDatabase());
     await eventually(() => followed.freshness.confirmed());
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100);
@@ -187,7 +187,7 @@ describe('a process that follows the change feed', () => {
     await followed.changes.close();
   });
 
-  it('ends within a moment, whatever its connection does', async () => {
+  it('closes at once, whatever its connection does', async () => {
     const proxy = await startProxy(await newDatabase());
     const followed = follower(proxy.url);
     await eventually(() => followed.freshness.confirmed());
@@ -198,7 +198,7 @@ describe('a process that follows the change feed', () => {
   });
 });
 
-/** Stands for a pooler that hands out a session for a transaction only, and so refuses to listen on it. */
+/** Stands for a transaction pooler, which refuses LISTEN. */
 async function startPooler(databaseUrl: string): Promise<{ url: string; close: () => void }> {
   const upstream = new URL(databaseUrl);
   const server = createServer((client) => {

@@ -1,4 +1,4 @@
-/** The pruning of the feed, which must leave nothing that looks whole and is not. */
+/** Pruning of the change feed, which must not leave a number with only some of its rows. */
 
 import { expect } from 'chai';
 import { connect } from '../../src/db/connect.ts';
@@ -8,7 +8,7 @@ import { eventually } from '../http/process.ts';
 import { newDatabase } from '../support/postgres.ts';
 
 describe('the change feed', () => {
-  it('prunes whole numbers that are old, and never the last', async () => {
+  it('loses old numbers with all of their rows, and never the last number', async () => {
     const db = connect({ url: await newDatabase(), poolSize: 2 });
     const pruning = pruneChanges(db, createLog('silent'), 10);
     const rows = (seq: number, at: string) =>

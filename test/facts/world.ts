@@ -1,6 +1,6 @@
 /**
- * A database of keys that lives in memory and changes at random, the reads of it that a cache is filled by, and the truth
- * to compare with. What it returns is made as the loader makes it: closed records.
+ * A model of the database in memory, which changes at random, with the reads that fill a cache and the expected values. It
+ * returns facts as the loader makes them: frozen records.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -9,7 +9,7 @@ import type { Found, Read } from '../../src/facts/cache.ts';
 import { digestTag, type Poll, tagOf } from '../../src/facts/freshness.ts';
 import { closed, type Facts } from '../../src/policy/facts.ts';
 
-/** Ids that the grammar admits and that something joined, looked up in an object, or folded would take for another. */
+/** Valid ids that code would mix up which joins strings, looks them up in an object, or ignores case. */
 export const HOSTILE = [
   '__proto__',
   'constructor',
@@ -32,7 +32,7 @@ export const HOSTILE = [
 export type Groups = Pick<Facts, 'key' | 'user' | 'target'>;
 export type Random = (below: number) => number;
 
-/** A generator that a seed repeats. */
+/** A seeded random number generator. */
 export function randomFrom(seed: number): Random {
   let state = seed >>> 0 || 1;
   return (below) => {
@@ -57,7 +57,7 @@ interface Key {
 const USERS = 4;
 export const KEYS = HOSTILE.length;
 export const BUSINESSES = HOSTILE.length;
-/** A place for no business. */
+/** The number that stands for no business. */
 export const NONE = BUSINESSES;
 
 export function createWorld(random: Random) {
@@ -198,7 +198,7 @@ export function createWorld(random: Random) {
     truth,
     last: () => log.length,
     nameOf: (k: number, b: number): string => (keys[k] as Key).digest.toString('latin1') + (b === NONE ? '' : idOf(b)),
-    /** Whether a change above `seq` may have touched what is known of the two. */
+    /** Whether a change above `seq` concerns the key or the business. */
     touchedSince: (seq: number, k: number, b: number): boolean => {
       const { tags } = found(k, b);
       const key = tagOf('key', (keys[k] as Key).id);

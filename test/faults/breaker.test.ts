@@ -1,4 +1,4 @@
-/** The breaker alone, with reads that fail and hang as told, and what a service behind one makes it count. */
+/** The circuit breaker: by itself, with reads that fail and hang on demand, and in a service, where only faults count. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -18,7 +18,7 @@ const broken = async (): Promise<never> => {
 };
 const hanging = (): Promise<never> => new Promise(() => undefined);
 
-/** What became of a read, in a word, and whether the database was asked at all. */
+/** The outcome of a read in a word, and whether the database was asked. */
 async function outcome(breaker: ReturnType<typeof createBreaker>, read: () => Promise<string>, milliseconds = 1000) {
   let asked = false;
   const counted = (): Promise<string> => {
@@ -41,19 +41,19 @@ async function opened() {
 }
 
 describe('the breaker', () => {
-  it('opens after faults, and then answers at once without asking', async () => {
+  it('opens after faults, and then fails at once without asking', async () => {
     const breaker = await opened();
     expect(await outcome(breaker, fine)).to.deep.equal({ said: 'UNAVAILABLE', retryAfter: 1, asked: false });
   });
 
-  it('opens after reads that hang: each of them has been given up at its deadline', async () => {
+  it('opens after reads that hang, each of which fails at its deadline', async () => {
     const breaker = createBreaker();
     const reads = await Promise.all(Array.from({ length: 20 }, () => outcome(breaker, hanging, 20)));
     for (const { said, asked } of reads) expect([said, asked]).to.deep.equal(['DEADLINE_EXCEEDED', true]);
     expect(breaker.state()).to.equal('open');
   });
 
-  it('then lets one read try, and closes when that is answered', async () => {
+  it('then lets one read through (half-open), and closes when it succeeds', async () => {
     const breaker = await opened();
     await sleep(OPEN_MS + 50);
     let answer: (text: string) => void = () => undefined;
@@ -65,7 +65,7 @@ describe('the breaker', () => {
     expect((await outcome(breaker, fine)).said).to.equal('fine');
   });
 
-  it('opens again when the one that tries fails or hangs, and tries again after that', async () => {
+  it('opens again when that read fails or hangs, and lets another through later', async () => {
     const breaker = await opened();
     for (const read of [broken, hanging]) {
       await sleep(OPEN_MS + 50);
@@ -76,20 +76,20 @@ describe('the breaker', () => {
     expect((await outcome(breaker, fine)).said).to.equal('fine');
   });
 
-  it('takes no more reads than it has room for', async () => {
+  it('refuses more reads in flight than its capacity', async () => {
     const breaker = createBreaker();
     const reads = Array.from({ length: CAPACITY }, () => outcome(breaker, hanging, 50));
     expect(await outcome(breaker, fine)).to.deep.equal({ said: 'UNAVAILABLE', retryAfter: 1, asked: false });
     await Promise.all(reads);
   });
 
-  it('gives the answer of each read to who asked for it', async () => {
+  it('returns the result of each read to its own caller', async () => {
     const breaker = createBreaker();
     const said = await Promise.all(['a', 'b'].map((text) => outcome(breaker, async () => text)));
     expect(said.map((each) => each.said)).to.deep.equal(['a', 'b']);
   });
 
-  it('counts no unknown, junk, revoked or denied key, and no unknown caller, as a fault', async () => {
+  it('does not count unknown, malformed, revoked and denied keys, or unknown callers, as faults', async () => {
     const service = await startService({ DATABASE_URL: await newDatabase() });
     try {
       await service.db('users').insert({ id: 'ann' });

@@ -1,7 +1,7 @@
 /**
- * The clients of a service under fault, in a process of their own, so that their work is not done by the event loop that
- * they wait for: `clients.ts ADDRESS CONNECTIONS`. Takes a list of questions, puts all of them at once over connections
- * that are kept, says when they are sent, and then what came of each.
+ * The clients of the fault tests, in a process of their own, so that they take no time of the event loop of the service:
+ * `clients.ts ADDRESS CONNECTIONS`. Receives a list of questions, sends all of them at once over keep-alive connections,
+ * reports when they are sent, and then the outcome of each.
  */
 
 import { Agent, request } from 'node:http';
@@ -13,11 +13,11 @@ export interface Question {
 }
 
 export interface Reply {
-  /** 0 when there was no whole HTTP response. */
+  /** The status; 0 without a complete HTTP response. */
   readonly status: number;
   readonly body: unknown;
   readonly retryAfter: string | undefined;
-  /** From the sending of the question to the end of the response. */
+  /** Milliseconds from sending the question to the end of the response. */
   readonly milliseconds: number;
 }
 

@@ -1,4 +1,4 @@
-/** What a statement does that takes too long, waits too long for its connection, or never comes back. */
+/** Statements that take too long, wait too long for a connection, or are never answered. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -48,7 +48,7 @@ describe('a connection', () => {
   });
   after(() => other?.destroy());
 
-  it('keeps what makes a record durable, whatever the options of the URL', async () => {
+  it('keeps synchronous_commit on, whatever the options of the URL', async () => {
     const options = '-c synchronous_commit=off -c statement_timeout=0 -c work_mem=5MB';
     const db = pool(1000, `${url}?options=${encodeURIComponent(options)}`);
     expect(await first(db, 'show synchronous_commit')).to.equal('on');
@@ -56,7 +56,7 @@ describe('a connection', () => {
     expect(await first(db, 'show work_mem')).to.equal('5MB');
   });
 
-  it('has its statements ended by PostgreSQL where the deadline is further away', async () => {
+  it('has statements ended by statement_timeout before a later deadline', async () => {
     const db = pool(100);
     await other.transaction(async (trx) => {
       await trx.raw('lock table decisions in access exclusive mode');
@@ -66,7 +66,7 @@ describe('a connection', () => {
     });
   });
 
-  it('begins no insert for somebody who has waited for it until it was too late', async () => {
+  it('sends no insert when the deadline passed while waiting for it', async () => {
     const db = pool(1000);
     const late = entry();
     const busy = db.raw('select pg_sleep(0.3)').then();
@@ -76,7 +76,7 @@ describe('a connection', () => {
     expect(await other('decisions').where({ id: late.id })).to.have.length(0);
   });
 
-  it('is not thrown away because a deadline passes: a busy service would only get busier', async () => {
+  it('is not discarded because a deadline passes: reconnecting would make a busy service busier', async () => {
     const db = pool(1000);
     const pid = await first(db, 'select pg_backend_pid()');
     const read = () => db.raw('select pg_sleep(0.2)').then();
@@ -84,10 +84,10 @@ describe('a connection', () => {
     expect(await first(db, 'select pg_backend_pid()')).to.equal(pid);
   });
 
-  it('is thrown away at once, and closed, when nothing comes back', async () => {
+  it('is discarded and closed at once when the server does not answer', async () => {
     const db = pool(100);
     const pid = await first(db, 'select pg_backend_pid()');
-    // Longer than PostgreSQL is given to end it by itself.
+    // Longer than statement_timeout and the grace after it.
     await failureOf(
       createBreaker()(() => db.raw(`set statement_timeout = 0; select pg_sleep(0.5)`).then(), deadlineIn(2000)),
     );
@@ -97,7 +97,7 @@ describe('a connection', () => {
     expect(rows).to.have.length(0);
   });
 
-  it('fails the record of which PostgreSQL made only a part', async () => {
+  it('fails the record when PostgreSQL inserted only some of its rows', async () => {
     await other.raw('create rule fault as on insert to decisions do instead nothing');
     try {
       const failure = await failureOf(recorder(pool(1000))([entry()], deadlineIn(1000)));

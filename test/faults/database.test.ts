@@ -1,4 +1,4 @@
-/** PostgreSQL is there, and does not do what it is asked: it makes wait, refuses, hangs up, or claims to have done it. */
+/** PostgreSQL is up but misbehaves: it blocks, refuses, hangs up, or confirms what it has not done. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -10,7 +10,7 @@ import { type Answered, theWorld, type World } from './world.ts';
 const BURST = 40;
 const FEW = 5;
 
-/** A way for the table to treat an insert. */
+/** SQL for a trigger that does this at each insert of a decision. */
 const trigger = (body: string): string => `
   create function fault() returns trigger language plpgsql as $$ begin ${body} end $$;
   create trigger fault before insert on decisions for each row execute function fault()`;
@@ -20,11 +20,11 @@ const HANG_UP = `select pg_terminate_backend(pid) from pg_stat_activity where us
 interface Fault {
   readonly begin: string;
   readonly end: string;
-  /** Sessions keep what they began with, so they are ended at both times. */
+  /** The change affects new sessions only, so existing ones are terminated at its begin and end. */
   readonly concernsSessions?: true;
 }
 
-/** While they last no question can be answered. */
+/** Faults during which no question can be answered. */
 const FAULTS: Readonly<Record<string, Fault>> = {
   'has no right to insert into the log': {
     begin: 'revoke insert on decisions from service',
@@ -84,7 +84,7 @@ describe('a database that', () => {
 
   it('drops one decision of a batch', async () => {
     await world.db.raw(trigger(`if new.effect = 'allow' then return null; end if; return new;`));
-    // To find those at fault takes a statement for each half, so few are asked at once; a busy machine may need several tries.
+    // The bad rows are found by bisection, a statement for each half, so few are asked at once; a busy machine may need retries.
     const answered: Answered[] = [];
     while (answered.length === 0)
       answered.push(...(await world.ask(FEW)).replies.filter(({ status }) => status === 200));
@@ -93,7 +93,7 @@ describe('a database that', () => {
     expect(answered.flatMap(({ asked }) => asked.codes)).not.to.include('OK');
   });
 
-  it('hangs up on everybody again and again', async () => {
+  it('terminates every connection again and again', async () => {
     let over = false;
     const storm = (async () => {
       while (!over) {
@@ -108,7 +108,7 @@ describe('a database that', () => {
   });
 });
 
-/** What is cached needs no database, until the service hears that everything has changed. */
+/** Writes a change `*`, so that the service flushes its cache and needs the database. */
 async function forgetAll({ db, service }: World): Promise<void> {
   await forgetEverything(db);
   const { rows } = await db.raw('select last::int from change_counter');

@@ -1,4 +1,4 @@
-/** The end of a process whose database does not answer, and a long life beside a dead one. */
+/** Shutdown while the database does not answer, and memory use while it is down for long. */
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -40,7 +40,7 @@ describe('a process whose database', () => {
     }
   });
 
-  /** Resolves once the process has ended, to its exit code, its answers to what it had accepted, and the time it took. */
+  /** Resolves once the process has ended: its exit code, the answers to accepted requests, and the milliseconds it took. */
   async function end(begin: (proxy: TcpProxy) => unknown) {
     const proxy = await startProxy(url);
     const child = startAuthz(['serve'], {
@@ -59,7 +59,7 @@ describe('a process whose database', () => {
       });
       return response.status;
     };
-    // Several, so that some of their connections are idle when two more are accepted.
+    // Several, so that some connections are idle when two more requests are accepted.
     await Promise.all(Array.from({ length: 10 }, ask));
     await begin(proxy);
     const accepted = Promise.all([ask(), ask()]);
@@ -70,7 +70,7 @@ describe('a process whose database', () => {
     return { code, milliseconds: performance.now() - since, statuses: await accepted };
   }
 
-  it('answers nothing, or is down, fails what it has accepted and ends in time by itself', async () => {
+  it('hangs, or is down, fails accepted requests and exits in time', async () => {
     const ends = await Promise.all([end((proxy) => proxy.swallow()), end((proxy) => proxy.refuse())]);
     for (const { code, milliseconds, statuses } of ends) {
       expect(code).to.equal(0);
@@ -81,7 +81,7 @@ describe('a process whose database', () => {
 });
 
 describe('20000 questions beside a dead database', () => {
-  it('leave nothing behind', async () => {
+  it('leak no memory', async () => {
     setFlagsFromString('--expose_gc');
     const collect = runInNewContext('gc') as () => void;
     const db = connect({ url: 'postgres://nobody:none@127.0.0.1:1/none', poolSize: 20, limitMs: 25 });
@@ -110,7 +110,7 @@ describe('20000 questions beside a dead database', () => {
       fingerprintOf,
       noteUse,
     });
-    // The first fails at the breaker, the second at the pool, and the third, which asks for no facts, at the log.
+    // The first kind fails at the breaker, the second at the pool, the third, which needs no facts, at the log.
     const ways = [
       [guarded, createToken('apiKey')],
       [unguarded, createToken('apiKey')],
@@ -129,7 +129,7 @@ describe('20000 questions beside a dead database', () => {
     };
     const kept = async (times: number): Promise<number> => {
       for (let time = 0; time < times; time++) await askAll();
-      // The pool gives up what it was asked for a little after the questions do; that is not what they leave.
+      // The pool drops its pending acquires a little after the questions have failed: wait for that.
       await sleep(500);
       collect();
       collect();

@@ -39,9 +39,9 @@ const ROW = {
   limit_window_seconds: 1,
   expires: null,
 };
-/** The only row where no key is found. */
+/** The row that is returned when no key is found. */
 const NONE = { seq: 7, standby: false, asked: null, digest: null };
-/** Of which any text could be true. */
+/** Columns that may hold any text. */
 const TEXTS = ['key_id', 'user_id', 'environment'];
 const ODD = [
   undefined,
@@ -66,7 +66,7 @@ before(async () => {
   policy = await loadPolicy(loadConfig({}).POLICY_DIR);
 });
 
-/** The code of the decision or of the failure on whether `asked` may do something on the business 42. */
+/** The code of the decision or failure for the key `asked` on the business 42. */
 async function codeOn(db: Knex, asked: string, using = policy): Promise<string | undefined> {
   let recorded = 0;
   const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
@@ -91,14 +91,14 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
 }
 
 describe('a decision on rows that no PostgreSQL of ours returns', () => {
-  /** The loader asks for nothing else of it. */
+  /** A stand-in for Knex with the one method that the loader calls. */
   const returning = (...rows: object[]): Knex => {
     const answer = Object.assign(Promise.resolve({ rows }), { on: () => answer });
     return { raw: () => answer } as unknown as Knex;
   };
   const codeOnRows = (...rows: object[]) => codeOn(returning(...rows), apiKey);
 
-  it('is made while they are sound', async () => {
+  it('is made while they are valid', async () => {
     expect(await codeOnRows(ROW)).to.equal('OK');
     expect(await codeOnRows(NONE)).to.equal('INVALID_API_KEY');
     expect(await codeOnRows({ ...ROW, expires: 4e12 })).to.equal('OK');
@@ -120,20 +120,20 @@ describe('a decision on rows that no PostgreSQL of ours returns', () => {
     });
   }
 
-  it('fails at no row, and at one that says of nothing that it is there', async () => {
+  it('fails without a row, and at a row without values', async () => {
     expect(await codeOnRows()).to.equal('UNAVAILABLE');
     expect(await codeOnRows({ ...NONE, standby: true })).to.equal('UNAVAILABLE');
     expect(await codeOnRows({ ...NONE, digest: ROW.digest })).to.equal('UNAVAILABLE');
     expect(await codeOnRows(ROW, NONE)).to.equal('UNAVAILABLE');
   });
 
-  it('fails at an answer for another key, for a question that was not put, and at two answers', async () => {
+  it('fails at a row for another key, for a question that was not asked, and at two rows for one', async () => {
     expect(await codeOnRows({ ...ROW, digest: digestOf(pepper, createToken('apiKey')) })).to.equal('UNAVAILABLE');
     expect(await codeOnRows({ ...ROW, asked: 1 })).to.equal('UNAVAILABLE');
     expect(await codeOnRows({ ...ROW, key_status: 'revoked' }, ROW)).to.equal('UNAVAILABLE');
   });
 
-  it('fails at a rule that throws, that none matches, and that contradicts Casbin', async () => {
+  it('fails when a rule throws, when none matches, and when Casbin disagrees with the matched row', async () => {
     const row = policy.rows.find(({ effect }) => effect === 'allow');
     const matches: Policy['match'][] = [
       () => {
@@ -148,7 +148,7 @@ describe('a decision on rows that no PostgreSQL of ours returns', () => {
   });
 });
 
-describe('a decision on tables that somebody has changed', () => {
+describe('a decision on tables whose schema was changed', () => {
   let db: Knex;
   let key: string;
 

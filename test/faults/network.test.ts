@@ -1,4 +1,4 @@
-/** What lies between the service and PostgreSQL fails: answers that are late, lost, or cut short at any byte. */
+/** The network between the service and PostgreSQL fails: answers are late, lost, or cut at any byte. */
 
 import { expect } from 'chai';
 import { expectRecovery, failuresOf } from './promises.ts';
@@ -15,7 +15,7 @@ describe('the network to PostgreSQL', () => {
     await expectRecovery(world);
   });
 
-  it('swallows what is sent, and then takes connections that it never answers', async () => {
+  it('drops all packets, then accepts connections and never answers', async () => {
     const { proxy, ask } = world;
     await ask(BURST, proxy.swallow);
     expect(failuresOf(await ask(BURST))).to.have.length(BURST);
@@ -23,14 +23,14 @@ describe('the network to PostgreSQL', () => {
     await expectRecovery(world);
   });
 
-  it('forgets all connections of an idle pool, and one client notices', async () => {
+  it('drops all connections of an idle pool, which costs few requests', async () => {
     world.proxy.swallow();
     await world.proxy.heal();
     const since = performance.now();
     let lost = 0;
     while (failuresOf(await world.ask(1)).length > 0) lost += 1;
     console.log(`        ${lost} questions were lost, in ${(performance.now() - since).toFixed()} ms`);
-    // One or two are given up before the first loss is certain; then every idle connection is dropped, not one a question.
+    // One or two fail before a loss is noticed; then all idle connections are closed, not one per question.
     expect(lost).to.be.at.most(5);
     await expectRecovery(world);
   });
@@ -49,14 +49,14 @@ describe('the network to PostgreSQL', () => {
     proxy.cutAfter(Number.POSITIVE_INFINITY);
     await ask(1);
     const whole = proxy.passed();
-    // The last bytes answer the insert, and are cut at each; the facts before them at every 50th or so.
+    // The last bytes answer the insert: cut at each. The earlier ones carry facts: cut at about every 50th.
     const last = Array.from({ length: 40 }, (_, index) => whole - 40 + index);
     const before = Array.from({ length: 20 }, (_, index) => 1 + Math.floor((index * (whole - 40)) / 20));
     for (const bytes of [...before, ...last]) {
       proxy.cutAfter(bytes);
       expect(failuresOf(await ask(1)), `cut after ${bytes} of ${whole} bytes`).to.have.length(1);
       await proxy.heal();
-      // Answers in between keep the breaker closed, so that each cut is met.
+      // Successes in between keep the breaker closed, so that each cut takes effect.
       await ask(2);
     }
     await expectRecovery(world);

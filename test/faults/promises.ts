@@ -1,15 +1,15 @@
-/** What holds of every fault, while it lasts and after it. */
+/** The invariants of every fault test: during the fault, and after it. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { type Answered, type Outcome, POOL, type World } from './world.ts';
 
-/** Within it everything is answered again, on a machine that may have much else to do. */
+/** The limit for recovery, on a busy machine. */
 const RECOVERY_MS = 20_000;
-/** So many questions at once take every connection, and so often in a row it is not by chance. */
+/** So many questions at once use every connection; so many successes in a row are no coincidence. */
 const ROUND = 20;
 const ROUNDS = 3;
-/** The connections of the pool that a service migrates with; the log's own; those that make partitions, follow changes, and report. */
+/** Connections besides the decisions' pool: of migrations, of the log, and of administration and the change feed. */
 const SPARE = 6;
 
 interface Body {
@@ -25,9 +25,9 @@ const FAILURES: readonly unknown[] = [
 ];
 
 /**
- * To be called when a fault is over. Nothing was restarted, and soon everything is answered again, on every connection of
- * the pool, of which none is left over. Then checks all that was answered since the last call. Returns how many
- * milliseconds after PostgreSQL itself it was so.
+ * To be called when a fault is over. Expects that without a restart every question is soon answered again, on every
+ * connection of the pool, and that none leaked; then checks all answers since the last call. Returns how many milliseconds
+ * after PostgreSQL the service had recovered.
  */
 export async function expectRecovery(world: World): Promise<number> {
   await untilItAnswers(world);
@@ -55,7 +55,7 @@ async function untilItAnswers({ db }: World): Promise<void> {
   while (!(await answers())) await sleep(25);
 }
 
-/** Every answer was right and is on record; what was not answered failed as the contract says. */
+/** Expects that every answer was right and is recorded, and that all other requests failed as the contract says. */
 export async function expectSoundness({ db, unchecked }: World): Promise<void> {
   const replies = unchecked.splice(0);
   const decided = new Map(replies.flatMap((reply) => (reply.status === 200 ? decisionsOf(reply) : [])));

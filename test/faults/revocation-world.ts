@@ -1,6 +1,6 @@
 /**
- * Three processes on one database, subjects that each lose their access in some way, and watchers that go on asking each
- * process about all of them, at a steady pace and whether or not it answers.
+ * Three processes on one database; subjects, each of which loses its access in some way; and watchers that ask each process
+ * about all of them at a constant rate (an open loop: also while a process does not answer).
  */
 
 import { randomBytes } from 'node:crypto';
@@ -15,7 +15,7 @@ import { killProcesses, type ServiceProcess, settingsOf, startProcess } from '..
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import type { TestService } from '../support/service.ts';
 
-/** Ways to lose access: what to send to one of the processes. A caller is revoked by another process, as the CLI does. */
+/** Ways to lose access: the request to one of the processes. A caller is revoked from outside, as the CLI does it. */
 const WAYS: readonly ((n: string) => readonly [method: string, path: string, body?: object] | undefined)[] = [
   (n) => ['POST', `/keys/k-${n}/revoke`, {}],
   (n) => ['PUT', `/users/u-${n}`, { disabled: true }],
@@ -32,16 +32,16 @@ export interface Subject {
   readonly n: string;
   readonly way: number;
   readonly apiKey: string;
-  /** Of the caller that asks about it. */
+  /** The token of the caller that asks about it. */
   readonly token: string;
-  /** Monotonic milliseconds of the test: before and after the request that took its access away, and which process did. */
+  /** Monotonic milliseconds before and after the request that ended its access, and the process that served it. */
   endingAt: number;
   endedAt: number;
   endedBy: number | undefined;
-  /** When the last allow started that each process gave. */
+  /** For each process, when the last request started that it allowed. */
   readonly lastAllow: number[];
   allows: number;
-  /** Denials before it lost its access. */
+  /** Denials before its access ended: a failure of the test. */
   early: number;
 }
 
@@ -50,20 +50,20 @@ export interface World {
   readonly db: Knex;
   readonly processes: readonly ServiceProcess[];
   readonly token: string;
-  /** New subjects, `count` of them, with access to their businesses. */
+  /** Makes `count` subjects with access to their businesses. */
   readonly subjects: (count: number) => Promise<Subject[]>;
-  /** Takes the subject's access away through that process. */
+  /** Ends the subject's access through that process. */
   readonly revoke: (subject: Subject, process: number) => Promise<void>;
-  /** Opens many connections to that process, so that what is asked while it is stopped is the first that it reads. */
+  /** Opens connections to that process in advance, so that it reads requests sent while it is stopped before anything else. */
   readonly connect: (process: number) => Promise<void>;
-  /** Asks about the subjects until `stop`, which resolves once everything is answered. */
+  /** Asks about the subjects until `stop` is called, which resolves once all requests are answered. */
   readonly watch: (subjects: readonly Subject[]) => { readonly stop: () => Promise<void> };
   readonly close: () => Promise<void>;
 }
 
-/** Between two questions, which go to the processes in turn. */
+/** Milliseconds between two questions, which go to the processes round-robin. */
 const PACE_MS = 20;
-/** Of one process. On a machine that cannot keep the pace, more would only wait. */
+/** Questions in flight per process, at most: on a slow machine more would only queue. */
 const MOST_UNDER_WAY = 100;
 
 export async function startWorld(): Promise<World> {
@@ -76,7 +76,7 @@ export async function startWorld(): Promise<World> {
     LOG_LEVEL: 'info',
   };
   const jumping = { NODE_OPTIONS: `--import=${new URL('revocation-clock.mjs', import.meta.url).href}` };
-  // The first alone, since it makes the tables.
+  // The first one alone, since it applies the migrations.
   const first = await startProcess(settings);
   const others = await Promise.all([startProcess(settings), startProcess({ ...settings, ...jumping })]);
   const processes: readonly ServiceProcess[] = [first, ...others];
@@ -179,7 +179,7 @@ export async function startWorld(): Promise<World> {
   };
 }
 
-/** The status, 0 when there was no answer, and the body. */
+/** The status (0: no answer) and the body. */
 function send(agent: Agent, url: string, method: string, body: object | undefined, token: string) {
   return new Promise<{ status: number; text: string }>((resolve) => {
     const text = body && JSON.stringify(body);

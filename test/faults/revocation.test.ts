@@ -10,20 +10,20 @@ import { type Subject, startWorld, type World } from './revocation-world.ts';
 
 const REVOCATIONS = Number(process.env['REVOCATIONS'] ?? 36);
 const STOP_MS = 1000 * Number(process.env['STOP_SECONDS'] ?? 2);
-/** Subjects that are watched at once. */
+/** Subjects that are watched at the same time. */
 const ROUND = 18;
-/** What the contract allows, and as long again to look at what comes after it. */
+/** The second that the contract allows, and another to observe afterwards. */
 const BOUND_MS = 1000;
 const AFTER_MS = 1300;
 const SPREAD_MS = 25;
 
-/** What happens while subjects lose their access; returns what ends it. */
+/** Faults while subjects lose their access; each returns what ends it. */
 type Fault = (world: World) => Promise<() => unknown> | (() => unknown);
 
 const nothing: Fault = () => () => undefined;
 
 const FAULTS: Readonly<Record<string, Fault>> = {
-  'the connection that listens is ended again and again': ({ db }) => {
+  'the LISTEN connection is terminated again and again': ({ db }) => {
     const timer = setInterval(
       () =>
         void db
@@ -33,7 +33,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     );
     return () => clearInterval(timer);
   },
-  'a process is stopped and goes on': async ({ processes, connect }) => {
+  'a process is stopped (SIGSTOP) and continued': async ({ processes, connect }) => {
     await connect(1);
     const child = processes[1]?.child;
     child?.kill('SIGSTOP');
@@ -53,7 +53,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       await sleep(20);
     return () => undefined;
   },
-  'a transaction with a number takes its time to commit': async ({ db }) => {
+  'a transaction that has taken its change number commits slowly': async ({ db }) => {
     const slow = await db.transaction();
     await slow.raw(
       `with number as (update change_counter set last = last + 1 returning last)
@@ -64,7 +64,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-describe('what loses its access', () => {
+describe('a subject that loses its access', () => {
   let world: World;
   const late: number[] = [];
 
@@ -112,14 +112,14 @@ describe('what loses its access', () => {
     for (const subject of subjects) check(subject);
   }
 
-  /** Everything is allowed, so that everything is cached everywhere. */
+  /** Asks until every subject is allowed, and so cached, in each process. */
   async function warm(subjects: readonly Subject[]): Promise<void> {
     const warmed = ({ lastAllow }: Subject) => [0, 1, 2].every((process) => lastAllow[process] !== undefined);
     while (!subjects.every(warmed)) await sleep(20);
     await sleep(100);
   }
 
-  /** A process may lack its database for a moment, when something was done to that. */
+  /** After a fault of the database, a process may fail for a moment. */
   async function revokeUntilDone(subject: Subject, process: number): Promise<void> {
     for (;;) {
       try {

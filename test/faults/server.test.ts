@@ -51,9 +51,9 @@ describe('with 200 requests in flight, PostgreSQL', () => {
 });
 
 /**
- * INVARIANT of the service, measured inside it: what the clients wait besides is theirs and the machine's. A timer fires
- * when the event loop comes to it, so the time for which nothing could run is not held against an answer: nine tenths of
- * them may meet it once (at their timer, or at their sending), the last ones twice.
+ * Checks answer times as measured inside the service, without what clients and the machine add. A timer fires only when
+ * the event loop gets to it, so the longest event-loop stall is allowed for: once for nine tenths of the answers (at their
+ * timer or when they are sent), twice for the slowest.
  */
 function expectInTime({ replies, times }: Outcome): void {
   expect(times.milliseconds).to.have.length(replies.length);

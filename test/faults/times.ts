@@ -1,4 +1,4 @@
-/** How long the HTTP servers of this process take for their answers, and how long its event loop stands still meanwhile. */
+/** Measures the answer times of the HTTP servers in this process, and the longest stall of its event loop. */
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -6,7 +6,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 export interface Times {
   /** Milliseconds from the head of each request to the end of its answer, in ascending order. */
   readonly milliseconds: readonly number[];
-  /** The longest time for which nothing could run, whoever had the processor. */
+  /** The longest event-loop stall, whatever its cause. */
   readonly stalledMs: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What every fault happens to: a service, its own PostgreSQL, a proxy between the two, and clients in a process of their
- * own; and what must be true of them whatever happens. One world serves all the files here.
+ * The fixture of the fault tests: a service, its own PostgreSQL, a proxy between them, and clients in a separate process,
+ * with checks of what they did. All test files here share one.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -24,12 +24,12 @@ export interface World {
   readonly cluster: Cluster;
   readonly proxy: TcpProxy;
   readonly service: TestService;
-  /** Past the proxy, as a superuser; the service is the role `service`, which owns the tables. */
+  /** A pool that bypasses the proxy, as superuser. The service connects as the role `service`, which owns the tables. */
   readonly db: Knex;
   readonly keys: Keys;
-  /** Puts that many questions of all kinds at once. `whenSent` runs as soon as they are on the wire. */
+  /** Sends that many questions of all kinds at once. `whenSent` runs as soon as they are on the wire. */
   readonly ask: (count: number, whenSent?: () => unknown) => Promise<Outcome>;
-  /** All that was asked and has not been checked yet. */
+  /** Questions that are not checked yet. */
   readonly unchecked: Answered[];
 }
 
@@ -40,7 +40,7 @@ export interface Keys {
 }
 
 export interface Asked extends Question {
-  /** The codes that the decisions of an answer have; a failure has none of them. */
+  /** The codes of the decisions that a successful answer has. */
   readonly codes: readonly string[];
 }
 
@@ -48,14 +48,14 @@ export type Answered = Reply & { readonly asked: Asked };
 
 export interface Outcome {
   readonly replies: readonly Answered[];
-  /** Of the service's answers, taken inside it. */
+  /** Answer times, measured inside the service. */
   readonly times: Times;
 }
 
 let started: Promise<World> | undefined;
 const endings: (() => unknown)[] = [];
 
-/** The world, with its pool full and its breaker closed. */
+/** The fixture, with a full pool and a closed breaker. */
 export function theWorld(): Promise<World> {
   started ??= start();
   return started;
@@ -112,7 +112,7 @@ const serviceUrl = (clusterUrl: string): string => {
   return url.href;
 };
 
-/** A superuser is denied nothing, so the service is none. */
+/** Makes the role of the service: not a superuser, to whom limits and permissions do not apply. */
 async function newDatabase(clusterUrl: string): Promise<Knex> {
   const server = connect({ url: clusterUrl, poolSize: 1 });
   await server.raw(`create role service login password 'service'`);
@@ -137,7 +137,7 @@ async function fill(tables: Pick<TestService, 'db' | 'pepper'>): Promise<Keys> {
   };
 }
 
-/** Allows, denials and batches in turn, from a caller in the table and from the one that is not. */
+/** Allows, denials and batches in turn, from a stored caller and from the bootstrap caller. */
 function questions(count: number, bootstrapToken: string, { apiKey, restricted, callerToken }: Keys): Asked[] {
   const about = (apiKey: string) => ({ apiKey, action: 'call:create', businessId: '42' });
   const one = (apiKey: string, code: string) => ({ path: '/authorize', body: about(apiKey), codes: [code] });
@@ -168,7 +168,7 @@ async function put(
   }
 }
 
-/** What mocha would end the run for, under the name of a test that has nothing to do with it. */
+/** Unhandled rejections and uncaught exceptions, which mocha would blame on an unrelated test. */
 function listenForStrays(): () => readonly unknown[] {
   const strays: unknown[] = [];
   const note = (error: unknown): void => void strays.push(error);

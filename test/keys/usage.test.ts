@@ -1,4 +1,4 @@
-/** When a key was last used: kept, but not at the price of a write for each request. */
+/** last_used_at of keys: written behind in batches, never once per request. */
 
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
@@ -16,7 +16,7 @@ const SOON = 20;
 const AT = Date.parse('2030-01-01T00:00:00Z');
 
 describe('the last use of a key', () => {
-  it('is written after the requests, once for all of them, and leaves the version as it is', async () => {
+  it('is written after the requests, once for all of them, and does not change the version', async () => {
     const url = await newDatabase();
     const service = await startService({ DATABASE_URL: url });
     const client = clientOf(service);
@@ -76,7 +76,7 @@ describe('the last use of a key', () => {
 
     after(() => db?.destroy());
 
-    it('is written every so often without being asked for', async () => {
+    it('is written periodically', async () => {
       const usage = createUsage(db, LOG, SOON);
       usage.note({ keyId: 'k1', at: AT });
       await becomes('k1', AT);
@@ -85,7 +85,7 @@ describe('the last use of a key', () => {
       await usage.close();
     });
 
-    it('is written on closing', async () => {
+    it('is written when the service closes', async () => {
       const usage = createUsage(db, LOG, NEVER);
       for (const [index, keyId] of ['k1', 'k2', 'gone'].entries()) usage.note({ keyId, at: AT + index });
       expect(await lastUse('k1')).to.equal(undefined);
@@ -93,7 +93,7 @@ describe('the last use of a key', () => {
       expect([await lastUse('k1'), await lastUse('k2'), await lastUse('k3')]).to.deep.equal([AT, AT + 1, undefined]);
     });
 
-    it('never goes back', async () => {
+    it('never moves to an earlier time', async () => {
       const uses = [createUsage(db, LOG, NEVER), createUsage(db, LOG, NEVER)];
       uses[0]?.note({ keyId: 'k1', at: AT + 5000 });
       uses[1]?.note({ keyId: 'k1', at: AT });
@@ -101,7 +101,7 @@ describe('the last use of a key', () => {
       expect(await lastUse('k1')).to.equal(AT + 5000);
     });
 
-    it('of a key that somebody has locked comes with the next batch, and holds up no other', async () => {
+    it('of a locked key is written with the next batch, and delays no other key', async () => {
       const usage = createUsage(db, LOG, SOON);
       const trx = await db.transaction();
       await trx('api_keys').where({ id: 'k1' }).forUpdate();
@@ -114,7 +114,7 @@ describe('the last use of a key', () => {
       await usage.close();
     });
 
-    it('survives a database that fails meanwhile', async () => {
+    it('is written once a database that failed is back', async () => {
       const usage = createUsage(db, LOG, SOON);
       await db.raw('alter table api_keys rename to hidden');
       usage.note({ keyId: 'k1', at: AT });

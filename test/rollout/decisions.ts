@@ -1,4 +1,4 @@
-/** Generated decisions, written straight into the log: what replay reads of them is sound, their chains are not. */
+/** Generated decisions, inserted directly into the log: valid for replay, but without valid hash chains. */
 
 import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
@@ -13,7 +13,7 @@ export interface Generated {
   readonly rule: string;
 }
 
-/** Every situation that the policy tells apart, again and again under other ids, until there are `count`. */
+/** `count` facts: every situation of the policy, repeated under other ids. */
 export function* generate(policy: Policy, count: number): Generator<Generated> {
   for (let n = 0; n < count; ) {
     for (const situation of situations(policy.rows)) {
@@ -26,7 +26,7 @@ export function* generate(policy: Policy, count: number): Generator<Generated> {
   }
 }
 
-/** The same situation of another key, user and target: ids that no rule names tell nothing apart. */
+/** The same situation with another key, user and target, whose ids no rule names. */
 function renamed(facts: Facts, n: number): Facts {
   const groups = FACT_GROUPS.map((group) => {
     const { id, ...rest } = facts[group] as { id?: string };
@@ -45,7 +45,7 @@ const INSERT = `
 
 const CHUNK = 10_000;
 
-/** Writes decisions of the policy `digest` into the log, at the moment `at`. */
+/** Inserts decisions of the policy `digest` into the log, at the time `at`. */
 export async function insertDecisions(
   db: Knex,
   digest: string,

@@ -1,6 +1,6 @@
 /**
- * A policy folder is edited, well and badly, under full load: every answer is that of a policy that passed, and says of
- * which. ROUNDS=300 makes a long run of it.
+ * A policy folder is edited, correctly and not, under full load: every answer is by a policy that passed the check, and names
+ * it. ROUNDS=300 makes a long run of it.
  */
 
 import { appendFile, cp, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
@@ -19,13 +19,13 @@ const CLIENTS = 8;
 interface Seen {
   readonly policy: string;
   readonly code: string;
-  /** When it was asked. */
+  /** When the request was sent. */
   readonly at: number;
 }
 
 describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
   let folder: string;
-  /** Releases of the policy; `live` is a link to one of them. */
+  /** Folder of policy releases; `live` is a symbolic link to one of them. */
   let live: string;
   let service: TestService;
   let replica: ServiceProcess;
@@ -50,15 +50,15 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
     await rm(folder, { recursive: true });
   });
 
-  /** A policy folder of its own, that refuses `account:close` by a row of this id where one is given. */
+  /** Makes a policy folder, which denies `account:close` by a row with this id where one is given. */
   async function release(name: string, refusing: string): Promise<string> {
     const into = path.join(folder, `release-${name}`);
     await cp(POLICY_FOLDER, into, { recursive: true });
     await writeFile(path.join(into, '80-edit.csv'), rowOf(refusing));
-    // No invariant speaks of a code of its own.
+    // A code that no invariant names.
     if (refusing !== '')
       await appendFile(path.join(into, 'codes.yaml'), 'NOT_OPEN:\n  status: 403\n  message: Not open.\n');
-    // The case, without which the row would be one that no case is decided by.
+    // A case that the row decides: coverage requires one.
     await writeFile(path.join(into, 'cases', 'edit.yaml'), await casesOf(refusing));
     return into;
   }
@@ -98,14 +98,14 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
     return ((await response.json()) as { Data: never }).Data;
   };
 
-  /** Puts another release in the place of the live one, in one step, as mounts of configuration do. */
+  /** Replaces the link by one to another release, atomically, as a ConfigMap mount does. */
   async function swap(to: string): Promise<void> {
     const link = path.join(folder, 'next');
     await symlink(path.basename(to), link);
     await rename(link, live);
   }
 
-  /** What may be done to the live folder that must not go live, and what undoes it. */
+  /** Changes of the live folder that must not go live; each returns what undoes it. */
   const HARM: Readonly<Record<string, (at: string) => Promise<void>>> = {
     'a misspelt effect': (at) =>
       writeFile(path.join(at, '90-allow.csv'), 'p, all, *, "r.key.status == \'active\'", alow, OK\n'),
@@ -148,7 +148,7 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
           return refused !== null && refused.at !== before.refused?.at;
         });
         expect((await stateOf()).digest, name).to.equal(digest);
-        // Left as it is: the next release takes its place.
+        // Nothing to undo: the next release replaces it.
         continue;
       }
       const refusing = round % 4 === 1 ? `edit-${round}` : '';
@@ -173,7 +173,7 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
 
     expect(seen.length).to.be.above(ROUNDS * 10);
     for (const { policy, code } of seen) expect(code, policy).to.equal(codes.get(policy));
-    // What was asked after a policy had gone live, and before the folder held another good one, is answered by that one.
+    // A request between a policy going live and the folder's next valid change is answered by that policy.
     for (const { from, until, digest: meant } of windows) {
       const during = seen.filter(({ at }) => at > from && at < until);
       expect(new Set(during.map(({ policy }) => policy))).to.deep.equal(new Set([meant]));

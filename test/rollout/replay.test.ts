@@ -1,4 +1,4 @@
-/** That a replay says of each recorded decision what evaluating it alone says. DECISIONS=1000000 makes a long run of it. */
+/** A replay against the evaluation of each decision by itself. DECISIONS=1000000 is the long variant. */
 
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -37,7 +37,7 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     this.timeout(DECISIONS + 60_000);
     folder = await mkdtemp(path.join(tmpdir(), 'authz-replay-'));
     await cp(POLICY_FOLDER, folder, { recursive: true });
-    // Members may no longer do what is asked of a business, and one key may do nothing at all.
+    // Members lose their access to businesses, and one key is denied everything.
     await writeFile(
       path.join(folder, '35-strict.csv'),
       "p, owners-only, *, \"r.target.status == 'active' && r.target.role == 'member'\", deny, PERMISSION_DENIED\n" +
@@ -57,7 +57,7 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     await rm(folder, { recursive: true });
   });
 
-  it('changes what evaluating the decisions one by one changes', async () => {
+  it('reports the same changes as evaluating the decisions one by one', async () => {
     const report = await replay(db, other, period, ignore);
     const wanted = new Map<string, number>();
     let ruleChanged = 0;
@@ -77,19 +77,19 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     }
   }).timeout(DECISIONS + 60_000);
 
-  it('changes nothing under the policy that decided', async () => {
+  it('reports no change under the policy that made the decisions', async () => {
     for (const report of [await replay(db, recorded, period, ignore), await selfCheck(db, period, ignore)]) {
       expect([report.replayed, report.changed, report.ruleChanged]).to.deep.equal([DECISIONS, 0, 0]);
     }
   }).timeout(DECISIONS + 60_000);
 
-  it('counts whom it touches', async () => {
+  it('counts the affected keys, users and businesses', async () => {
     const [shift] = (await replay(db, other, period, ignore)).shifts.filter(({ to }) => to === 'RATE_LIMITED');
     expect(shift?.keys.map(({ id }) => id)).to.deep.equal(['key-7']);
     expect(shift?.keys[0]?.count).to.equal(shift?.count);
   });
 
-  it('finds a decision that was not made by its policy, and one whose policy is not known', async () => {
+  it('finds a decision that its policy would not make, and one whose policy is not stored', async () => {
     const [first, second] = decisions.filter(({ code }) => code === 'OK');
     await db('decisions')
       .where({ id: first?.id ?? '' })
@@ -103,7 +103,7 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     expect(report.shifts[0]?.samples).to.deep.equal([second?.id]);
   });
 
-  it('never takes facts that contradict each other for a decision', async () => {
+  it('reports contradictory facts as a failure', async () => {
     const [first] = decisions;
     const redecide = redecider(recorded);
     expect(redecide(JSON.stringify(first?.facts), FACTS_VERSION)).to.include({ code: first?.code });
@@ -113,7 +113,7 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     }
   });
 
-  it('is a command, for people and for CI', async () => {
+  it('is a command, with text and JSON output and exit codes', async () => {
     const env = { DATABASE_URL: url, KEY_PEPPERS: `t:${Buffer.alloc(32, 1).toString('base64')}` };
     const json = await authz(['policy', 'replay', '--policy', folder, '--from', '1h', '--json'], env);
     expect(json.code, json.stderr).to.equal(0);

@@ -1,4 +1,4 @@
-/** What a process says of itself, and what `authz policy status` makes of it. */
+/** The reports (heartbeats) of replicas, and `authz policy status`, which shows them. */
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
@@ -34,7 +34,7 @@ describe('a replica', () => {
     await db.destroy();
   });
 
-  it('says which change it has applied, and takes those off the table that are gone', async () => {
+  it('reports the change that it has applied, and deletes rows of replicas that are gone', async () => {
     await db('replicas').insert({ id: 'gone', version: '0', seen_at: '2020-01-01' });
     await eventually(async () => (await db('replicas').where({ version: VERSION }).first())?.last_applied === null);
     position = 7;
@@ -42,14 +42,14 @@ describe('a replica', () => {
     await eventually(async () => (await db('replicas')).length === 1);
   });
 
-  it('goes on once the database takes its word again', async () => {
+  it('reports again once the database accepts its report again', async () => {
     await db.raw('alter table replicas rename to hidden');
     await new Promise((resolve) => setTimeout(resolve, 10 * SOON));
     await db.raw('delete from hidden; alter table hidden rename to replicas');
     await eventually(async () => (await db('replicas')).length === 1);
   });
 
-  it('says which policy it runs since when, and whether it has refused another', async () => {
+  it('reports its live policy, since when, and whether it has refused another', async () => {
     const first = await eventually(async () => (await listReplicas(db))[0]);
     expect(first).to.include({ alive: true, policy: state.policy.digest, policySince: '1970-01-01T00:00:01.000Z' });
     expect(first.policyRefusedAt).to.equal(null);
@@ -57,7 +57,7 @@ describe('a replica', () => {
     await eventually(async () => (await listReplicas(db))[0]?.policyRefusedAt === '1970-01-01T00:00:02.000Z');
   });
 
-  it('is shown by authz policy status, which exits with 1 where not all is one policy', async () => {
+  it('is shown by authz policy status, which exits with 1 unless all run one policy', async () => {
     const env = { DATABASE_URL: url, KEY_PEPPERS: `t:${Buffer.alloc(32, 1).toString('base64')}` };
     await eventually(async () => (await listReplicas(db)).length === 1);
     const one = await authz(['policy', 'status', '--json'], env);

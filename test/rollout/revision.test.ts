@@ -1,4 +1,4 @@
-/** Policy folders at git revisions: read as they were, from a real repository, and by nobody else's command. */
+/** Policy folders at git revisions of a real repository, and revisions that try to inject options or commands. */
 
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -44,7 +44,7 @@ describe('a policy folder at a git revision', () => {
   });
   after(() => rm(root, { recursive: true, force: true }));
 
-  it('has the files that the folder had, and no others', async () => {
+  it('has the files that the folder had at that revision, and no others', async () => {
     const shipped = await readPolicyFolder(POLICY_FOLDER);
     const now = new Map([...shipped]).set('20-limit.csv', '# gone\n');
     for (const name of ['v1', 'HEAD~1', git('rev-parse', 'v1').trim()]) {
@@ -53,13 +53,13 @@ describe('a policy folder at a git revision', () => {
     expect([...(await readPolicyRevision(policies, 'main'))].sort()).to.deep.equal([...now].sort());
   });
 
-  it('is what was committed, whatever lies there now', async () => {
+  it('is what was committed, not the working tree', async () => {
     await writeFile(path.join(policies, '20-limit.csv'), 'edited');
     expect((await readPolicyRevision(policies, 'main')).get('20-limit.csv')).to.equal('# gone\n');
     git('checkout', '-q', '.');
   });
 
-  it('takes no name for an option, a command or anything but a commit', async () => {
+  it('takes no revision for an option or a command, and refuses anything but a commit', async () => {
     const names = [
       '--help',
       '-h',
@@ -76,7 +76,7 @@ describe('a policy folder at a git revision', () => {
     expect(git('status', '--porcelain')).to.equal('');
   });
 
-  it('is refused with a link or with what is no text in it, and where there is no such folder', async () => {
+  it('is refused with a symbolic link or a binary file in it, and where the revision lacks the folder', async () => {
     git('checkout', '-q', '-b', 'linked');
     await symlink('/etc/hostname', path.join(policies, '50-link.csv'));
     commit('a link');
@@ -96,7 +96,7 @@ describe('a policy folder at a git revision', () => {
     expect(await refused('main')).to.include('the revision main has no folder');
   });
 
-  it('is refused where the folder is in no checkout, or is not there', async () => {
+  it('is refused when the folder is missing or is in no git checkout', async () => {
     const outside = await mkdtemp(path.join(tmpdir(), 'authz-outside-'));
     expect((await rejection(readPolicyRevision(outside, 'main'))).message).to.include('not a git repository');
     await rm(outside, { recursive: true });

@@ -1,4 +1,4 @@
-/** A policy on trial: that it is heard, and that it changes nothing but the counters, whatever it does. */
+/** A policy on trial: its disagreements are counted and recorded, and nothing that it does changes an answer. */
 
 import { appendFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ describe('a policy on trial', () => {
     facts = [...situations(policy.rows)].slice(0, 500);
   });
 
-  /** What comes of comparing every situation with the candidate, at `stepMs` a situation. */
+  /** Compares every situation with the policy on trial, on a clock that advances by `stepMs` each. */
   function compareAll(candidate: Policy | undefined, stepMs = 1) {
     let time = 0;
     const shadow = createShadow(
@@ -41,17 +41,17 @@ describe('a policy on trial', () => {
     return { outcomes, counts: shadow.counts(), spend: (ms: number) => (time += ms) };
   }
 
-  it('agrees with itself', () => {
+  it('agrees when it equals the live policy', () => {
     const { outcomes, counts } = compareAll(policy);
     expect(outcomes.every((outcome) => outcome === undefined)).to.equal(true);
     expect(counts).to.deep.equal({ compared: 500, disagreed: 0, failed: 0, skipped: 0 });
   });
 
-  it('is nothing where there is none', () => {
+  it('does nothing where there is none', () => {
     expect(compareAll(undefined).counts).to.deep.equal({ compared: 0, disagreed: 0, failed: 0, skipped: 0 });
   });
 
-  it('is told with its digest, code and rule where its code is another', () => {
+  it('is reported with its digest, code and rule when its code differs', () => {
     const row = policy.rows[0];
     const candidate = { ...policy, digest: 'sha256:other', match: () => ({ row, allowed: false }) };
     const { outcomes, counts } = compareAll(candidate);
@@ -64,7 +64,7 @@ describe('a policy on trial', () => {
     }
   });
 
-  it('is only counted when it throws on everything', () => {
+  it('is only counted when it throws on every decision', () => {
     const candidate: Policy = {
       ...policy,
       match: () => {
@@ -76,7 +76,7 @@ describe('a policy on trial', () => {
     expect(counts).to.deep.equal({ compared: 500, disagreed: 0, failed: 500, skipped: 0 });
   });
 
-  it('gets a twentieth of the time, however slow it is', () => {
+  it('gets a twentieth of the time at most, however slow it is', () => {
     let time = 0;
     let spent = 0;
     const candidate: Policy = {
@@ -114,7 +114,7 @@ describe('a service with a policy on trial', () => {
     await cp(POLICY_FOLDER, folder, { recursive: true });
     url = await newDatabase();
     const times = { POLICY_POLL_MS: '20', POLICY_SETTLE_MS: '20' };
-    // Refused at first: it lacks the cases.
+    // Refused at first: its cases are missing.
     await rm(path.join(folder, 'cases'), { recursive: true });
     service = await startService({ DATABASE_URL: url, SHADOW_POLICY_DIR: folder, ...times });
     await service.db('users').insert({ id: 'ada' });
@@ -138,7 +138,7 @@ describe('a service with a policy on trial', () => {
     return { code: body.Code, record: await service.db('decisions').where({ id }).first() };
   };
 
-  it('decides without it while it is refused, and says why', async () => {
+  it('decides without it while it is refused, and shows why', async () => {
     const state = await eventually(async () => {
       const now = await trial();
       return now.refused?.findings.length ? now : undefined;
@@ -149,12 +149,12 @@ describe('a service with a policy on trial', () => {
     expect([code, record.shadow_policy]).to.deep.equal(['OK', null]);
   });
 
-  it('records what it would have decided otherwise, and answers as before', async () => {
+  it('records its disagreements, and answers as before', async () => {
     await writeFile(
       path.join(folder, '80-edit.csv'),
       'p, no-accounts, account:close, "r.user.status == \'active\'", deny, NOT_OPEN\n',
     );
-    // No invariant speaks of a code of its own.
+    // A code that no invariant names.
     await appendFile(path.join(folder, 'codes.yaml'), 'NOT_OPEN:\n  status: 403\n  message: Not open.\n');
     await cp(path.join(POLICY_FOLDER, 'cases'), path.join(folder, 'cases'), { recursive: true });
     const { digest } = await eventually(async () => {
@@ -172,7 +172,7 @@ describe('a service with a policy on trial', () => {
     expect(await trial()).to.include({ compared: 1, disagreed: 1 });
   });
 
-  it('sums up the disagreements for people and programs', async () => {
+  it('summarises the disagreements as text and as JSON', async () => {
     const env = { DATABASE_URL: url, KEY_PEPPERS: `${service.pepper.id}:${service.pepper.secret.toString('base64')}` };
     const text = await authz(['policy', 'shadow', '--from', '1h'], env);
     expect(text.stdout).to.match(

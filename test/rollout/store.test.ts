@@ -1,4 +1,4 @@
-/** Policies that were live once: found by digest, shown, compared, and written back in place of what a folder holds. */
+/** Stored policies that were live once: found by digest, shown, compared, and restored into a folder. */
 
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -32,7 +32,7 @@ describe('a policy that was live once', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('is kept with the cases and invariants that it had last, and listed', async () => {
+  it('is stored with its latest cases and invariants, and listed', async () => {
     const texts = new Map([...(await shippedTexts()), ['README.md', 'seen last']]);
     await storePolicy(db, digest, texts);
     expect((await db('policies').where({ digest }).first()).texts['README.md']).to.equal('seen last');
@@ -41,7 +41,7 @@ describe('a policy that was live once', () => {
     expect(stdout).to.match(new RegExp(`^digest +firstSeenAt\n${digest}  \\d{4}-`));
   });
 
-  it('is shown by its digest or the beginning of it', async () => {
+  it('is shown by its digest or a prefix of it', async () => {
     for (const named of [digest, digest.slice(0, 20), digest.slice('sha256:'.length, 20)]) {
       const { stdout, code } = await run('show', named);
       expect(code).to.equal(0);
@@ -59,7 +59,7 @@ describe('a policy that was live once', () => {
     expect((await run('show', 'main')).code).to.equal(1);
   }).timeout(60_000);
 
-  it('comes back in place of what a folder holds, and only when that is wanted', async () => {
+  it('replaces the contents of a folder, and only when that is confirmed', async () => {
     const into = path.join(folder, 'policies');
     expect((await run('restore', digest, into)).code).to.equal(0);
     expect((await loadPolicy(into)).digest).to.equal(digest);
@@ -74,7 +74,7 @@ describe('a policy that was live once', () => {
     expect((await readdir(into)).sort()).to.deep.equal((await readdir(POLICY_FOLDER)).sort());
   }).timeout(60_000);
 
-  it('is never written outside its folder, whatever the table holds', async () => {
+  it('is never written outside the folder, whatever file names the table holds', async () => {
     const other = `sha256:${'e'.repeat(64)}`;
     const texts = new Map([...(await shippedTexts()), ['../outside.csv', 'p']]);
     await storePolicy(db, other, texts);

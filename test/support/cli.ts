@@ -1,4 +1,4 @@
-/** The binary as a real process. */
+/** Runs the built `authz` as a real process. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ export interface Outcome {
 
 const ENVIRONMENT = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
 
-/** Runs `authz ...args` to its end; the environment is `env` and nothing else that authz reads. */
+/** Runs `authz ...args` to its end, with no settings in its environment but `env`. */
 export async function authz(args: readonly string[], env: Record<string, string> = {}, input = ''): Promise<Outcome> {
   const child = startAuthz(args, env);
   child.stdin?.end(input);
@@ -32,7 +32,7 @@ export const startAuthz = (args: readonly string[], env: Record<string, string> 
     stdio: 'pipe',
   });
 
-/** All that a process has written so far, once it holds `text`. Fails when the process ends before. */
+/** The output of a process so far, once it contains `text`. Fails when the process ends before. */
 export async function outputWith(child: ChildProcess, text: string): Promise<string> {
   let output = '';
   return new Promise((resolve, reject) => {

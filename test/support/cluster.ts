@@ -1,4 +1,4 @@
-/** A PostgreSQL server that a test may kill and suspend, because nobody else uses it. */
+/** A PostgreSQL server for one test file, which may kill and suspend it. */
 
 import { execFile } from 'node:child_process';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -9,14 +9,14 @@ import { openEmbedded } from '../../src/db/embedded/server.ts';
 
 export interface Cluster {
   readonly url: string;
-  /** To the postmaster and everything that it has started, or to the postmaster alone. */
+  /** Signals the postmaster and all its children, or the postmaster alone. */
   readonly signal: (signal: NodeJS.Signals, whom?: 'all' | 'postmaster') => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
 export async function startCluster(): Promise<Cluster> {
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-faults-'));
-  // So that the server's own account, when this is root, finds its data in there, where it is removed with the rest.
+  // 0755, so that the server's account (under root) may traverse to the data, and all is removed with this folder.
   await chmod(folder, 0o755);
   const dataDir = path.join(folder, 'data');
   const { url, close } = await openEmbedded({ dataDir });
@@ -47,7 +47,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {
-    // It has ended by itself.
+    // It has ended already.
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }

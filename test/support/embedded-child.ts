@@ -1,7 +1,7 @@
 /**
- * A process of its own that uses the embedded PostgreSQL: `embedded-child.ts DATA_DIR MODE`. It tells in one line of
- * JSON what came of it, and then, by mode: `hold`s the server until its standard input ends, whatever SIGINT says; is
- * `idle`, with nothing to do; or opens and closes it `again` and again.
+ * A separate process that uses the embedded PostgreSQL: `embedded-child.ts DATA_DIR MODE`. It prints the outcome as a line of
+ * JSON. Modes: `hold` keeps the server open until standard input ends, and ignores SIGINT; `idle` keeps it open with nothing
+ * else to do; `again` opens and closes it over and over.
  */
 
 import pg from 'pg';

@@ -1,4 +1,4 @@
-/** What the tests of the embedded PostgreSQL share: folders, processes of their own, and a look at what runs (Linux). */
+/** Fixtures of the tests of the embedded PostgreSQL: folders, child processes, and process lists from /proc (Linux). */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,10 +19,10 @@ const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
 const folders: string[] = [];
 const dataDirs: string[] = [];
 const children = new Set<ChildProcess>();
-/** Of the watchdogs that `running` has seen: whatever they start belongs to theirs. */
+/** Process groups of the watchdogs that `running` has seen, by which it recognises their children. */
 const sessions = new Set<number>();
 
-/** A new folder that every account can go through, as most folders are. */
+/** A new folder of mode 0755. */
 export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(path.join(await realpath(os.tmpdir()), 'iqra-authz-test-'));
   await chmod(folder, 0o755);
@@ -30,17 +30,17 @@ export async function newFolder(): Promise<string> {
   return folder;
 }
 
-/** Has a folder removed that comes to be elsewhere. */
+/** Registers another folder for removal after the test. */
 export const removeLater = (folder: string): number => folders.push(folder);
 
-/** The name of a DATA_DIR that is not there yet. */
+/** The path of a DATA_DIR that does not exist yet. */
 export async function newDataDir(name = 'data'): Promise<string> {
   const dataDir = path.join(await newFolder(), name);
   dataDirs.push(dataDir);
   return dataDir;
 }
 
-/** What `look` returns once it neither throws nor returns undefined. */
+/** Polls `look` until it returns a value: neither undefined nor an error. */
 export async function eventually<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
   const giveUpAt = performance.now() + 20_000;
   for (;;) {
@@ -56,7 +56,7 @@ export async function eventually<T>(look: () => T | Promise<T>): Promise<NonNull
   }
 }
 
-/** The one value that a statement returns. */
+/** The single value that a statement returns. */
 export async function ask(url: string, statement = 'select 1'): Promise<unknown> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 });
   client.on('error', () => undefined);
@@ -75,7 +75,7 @@ interface Running {
   readonly command: string;
 }
 
-/** The processes of the server on `dataDir`, its watchdog's included; none once it is gone without a trace. */
+/** The processes of the server on `dataDir` and of its watchdog; empty once all have ended. */
 export function running(dataDir: string): Running[] {
   const folder = clusterOf(dataDir);
   const all = readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? processOf(Number(name)) : []));
@@ -97,7 +97,7 @@ export const gone = (dataDir: string): Promise<true> =>
     return true as const;
   });
 
-/** Sends it to every such process, and says to how many. */
+/** Sends the signal to every process of that kind. Returns their number. */
 export function signal(dataDir: string, what: Running['what'] | 'process', name: NodeJS.Signals): number {
   const hit = running(dataDir).filter((each) => what === 'process' || each.what === what);
   if (hit.length === 0) throw new Error(`no ${what} is running`);
@@ -105,7 +105,7 @@ export function signal(dataDir: string, what: Running['what'] | 'process', name:
   return hit.length;
 }
 
-/** Nothing where it has ended since it was seen. */
+/** Does nothing when the process has ended meanwhile. */
 function kill(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
@@ -122,7 +122,7 @@ function clusterOf(dataDir: string): string {
   }
 }
 
-/** Nothing for one that has ended, be it that nobody has asked how. */
+/** Undefined for a process that has ended, or is a zombie. */
 function processOf(pid: number): { pid: number; session: number; command: string; cwd: string | undefined }[] {
   try {
     const [, state, session] = /\) (\S) \d+ \d+ (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
@@ -134,7 +134,7 @@ function processOf(pid: number): { pid: number; session: number; command: string
   }
 }
 
-/** Undefined where it is another user's. */
+/** Undefined for another account's process. */
 function workingFolder(pid: number): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/cwd`);
@@ -151,13 +151,13 @@ export interface Told {
 
 export interface Child {
   readonly pid: number;
-  /** The next line that it tells; empty when there is none any more. */
+  /** The next line of its output; empty after the last. */
   readonly tells: () => Promise<Told>;
   readonly letGo: () => void;
   readonly ended: Promise<unknown>;
 }
 
-/** Runs embedded-child.ts in a process group of its own, from another project folder or working folder if need be. */
+/** Runs embedded-child.ts in its own process group, optionally from another project or working folder. */
 export function startChild(
   dataDir: string,
   mode: 'hold' | 'idle' | 'again',
@@ -182,7 +182,7 @@ export function startChild(
   };
 }
 
-/** Whatever a failed test has left behind goes too. */
+/** Also kills what a failed test left behind. */
 export async function cleanUp(): Promise<void> {
   for (const child of children) child.kill('SIGKILL');
   for (const dataDir of dataDirs) {

@@ -1,4 +1,4 @@
-/** The text of GET /metrics, read. */
+/** Parses the text of GET /metrics. */
 
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import type { Policy } from '../../src/policy/decide.ts';
@@ -11,7 +11,7 @@ const NO_POLICY: Policy = {
   costOf: () => 0,
 };
 
-/** For an HTTP side without a service behind it. */
+/** Metrics for an HTTP server without a service. */
 export const metricsOfNothing = (): Metrics =>
   createMetrics({
     policy: () => ({ policy: NO_POLICY, since: new Date(), refused: undefined, failures: 0 }),
@@ -26,7 +26,7 @@ export const metricsOfNothing = (): Metrics =>
   });
 
 export interface ReadMetrics {
-  /** Name -> type; those without a sample too. */
+  /** Name -> type, also of metrics without samples. */
   readonly types: ReadonlyMap<string, string>;
   /** `name{label="value"}` -> value. */
   readonly samples: ReadonlyMap<string, number>;
@@ -39,7 +39,7 @@ export async function metricsOf(address: string): Promise<ReadMetrics & { readon
   return { text, ...readMetrics(text) };
 }
 
-/** @throws Error at a line that is not of the format. */
+/** @throws Error for a line that is not in the Prometheus text format */
 export function readMetrics(text: string): ReadMetrics {
   const types = new Map<string, string>();
   const samples = new Map<string, number>();
@@ -53,7 +53,7 @@ export function readMetrics(text: string): ReadMetrics {
   return { types, samples };
 }
 
-/** The names that a query in PromQL reads: what stands before a brace, a bracket or an operator, and is no function. */
+/** The metric names in a PromQL query: identifiers before a brace, a bracket or an operator that are not functions. */
 export function namesIn(query: string): string[] {
   const bare = query
     .replace(/"[^"]*"/g, '""')
@@ -62,6 +62,6 @@ export function namesIn(query: string): string[] {
   return [...bare.matchAll(/\b(?:authz|process|nodejs)_\w+/g)].map(([name]) => name);
 }
 
-/** Whether there is such a metric, or such a part of a histogram. */
+/** Whether the metric exists, or is a series of a histogram (_bucket, _sum, _count). */
 export const exists = ({ types }: Pick<ReadMetrics, 'types'>, name: string): boolean =>
   types.has(name) || types.get(name.replace(/_(?:bucket|sum|count)$/, '')) === 'histogram';

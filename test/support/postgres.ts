@@ -1,4 +1,4 @@
-/** Real PostgreSQL servers for the tests: the embedded one, and each other version that the machine has. */
+/** Real PostgreSQL servers for the tests: the embedded one, and each installed version. */
 
 import { existsSync, readdirSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { migrate } from '../../src/db/migrate.ts';
 const EMBEDDED = 'the embedded PostgreSQL';
 const INSTALLED = '/usr/lib/postgresql';
 
-/** Name -> the folder of its programs; undefined for the embedded one. */
+/** Name -> its `bin` folder; undefined for the embedded one. */
 const PROGRAMS: ReadonlyMap<string, string | undefined> = new Map([
   [EMBEDDED, undefined],
   ...(existsSync(INSTALLED) ? readdirSync(INSTALLED) : [])
@@ -19,7 +19,7 @@ const PROGRAMS: ReadonlyMap<string, string | undefined> = new Map([
     .filter(([, bin]) => existsSync(path.join(bin, 'initdb'))),
 ]);
 
-/** Every PostgreSQL that this machine has. */
+/** The names of all PostgreSQL servers on this machine. */
 export const POSTGRES: readonly string[] = [...PROGRAMS.keys()];
 
 interface Running {
@@ -32,7 +32,7 @@ let databases = 0;
 
 async function start(name: string): Promise<Running> {
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-test-'));
-  // As most folders are: so that a root's server, which is not root's, can have its data in it.
+  // 0755, so that the server's account may traverse it under root.
   await chmod(folder, 0o755);
   const binDir = PROGRAMS.get(name);
   const server = await openEmbedded({ dataDir: path.join(folder, 'data'), ...(binDir && { binDir }) });
@@ -52,7 +52,7 @@ async function createDatabase(serverUrl: string, name: string, template = 'templ
   return url.href;
 }
 
-/** The URL of a new database: migrated, and without any row; or without any table, from template `template1`. */
+/** The URL of a new database: migrated and empty, or without tables (`template1`). */
 export async function newDatabase(name = EMBEDDED, template: 'migrated' | 'template1' = 'migrated'): Promise<string> {
   const started = running.get(name) ?? start(name);
   running.set(name, started);

@@ -1,21 +1,21 @@
-/** A TCP proxy between a service and its PostgreSQL, that can fail in each way in which a network does. */
+/** A TCP proxy between a service and its PostgreSQL that simulates network faults. */
 
 import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net';
 
 export interface Proxy {
-  /** The database's URL, by way of the proxy. */
+  /** The database's URL through the proxy. */
   readonly url: string;
-  /** Resets every connection, and listens no more. */
+  /** Resets every connection and stops listening: connection refused. */
   readonly refuse: () => Promise<void>;
-  /** Takes connections, and swallows what is sent on them and on those that there are. They stay lost after `heal`. */
+  /** Accepts connections, and drops all data on them and on existing ones, which stay broken after `heal`. */
   readonly swallow: () => void;
-  /** Each piece of an answer arrives that many milliseconds later. */
+  /** Delays each chunk from the server by that many milliseconds. */
   readonly delay: (milliseconds: number) => void;
-  /** Resets the connection on which the server's `bytes`th byte from now has been passed on; the rest never arrives. */
+  /** Passes on `bytes` more bytes from the server, then resets the connection that carried the last of them. */
   readonly cutAfter: (bytes: number) => void;
-  /** How many bytes the server has sent since the last `cutAfter` or `heal`. */
+  /** Bytes from the server since the last `cutAfter` or `heal`. */
   readonly passed: () => number;
-  /** Connections work again, new ones at least. */
+  /** Ends the fault; new connections work. */
   readonly heal: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
@@ -65,7 +65,7 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     else client.write(chunk.subarray(0, left), () => setImmediate(reset, pair));
   };
 
-  // Whatever is sent is acknowledged and goes nowhere, and nobody hears that the other has hung up.
+  // Data is acknowledged and discarded, and neither side learns that the other has closed.
   const lose = (pair: readonly [Socket, Socket]): void => {
     for (const socket of pair) {
       for (const event of ['data', 'end', 'close']) socket.removeAllListeners(event);
@@ -110,7 +110,7 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
       delayMs = 0;
       passed = 0;
       cutAt = Number.POSITIVE_INFINITY;
-      // The server notices in the end that nobody is there.
+      // Let the server see that its client is gone.
       if (swallowing) for (const [, server] of pairs) server.destroy();
       swallowing = false;
       if (!listening) await listen(port);

@@ -1,4 +1,4 @@
-/** A Redis or Valkey server that a test may kill, suspend and start again. None of it outlives the test. */
+/** A Redis or Valkey server that a test may kill, suspend and restart; it ends with the test. */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,14 +12,14 @@ export interface RedisServer {
   readonly port: number;
   readonly url: string;
   readonly signal: (signal: NodeJS.Signals) => void;
-  /** As kill -9 does; resolves when it is gone, with all that it held. */
+  /** SIGKILL; resolves when it has ended. Its data is lost. */
   readonly kill: () => Promise<void>;
-  /** Starts it again, empty, where it was. */
+  /** Starts it again on the same port, empty. */
   readonly restart: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
-/** The program, when this machine has one. */
+/** The server program; undefined when none is installed. */
 export const REDIS: string | undefined = ['redis-server', 'valkey-server'].find((program) => {
   try {
     execFileSync(program, ['--version'], { stdio: 'ignore' });
@@ -29,7 +29,7 @@ export const REDIS: string | undefined = ['redis-server', 'valkey-server'].find(
   }
 });
 
-/** `describe`, or where there is no server a skipped one that says so. */
+/** `describe`, or a skipped suite that names the reason where no server is installed. */
 export const describeWithRedis = (title: string, body: (this: Mocha.Suite) => void): unknown =>
   REDIS === undefined
     ? describe.skip(`${title} (SKIPPED: neither redis-server nor valkey-server is installed)`, body)
@@ -86,7 +86,7 @@ const answers = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     socket.once('connect', () => socket.write('PING\r\n'));
-    // A password that is asked for is an answer too.
+    // NOAUTH is an answer, too: the server is up.
     socket.once('data', () => resolve(true)).once('error', () => resolve(false));
     socket.once('data', () => socket.destroy());
   });

@@ -1,4 +1,4 @@
-/** The error that a promise ends with; resolves instead of rejecting, and fails when there is none. */
+/** The error that a promise rejects with; throws when it does not reject. */
 export async function rejection(promise: PromiseLike<unknown>): Promise<Error> {
   try {
     await promise;

@@ -1,4 +1,4 @@
-/** A whole service on a database and a port of its own, and the ways to ask it and to look at what it wrote. */
+/** A whole service in this process with its own database and port, and helpers to send requests and read its tables. */
 
 import { randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
@@ -22,15 +22,15 @@ export interface TestService {
   /** A caller token with every scope. */
   readonly token: string;
   readonly pepper: Pepper;
-  /** Connections of the test's own, past the service. */
+  /** A pool of the test, besides the service's. */
   readonly db: Knex;
   readonly sources: Service['sources'];
-  /** Sends a request with the caller token; a body that is no string or Buffer goes as JSON. */
+  /** Sends a request with the caller token; a body other than a string or Buffer is sent as JSON. */
   readonly ask: (path: string, body?: unknown, headers?: Record<string, string>) => Promise<Reply>;
   readonly close: () => Promise<void>;
 }
 
-/** A rate limit that nothing reaches. */
+/** A rate limit that no test reaches. */
 export const UNLIMITED = { requests: 2 ** 31 - 1, windowSeconds: 1 };
 
 /** Starts a service in this process: real HTTP, real PostgreSQL. `environment` adds to its settings. */
@@ -44,9 +44,9 @@ export async function startService(environment: Record<string, string> = {}): Pr
     BOOTSTRAP_TOKEN: token,
     PORT: '0',
     LOG_LEVEL: 'silent',
-    // The tests share two cores with a PostgreSQL; those about deadlines set their own.
+    // Generous, since tests and PostgreSQL share two cores; tests of deadlines set their own.
     DECISION_DEADLINE_MS: '5000',
-    // They ask with one key as often as they like; those about limits set their own.
+    // Tests send any number of requests with one key; tests of limits set their own.
     RATE_LIMIT: `${UNLIMITED.requests}/${UNLIMITED.windowSeconds}`,
     ...environment,
   });
@@ -86,7 +86,7 @@ interface KeyRow {
   readonly [column: string]: unknown;
 }
 
-/** Inserts an API key straight into the table, restricted to `businesses` when they are given, and returns it in clear. */
+/** Inserts an API key into the table, restricted to `businesses` if given, and returns it in clear. */
 export async function insertKey(
   { db, pepper }: Pick<TestService, 'db' | 'pepper'>,
   row: KeyRow,
@@ -109,7 +109,7 @@ export async function insertKey(
   return apiKey;
 }
 
-/** Inserts a caller straight into the table and returns its token. */
+/** Inserts a caller into the table, and returns its token. */
 export async function insertCaller(
   { db, pepper }: Pick<TestService, 'db' | 'pepper'>,
   scopes: readonly string[],
