@@ -112,7 +112,7 @@ const serviceUrl = (clusterUrl: string): string => {
   return url.href;
 };
 
-/** Makes the role of the service: not a superuser, to whom limits and permissions do not apply. */
+/** A database owned by the role of the service, which is no superuser: limits and permissions would not apply to one. */
 async function newDatabase(clusterUrl: string): Promise<Knex> {
   const server = connect({ url: clusterUrl, poolSize: 1 });
   await server.raw(`create role service login password 'service'`);

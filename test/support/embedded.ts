@@ -19,7 +19,7 @@ const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
 const folders: string[] = [];
 const dataDirs: string[] = [];
 const children = new Set<ChildProcess>();
-/** Process groups of the watchdogs that `running` has seen, by which it recognises their children. */
+/** Session ids of the watchdogs that `running` has seen, by which it recognises their children. */
 const sessions = new Set<number>();
 
 /** A new folder of mode 0755. */
@@ -122,7 +122,7 @@ function clusterOf(dataDir: string): string {
   }
 }
 
-/** Undefined for a process that has ended, or is a zombie. */
+/** Empty for a process that has ended, or is a zombie. */
 function processOf(pid: number): { pid: number; session: number; command: string; cwd: string | undefined }[] {
   try {
     const [, state, session] = /\) (\S) \d+ \d+ (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
