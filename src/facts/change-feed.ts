@@ -1,12 +1,13 @@
 /**
+/**
  * Follows the change feed, so that caches are invalidated within a second of any commit. It polls the table `changes` on the
  * primary every 250 ms; a NOTIFY only makes the next poll come sooner, so lost notifications lose nothing.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ListenConnection, openListenConnection } from '../db/listen-connection.ts';
 import { CHANGES_CHANNEL, type Change } from '../db/mutate.ts';
 import type { Log } from '../log.ts';
+import { every } from '../loop.ts';
 import type { Freshness } from './freshness.ts';
 
 export interface Changes {
@@ -80,10 +81,7 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
   let warned = false;
   let links = 0;
   let failing = false;
-  let closed = false;
   let link: Link | undefined;
-  /** Ends the pause before the next poll. */
-  let wake = new AbortController();
 
   const warnOfNotifications = (reason: object): void => {
     if (!warned)
@@ -101,10 +99,10 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
       limitMs: LIMIT_MS,
       onNotification: (payload) => {
         announced = Math.max(announced, Number(payload) || 0);
-        if (announced > (freshness.position() ?? 0)) wake.abort();
+        if (announced > (freshness.position() ?? 0)) loop.wake();
       },
       onEnd: () => {
-        if (!failing) wake.abort();
+        if (!failing) loop.wake();
       },
     });
     links += 1;
@@ -144,44 +142,33 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
     link = undefined;
   };
 
-  /** Polls once, connecting if need be. False on failure, which is logged, and the connection dropped. */
-  const attempt = async (): Promise<boolean> => {
-    try {
-      link ??= await connect();
-      await poll(link);
-      if (failing) log.info('the change feed can be read again');
-      failing = false;
-      return true;
-    } catch (error) {
-      drop();
-      counts.failedPolls += 1;
-      if (!failing && !closed)
-        log.warn({ error }, 'the change feed cannot be read; decisions read the database meanwhile');
-      failing = true;
-      return false;
-    }
+  const follow = async (): Promise<void> => {
+    link ??= await connect();
+    await poll(link);
+    if (failing) log.info('the change feed can be read again');
+    failing = false;
   };
 
-  const follow = async (): Promise<void> => {
-    for (let failures = 0; !closed; ) {
-      const startedAt = performance.now();
-      wake = new AbortController();
-      failures = (await attempt()) ? 0 : failures + 1;
-      // Reconnect at once after the first failure, then at the usual interval.
-      if (failures === 1) continue;
-      const rest = Math.max(0, startedAt + POLL_MS - performance.now());
-      await sleep(rest, undefined, { signal: wake.signal, ref: false }).catch(() => undefined);
-    }
-  };
-  const following = follow();
+  const loop = every(POLL_MS, follow, {
+    first: 'at once',
+    onError: (error, { inARow, closing }) => {
+      drop();
+      counts.failedPolls += 1;
+      failing = true;
+      if (inARow > 1) return;
+      if (!closing) log.warn({ error }, 'the change feed cannot be read; decisions read the database meanwhile');
+      // Only the first time: a lost connection is replaced at once, a database that is down is tried at the usual pace.
+      loop.wake();
+    },
+  });
 
   return {
     stats: () => ({ stalenessMs: freshness.staleness(), applied: freshness.position(), ...counts }),
     close: async () => {
-      closed = true;
-      wake.abort();
+      const ended = loop.close();
+      // Ends the poll under way. The run may still have connected anew meanwhile.
       drop();
-      await following;
+      await ended;
       drop();
     },
   };

@@ -2,6 +2,7 @@
 
 import type { Knex } from 'knex';
 import type { Log } from '../log.ts';
+import { every } from '../loop.ts';
 
 const INTERVAL_MS = 60_000;
 
@@ -14,14 +15,12 @@ const PRUNE = `
       where at < now() - interval '1 hour' and seq < (select last from change_counter) order by seq limit 10000
     ) old)`;
 
-/** Prunes every minute over `db` until it is closed; what fails is logged, and tried again. */
+/** Prunes over `db` every `intervalMs`, a minute by default. A failure is logged; the next run deletes what it left. */
 export function pruneChanges(db: Knex, log: Log, intervalMs = INTERVAL_MS): { readonly close: () => void } {
-  const prune = (): void =>
-    void db
-      .raw(PRUNE)
-      .then(undefined, (error: unknown) =>
-        log.warn({ error }, 'old changes could not be deleted from the change feed; tried again in a minute'),
-      );
-  const timer = setInterval(prune, intervalMs).unref();
-  return { close: () => clearInterval(timer) };
+  const loop = every(intervalMs, () => db.raw(PRUNE), {
+    first: 'later',
+    onError: (error) =>
+      log.warn({ error }, 'old changes could not be deleted from the change feed; tried again in a minute'),
+  });
+  return { close: loop.stop };
 }

@@ -6,6 +6,7 @@
 import type { Knex } from 'knex';
 import type { Redigest } from '../credentials/token.ts';
 import type { Log } from '../log.ts';
+import { every } from '../loop.ts';
 
 export interface Use {
   readonly keyId: string;
@@ -17,15 +18,15 @@ export interface Use {
 
 export interface Usage {
   readonly note: (use: Use) => void;
-  /** Writes the pending uses, and stops. */
+  /** Writes the pending uses, and stops. Logs what fails. */
   readonly close: () => Promise<void>;
 }
 
-/** Well within the promised minute, so that a key that was locked in one round is still written in time. */
+/** Three flushes within the promised minute, so that a key may be locked during the first two. */
 const INTERVAL_MS = 20_000;
 const CHUNK = 5000;
 
-// Skips rows that others have locked rather than wait, and returns their ids for the next round. Deleted keys are not returned.
+// Skips rows that others have locked rather than wait, and returns their ids for the next flush. Deleted keys are not returned.
 const WRITE = `
   with used as (
     select * from jsonb_to_recordset(?::jsonb) as u (id text, at timestamptz, old_digest bytea, new_digest bytea, pepper_id text)
@@ -49,21 +50,24 @@ export function createUsage(db: Knex, log: Log, intervalMs = INTERVAL_MS): Usage
       const chunk = uses.slice(start, start + CHUNK);
       const { rows } = await db.raw<{ rows: { id: string }[] }>(WRITE, [JSON.stringify(chunk.map(rowOf))]);
       const locked = new Set(rows.map((row) => row.id));
-      // Locked keys, and keys used again meanwhile, stay for the next round; after a failure all of the chunk does.
+      // A key that was locked, or used again meanwhile, stays noted for the next flush; after a failure, so do all.
       for (const use of chunk) if (noted.get(use.keyId) === use && !locked.has(use.keyId)) noted.delete(use.keyId);
     }
   };
-  const tryFlush = (): Promise<void> =>
-    flush().catch((error: unknown) =>
-      log.warn({ error }, 'last_used_at of keys could not be written; tried again with the next batch'),
-    );
-  const timer = setInterval(tryFlush, intervalMs).unref();
+  let failures = 0;
+  const onError = (error: unknown): void => {
+    failures += 1;
+    log.warn({ error }, 'last_used_at of keys could not be written; the next flush includes it');
+  };
+  const loop = every(intervalMs, flush, { first: 'later', onError });
 
   return {
     note: (use) => void noted.set(use.keyId, { ...use, redigest: use.redigest ?? noted.get(use.keyId)?.redigest }),
-    close: () => {
-      clearInterval(timer);
-      return tryFlush();
+    close: async () => {
+      const before = failures;
+      await loop.close();
+      // Where the flush under way has just failed, another would only keep the shutdown waiting.
+      if (failures === before) await flush().catch(onError);
     },
   };
 }

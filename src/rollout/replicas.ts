@@ -4,6 +4,7 @@ import type { Knex } from 'knex';
 import { VERSION } from '../config.ts';
 import { orFailure } from '../db/failure.ts';
 import type { Log } from '../log.ts';
+import { every } from '../loop.ts';
 import type { Policy } from '../policy/decide.ts';
 import { uuidv7 } from '../uuid.ts';
 import type { LiveState } from './live.ts';
@@ -50,7 +51,7 @@ interface Reported {
   readonly policy: () => LiveState<Policy>;
 }
 
-/** Reports at once and every few seconds over `db` until it is closed; what fails is logged once a series. */
+/** Sends a heartbeat over `db` at once and every `intervalMs`. Of failures in a row, the first is logged. */
 export function reportReplica(
   db: Knex,
   { position, policy }: Reported,
@@ -58,31 +59,22 @@ export function reportReplica(
   intervalMs = REPORT_MS,
 ): { readonly close: () => void } {
   const id = uuidv7();
-  let silent = false;
   const report = async (): Promise<void> => {
     const { policy: live, since, refused } = policy();
-    try {
-      await db.raw(REPORT, [id, VERSION, position() ?? null, live.digest, since, refused?.at ?? null]);
-      await db.raw(FORGET);
-      silent = false;
-    } catch (error) {
-      if (!silent)
+    await db.raw(REPORT, [id, VERSION, position() ?? null, live.digest, since, refused?.at ?? null]);
+    await db.raw(FORGET);
+  };
+  const loop = every(intervalMs, report, {
+    first: 'at once',
+    onError: (error, { inARow, closing }) => {
+      if (inARow === 1 && !closing)
         log.warn(
           { error },
           'this replica cannot write its report to the table `replicas`; `authz policy status` will show it as not alive',
         );
-      silent = true;
-    }
-  };
-  void report();
-  const timer = setInterval(report, intervalMs).unref();
-  return {
-    // What is under way ends with its connection; nobody waits for it.
-    close: () => {
-      clearInterval(timer);
-      silent = true;
     },
-  };
+  });
+  return { close: loop.stop };
 }
 
 /** The replicas that reported within the last hour, the newest first. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */

@@ -4,15 +4,12 @@ import { createHash } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { every, type Loop } from '../loop.ts';
 import type { PolicyTexts } from '../policy/folder/files.ts';
 import { readPolicyFolder } from './folder.ts';
 
 /** The content of a folder, or why it could not be read. */
 export type FolderContent = { readonly texts: PolicyTexts } | { readonly unreadable: Error };
-
-export interface Watch {
-  readonly close: () => Promise<void>;
-}
 
 export interface Times {
   /** How often the folder is read without an event: network mounts send none, nor does a symbolic link that is replaced. */
@@ -33,49 +30,35 @@ export function watchFolder(
   first: FolderContent,
   { pollMs, settleMs }: Times,
   onChange: (content: FolderContent, ending: AbortSignal) => Promise<void>,
-): Watch {
-  const ending = new AbortController();
-  let wake = (): void => undefined;
-  let watchers = armed(folder, () => wake());
+): Pick<Loop, 'close'> {
+  let watchers: readonly FSWatcher[] = [];
   let handled = fingerprint(first);
   let failed = { print: '', at: 0 };
 
-  const look = async (): Promise<void> => {
+  const look = async (ending: AbortSignal): Promise<void> => {
     const seen = fingerprint(await read(folder));
     if (seen === handled || (seen === failed.print && performance.now() - failed.at < RETRY_MS)) return;
-    await sleep(settleMs, undefined, { signal: ending.signal });
+    await sleep(settleMs, undefined, { signal: ending });
     const content = await read(folder);
     // Still changing: start over.
-    if (fingerprint(content) !== seen) return wake();
-    // The watched folders themselves may have been replaced, so watch the new ones.
+    if (fingerprint(content) !== seen) return loop.wake();
+    // A watcher follows the inode, and the folder may have been replaced by another.
     disarm(watchers);
-    watchers = armed(folder, () => wake());
+    watchers = armed(folder, loop.wake);
     failed = { print: seen, at: performance.now() };
-    await onChange(content, ending.signal);
+    await onChange(content, ending);
     failed = { print: '', at: 0 };
     handled = seen;
   };
 
-  const loop = async (): Promise<void> => {
-    while (!ending.signal.aborted) {
-      const woken = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      await look().catch(() => undefined);
-      await Promise.race([
-        woken,
-        sleep(pollMs, undefined, { signal: ending.signal, ref: false }).catch(() => undefined),
-      ]);
-    }
-  };
-  const done = loop();
+  // What fails is kept in `failed`, and `onChange` has told of it.
+  const loop = every(pollMs, look, { first: 'at once', onError: () => undefined });
+  watchers = armed(folder, loop.wake);
 
   return {
-    close: () => {
-      ending.abort();
-      wake();
+    close: async () => {
+      await loop.close();
       disarm(watchers);
-      return done;
     },
   };
 }

@@ -5,6 +5,7 @@
 
 import type { Knex } from 'knex';
 import type { Log } from '../../log.ts';
+import { every } from '../../loop.ts';
 import { type Checkpoint, checkpointDigest, printLine, signedBytes } from '../format/checkpoint-line.ts';
 import { chainOf, createHeads, type Head, type Heads, sameHead } from '../format/heads.ts';
 import type { Signer } from '../format/signatures.ts';
@@ -60,7 +61,6 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
   let draft: Draft | undefined;
   let failures = 0;
   let coveredAt = performance.now();
-  let underWay: Promise<void> | undefined;
 
   /** Brings `known` to what the log is now. @returns the greatest number of a checkpoint */
   const readHeads = async (): Promise<number> => {
@@ -123,28 +123,19 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
     throw new Error('other processes took every number');
   };
 
-  const tryOne = (): Promise<void> =>
-    makeOne().catch((error: unknown) => {
-      failures += 1;
-      log.error({ error }, 'no checkpoint of the decision log could be written; the next attempt goes on from there');
-    });
-
-  // One at a time; one that hangs shows in the age.
-  const make = (): Promise<void> => {
-    underWay ??= tryOne().finally(() => {
-      underWay = undefined;
-    });
-    return underWay;
+  const onError = (error: unknown): void => {
+    failures += 1;
+    log.error({ error }, 'no checkpoint of the decision log could be written; the next attempt goes on from there');
   };
-  const timer = setInterval(make, seconds * 1000).unref();
+  // A run that hangs shows in the age.
+  const loop = every(seconds * 1000, makeOne, { first: 'later', onError });
 
   return {
     state: () => ({ age: (performance.now() - coveredAt) / 1000, failures }),
-    make,
+    make: loop.now,
     close: async () => {
-      clearInterval(timer);
-      await underWay;
-      await make();
+      await loop.close();
+      await makeOne().catch(onError);
     },
   };
 }

@@ -1,9 +1,10 @@
-/** The day partitions of the log: made ahead of time by whichever process is up, so that midnight finds one. */
+/** The day partitions of the log, created ahead of time by any process that is up, so that no insert at midnight lacks one. */
 
 import type { Knex } from 'knex';
 import type { Log } from '../../log.ts';
+import { every } from '../../loop.ts';
 
-/** Today, and as many more; a database that cannot make one for that long has been noticed. */
+/** Days after today: so long a database may fail to create one, with a warning every hour, before an insert lacks it. */
 const AHEAD_DAYS = 3;
 const INTERVAL_MS = 3_600_000;
 const DAY_MS = 86_400_000;
@@ -14,14 +15,14 @@ export async function makePartitions(db: Knex, days: readonly string[]): Promise
   for (const day of days) await db.raw('select authz_make_partition(?::date)', [day]);
 }
 
-/** Makes those of the next days, now and every hour. What fails is logged, and tried again. */
+/** Makes those of the next days, at once (`made` resolves after that, failed or not) and every hour. A failure is logged. */
 export function keepPartitions(db: Knex, log: Log): { readonly made: Promise<void>; readonly close: () => void } {
-  const make = (): Promise<void> =>
-    makePartitions(db, daysFrom(Date.now())).catch((error: unknown) =>
+  const loop = every(INTERVAL_MS, () => makePartitions(db, daysFrom(Date.now())), {
+    first: 'later',
+    onError: (error) =>
       log.warn({ error }, 'the partitions of the next days could not be made; it is tried again within the hour'),
-    );
-  const timer = setInterval(make, INTERVAL_MS).unref();
-  return { made: make(), close: () => clearInterval(timer) };
+  });
+  return { made: loop.now(), close: loop.stop };
 }
 
 const daysFrom = (now: number): string[] =>

@@ -7,10 +7,7 @@ import stringWidth from 'string-width';
  * (so bidirectional overrides), line and paragraph separators, and lone surrogates; as `\u{202e}`.
  */
 export const escaped = (text: string): string =>
-  text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
-  );
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 
 /** As `escaped`, of text that is meant to have several lines. */
 export const escapedLines = (text: string): string => text.split('\n').map(escaped).join('\n');
