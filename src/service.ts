@@ -1,30 +1,33 @@
 /** The composition root: builds everything below http and cli from the settings, and closes it in reverse order. */
 
 import type { Knex } from 'knex';
+import { checkpointMetrics } from './audit/checkpoint/loop.ts';
 import { openCheckpoints } from './audit/checkpoint/open.ts';
 import { keepPartitions } from './audit/record/partitions.ts';
-import { createRecorder } from './audit/record/recorder.ts';
+import { createRecorder, type Recorder, recorderMetrics } from './audit/record/recorder.ts';
 import { type Authorize, authorizer } from './authorize.ts';
 import type { Config } from './config.ts';
 import { fingerprinter, type Pepper } from './credentials/token.ts';
 import type { Database } from './database.ts';
-import { createBreaker } from './db/breaker.ts';
-import { connect, poolUse } from './db/connect.ts';
+import { breakerMetrics, createBreaker } from './db/breaker.ts';
+import { connect, poolMetrics } from './db/connect.ts';
 import { migrationsCurrent } from './db/migrate.ts';
 import { onCommit } from './db/mutate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
 import { type Caller, callerFinder, type FindCaller } from './directory/find-caller.ts';
-import { createCache } from './facts/cache.ts';
-import { followChanges } from './facts/change-feed.ts';
+import { cacheMetrics, createCache } from './facts/cache.ts';
+import { type Changes, changeFeedMetrics, followChanges } from './facts/change-feed.ts';
 import { createFreshness } from './facts/freshness.ts';
 import { factsLoader, type Known } from './facts/load.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
 import { createUsage } from './keys/usage.ts';
-import { createLimits } from './limits/limits.ts';
+import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
-import { createMetrics, type Metrics, type Sources } from './metrics.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { policyMetrics } from './rollout/live.ts';
 import { followPolicies, type Policies } from './rollout/policies.ts';
 import { reportReplica } from './rollout/replicas.ts';
+import { shadowMetrics } from './rollout/shadow.ts';
 
 export interface Readiness {
   readonly database: boolean;
@@ -45,8 +48,9 @@ export interface Service extends Pick<Policies, 'live' | 'trial' | 'shadow'> {
   readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
-  /** Where the metrics get their values. */
-  readonly sources: Sources;
+  /** What tests and benchmarks must know of them and no metric says. */
+  readonly changeFeed: Pick<Changes, 'stats'>;
+  readonly recorder: Pick<Recorder, 'stats'>;
   /** Ends background work and closes connections. To be called once, when no request is in flight. */
   readonly close: () => Promise<void>;
 }
@@ -125,17 +129,17 @@ async function compose(
   part(reportReplica(adminDb, { position: freshness.position, policy: live.state }, log));
 
   const breaker = createBreaker();
-  const sources: Sources = {
-    policy: live.state,
-    shadow: shadow.counts,
-    pools: () => ({ decisions: poolUse(db), log: poolUse(logDb), admin: poolUse(adminDb) }),
-    breakers: () => ({ facts: breaker.state() }),
-    caches: () => ({ facts: facts.stats(), callers: callers.stats() }),
-    changes: changes.stats,
-    recorder: recorder.stats,
-    checkpoints: () => checkpoints?.state(),
-    limits: limits.stats,
-  };
+  const metrics = createMetrics([
+    ...policyMetrics(live.state),
+    ...shadowMetrics(shadow.counts),
+    ...poolMetrics({ decisions: db, log: logDb, admin: adminDb }),
+    ...breakerMetrics({ facts: breaker }),
+    ...cacheMetrics({ facts, callers }),
+    ...changeFeedMetrics(changes.stats),
+    ...recorderMetrics(recorder.stats),
+    ...checkpointMetrics(checkpoints),
+    ...limitMetrics(limits.stats),
+  ]);
   return {
     config,
     log,
@@ -159,8 +163,9 @@ async function compose(
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: live.policy().digest };
     }),
-    metrics: createMetrics(sources),
-    sources,
+    metrics,
+    changeFeed: changes,
+    recorder,
     adminDb,
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],

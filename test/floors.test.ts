@@ -46,7 +46,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy/decide'],
   ['policy'],
   ['input'],
-  ['deadline', 'log', 'loop', 'secret-file', 'uuid'],
+  ['deadline', 'log', 'loop', 'metric', 'secret-file', 'uuid'],
   ['errors'],
 ];
 

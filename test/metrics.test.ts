@@ -3,8 +3,18 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { checkpointMetrics } from '../src/audit/checkpoint/loop.ts';
+import { recorderMetrics } from '../src/audit/record/recorder.ts';
 import { createToken } from '../src/credentials/token.ts';
-import { createMetrics, type Sources } from '../src/metrics.ts';
+import { breakerMetrics } from '../src/db/breaker.ts';
+import { poolMetrics } from '../src/db/connect.ts';
+import { cacheMetrics } from '../src/facts/cache.ts';
+import { changeFeedMetrics } from '../src/facts/change-feed.ts';
+import { limitMetrics } from '../src/limits/limits.ts';
+import { createMetrics } from '../src/metrics.ts';
+import { policyMetrics } from '../src/rollout/live.ts';
+import { shadowMetrics } from '../src/rollout/shadow.ts';
 import { shippedPolicy } from './policy/texts.ts';
 import { ROOT } from './support/cli.ts';
 import { metricsOf, readMetrics } from './support/metrics.ts';
@@ -113,33 +123,28 @@ describe('the metrics', () => {
     expect((await service.ask('/metrics?x=1', undefined).catch(() => undefined))?.status).to.equal(400);
   });
 
-  it('read every source when they are asked', async () => {
+  it('read what they measure at each scrape', async () => {
     const policy = { ...(await shippedPolicy()), digest: 'sha256:1' };
+    const refused = { at: new Date(), reason: '', findings: [] };
+    const pool = { numUsed: () => 1, numFree: () => 2, numPendingAcquires: () => 3 };
     const cache = { hits: 4, misses: 5, stale: 8, size: 6, unknown: 1, bytes: 7 };
     let queued = 1;
-    let checkpoint: { age: number; failures: number } | undefined;
-    const sources: Sources = {
-      policy: () => ({
-        policy,
-        since: new Date(3000),
-        refused: { at: new Date(), reason: '', findings: [] },
-        failures: 15,
-      }),
-      shadow: () => ({ compared: 16, disagreed: 17, failed: 18, skipped: 19 }),
-      pools: () => ({ one: { used: 1, free: 2, waiting: 3 } }),
-      breakers: () => ({ facts: 'halfOpen' }),
-      caches: () => ({ facts: cache }),
-      changes: () => ({ stalenessMs: 9, lagMs: 10, applied: 1, flushes: 20, failedPolls: 21 }),
-      recorder: () => ({ queued, capacity: 11, inFlight: 0, recorded: 12, batches: 13, rejected: 0, resent: 0 }),
-      checkpoints: () => checkpoint,
-      limits: () => ({ redisUp: false, countedLocally: 0 }),
-    };
-    const metrics = createMetrics(sources);
+    const metrics = createMetrics([
+      ...policyMetrics(() => ({ policy, since: new Date(3000), refused, failures: 15 })),
+      ...shadowMetrics(() => ({ compared: 16, disagreed: 17, failed: 18, skipped: 19 })),
+      ...poolMetrics({ one: { client: { pool } } as Knex }),
+      ...breakerMetrics({ facts: { state: () => 'halfOpen' } }),
+      ...cacheMetrics({ facts: { stats: () => cache } }),
+      ...changeFeedMetrics(() => ({ stalenessMs: 9, lagMs: 10, applied: 1, flushes: 20, failedPolls: 21 })),
+      ...recorderMetrics(() => ({
+        ...{ queued, capacity: 11, inFlight: 0, recorded: 12, batches: 13, rejected: 0, resent: 0 },
+      })),
+      ...checkpointMetrics({ state: () => ({ age: 14, failures: 22 }) }),
+      ...limitMetrics(() => ({ redisUp: false, countedLocally: 0 })),
+    ]);
     const first = readMetrics(await metrics.text()).samples;
     expect(first.get('authz_log_queue')).to.equal(1);
-    expect([...first.keys()].filter((name) => name.includes('checkpoint'))).to.deep.equal([]);
     queued = 2;
-    checkpoint = { age: 14, failures: 22 };
     const { samples } = readMetrics(await metrics.text());
     const own = [...samples].filter(([name]) => name.startsWith('authz_') && !name.startsWith('authz_info'));
     expect(Object.fromEntries(own)).to.deep.equal({
@@ -177,17 +182,32 @@ describe('the metrics', () => {
     });
   });
 
+  it('have no sample of checkpoints where none are made', async () => {
+    const { types, samples } = readMetrics(await createMetrics(checkpointMetrics(undefined)).text());
+    expect([...types.keys()]).to.include.members(['authz_checkpoint_age_seconds', 'authz_checkpoint_failures_total']);
+    expect([...samples.keys()].filter((name) => name.includes('checkpoint'))).to.deep.equal([]);
+  });
+
+  it('have a name that says whether they only grow', async () => {
+    const { types } = await metricsOf(service.address);
+    for (const [name, type] of [...types].filter(([each]) => each.startsWith('authz_')))
+      expect(type === 'counter', name).to.equal(name.endsWith('_total'));
+  });
+
   it('are those that docs/operations.md lists, with their labels, and no others', async () => {
+    // So that each label has a value.
+    await service.ask('/authorize', good());
+    await service.ask('/authorize', {});
     const { text, types } = await metricsOf(service.address);
     const page = readFileSync(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
     const listed = [...page.matchAll(/^\| (authz_\w+)(?:\{([\w, ]+)\})? \|/gm)];
     expect(listed.map(([, name]) => name)).to.have.members(
       [...types.keys()].filter((name) => name.startsWith('authz_')),
     );
-    for (const [, name, labels = ''] of listed) {
-      const [, sample] = new RegExp(`^${name}(?:_count)?\\{([^\\n]*)\\} `, 'm').exec(text) ?? [];
+    for (const [, name, labels] of listed) {
+      const [, sample] = new RegExp(`^${name}(?:_count)?(?:\\{([^\\n]*)\\})? `, 'm').exec(text) ?? [];
       const had = [...(sample ?? '').matchAll(/(\w+)="/g)].map((match) => match[1]);
-      if (sample !== undefined) expect(labels.split(', '), name).to.have.members(had);
+      expect(labels?.split(', ') ?? [], name).to.have.members(had);
     }
   });
 });

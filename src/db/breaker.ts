@@ -6,10 +6,15 @@
 import CircuitBreaker from 'opossum';
 import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
+import { gauge, type Metric, type Sample } from '../metric.ts';
 import { databaseFailure } from './failure.ts';
 
 /** Runs a read. @throws Failure UNAVAILABLE (failed, open, or too many under way) or DEADLINE_EXCEEDED. */
 export type Breaker = <T>(read: () => Promise<T>, deadline: Deadline) => Promise<T>;
+
+const STATES = ['closed', 'halfOpen', 'open'] as const;
+
+export type BreakerState = (typeof STATES)[number];
 
 /** Most reads in flight. More could not get a connection from the pool within any deadline. */
 const CAPACITY = 2000;
@@ -18,7 +23,7 @@ const CAPACITY = 2000;
  * Without opossum's fallback, cache and coalescing: each could answer with a stale value. Without its timeout, which
  * leaves the call running: the deadline and statement_timeout end a read.
  */
-export function createBreaker(): Breaker & { readonly state: () => 'open' | 'halfOpen' | 'closed' } {
+export function createBreaker(): Breaker & { readonly state: () => BreakerState } {
   const circuit = new CircuitBreaker((read: () => Promise<unknown>) => read(), {
     timeout: false,
     capacity: CAPACITY,
@@ -45,3 +50,13 @@ const refusals: Record<string, (cause: unknown) => Failure> = {
   ESEMLOCKED: (cause) =>
     new Failure('UNAVAILABLE', 'Too many questions are waiting. Ask again after Retry-After.', { cause }),
 };
+
+/** Of `breakers`, each under its name. */
+export function breakerMetrics(breakers: Readonly<Record<string, { readonly state: () => BreakerState }>>): Metric[] {
+  const states = (): Sample[] =>
+    Object.entries(breakers).flatMap(([name, breaker]) => {
+      const now = breaker.state();
+      return STATES.map((state): Sample => [Number(state === now), name, state]);
+    });
+  return [gauge('breaker_state', '1 for the state that a circuit breaker is in.', states, ['breaker', 'state'])];
+}

@@ -2,6 +2,7 @@
 
 import knex, { type Knex } from 'knex';
 import type pg from 'pg';
+import { gauge, type Metric, type Sample, sampleEach } from '../metric.ts';
 
 interface Options {
   readonly url: string;
@@ -80,8 +81,16 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
   return db;
 }
 
-/** A pool's connections in use and idle, and the requests that wait for one. */
-export function poolUse(db: Knex): { readonly used: number; readonly free: number; readonly waiting: number } {
-  const { pool } = db.client;
-  return { used: pool.numUsed(), free: pool.numFree(), waiting: pool.numPendingAcquires() };
+/** Of `pools`, by name. */
+export function poolMetrics(pools: Readonly<Record<string, Knex>>): Metric[] {
+  const connections = (): Sample[] =>
+    Object.entries(pools).flatMap(([name, { client }]): Sample[] => [
+      [client.pool.numUsed(), name, 'used'],
+      [client.pool.numFree(), name, 'free'],
+    ]);
+  const waiting = () => sampleEach(pools, ({ client }) => client.pool.numPendingAcquires());
+  return [
+    gauge('pool_connections', 'Connections to PostgreSQL, by pool and state.', connections, ['pool', 'state']),
+    gauge('pool_waiting', 'Requests that wait for a connection to PostgreSQL, by pool.', waiting, ['pool']),
+  ];
 }

@@ -5,6 +5,7 @@
  */
 
 import { LRUCache } from 'lru-cache';
+import { counter, gauge, type Metric, sampleEach } from '../metric.ts';
 import type { Freshness, ReadStart, Tags } from './freshness.ts';
 import { createTagIndex } from './tag-index.ts';
 
@@ -189,4 +190,42 @@ export function createCache<V>(freshness: Freshness, bounds: Bounds): Cache<V> {
       bytes: positive.calculatedSize + negative.calculatedSize,
     }),
   };
+}
+
+/** Of `caches`, each under its name. */
+export function cacheMetrics(caches: Readonly<Record<string, Pick<Cache<never>, 'stats'>>>): Metric[] {
+  const each = (value: (stats: CacheStats) => number) => () => sampleEach(caches, (cache) => value(cache.stats()));
+  const labels = ['cache'];
+  return [
+    counter(
+      'cache_hits_total',
+      'What a cache had, by cache.',
+      each(({ hits }) => hits),
+      labels,
+    ),
+    counter(
+      'cache_misses_total',
+      'What had to be read, by cache.',
+      each(({ misses }) => misses),
+      labels,
+    ),
+    counter(
+      'cache_stale_fills_total',
+      'Reads thrown away because a change overtook them, by cache.',
+      each(({ stale }) => stale),
+      labels,
+    ),
+    gauge(
+      'cache_entries',
+      'Entries in a cache.',
+      each(({ size, unknown }) => size + unknown),
+      labels,
+    ),
+    gauge(
+      'cache_bytes',
+      'Bytes that a cache counts.',
+      each(({ bytes }) => bytes),
+      labels,
+    ),
+  ];
 }

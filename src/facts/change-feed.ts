@@ -8,6 +8,7 @@ import { type ListenConnection, openListenConnection } from '../db/listen-connec
 import { CHANGES_CHANNEL, type Change } from '../db/mutate.ts';
 import type { Log } from '../log.ts';
 import { every } from '../loop.ts';
+import { counter, gauge, type Metric } from '../metric.ts';
 import type { Freshness } from './freshness.ts';
 
 export interface Changes {
@@ -173,3 +174,14 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
     },
   };
 }
+
+export const changeFeedMetrics = (stats: () => ChangesStats): Metric[] => [
+  gauge(
+    'staleness_milliseconds',
+    'How long ago this process last proved that it is current.',
+    () => stats().stalenessMs,
+  ),
+  gauge('change_feed_lag_milliseconds', 'How old the last change was when it was applied here.', () => stats().lagMs),
+  counter('change_feed_failures_total', 'Times that the change feed could not be read.', () => stats().failedPolls),
+  counter('cache_flushes_total', 'Times that everything cached was forgotten.', () => stats().flushes),
+];

@@ -9,6 +9,7 @@
 import type { Loaded } from '../facts/load.ts';
 import type { RateLimit } from '../input/scalars.ts';
 import type { Log } from '../log.ts';
+import { gauge, type Metric } from '../metric.ts';
 import { mayBeAllowed } from '../policy/decide.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 import { type Count, memoryCounter } from './memory.ts';
@@ -122,3 +123,7 @@ const EXCEEDED: Facts['limit'] = closed({ exceeded: true });
 /** The facts to decide on: as they were loaded, within the limit, unless it is exceeded. */
 export const withLimit = (facts: Facts, state: RateLimitState | undefined): Facts =>
   state?.exceeded ? closed({ ...facts, limit: EXCEEDED }) : facts;
+
+export const limitMetrics = (stats: () => LimitStats): Metric[] => [
+  gauge('rate_limit_insurance', '1 while Redis is lost and limits are local.', () => Number(stats().redisUp === false)),
+];

@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../log.ts';
+import { counter, gauge, type Metric } from '../metric.ts';
 import type { Policy } from '../policy/decide.ts';
 import type { PolicyTexts } from '../policy/folder/files.ts';
 import type { Finding } from '../policy/folder/findings.ts';
@@ -93,3 +94,14 @@ export function followFolder<P extends Policy | undefined>(options: Options<P>):
 
   return { policy: () => state.policy, state: () => state, close: watching.close };
 }
+
+/** Of the live policy. */
+export const policyMetrics = (state: () => LiveState<Policy>): Metric[] => [
+  gauge('policy_info', 'The digest of the live policy.', () => [[1, state().policy.digest]], ['digest']),
+  gauge('policy_rows', 'Rows of the live policy.', () => state().policy.rows.length),
+  gauge('policy_loaded_timestamp_seconds', 'When the live policy went live.', () => state().since.getTime() / 1000),
+  gauge('policy_stale', '1 while the policy folder holds what was refused.', () =>
+    Number(state().refused !== undefined),
+  ),
+  counter('policy_load_failures_total', 'Policies that were refused.', () => state().failures),
+];

@@ -5,6 +5,7 @@
 
 import { Failure } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { counter, type Metric, sampleEach } from '../metric.ts';
 import type { Decision, Policy } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
 import { memoizedDecide } from '../policy/memo.ts';
@@ -98,3 +99,12 @@ function createTimeBudget(now: () => number) {
 }
 
 const causeOf = (error: unknown): unknown => (error instanceof Failure ? (error.cause ?? error) : error);
+
+export const shadowMetrics = (counts: () => ShadowCounts): Metric[] => [
+  counter(
+    'shadow_decisions_total',
+    'Decisions that the policy on trial was asked about, by outcome.',
+    () => sampleEach({ ...counts() }, (count) => count),
+    ['outcome'],
+  ),
+];

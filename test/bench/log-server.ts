@@ -37,6 +37,6 @@ const withoutLog = authorizer({
   noteUse: () => undefined,
 });
 const server = await listen(process.argv[2] === 'off' ? { ...service, authorize: withoutLog } : service);
-process.on('message', () => process.send?.(service.sources.recorder()));
+process.on('message', () => process.send?.(service.recorder.stats()));
 process.once('disconnect', () => process.exit());
 process.send?.({ address: server.address });

@@ -113,7 +113,7 @@ async function forgetAll({ db, service }: World): Promise<void> {
   await forgetEverything(db);
   const { rows } = await db.raw('select last::int from change_counter');
   const forgotten = (): boolean => {
-    const { applied, stalenessMs } = service.sources.changes();
+    const { applied, stalenessMs } = service.changeFeed.stats();
     return applied === rows[0].last || stalenessMs > 1000;
   };
   while (!forgotten()) await sleep(5);

@@ -1,29 +1,9 @@
 /** Parses the text of GET /metrics. */
 
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
-import type { Policy } from '../../src/policy/decide.ts';
 
-const NO_POLICY: Policy = {
-  digest: '',
-  rows: [],
-  codes: new Map(),
-  match: () => ({ row: undefined, allowed: false }),
-  costOf: () => 0,
-};
-
-/** Metrics for an HTTP server without a service. */
-export const metricsOfNothing = (): Metrics =>
-  createMetrics({
-    policy: () => ({ policy: NO_POLICY, since: new Date(), refused: undefined, failures: 0 }),
-    shadow: () => ({ compared: 0, disagreed: 0, failed: 0, skipped: 0 }),
-    pools: () => ({}),
-    breakers: () => ({}),
-    caches: () => ({}),
-    changes: () => ({ stalenessMs: 0, lagMs: 0, applied: 0, flushes: 0, failedPolls: 0 }),
-    recorder: () => ({ queued: 0, capacity: 0, inFlight: 0, recorded: 0, batches: 0, rejected: 0, resent: 0 }),
-    checkpoints: () => undefined,
-    limits: () => ({ redisUp: undefined, countedLocally: 0 }),
-  });
+/** For an HTTP side without a service behind it. */
+export const metricsOfNothing = (): Metrics => createMetrics([]);
 
 export interface ReadMetrics {
   /** Name -> type, also of metrics without samples. */

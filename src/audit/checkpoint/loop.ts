@@ -6,6 +6,7 @@
 import type { Knex } from 'knex';
 import type { Log } from '../../log.ts';
 import { every } from '../../loop.ts';
+import { counter, gauge, type Metric } from '../../metric.ts';
 import { type Checkpoint, checkpointDigest, printLine, signedBytes } from '../format/checkpoint-line.ts';
 import { chainOf, createHeads, type Head, type Heads, sameHead } from '../format/heads.ts';
 import type { Signer } from '../format/signatures.ts';
@@ -160,3 +161,13 @@ function wentBack(known: Heads, heads: readonly Head[]): string | undefined {
   }
   return undefined;
 }
+
+/** Without samples where this process makes no checkpoints: there is no age then, and 0 would say that all is covered. */
+export const checkpointMetrics = (checkpoints: Pick<Checkpoints, 'state'> | undefined): Metric[] => [
+  gauge(
+    'checkpoint_age_seconds',
+    'Time since the last checkpoint of the decision log.',
+    () => checkpoints?.state().age,
+  ),
+  counter('checkpoint_failures_total', 'Checkpoints that could not be written.', () => checkpoints?.state().failures),
+];

@@ -10,6 +10,7 @@ import { lacksPartition, writeOutcomeOf } from '../../db/write-outcome.ts';
 import type { Deadline } from '../../deadline.ts';
 import { Failure } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import { counter, gauge, type Metric } from '../../metric.ts';
 import { type Batch, endsElsewhere, newChain, numberBatch, sendBatch } from './batch.ts';
 import type { Entry } from './entry.ts';
 import { makePartitions } from './partitions.ts';
@@ -217,3 +218,10 @@ function fail(requests: readonly Waiting[], error: unknown): void {
   const failure = databaseFailure(error);
   for (const { reject } of requests) reject(failure);
 }
+
+export const recorderMetrics = (stats: () => RecorderStats): Metric[] => [
+  gauge('log_queue', 'Decisions that wait to be recorded.', () => stats().queued),
+  gauge('log_queue_capacity', 'How many may wait; beyond it questions get 503.', () => stats().capacity),
+  counter('log_entries_total', 'Decisions that were recorded.', () => stats().recorded),
+  counter('log_batches_total', 'Commits that they were recorded in.', () => stats().batches),
+];
