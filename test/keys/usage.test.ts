@@ -114,6 +114,38 @@ describe('the last use of a key', () => {
       await usage.close();
     });
 
+    it('is written on closing after the flush under way, which has an earlier one', async () => {
+      const usage = createUsage(db, LOG, SOON);
+      const trx = await db.transaction();
+      await trx.raw('lock table api_keys in access exclusive mode');
+      usage.note({ keyId: 'k1', at: AT });
+      const waits = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+      while ((await db.raw(waits)).rows.length === 0);
+      usage.note({ keyId: 'k1', at: AT + 1 });
+      const closed = usage.close();
+      await trx.commit();
+      await closed;
+      expect(await lastUse('k1')).to.equal(AT + 1);
+    });
+
+    it('is given up on closing where the flush under way fails', async () => {
+      const statements: string[] = [];
+      const listen = ({ sql }: { sql: string }): void => void statements.push(sql);
+      const usage = createUsage(db, LOG, SOON);
+      const trx = await db.transaction();
+      await trx.raw('lock table api_keys in access exclusive mode');
+      usage.note({ keyId: 'k1', at: AT });
+      const waits = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+      while ((await db.raw(waits)).rows.length === 0);
+      const closed = usage.close();
+      db.on('query', listen);
+      await db.raw(`select pg_terminate_backend(pid) from (${waits}) waiting`);
+      await closed;
+      db.off('query', listen);
+      await trx.commit();
+      expect(statements.filter((sql) => sql.includes('last_used_at'))).to.deep.equal([]);
+    });
+
     it('is written once a database that failed is back', async () => {
       const usage = createUsage(db, LOG, SOON);
       await db.raw('alter table api_keys rename to hidden');
