@@ -1,7 +1,7 @@
-/** The binary `authz`: from the arguments to a verb. The only place where the service and HTTP meet. */
+/** The binary `authz`: parses the arguments, runs a verb, sets the exit code. The only file that joins service and HTTP. */
 
 import { Command } from 'commander';
-import { print } from './cli/terminal/output.ts';
+import { escapedLines, print } from './cli/terminal/output.ts';
 import { addVerbs } from './cli/verbs.ts';
 import { loadConfig, ROOT, VERSION } from './config.ts';
 import { openDatabase } from './database.ts';
@@ -17,6 +17,7 @@ const program = new Command('authz')
   .description('may this API key do this action on this business? The policy decision point of the Iqra AI platform')
   .version(VERSION)
   .showHelpAfterError('(authz VERB --help explains a verb)')
+  .configureOutput({ outputError: (text, write) => write(escapedLines(text)) })
   .exitOverride((error) => {
     process.exitCode = error.exitCode === 0 ? 0 : USAGE;
     throw error;
@@ -32,7 +33,7 @@ addVerbs(program);
 
 async function serve({ demo = false }: { demo?: boolean }): Promise<void> {
   const stop = stopSignal();
-  // Only here: no other verb should have to wait for an HTTP server to be read.
+  // Imported lazily, so that other verbs start without loading the HTTP server.
   const [{ createService }, { listen }, { loadDemo, showDemo }] = await Promise.all([
     import('./service.ts'),
     import('./http/server.ts'),
@@ -60,7 +61,7 @@ async function serve({ demo = false }: { demo?: boolean }): Promise<void> {
   log.info('stopped');
 }
 
-/** Resolves at the first signal to stop. A second one does not wait for anything. */
+/** Resolves at the first SIGTERM or SIGINT; the second exits at once. */
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     let stopping = false;
@@ -74,18 +75,19 @@ function stopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
+/** Prints the error and sets the exit code. */
 function fail(error: unknown): void {
-  // commander has said it all, and set the exit code.
+  // Commander has printed its own errors, and `exitOverride` has set the exit code.
   if (error instanceof Error && 'code' in error && String(error.code).startsWith('commander.')) return;
   const known = error instanceof Refusal || error instanceof Failure;
   const issues = error instanceof Failure ? (error.issues ?? []) : [];
   const lines = issues.map(({ path, message }) => `  ${path || '(document)'}: ${message}`);
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`authz: ${[message, ...lines].join('\n')}\n`);
+  process.stderr.write(`authz: ${escapedLines([message, ...lines].join('\n'))}\n`);
   process.exitCode = known ? error.exitCode : FAILED;
 }
 
-// Whoever reads the output has seen enough. A verb to which that matters hears of it too.
+// Ignore EPIPE: the reader closed the pipe (`| head`). `audit tail`, `audit export` and `import` handle it themselves too.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });

@@ -1,4 +1,4 @@
-/** `authz serve --demo`: loads the demo data into a new database, and shows what the service says of it over HTTP. */
+/** `authz serve --demo`: loads the demo data into a new embedded database, and prints decisions on it, asked over HTTP. */
 
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,9 +9,9 @@ import { createCaller } from '../directory/callers.ts';
 import { importFile } from '../directory/import.ts';
 import { print, table } from './terminal/output.ts';
 
-/** Kept in DATA_DIR, mode 0600, since the database could not tell them again. */
+/** Kept in DATA_DIR, mode 0600: the database has only their digests. */
 interface DemoSecrets {
-  /** Of a caller that may ask, and nothing else. */
+  /** Of a caller with the scope `authorize` only. */
   readonly callerToken: string;
   /** API key id -> the key in clear. */
   readonly apiKeys: Readonly<Record<string, string>>;
@@ -31,7 +31,7 @@ const QUESTIONS: readonly { readonly key: string; readonly action: string; reado
   { key: 'ada-expired', action: 'call:create', businessId: 'bakery' },
   { key: 'ada-revoked', action: 'call:create', businessId: 'bakery' },
   { key: 'bob-main', action: 'call:create', businessId: 'bakery' },
-  // A key that may ask once a minute.
+  // A rate limit of one request a minute: the second is over it.
   { key: 'ada-metered', action: 'call:create', businessId: 'bakery' },
   { key: 'ada-metered', action: 'call:create', businessId: 'bakery' },
   { key: 'ada-bakery', action: 'user:update' },
@@ -73,7 +73,7 @@ interface Answer {
   readonly Data?: { readonly status?: number; readonly rule?: string };
 }
 
-/** Asks one question, and again while it is not answered: this may be the first work of a busy machine's database. */
+/** Asks one question, and retries 5xx: a new database on a busy machine may miss the deadline of a decision. */
 async function ask(address: string, token: string, question: object): Promise<Answer> {
   for (let attempt = 1; ; attempt += 1) {
     const response = await fetch(`${address}/authorize`, {

@@ -1,4 +1,4 @@
-/** All verbs but `serve`; here those that work on the settings and the database as a whole. */
+/** Adds all verbs but `serve`; `migrate` and `config` are defined here. */
 
 import type { Command } from 'commander';
 import { describeConfig, loadConfig } from '../config.ts';
@@ -9,8 +9,8 @@ import { addImportVerb } from './directory/import.ts';
 import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory/index.ts';
 import { addKeyVerbs } from './directory/keys.ts';
 import { addPolicyVerbs } from './policy/index.ts';
+import type { Format } from './terminal/options.ts';
 import { print, printJson, table } from './terminal/output.ts';
-import type { Format } from './terminal/session.ts';
 
 export function addVerbs(program: Command): void {
   addKeyVerbs(program);

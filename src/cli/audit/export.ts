@@ -1,4 +1,4 @@
-/** `authz audit export`: decisions as a file, oldest first. */
+/** `authz audit export`: writes decisions to a file or to standard output, oldest first. */
 
 import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -11,8 +11,9 @@ import { type Range, rangeOf } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
 import { decisionRange } from '../../input/resources.ts';
 import { validate } from '../../input/scalars.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { escaped } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { withDatabase } from '../terminal/session.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
 
 const HELP = `
@@ -43,28 +44,28 @@ interface Options extends FilterOptions {
 
 async function exportVerb(options: Options): Promise<void> {
   const format = options.json ? 'jsonl' : options.format;
-  await withDatabase(async (session) => {
-    const { db, actor } = session;
-    const filter = await withCredential(session, options, validate(decisionRange, namesOf(options)));
+  await withDatabase(async (opened) => {
+    const { db, actor } = opened;
+    const filter = await withCredential(opened, options, validate(decisionRange, namesOf(options)));
     const range = rangeOf(filter);
     await noteRead(db, actor, 'export', { ...filter, from: range.from, format });
     const parts = exportDecisions(db, filter, range, format);
     if (options.out !== undefined) {
       const records = await writeFile(options.out, headingOf(format), parts, range);
-      process.stderr.write(`${records.toLocaleString('en')} decisions written to ${options.out}\n`);
+      process.stderr.write(`${records.toLocaleString('en')} decisions written to ${escaped(options.out)}\n`);
       return;
     }
     const show = process.stdout.isTTY ? undefined : progressOf(range);
     await write(process.stdout, headingOf(format), parts, show).catch((cause: NodeJS.ErrnoException) => {
-      // Whoever read it has seen enough.
+      // EPIPE: the reader closed the pipe (`| head`).
       if (cause.code !== 'EPIPE') throw cause;
     });
   });
 }
 
-/** @throws Refusal when the file is there already, or cannot be written. Half a file is not left behind. */
+/** @throws Refusal when the file exists or cannot be opened. A file that fails halfway is removed. */
 async function writeFile(file: string, heading: string, parts: AsyncIterable<Part>, range: Range): Promise<number> {
-  // For its owner alone: it holds addresses of people.
+  // wx: fail if it exists. 0600: it holds personal data (addresses).
   const out = createWriteStream(file, { flags: 'wx', mode: 0o600 });
   try {
     return await write(out, heading, parts, progressOf(range));
@@ -77,7 +78,7 @@ async function writeFile(file: string, heading: string, parts: AsyncIterable<Par
   }
 }
 
-/** Memory stays flat: PostgreSQL is read no faster than `out` takes it. Returns how many records were written. */
+/** Streams with backpressure, so memory stays flat. Returns how many records were written. */
 async function write(
   out: Writable,
   heading: string,
@@ -103,7 +104,7 @@ async function write(
   return records;
 }
 
-/** How far it is, is the share of the time range. */
+/** Progress as the share of the time range: the number of records is not known beforehand. */
 function progressOf({ from, to }: Range): Show {
   const progress = createProgress();
   const start = Date.parse(from);

@@ -1,12 +1,13 @@
-/** `authz audit findings`: which keys should not be as they are, and the commands that mend them. */
+/** `authz audit findings`: hygiene findings, each with the commands that mend it. */
 
 import type { Command } from 'commander';
 import { noteRead } from '../../audit/access-log.ts';
 import { validate } from '../../input/scalars.ts';
 import { findingsQuery, listFindings } from '../../key-hygiene/findings.ts';
 import { THRESHOLDS } from '../../key-hygiene/rules.ts';
-import { print, printJson } from '../terminal/output.ts';
-import { type Format, pageOptions, verb, withDatabase } from '../terminal/session.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { type Format, pageOptions, verb } from '../terminal/options.ts';
+import { escaped, print, printJson } from '../terminal/output.ts';
 
 type Options = Format & Readonly<Record<string, string>>;
 
@@ -36,7 +37,7 @@ const findings = ({ json, ...options }: Options): Promise<void> =>
     if (json) return printJson(page);
     if (page.items.length === 0) return print('nothing was found');
     for (const { finding: name, says, advice, commands } of page.items) {
-      print([`${name}: ${says}`, `  ${advice}`, ...commands.map((line) => `    ${line}`)].join('\n'));
+      print([`${name}: ${says}`, `  ${advice}`, ...commands.map((line) => `    ${line}`)].map(escaped).join('\n'));
     }
     if (page.nextCursor) print(`\nMore: add --cursor ${page.nextCursor}`);
   });

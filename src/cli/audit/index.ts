@@ -1,11 +1,13 @@
-/** `authz audit ...`: what auditors ask. */
+/** `authz audit ...`: the verbs of auditors. */
 
 import type { Command } from 'commander';
 import { noteRead } from '../../audit/access-log.ts';
 import { listAdminEvents } from '../../audit/admin-events.ts';
 import { adminQuery } from '../../input/resources.ts';
 import { validate } from '../../input/scalars.ts';
-import { type Format, pageOptions, showPage, verb, withDatabase } from '../terminal/session.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { type Format, pageOptions, verb } from '../terminal/options.ts';
+import { showPage } from '../terminal/records.ts';
 import { addExportVerb } from './export.ts';
 import { addFindingsVerb } from './findings.ts';
 import { addDecisionVerbs } from './query.ts';

@@ -4,7 +4,9 @@ import type { Command } from 'commander';
 import { findCredential } from '../../audit/query/credential.ts';
 import type { DecisionFilter } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
-import { type Format, readStdin, type Session } from '../terminal/session.ts';
+import type { CommandDatabase } from '../terminal/database.ts';
+import type { Format } from '../terminal/options.ts';
+import { readStdin } from '../terminal/prompt.ts';
 
 export interface FilterOptions extends Format {
   readonly key?: string;
@@ -61,7 +63,7 @@ export const namesOf = ({ key, user, business, caller, action, code, effect, ...
 
 /** The filter, once it is valid, with the key that stands in clear on standard input. @throws Refusal: it is empty */
 export async function withCredential(
-  { db, peppers }: Session,
+  { db, peppers }: CommandDatabase,
   { key }: FilterOptions,
   filter: DecisionFilter,
 ): Promise<DecisionFilter> {

@@ -12,8 +12,10 @@ import { Refusal } from '../../errors.ts';
 import { decisionQuery, decisionRange, statsQuery } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { printExplanation } from '../../policy/explain.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { type Format, pageOptions, verb } from '../terminal/options.ts';
 import { print, printJson } from '../terminal/output.ts';
-import { type Format, pageOptions, show, showList, showPage, verb, withDatabase } from '../terminal/session.ts';
+import { show, showList, showPage } from '../terminal/records.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
 
 const COLUMNS = ['at', 'id', 'code', 'action', 'apiKeyId', 'userId', 'businessId', 'callerId', 'rule', 'ip'] as const;

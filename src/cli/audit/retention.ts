@@ -1,4 +1,4 @@
-/** `authz audit prune` and `erase`: what leaves the log, with the rights of its owner, and leaves it verifiable. */
+/** `authz audit prune` and `erase`, for the owner of the log: remove old days, or personal data; what is left verifies. */
 
 import type { Command } from 'commander';
 import { embeddedSigningKey } from '../../audit/checkpoint/open.ts';
@@ -9,8 +9,10 @@ import { LEAST_KEPT_DAYS, type PrunePlan, planPrune, pruneDay } from '../../audi
 import { loadConfig } from '../../config.ts';
 import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
-import { print, printJson } from '../terminal/output.ts';
-import { collect, confirm, destructiveVerb, type Format, withOwnDatabase } from '../terminal/session.ts';
+import { withOwnDatabase } from '../terminal/database.ts';
+import { collect, destructiveVerb, type Format } from '../terminal/options.ts';
+import { escaped, print, printJson } from '../terminal/output.ts';
+import { confirm } from '../terminal/prompt.ts';
 import { defaultFiles, readPublicKeys, verifyProgress } from './verify.ts';
 
 interface PruneOptions extends Format {
@@ -70,7 +72,7 @@ async function prune({ keep, json, yes, ...options }: PruneOptions): Promise<voi
   });
   if (json) printJson({ pruned: done, refused: plan.refused });
   else {
-    for (const { day, why } of plan.refused) print(`${day} stays: ${why}`);
+    for (const { day, why } of plan.refused) print(`${day} stays: ${escaped(why)}`);
     if (plan.ready.length + plan.refused.length === 0) print(`no day is older than ${keep}`);
   }
   if (plan.refused.length > 0) process.exitCode = 1;
@@ -84,7 +86,7 @@ function daysOf(keep: string): number {
   );
 }
 
-/** The key that the checkpoints are made with. @throws Refusal */
+/** The key that signs the checkpoints. @throws Refusal */
 function signerOf(): Promise<Signer> {
   const { AUDIT_SIGNING_KEY, DATABASE_URL, DATA_DIR } = loadConfig();
   const key = AUDIT_SIGNING_KEY ?? (DATABASE_URL === undefined ? embeddedSigningKey(DATA_DIR) : undefined);

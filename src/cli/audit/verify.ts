@@ -1,4 +1,4 @@
-/** `authz audit verify`: whether anybody changed the decision log. */
+/** `authz audit verify`: verifies the hash chains and checkpoints of the decision log. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
@@ -7,11 +7,12 @@ import { parsePublicKeys } from '../../audit/format/signatures.ts';
 import { type VerifyProgress, type VerifyReport, verifyLog } from '../../audit/verify/verify.ts';
 import { loadConfig } from '../../config.ts';
 import { instantSchema } from '../../input/scalars.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { withReadableDatabase } from '../terminal/database.ts';
+import { collect, type Format, verb } from '../terminal/options.ts';
+import { escaped, print, printJson } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { collect, type Format, verb, withReadableDatabase } from '../terminal/session.ts';
 
-const FINDINGS = 1;
+const FAULTS = 1;
 
 interface Options extends Format {
   readonly from?: string;
@@ -41,13 +42,13 @@ async function verify({ json, from, to, ...options }: Options): Promise<void> {
   const { onProgress, clear } = verifyProgress();
   const report = await withReadableDatabase((db) => verifyLog(db, { from, to, files, publicKeys, onProgress }))
     .catch((cause: Error) => {
-      // Refused or failed, it is exit code 3: 1 says that the log was altered, and is an alert.
+      // Exit code 3, also for a Refusal: 1 means that the log was altered.
       throw new Error(cause.message, { cause });
     })
     .finally(clear);
   if (json) printJson(report);
   else print(describe(report));
-  if (!report.clean) process.exitCode = FINDINGS;
+  if (!report.clean) process.exitCode = FAULTS;
 }
 
 function dayOf(text: string): string {
@@ -56,7 +57,7 @@ function dayOf(text: string): string {
   return moment.data.slice(0, 10);
 }
 
-/** @throws Error, for exit code 3: what cannot be read has not been found to be altered. */
+/** @throws Error, for exit code 3: a key that cannot be read is no fault of the log */
 export function readPublicKeys(file: string): ReadonlySet<string> {
   try {
     return parsePublicKeys(readFileSync(file, 'utf8'), file);
@@ -65,7 +66,7 @@ export function readPublicKeys(file: string): ReadonlySet<string> {
   }
 }
 
-/** The embedded default may not be there yet; that it is gone shows when the database knows of checkpoints. */
+/** AUDIT_CHECKPOINTS, or the embedded file once there is one; if it was deleted, its checkpoints are faults by the database. */
 export function defaultFiles(): string[] | undefined {
   const { AUDIT_CHECKPOINTS, DATABASE_URL, DATA_DIR } = loadConfig();
   if (AUDIT_CHECKPOINTS !== undefined) return [AUDIT_CHECKPOINTS];
@@ -95,10 +96,10 @@ function describe(report: VerifyReport): string {
       : `the last checkpoint outside the database is number ${external.number} of ${external.at}; ${uncovered} records came after it, and those a superuser can have rewritten`,
     clean ? 'clean: the log is what was recorded' : `${found} found: the log is not what was recorded`,
   ];
-  return lines.join('\n');
+  return lines.map(escaped).join('\n');
 }
 
-/** How far a verification is, where somebody may look. */
+/** A progress line for `verifyLog`. */
 export function verifyProgress(): { onProgress: (progress: VerifyProgress) => void; clear: () => void } {
   const progress = createProgress();
   return {

@@ -1,4 +1,4 @@
-/** `authz caller ...` and `authz pepper ...`: the services that may ask, and the secrets that tokens are digested under. */
+/** `authz caller ...` and `authz pepper ...`: the calling services with their tokens, and the use of each pepper. */
 
 import type { Command } from 'commander';
 import { z } from 'zod';
@@ -7,18 +7,11 @@ import { createCaller, listCallers, type NewCaller, revokeCaller, rotateCaller }
 import { SCOPES } from '../../directory/find-caller.ts';
 import { rotateBody } from '../../input/resources.ts';
 import { idSchema, nameSchema, validate } from '../../input/scalars.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { collect, destructiveVerb, type Format, verb, wholeNumber } from '../terminal/options.ts';
 import { print, printJson } from '../terminal/output.ts';
-import {
-  collect,
-  confirm,
-  destructiveVerb,
-  type Format,
-  show,
-  showList,
-  verb,
-  wholeNumber,
-  withDatabase,
-} from '../terminal/session.ts';
+import { confirm } from '../terminal/prompt.ts';
+import { show, showList } from '../terminal/records.ts';
 
 const callerBody = z.strictObject({
   name: nameSchema,

@@ -1,4 +1,4 @@
-/** `authz import`: loads a directory, shows how far it is on a terminal, and says what came of it. */
+/** `authz import`: imports a directory, with progress, and prints counts and the generated API keys. */
 
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -6,9 +6,10 @@ import { type Command, Option } from 'commander';
 import { type Progress as ImportProgress, type ImportReport, importFile } from '../../directory/import.ts';
 import { type Form, formOf } from '../../directory/import-source.ts';
 import { Refusal } from '../../errors.ts';
-import { table } from '../terminal/output.ts';
+import { withDatabase } from '../terminal/database.ts';
+import type { Format } from '../terminal/options.ts';
+import { escaped, table } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { type Format, withDatabase } from '../terminal/session.ts';
 
 const HELP = `
 A file that ends in .jsonl or .ndjson has an entry on each line and may be of any size; any other file, and standard input
@@ -45,7 +46,7 @@ async function importVerb(file: string, { format, json }: Options): Promise<void
   await withDatabase(async ({ db, peppers, actor }) => {
     const form = format ?? formOf(file);
     const report = await importFile({ db, peppers, actor, file, form, onProgress }).finally(progress.clear);
-    // In pieces, and only as fast as they are taken: there may be very many new keys.
+    // Streamed with backpressure: there may be very many generated keys.
     const output = Readable.from(json ? asJson(report) : asText(report));
     await pipeline(output, process.stdout, { end: false }).catch((cause: unknown) => {
       if ((cause as NodeJS.ErrnoException).code !== 'EPIPE') throw cause;
@@ -79,5 +80,5 @@ async function* asText({ counts, generated, generatedCount }: ImportReport): Asy
   yield `${table(rows)}\n`;
   if (generatedCount === 0) return;
   yield `\nNew API keys, shown this once: ${generatedCount}\n`;
-  for await (const keys of generated) yield keys.map(({ id, apiKey }) => `${apiKey}  ${id}\n`).join('');
+  for await (const keys of generated) yield keys.map(({ id, apiKey }) => `${apiKey}  ${escaped(id)}\n`).join('');
 }

@@ -16,38 +16,31 @@ import { Failure } from '../../errors.ts';
 import { businessBody, memberBody, pageQuery, reasonBody, userBody } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { revokeKeysOf } from '../../keys/keys.ts';
-import {
-  confirm,
-  destructiveVerb,
-  type Format,
-  pageOptions,
-  rateLimitOption,
-  show,
-  showPage,
-  verb,
-  withDatabase,
-} from '../terminal/session.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { destructiveVerb, type Format, pageOptions, rateLimitOption, verb } from '../terminal/options.ts';
+import { confirm } from '../terminal/prompt.ts';
+import { show, showPage } from '../terminal/records.ts';
 
-interface Paged extends Format {
+interface PageOptions extends Format {
   readonly limit: string;
   readonly cursor?: string;
 }
-interface Sure extends Format {
+interface Destructive extends Format {
   readonly yes?: true;
 }
-interface State extends Sure {
+interface StateOptions extends Destructive {
   readonly disabled?: true;
   readonly reason?: string;
 }
 
 const id = (text: string): string => validate(idSchema, text);
-const page = ({ limit, cursor }: Paged) => validate(z.strictObject(pageQuery), { limit, cursor });
+const page = ({ limit, cursor }: PageOptions) => validate(z.strictObject(pageQuery), { limit, cursor });
 const stateOptions = (command: Command): Command =>
   command.option('--disabled', 'disable it').option('--reason <text>', 'why it is disabled; public');
 
 /**
- * Asks before a PUT enables what is disabled: it resets what it leaves out, and that is easily left out by mistake.
- * `before` is what there is now, if anything.
+ * Asks before a `put` without --disabled enables what is disabled: it replaces, so what is left out is reset.
+ * `before`: the current state; a rejection with NOT_FOUND means that there is none.
  */
 async function confirmEnabling(
   what: string,
@@ -67,27 +60,9 @@ async function confirmEnabling(
 export function addUserVerbs(program: Command): void {
   const user = program.command('user').description('users: make, change, list, delete, revoke their keys');
 
-  stateOptions(
-    destructiveVerb(
-      user,
-      'put <id>',
-      'make a user, or replace what it is: what is left out is reset',
-      'put ada --rate-limit 1200/60',
-    ),
-  )
-    .option('--businesses-disabled', 'disable all its businesses for it')
-    .option('--rate-limit <n/s>', 'requests per seconds, for its keys without their own')
-    .action((name: string, options: State & { businessesDisabled?: true; rateLimit?: string }) =>
-      withDatabase(async ({ db, actor }) => {
-        const { disabled, reason: disabledReason, businessesDisabled, rateLimit } = options;
-        const asked = { disabled, disabledReason, businessesDisabled, rateLimit: rateLimitOption(rateLimit) };
-        const state = validate(userBody, asked);
-        await confirmEnabling(`the user ${id(name)}`, getUser(db, id(name)), state, options.yes);
-        show((await putUser(db, actor, id(name), state)).user, options);
-      }),
-    );
+  addUserPut(user);
 
-  pageOptions(verb(user, 'list', 'list users', 'list --limit 200')).action((options: Paged) =>
+  pageOptions(verb(user, 'list', 'list users', 'list --limit 200')).action((options: PageOptions) =>
     withDatabase(async ({ db, cursors }) =>
       showPage(
         await listUsers(db, page(options), cursors),
@@ -102,7 +77,7 @@ export function addUserVerbs(program: Command): void {
   );
 
   destructiveVerb(user, 'delete <id>', 'delete a user, its keys and its memberships', 'delete ada --yes').action(
-    (name: string, options: Sure) =>
+    (name: string, options: Destructive) =>
       withDatabase(async ({ db, actor }) => {
         await confirm(`Delete the user ${id(name)} with all its keys`, options.yes);
         await deleteUser(db, actor, id(name));
@@ -117,11 +92,33 @@ export function addUserVerbs(program: Command): void {
     'revoke-keys ada --reason "laptop stolen" --yes',
   )
     .option('--reason <text>', 'why, for the record')
-    .action((name: string, options: Sure & { reason?: string }) =>
+    .action((name: string, options: Destructive & { reason?: string }) =>
       withDatabase(async ({ db, actor }) => {
         const { reason } = validate(reasonBody, { reason: options.reason });
         await confirm(`Revoke all keys of the user ${id(name)}`, options.yes);
         show({ revoked: await revokeKeysOf(db, actor, id(name), reason) }, options);
+      }),
+    );
+}
+
+function addUserPut(user: Command): void {
+  stateOptions(
+    destructiveVerb(
+      user,
+      'put <id>',
+      'make a user, or replace what it is: what is left out is reset',
+      'put ada --rate-limit 1200/60',
+    ),
+  )
+    .option('--businesses-disabled', 'disable all its businesses for it')
+    .option('--rate-limit <n/s>', 'requests per seconds, for its keys without their own')
+    .action((name: string, options: StateOptions & { businessesDisabled?: true; rateLimit?: string }) =>
+      withDatabase(async ({ db, actor }) => {
+        const { disabled, reason: disabledReason, businessesDisabled, rateLimit } = options;
+        const asked = { disabled, disabledReason, businessesDisabled, rateLimit: rateLimitOption(rateLimit) };
+        const state = validate(userBody, asked);
+        await confirmEnabling(`the user ${id(name)}`, getUser(db, id(name)), state, options.yes);
+        show((await putUser(db, actor, id(name), state)).user, options);
       }),
     );
 }
@@ -136,7 +133,7 @@ export function addBusinessVerbs(program: Command): void {
       'make a business, or replace what it is: what is left out is reset',
       'put bakery --disabled --reason "Unpaid."',
     ),
-  ).action((name: string, options: State) =>
+  ).action((name: string, options: StateOptions) =>
     withDatabase(async ({ db, actor }) => {
       const state = validate(businessBody, { disabled: options.disabled, disabledReason: options.reason });
       await confirmEnabling(`the business ${id(name)}`, getBusiness(db, id(name)), state, options.yes);
@@ -144,7 +141,7 @@ export function addBusinessVerbs(program: Command): void {
     }),
   );
 
-  pageOptions(verb(business, 'list', 'list businesses', 'list')).action((options: Paged) =>
+  pageOptions(verb(business, 'list', 'list businesses', 'list')).action((options: PageOptions) =>
     withDatabase(async ({ db, cursors }) =>
       showPage(
         await listBusinesses(db, page(options), cursors),
@@ -159,7 +156,7 @@ export function addBusinessVerbs(program: Command): void {
   );
 
   destructiveVerb(business, 'delete <id>', 'delete a business and its memberships', 'delete bakery --yes').action(
-    (name: string, options: Sure) =>
+    (name: string, options: Destructive) =>
       withDatabase(async ({ db, actor }) => {
         await confirm(`Delete the business ${id(name)}`, options.yes);
         await deleteBusiness(db, actor, id(name));
@@ -181,7 +178,7 @@ export function addMemberVerbs(program: Command): void {
     );
 
   pageOptions(verb(member, 'list <business>', 'list the members of a business', 'list bakery')).action(
-    (business: string, options: Paged) =>
+    (business: string, options: PageOptions) =>
       withDatabase(async ({ db, cursors }) =>
         showPage(
           await listMembers(db, id(business), page(options), cursors),
@@ -192,7 +189,7 @@ export function addMemberVerbs(program: Command): void {
   );
 
   destructiveVerb(member, 'delete <business> <user>', "take a user's access away", 'delete bakery ada --yes').action(
-    (business: string, user: string, options: Sure) =>
+    (business: string, user: string, options: Destructive) =>
       withDatabase(async ({ db, actor }) => {
         await confirm(`Take the access of ${id(user)} to ${id(business)} away`, options.yes);
         await deleteMember(db, actor, id(business), id(user));

@@ -16,21 +16,19 @@ import {
   rotateKey,
   updateKey,
 } from '../../keys/keys.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { withDatabase } from '../terminal/database.ts';
 import {
   collect,
-  confirm,
   destructiveVerb,
   type Format,
   pageOptions,
   rateLimitOption,
-  readStdin,
-  show,
-  showPage,
   verb,
   wholeNumber,
-  withDatabase,
-} from '../terminal/session.ts';
+} from '../terminal/options.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { confirm, readStdin } from '../terminal/prompt.ts';
+import { show, showPage } from '../terminal/records.ts';
 
 interface GrantOptions extends Format {
   readonly name?: string;
@@ -41,9 +39,26 @@ interface GrantOptions extends Format {
   readonly rateLimit?: string | false;
 }
 
+const COLUMNS = [
+  'id',
+  'userId',
+  'friendlyName',
+  'hint',
+  'environment',
+  'restrictedBusinessIds',
+  'status',
+  'lastUsedAt',
+] as const;
+
 export function addKeyVerbs(program: Command): void {
   const key = program.command('key').description('API keys: make, show, change, rotate, revoke, delete');
+  addGrantVerbs(key);
+  addReadVerbs(key);
+  addEndVerbs(key);
+}
 
+/** `create`, and `update`, which changes what is named. */
+function addGrantVerbs(key: Command): void {
   verb(
     key,
     'create',
@@ -58,39 +73,6 @@ export function addKeyVerbs(program: Command): void {
     .option('--expires-at <time>', 'RFC 3339')
     .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60')
     .action(create);
-
-  pageOptions(verb(key, 'list', 'list keys', 'list --user ada'))
-    .option('--user <id>', 'of this user only')
-    .action((options: Format & { user?: string; limit: string; cursor?: string }) =>
-      withDatabase(async ({ db, cursors }) => {
-        const page = validate(z.strictObject(pageQuery), { limit: options.limit, cursor: options.cursor });
-        const user = options.user === undefined ? undefined : validate(idSchema, options.user);
-        const columns = [
-          'id',
-          'userId',
-          'friendlyName',
-          'hint',
-          'environment',
-          'restrictedBusinessIds',
-          'status',
-          'lastUsedAt',
-        ] as const;
-        showPage(await listKeys(db, user, page, cursors), columns, options);
-      }),
-    );
-
-  verb(key, 'show [id]', 'show a key, by its id or by its clear text', 'show --key-stdin < leaked.txt')
-    .option('--key-stdin', 'read the key in clear from standard input')
-    .action((id: string | undefined, options: Format & { keyStdin?: true }) =>
-      withDatabase(async ({ db, peppers }) => {
-        if ((id === undefined) === (options.keyStdin === undefined))
-          throw new Refusal('name a key by its id, or with --key-stdin');
-        show(
-          id === undefined ? await findKey(db, peppers, await readStdin()) : await getKey(db, validate(idSchema, id)),
-          options,
-        );
-      }),
-    );
 
   verb(key, 'update <id>', 'change what is named, and leave the rest', 'update KEY-ID --restrict bakery,garage')
     .option('--name <name>', 'its friendly name')
@@ -108,7 +90,36 @@ export function addKeyVerbs(program: Command): void {
         show(await updateKey(db, actor, validate(idSchema, id), changes(options)), options),
       ),
     );
+}
 
+/** `list` and `show`. */
+function addReadVerbs(key: Command): void {
+  pageOptions(verb(key, 'list', 'list keys', 'list --user ada'))
+    .option('--user <id>', 'of this user only')
+    .action((options: Format & { user?: string; limit: string; cursor?: string }) =>
+      withDatabase(async ({ db, cursors }) => {
+        const page = validate(z.strictObject(pageQuery), { limit: options.limit, cursor: options.cursor });
+        const user = options.user === undefined ? undefined : validate(idSchema, options.user);
+        showPage(await listKeys(db, user, page, cursors), COLUMNS, options);
+      }),
+    );
+
+  verb(key, 'show [id]', 'show a key, by its id or by its clear text', 'show --key-stdin < leaked.txt')
+    .option('--key-stdin', 'read the key in clear from standard input')
+    .action((id: string | undefined, options: Format & { keyStdin?: true }) =>
+      withDatabase(async ({ db, peppers }) => {
+        if ((id === undefined) === (options.keyStdin === undefined))
+          throw new Refusal('name a key by its id, or with --key-stdin');
+        show(
+          id === undefined ? await findKey(db, peppers, await readStdin()) : await getKey(db, validate(idSchema, id)),
+          options,
+        );
+      }),
+    );
+}
+
+/** `rotate`, `revoke` and `delete`. */
+function addEndVerbs(key: Command): void {
   verb(
     key,
     'rotate <id>',
@@ -166,7 +177,7 @@ function changes(options: GrantOptions) {
   return named as Parameters<typeof updateKey>[3];
 }
 
-/** The fields of a body that the options name; an option said with `--no-` is null. */
+/** The fields of a body that the options give; `--no-x` is null. */
 function fields(options: GrantOptions): object {
   const of = <O, T>(option: O | false | undefined, read: (given: O) => T): T | null | undefined =>
     option === false ? null : option === undefined ? undefined : read(option);

@@ -11,8 +11,8 @@ import { type Finding, printFinding } from '../../policy/folder/findings.ts';
 import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
 import { buildPolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
+import { type Format, verb } from '../terminal/options.ts';
 import { print, printJson } from '../terminal/output.ts';
-import { type Format, verb } from '../terminal/session.ts';
 
 /** Adds the verb `check`. */
 export function addCheckVerb(policy: Command): void {

@@ -3,8 +3,8 @@
 import type { Command } from 'commander';
 import { type Change, type CodeChange, type Difference, diffOf, Undecided } from '../../policy/analysis/diff.ts';
 import { FACT_GROUPS, type Facts } from '../../policy/facts.ts';
+import { verb } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { verb } from '../terminal/session.ts';
 import { exitUnless, folderOf, formatOption, type Printed, printAs, readNamed, type Source } from './source.ts';
 
 interface Options extends Printed {

@@ -12,8 +12,10 @@ import { type Explanation, explain, printExplanation } from '../../policy/explai
 import { type Facts, readFacts } from '../../policy/facts.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { parseYaml } from '../../policy/folder/yaml.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { type Format, verb } from '../terminal/options.ts';
 import { print, printJson } from '../terminal/output.ts';
-import { type Format, readStdin, verb, withDatabase } from '../terminal/session.ts';
+import { readStdin } from '../terminal/prompt.ts';
 import { exitUnless, folderOf, readSource } from './source.ts';
 
 interface Options extends Format {

@@ -13,10 +13,11 @@ import {
   selfCheck,
   shadowShifts,
 } from '../../rollout/replay.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { type Format, verb } from '../terminal/options.ts';
 import { print, printJson } from '../terminal/output.ts';
 import { type PeriodOptions, periodOptions, readPeriod } from '../terminal/period.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { type Format, verb, withDatabase } from '../terminal/session.ts';
 import { shiftText } from './shifts.ts';
 
 export function addReplayVerbs(policy: Command): void {

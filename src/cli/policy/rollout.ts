@@ -8,8 +8,11 @@ import { assemblePolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { listReplicas, type Replica } from '../../rollout/replicas.ts';
 import { findPolicy, listPolicies } from '../../rollout/store.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { destructiveVerb, type Format, verb } from '../terminal/options.ts';
 import { print, printJson } from '../terminal/output.ts';
-import { confirm, destructiveVerb, type Format, showList, verb, withDatabase } from '../terminal/session.ts';
+import { confirm } from '../terminal/prompt.ts';
+import { showList } from '../terminal/records.ts';
 
 export function addRolloutVerbs(policy: Command): void {
   verb(policy, 'status', 'which replicas run which policy since when; exit 1 where they differ', 'status').action(

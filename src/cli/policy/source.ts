@@ -12,8 +12,8 @@ import { compilePolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { readPolicyRevision } from '../../rollout/revision.ts';
 import { findPolicy } from '../../rollout/store.ts';
+import { withDatabase } from '../terminal/database.ts';
 import { print, printJson } from '../terminal/output.ts';
-import { withDatabase } from '../terminal/session.ts';
 
 export interface Source {
   readonly policy: Policy;

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { type Table, type TableRow, tableOf } from '../../policy/analysis/table.ts';
-import { verb } from '../terminal/session.ts';
+import { verb } from '../terminal/options.ts';
 import { folderOf, formatOption, type Printed, printAs, readSource } from './source.ts';
 
 /** Adds the verb `table`. */

@@ -4,8 +4,8 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { type CaseReport, type Outcome, type RowCoverage, runCases } from '../../policy/analysis/coverage.ts';
 import { printOutcome as printDecision } from '../../policy/analysis/run-cases.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
+import { verb } from '../terminal/options.ts';
 import { table } from '../terminal/output.ts';
-import { verb } from '../terminal/session.ts';
 import { exitUnless, folderOf, formatOption, type Printed, printAs, readSource } from './source.ts';
 
 interface Options extends Printed {

@@ -1,16 +1,27 @@
-/** What commands print: tables for people, JSON for programs. */
+/**
+ * What commands print: tables for people, JSON for programs. Whatever comes from outside (names, ids, file names, error
+ * messages) is escaped, so that it cannot drive the terminal that shows it, nor look like another line. JSON stays exact.
+ */
 
 import stringWidth from 'string-width';
 
 /**
- * Escapes what a terminal would act on or hide: control characters (so line ends and escape sequences), format characters
- * (so bidirectional overrides), line and paragraph separators, and lone surrogates; as `\u{202e}`.
+ * Escapes what a terminal would act on or hide, as `\u{202e}`: control characters (line ends, escape sequences), format
+ * characters (bidirectional overrides), line and paragraph separators, lone surrogates. The two joiners that Persian and
+ * emoji are spelled with stay: names may have them.
  */
 export const escaped = (text: string): string =>
-  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+  text.replace(
+    /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
 
-/** As `escaped`, of text that is meant to have several lines. */
-export const escapedLines = (text: string): string => text.split('\n').map(escaped).join('\n');
+/** As `escaped`, of a text of several lines: line ends and tabs stay. */
+export const escapedLines = (text: string): string =>
+  text
+    .split(/(\r?\n|\t)/)
+    .map((part, index) => (index % 2 === 0 ? escaped(part) : part))
+    .join('');
 
 /** Rows as columns under their headings, aligned by display width; empty cells as `-`. Cells are escaped. */
 export function table(rows: readonly Readonly<Record<string, string | null>>[]): string {
@@ -21,7 +32,7 @@ export function table(rows: readonly Readonly<Record<string, string | null>>[]):
   return lines.map((line) => line.map(pad).join('  ').trimEnd()).join('\n');
 }
 
-/** Writes text and a line end. Text from outside must have passed `escaped`, or a table. */
+/** Writes text and a line end, as they are: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. */
 export const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));

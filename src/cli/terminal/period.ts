@@ -1,4 +1,4 @@
-/** Periods on the command line: moments, or how long ago. */
+/** `--from` and `--to` of verbs that read a period of the log: a moment, or how long ago. */
 
 import type { Command } from 'commander';
 import { Refusal } from '../../errors.ts';
@@ -18,7 +18,7 @@ export const periodOptions = (command: Command, from = '24h'): Command =>
     .option('--from <when>', 'the beginning, inclusive: 2030-01-31T12:00:00Z, or how long ago (90m, 24h, 7d)', from)
     .option('--to <when>', 'the end, exclusive; without it: now');
 
-/** @throws Refusal for what is no moment, and for a period that ends before it begins. */
+/** @throws Refusal: a moment that cannot be read, or a period that is empty */
 export function readPeriod({ from, to }: PeriodOptions, now = Date.now()): Period {
   const [begin, end] = [readMoment(from, now), to === undefined ? now : readMoment(to, now)];
   if (begin >= end) throw new Refusal('the period is empty: --from is not before --to');

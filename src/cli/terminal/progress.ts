@@ -1,18 +1,19 @@
-/** How far long work is: on a terminal one line that is written anew, elsewhere a line now and then. */
+/** Progress of long work: on a terminal one line that is overwritten, elsewhere (a job's log) a line every ten seconds. */
+
+import { escaped } from './output.ts';
 
 export interface Progress {
-  /** `share` of the work that is done, from 0 to 1, where that is known; a new `step` is shown at once on a terminal. */
+  /** `share`: how much is done, 0 to 1, where that is known. A new `step` is shown at once on a terminal. */
   readonly show: (text: string, share?: number, step?: string) => void;
-  /** Takes the line away. */
+  /** Erases the line. */
   readonly clear: () => void;
 }
 
 const WIDTH = 24;
 const INTERVAL_MS = 100;
-/** Where nobody watches: often enough to see in a job's output that it goes on. */
 const PLAIN_INTERVAL_MS = 10_000;
 
-/** On standard error. */
+/** Progress on standard error, throttled. */
 export function createProgress(stream: NodeJS.WriteStream = process.stderr): Progress {
   let shownAt = stream.isTTY ? 0 : Date.now();
   let shownStep: string | undefined;
@@ -22,7 +23,7 @@ export function createProgress(stream: NodeJS.WriteStream = process.stderr): Pro
       if (soon && (step === shownStep || !stream.isTTY)) return;
       shownAt = Date.now();
       shownStep = step;
-      const line = `${barOf(share)}${text}`;
+      const line = `${barOf(share)}${escaped(text)}`;
       stream.write(stream.isTTY ? `\r\x1b[K${line.slice(0, (stream.columns || 80) - 1)}` : `${line}\n`);
     },
     clear: () => void (stream.isTTY && stream.write('\r\x1b[K')),

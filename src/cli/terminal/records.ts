@@ -1,0 +1,46 @@
+/** Prints records: a table for a person, with `--json` all of each record for a program. */
+
+import type { Page } from '../../db/page.ts';
+import type { Format } from './options.ts';
+import { print, printJson, table } from './output.ts';
+
+/** One record, a line for each field. */
+export function show(record: object, { json }: Format): void {
+  if (json) printJson(record);
+  else print(table(Object.entries(record).map(([field, value]) => ({ field, value: cellOf(value) }))));
+}
+
+/** A line for each record, with the named columns. */
+export function showList<T extends object>(
+  records: readonly T[],
+  columns: readonly (keyof T & string)[],
+  { json }: Format,
+): void {
+  if (json) printJson(records);
+  else if (records.length === 0) print('none');
+  else print(table(records.map((one) => Object.fromEntries(columns.map((column) => [column, cellOf(one[column])])))));
+}
+
+/** As `showList`, and how to get the next page. */
+export function showPage<T extends object>(
+  page: Page<T>,
+  columns: readonly (keyof T & string)[],
+  format: Format,
+): void {
+  if (format.json) printJson(page);
+  else {
+    showList(page.items, columns, format);
+    if (page.nextCursor) print(`\nMore: add --cursor ${page.nextCursor}`);
+  }
+}
+
+/** Of a longer list a cell says how many more there are. */
+const MOST_IN_A_CELL = 5;
+
+function cellOf(value: unknown): string | null {
+  if (value === null || value === undefined) return null;
+  if (!Array.isArray(value)) return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const more = value.length - MOST_IN_A_CELL;
+  const named = value.slice(0, MOST_IN_A_CELL).join(', ') || '(none)';
+  return more > 0 ? `${named} and ${more} more` : named;
+}
