@@ -1,4 +1,4 @@
-/** `authz policy check`: whether a policy folder may go live, and all that is in its way. */
+/** `authz policy check`: the findings of a policy folder; without any it may go live. */
 
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -12,7 +12,7 @@ import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
 import { buildPolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { type Format, verb } from '../terminal/options.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { escaped, print, printJson } from '../terminal/output.ts';
 
 /** Adds the verb `check`. */
 export function addCheckVerb(policy: Command): void {
@@ -32,16 +32,16 @@ interface CheckOptions extends Format {
 
 async function checkVerb(dir: string | undefined, { format: asked, json }: CheckOptions): Promise<void> {
   const format = json ? 'json' : asked;
-  const show = FORMATS[format];
-  if (!show)
+  const printer = FORMATS[format];
+  if (!printer)
     throw new Refusal(`there is no format ${JSON.stringify(format)}; write ${Object.keys(FORMATS).join(', ')}`);
   const folder = dir ?? loadConfig().POLICY_DIR;
   const { policy, findings } = await buildPolicy(await readFolder(folder));
-  show(folder, findings, policy);
+  printer(folder, findings, policy);
   if (!policy) process.exitCode = 1;
 }
 
-/** @throws Failure, so that a folder that cannot be read is told from one with findings by the exit code. */
+/** @throws Failure for exit code 3: a folder that cannot be read is not one with findings (1) */
 async function readFolder(folder: string): Promise<PolicyTexts> {
   try {
     return await readPolicyFolder(folder);
@@ -51,19 +51,19 @@ async function readFolder(folder: string): Promise<PolicyTexts> {
   }
 }
 
-type Show = (folder: string, findings: readonly Finding[], policy: Policy | undefined) => void;
+type Printer = (folder: string, findings: readonly Finding[], policy: Policy | undefined) => void;
 
 const FORMATS = {
   text: (folder, findings, policy) => {
     for (const finding of findings) print(printFinding(finding));
-    if (policy) print(`${folder}: nothing found in ${policy.rows.length} rows; ${policy.digest}`);
-    else print(`\n${folder}: ${findings.length} findings; ${FINDINGS_PAGE} says what each means`);
+    if (policy) print(`${escaped(folder)}: nothing found in ${policy.rows.length} rows; ${policy.digest}`);
+    else print(`\n${escaped(folder)}: ${findings.length} findings; ${FINDINGS_PAGE} says what each means`);
   },
   json: (_, findings, policy) => printJson({ digest: policy?.digest ?? null, findings }),
   sarif: (folder, findings) => printJson(toSarif(findings, VERSION, (file) => uriOf(path.join(folder, file)))),
-} as const satisfies Record<string, Show>;
+} as const satisfies Record<string, Printer>;
 
-/** Relative to where we are, as code scanning wants it; what lies elsewhere has its whole address. */
+/** Relative to the working directory, as code scanning wants it; a file: URL for what lies elsewhere. */
 function uriOf(file: string): string {
   const relative = path.relative(process.cwd(), file);
   if (relative === '' || relative.startsWith('..') || path.isAbsolute(relative)) return pathToFileURL(file).href;

@@ -1,13 +1,13 @@
-/** `authz policy diff`: everything that an edit of the policy changes, or that it changes nothing. */
+/** `authz policy diff`: all situations that an edit decides otherwise, or the proof that there are none. */
 
 import type { Command } from 'commander';
 import { type Change, type CodeChange, type Difference, diffOf, Undecided } from '../../policy/analysis/diff.ts';
 import { FACT_GROUPS, type Facts } from '../../policy/facts.ts';
 import { verb } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { exitUnless, folderOf, formatOption, type Printed, printAs, readNamed, type Source } from './source.ts';
+import { exitUnless, type FormatOptions, folderOf, formatOption, printAs, readNamed, type Source } from './source.ts';
 
-interface Options extends Printed {
+interface Options extends FormatOptions {
   readonly policy?: string;
 }
 
@@ -32,7 +32,7 @@ export function addDiffVerb(policy: Command): void {
     });
 }
 
-/** @throws Error, for exit code 3: what cannot be read has not been found to differ */
+/** @throws Error, for exit code 3: a side that cannot be read is no difference (1) */
 async function readSide(side: 'old' | 'new', name: string, folder: string): Promise<Source> {
   try {
     return await readNamed(name, folder);
@@ -41,7 +41,7 @@ async function readSide(side: 'old' | 'new', name: string, folder: string): Prom
   }
 }
 
-/** The difference, showing how far it is. @throws Error where one of the two does not decide everything */
+/** The difference, with progress. @throws Error where one of the two leaves a situation undecided */
 export function compare(before: Source, after: Source): Difference {
   const progress = createProgress();
   try {
@@ -50,7 +50,7 @@ export function compare(before: Source, after: Source): Difference {
     );
   } catch (cause) {
     if (!(cause instanceof Undecided)) throw cause;
-    const example = printFacts(cause.facts);
+    const example = factsText(cause.facts);
     throw new Error(`nothing is compared, because of the ${cause.side} side: ${cause.message}, where ${example}`, {
       cause,
     });
@@ -60,22 +60,22 @@ export function compare(before: Source, after: Source): Difference {
 }
 
 const answer = ({ effect, code }: Change['old']): string => `${effect} ${code}`;
-const print = (value: unknown): string => (typeof value === 'string' ? `'${value}'` : String(value));
+const literal = (value: unknown): string => (typeof value === 'string' ? `'${value}'` : String(value));
 
 /** Facts on one line. */
-const printFacts = (facts: Facts): string =>
+const factsText = (facts: Facts): string =>
   FACT_GROUPS.flatMap((group) =>
-    Object.entries(facts[group]).map(([fact, value]) => `${group}.${fact}=${print(value)}`),
+    Object.entries(facts[group]).map(([fact, value]) => `${group}.${fact}=${literal(value)}`),
   ).join(' ');
 
-const conclusion = ({ equivalent, situations, changes, codes }: Difference): string => {
+const conclusionOf = ({ equivalent, situations, changes, codes }: Difference): string => {
   const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
   if (equivalent) return `equivalent: the same effect and code everywhere (${all})`;
   const answers = `${changes.length} ${changes.length === 1 ? 'change' : 'changes'} of answers`;
   return `different: ${changes.length > 0 ? answers : 'the same effect and code everywhere, but a code means something else'}${codes.length > 0 && changes.length > 0 ? ', and codes.yaml' : ''} (${all})`;
 };
 
-const printCode = (code: CodeChange['old']): string =>
+const codeText = (code: CodeChange['old']): string =>
   code === null
     ? 'none'
     : `${code.status} ${JSON.stringify(code.message)}${code.reason ? `, reason: ${code.reason}` : ''}`;
@@ -83,19 +83,19 @@ const printCode = (code: CodeChange['old']): string =>
 function text(difference: Difference): string {
   const { changes, ruleChanges, codes } = difference;
   return [
-    conclusion(difference),
-    ...changes.map((change) => textOf(`${answer(change.old)} -> ${answer(change.new)}`, change)),
-    ...ruleChanges.map((change) => textOf(`still ${answer(change.new)}, by another row`, change)),
-    ...codes.map((one) => `codes.yaml ${one.code}\n  - ${printCode(one.old)}\n  + ${printCode(one.new)}`),
+    conclusionOf(difference),
+    ...changes.map((change) => changeText(`${answer(change.old)} -> ${answer(change.new)}`, change)),
+    ...ruleChanges.map((change) => changeText(`still ${answer(change.new)}, by another row`, change)),
+    ...codes.map((one) => `codes.yaml ${one.code}\n  - ${codeText(one.old)}\n  + ${codeText(one.new)}`),
   ].join('\n\n');
 }
 
-function textOf(heading: string, { when, rules, situations, example }: Change): string {
+function changeText(heading: string, { when, rules, situations, example }: Change): string {
   return [
     `${heading} (${situations} classes of situations)`,
     ...when.map((condition, index) => `  ${index === 0 ? 'when' : '  or'} ${condition}`),
     ...rules.map((pair) => `  rows ${pair.old} -> ${pair.new}`),
-    `  for example ${printFacts(example.facts)}`,
+    `  for example ${factsText(example.facts)}`,
   ].join('\n');
 }
 
@@ -103,14 +103,14 @@ function textOf(heading: string, { when, rules, situations, example }: Change): 
 export function markdown(difference: Difference): string {
   const { changes, ruleChanges, codes } = difference;
   return [
-    `**Policy difference.** ${conclusion(difference)}`,
-    ...changes.map((change) => markdownOf(`${answer(change.old)} → ${answer(change.new)}`, change)),
-    ...ruleChanges.map((change) => markdownOf(`still ${answer(change.new)}, by another row`, change)),
-    ...codes.map((one) => `### codes.yaml: ${one.code}\n\n- old: ${printCode(one.old)}\n- new: ${printCode(one.new)}`),
+    `**Policy difference.** ${conclusionOf(difference)}`,
+    ...changes.map((change) => changeMarkdown(`${answer(change.old)} → ${answer(change.new)}`, change)),
+    ...ruleChanges.map((change) => changeMarkdown(`still ${answer(change.new)}, by another row`, change)),
+    ...codes.map((one) => `### codes.yaml: ${one.code}\n\n- old: ${codeText(one.old)}\n- new: ${codeText(one.new)}`),
   ].join('\n\n');
 }
 
-function markdownOf(heading: string, { when, rules, situations, example }: Change): string {
+function changeMarkdown(heading: string, { when, rules, situations, example }: Change): string {
   return [
     `### ${heading}`,
     '',
@@ -119,6 +119,6 @@ function markdownOf(heading: string, { when, rules, situations, example }: Chang
     ...when.map((condition) => `- \`${condition}\``),
     '',
     `Rows: ${rules.map((pair) => `\`${pair.old}\` → \`${pair.new}\``).join(', ')}.`,
-    `For example: \`${printFacts(example.facts)}\``,
+    `For example: \`${factsText(example.facts)}\``,
   ].join('\n');
 }

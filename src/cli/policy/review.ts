@@ -1,4 +1,4 @@
-/** `authz policy review`: all that there is to know of an edit, as one report for whoever has to approve it. */
+/** `authz policy review`: check, guards, coverage, difference and replay of an edit, as one Markdown report for its reviewer. */
 
 import type { Command } from 'commander';
 import { noteRead } from '../../audit/access-log.ts';
@@ -11,7 +11,7 @@ import { buildPolicy, compilePolicy } from '../../policy/policy.ts';
 import { type Period, type ReplayReport, replay } from '../../rollout/replay.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { type Format, verb } from '../terminal/options.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { escaped, escapedLines, print, printJson } from '../terminal/output.ts';
 import { readPeriod } from '../terminal/period.ts';
 import { compare, markdown } from './diff.ts';
 import { withProgress } from './replay.ts';
@@ -36,7 +36,6 @@ export function addReviewVerb(policy: Command): void {
     .action(reviewVerb);
 }
 
-/** What there is to know of an edit. */
 interface Review {
   readonly old: string;
   /** Digest of the new policy; null where its rows cannot be read. */
@@ -45,7 +44,7 @@ interface Review {
   readonly findings: readonly Finding[];
   readonly invariants: GuardChanges;
   readonly caseChanges: GuardChanges;
-  /** These are null where the rows cannot be read, and the last where it was not asked for. */
+  /** These three are null where the rows cannot be read, and `replay` also where it was not asked for. */
   readonly cases: CaseReport | null;
   readonly difference: Difference | null;
   readonly replay: ReplayReport | null;
@@ -67,7 +66,7 @@ async function reviewVerb(older: string, newer: string, { policy, replay: since,
     replay: after && since !== undefined ? await replayed(after, readPeriod({ from: since })) : null,
   };
   if (json) printJson(review);
-  else print(reportOf(review));
+  else print(escapedLines(reportOf(review)));
   exitUnless(review.findings.length === 0);
 }
 
@@ -83,17 +82,17 @@ const reportOf = (review: Review): string =>
   [
     `# Policy review\n\nFrom \`${review.old}\` to ${review.new ? `\`${review.new}\`` : 'what cannot be read'}.`,
     `## Findings\n\n${findingsOf(review)}`,
-    `## Invariants\n\n${statementsOf(review.invariants)}`,
-    `## Cases\n\n${[review.cases ? casesOf(review.cases) : NOT_READ, statementsOf(review.caseChanges)].join('\n\n')}`,
+    `## Invariants\n\n${guardsOf(review.invariants)}`,
+    `## Cases\n\n${[review.cases ? casesOf(review.cases) : NOT_READ, guardsOf(review.caseChanges)].join('\n\n')}`,
     `## Difference\n\n${review.difference ? markdown(review.difference) : NOT_READ}`,
     ...(review.replay ? [`## Replay\n\n${replayOf(review.replay)}`] : []),
   ].join('\n\n');
 
-/** What is gone comes first: nothing else in the report would miss it. */
-function statementsOf({ now, ...changes }: GuardChanges): string {
+/** Removed guards come first: nothing else in the report shows that one is missing. */
+function guardsOf({ now, ...changes }: GuardChanges): string {
   const lines = (['removed', 'changed', 'added'] as const)
     .filter((kind) => changes[kind].length > 0)
-    .map((kind) => `- **${kind}**: ${changes[kind].map((name) => JSON.stringify(name)).join(', ')}`);
+    .map((kind) => `- **${kind}**: ${changes[kind].map((name) => escaped(JSON.stringify(name))).join(', ')}`);
   return [`${now} in all${lines.length === 0 ? ', as before.' : ':'}`, ...lines].join('\n');
 }
 
@@ -109,6 +108,6 @@ function casesOf({ cases, percent, rows }: CaseReport): string {
 
 function replayOf({ from, replayed, changed, ruleChanged, reasons, shifts }: ReplayReport): string {
   const head = `${replayed} decisions since ${from}: ${changed} would get another code, ${ruleChanged} the same code by another row.`;
-  const parts = [head, ...reasons.map((reason) => `Failure: ${reason}`), shiftMarkdown(shifts)];
+  const parts = [head, ...reasons.map((reason) => `Failure: ${escaped(reason)}`), shiftMarkdown(shifts)];
   return parts.filter((part) => part !== '').join('\n\n');
 }

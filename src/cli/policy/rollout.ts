@@ -1,4 +1,4 @@
-/** `authz policy status | history | show | restore`: which policies run where, and how an old one comes back. */
+/** `authz policy status | history | show | restore`: which replica runs which policy, and the policies that were live. */
 
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -10,7 +10,7 @@ import { listReplicas, type Replica } from '../../rollout/replicas.ts';
 import { findPolicy, listPolicies } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { destructiveVerb, type Format, verb } from '../terminal/options.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { escaped, escapedLines, print, printJson } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
 import { showList } from '../terminal/records.ts';
 
@@ -19,7 +19,7 @@ export function addRolloutVerbs(policy: Command): void {
     status,
   );
   verb(policy, 'history', 'every policy that was ever live, the newest first', 'history').action(history);
-  verb(policy, 'show <digest>', 'the files of a policy that was live once', 'show sha256:5ed05654').action(show);
+  verb(policy, 'show <digest>', 'the files of a policy that was live once', 'show sha256:5ed05654').action(showPolicy);
   destructiveVerb(
     policy,
     'restore <digest> <dir>',
@@ -31,20 +31,20 @@ export function addRolloutVerbs(policy: Command): void {
 const status = (format: Format): Promise<void> =>
   withDatabase(async ({ db }) => {
     const replicas = await listReplicas(db);
-    const fault = faultOf(replicas.filter(({ alive }) => alive));
-    if (format.json) printJson({ agreed: fault === undefined, replicas });
+    const disagreement = disagreementOf(replicas.filter(({ alive }) => alive));
+    if (format.json) printJson({ agreed: disagreement === undefined, replicas });
     else {
       showList(
         replicas.map((replica) => ({ ...replica, alive: replica.alive ? 'yes' : 'no' })),
         ['id', 'alive', 'policy', 'policySince', 'policyRefusedAt', 'version'],
         format,
       );
-      if (fault) print(`\n${fault}`);
+      if (disagreement) print(`\n${disagreement}`);
     }
-    if (fault) process.exitCode = 1;
+    if (disagreement) process.exitCode = 1;
   });
 
-function faultOf(alive: readonly Replica[]): string | undefined {
+function disagreementOf(alive: readonly Replica[]): string | undefined {
   if (alive.length === 0) return 'No replica is alive.';
   if (new Set(alive.map(({ policy }) => policy)).size > 1) return 'The replicas do not run one policy.';
   if (alive.some(({ policyRefusedAt }) => policyRefusedAt !== null))
@@ -55,12 +55,12 @@ function faultOf(alive: readonly Replica[]): string | undefined {
 const history = (format: Format): Promise<void> =>
   withDatabase(async ({ db }) => showList(await listPolicies(db), ['digest', 'firstSeenAt'], format));
 
-const show = (digest: string, { json }: Format): Promise<void> =>
+const showPolicy = (digest: string, { json }: Format): Promise<void> =>
   withDatabase(async ({ db }) => {
     const stored = await findPolicy(db, digest);
     if (json) return printJson({ ...stored, texts: Object.fromEntries(stored.texts) });
     print(`# ${stored.digest}, first seen ${stored.firstSeenAt}`);
-    for (const [file, text] of stored.texts) print(`\n# ${file}\n${text.trimEnd()}`);
+    for (const [file, text] of stored.texts) print(`\n# ${escaped(file)}\n${escapedLines(text.trimEnd())}`);
   });
 
 const restore = (digest: string, folder: string, { yes, json }: Format & { yes?: true }): Promise<void> =>
@@ -70,7 +70,7 @@ const restore = (digest: string, folder: string, { yes, json }: Format & { yes?:
     const before = await filesIn(into);
     if (before.length > 0)
       await confirm(`replace the ${before.length} policy files in ${into}, cases and invariants too`, yes);
-    // It has been live, so it can be read; what is wrong with it today is worth knowing before it is live again.
+    // Parsed only: cases and invariants are checked again when a service takes the folder up.
     const policy = await assemblePolicy(stored.texts).catch((cause: unknown) => {
       throw new Refusal(
         `the stored texts of ${stored.digest} can no longer be read (${(cause as Error).message})`,
@@ -82,7 +82,7 @@ const restore = (digest: string, folder: string, { yes, json }: Format & { yes?:
     for (const [file, text] of stored.texts) await replace(path.join(into, file), text);
     for (const file of before) if (!stored.texts.has(file)) await rm(path.join(into, file));
     if (json) printJson({ digest: stored.digest, folder: into, files: [...stored.texts.keys()] });
-    else print(`${into} holds ${stored.digest} again; a service that reads it takes it up within seconds`);
+    else print(`${escaped(into)} holds ${stored.digest} again; a service that reads it takes it up within seconds`);
   });
 
 async function filesIn(folder: string): Promise<string[]> {
@@ -90,7 +90,7 @@ async function filesIn(folder: string): Promise<string[]> {
   return names.length === 0 ? [] : [...(await readPolicyFolder(folder)).keys()];
 }
 
-/** In one step, so that a service that watches never reads half of it. */
+/** Atomically, by rename, so that a service that watches the folder never reads half a file. */
 async function replace(file: string, text: string): Promise<void> {
   const draft = path.join(path.dirname(file), `.${path.basename(file)}.draft`);
   await writeFile(draft, text);

@@ -1,6 +1,7 @@
-/** Decisions that came out otherwise, for a terminal and for a report. */
+/** Shifts (decisions that another policy decides otherwise, by their codes) as text and as Markdown. */
 
 import type { Share, Shift } from '../../rollout/tally.ts';
+import { escaped } from '../terminal/output.ts';
 
 /** A paragraph a shift; '' where there is none. */
 export const shiftText = (shifts: readonly Shift[]): string =>
@@ -27,8 +28,9 @@ const partsOf = ({ keys, users, businesses, samples }: Shift): [string, string][
       ['keys', sharesOf(keys)],
       ['users', sharesOf(users)],
       ['businesses', sharesOf(businesses)],
-      ['decisions', samples.join(' ')],
+      ['decisions', samples.map(escaped).join(' ')],
     ] as [string, string][]
   ).filter(([, value]) => value !== '');
 
-const sharesOf = (shares: readonly Share[]): string => shares.map(({ id, count }) => `${id} (${count})`).join(', ');
+const sharesOf = (shares: readonly Share[]): string =>
+  shares.map(({ id, count }) => `${escaped(id)} (${count})`).join(', ');

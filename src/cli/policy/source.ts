@@ -1,4 +1,4 @@
-/** Where the policy verbs have policies from, and how they print: what all of them share. */
+/** What the policy verbs share: reading policies (from folders, digests, git revisions), and `--format`. */
 
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -13,18 +13,18 @@ import { readPolicyFolder } from '../../rollout/folder.ts';
 import { readPolicyRevision } from '../../rollout/revision.ts';
 import { findPolicy } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { escapedLines, print, printJson } from '../terminal/output.ts';
 
 export interface Source {
   readonly policy: Policy;
   readonly texts: PolicyTexts;
 }
 
-/** The folder that was named, or the one of POLICY_DIR. */
+/** The named folder, or POLICY_DIR. */
 export const folderOf = (named: string | undefined): string =>
   named === undefined ? loadConfig().POLICY_DIR : path.resolve(named);
 
-/** The policy of a folder, whether or not its cases hold. @throws Refusal with the findings of texts that are not sound */
+/** The policy of a folder, compiled without proofs or cases. @throws Refusal with the findings */
 export const readSource = async (folder: string): Promise<Source> => compile(folder, await readPolicyFolder(folder));
 
 /**
@@ -38,7 +38,7 @@ export async function readNamedTexts(name: string, folder: string): Promise<Poli
   return readPolicyRevision(folder, name);
 }
 
-/** The policy that `readNamedTexts` reads. @throws Refusal with the findings of texts that are not sound */
+/** The policy of `readNamedTexts`, compiled without proofs or cases. @throws Refusal with the findings */
 export const readNamed = async (name: string, folder: string): Promise<Source> =>
   compile(name, await readNamedTexts(name, folder));
 
@@ -52,29 +52,29 @@ function compile(what: string, texts: PolicyTexts): Source {
   );
 }
 
-export type Print = 'text' | 'json' | 'markdown';
+export type PrintFormat = 'text' | 'json' | 'markdown';
 
-export interface Printed {
-  readonly format: Print;
+export interface FormatOptions {
+  readonly format: PrintFormat;
   readonly json?: true;
 }
 
 /** `--format`, of which `--json` is the short form. */
-export const formatOption = (command: Command, formats: readonly Print[]): Command =>
+export const formatOption = (command: Command, formats: readonly PrintFormat[]): Command =>
   command.addOption(new Option('--format <format>', 'how to print').choices(formats).default('text').conflicts('json'));
 
-/** Prints `value` as was asked for. */
+/** Prints `value` in the chosen format. `text` and `markdown` escape what could hold a line end. */
 export function printAs<T>(
   value: T,
-  { format, json }: Printed,
+  { format, json }: FormatOptions,
   text: (value: T) => string,
   markdown: (value: T) => string = text,
 ): void {
   if (json || format === 'json') printJson(value);
-  else print((format === 'markdown' ? markdown : text)(value));
+  else print(escapedLines((format === 'markdown' ? markdown : text)(value)));
 }
 
-/** What differs is told by the exit code too: 1. */
+/** Sets the exit code 1 unless `clean`. */
 export function exitUnless(clean: boolean): void {
   if (!clean) process.exitCode = 1;
 }

@@ -3,35 +3,35 @@
 import type { Command } from 'commander';
 import { type Table, type TableRow, tableOf } from '../../policy/analysis/table.ts';
 import { verb } from '../terminal/options.ts';
-import { folderOf, formatOption, type Printed, printAs, readSource } from './source.ts';
+import { type FormatOptions, folderOf, formatOption, printAs, readSource } from './source.ts';
 
 /** Adds the verb `table`. */
 export function addTableVerb(policy: Command): void {
   formatOption(
     verb(policy, 'table [dir]', 'show for each row when it really decides, after the rows above it', 'table policies'),
     ['text', 'json', 'markdown'],
-  ).action(async (dir: string | undefined, options: Printed) => {
+  ).action(async (dir: string | undefined, options: FormatOptions) => {
     const source = await readSource(folderOf(dir));
     printAs(tableOf(source.policy), options, text, markdown);
   });
 }
 
-const share = (row: TableRow, { situations }: Table): string => `${row.situations} of ${situations} situations`;
-const about = ({ facts, situations }: Table): string =>
+const shareOf = (row: TableRow, { situations }: Table): string => `${row.situations} of ${situations} situations`;
+const headingOf = ({ facts, situations }: Table): string =>
   `The policy tells ${situations} classes of situations apart, by ${facts.join(', ')}.`;
 
 function text(table: Table): string {
   const rows = table.rows.map((row) => {
-    const when = row.when.length > 0 ? row.when : ['never: no situation comes to it'];
+    const when = row.when.length > 0 ? row.when : ['never: it decides no situation'];
     return [
-      `${row.rule}: ${row.effect} ${row.code} (${share(row, table)})`,
+      `${row.rule}: ${row.effect} ${row.code} (${shareOf(row, table)})`,
       ...when.map((condition, index) => `  ${index === 0 ? 'when' : '  or'} ${condition}`),
     ].join('\n');
   });
-  return [about(table), ...rows].join('\n\n');
+  return [headingOf(table), ...rows].join('\n\n');
 }
 
-/** A condition in a cell of a table: a bar would end the cell. */
+/** A condition in a Markdown cell, which a bar would end. */
 const cell = (condition: string): string => `\`${condition.replaceAll('|', '\\|')}\``;
 
 function markdown(table: Table): string {
@@ -39,5 +39,5 @@ function markdown(table: Table): string {
     const when = row.when.length > 0 ? row.when.map(cell).join('<br>or ') : 'never';
     return `| ${row.rule} | ${row.effect} ${row.code} | ${when} | ${row.situations} |`;
   });
-  return [about(table), '', '| row | decision | when | situations |', '|---|---|---|---|', ...lines].join('\n');
+  return [headingOf(table), '', '| row | decision | when | situations |', '|---|---|---|---|', ...lines].join('\n');
 }

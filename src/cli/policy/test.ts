@@ -1,14 +1,14 @@
-/** `authz policy test`: runs the cases, and says which sides of which rows they speak of. */
+/** `authz policy test`: runs the cases, and prints their branch coverage of the rows. */
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { type CaseReport, type Outcome, type RowCoverage, runCases } from '../../policy/analysis/coverage.ts';
-import { printOutcome as printDecision } from '../../policy/analysis/run-cases.ts';
+import { outcomeText } from '../../policy/analysis/run-cases.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { verb } from '../terminal/options.ts';
-import { table } from '../terminal/output.ts';
-import { exitUnless, folderOf, formatOption, type Printed, printAs, readSource } from './source.ts';
+import { escaped, table } from '../terminal/output.ts';
+import { exitUnless, type FormatOptions, folderOf, formatOption, printAs, readSource } from './source.ts';
 
-interface Options extends Printed {
+interface Options extends FormatOptions {
   readonly minCoverage: number;
 }
 
@@ -25,7 +25,7 @@ export function addTestVerb(policy: Command): void {
     .action(async (dir: string | undefined, options: Options) => {
       const { policy, texts } = await readSource(folderOf(dir));
       const report = runCases(policy, texts);
-      printAs(report, options, () => printReport(report, options.minCoverage));
+      printAs(report, options, () => reportText(report, options.minCoverage));
       const holds = report.findings.length === 0 && report.cases.length > 0 && report.cases.every((one) => one.holds);
       exitUnless(holds && report.percent >= options.minCoverage);
     });
@@ -37,35 +37,35 @@ function percent(text: string): number {
   return value;
 }
 
-function printReport({ findings, cases, rows, proved, sides, percent: reached }: CaseReport, wanted: number): string {
+function reportText({ findings, cases, rows, proved, sides, percent: reached }: CaseReport, wanted: number): string {
   const failed = cases.filter(({ holds }) => !holds);
   const count = `${cases.length} cases: ${cases.length - failed.length} hold, ${failed.length} fail`;
   const coverage = `row coverage: ${sides.covered} of ${sides.all} sides, ${reached.toFixed(1)} %`;
   return [
     ...findings.map(printFinding),
-    ...failed.map(printFailure),
-    table(rows.map(printRow)),
+    ...failed.map(failureText),
+    table(rows.map(cellsOf)),
     '',
-    ...(proved ? [] : ['Too many situations to say which sides none of them reaches; all sides count.']),
+    ...(proved ? [] : ['There are too many situations to prove which sides are unreachable; all sides count.']),
     ...(cases.length === 0 ? ['There is no case; write what must hold into cases/name.yaml.'] : []),
     count,
     reached < wanted ? `${coverage}, which is less than ${wanted} %: add a case for each 0 above` : coverage,
   ].join('\n');
 }
 
-const printFailure = ({ name, file, line, column, want, got, facts }: Outcome): string =>
+const failureText = ({ name, file, line, column, want, got, facts }: Outcome): string =>
   [
-    `${file}:${line}:${column}: ${name}`,
-    `  - wanted ${printDecision(want)}`,
-    `  + got    ${printDecision(got)}`,
+    escaped(`${file}:${line}:${column}: ${name}`),
+    escaped(`  - wanted ${outcomeText(want)}`),
+    escaped(`  + got    ${outcomeText(got)}`),
     ...facts.map(({ fact, base, given }) => `    ${fact} is ${JSON.stringify(given)} (base: ${JSON.stringify(base)})`),
     '',
   ].join('\n');
 
-/** A side that no situation can reach is not asked for. */
+/** `cannot`: an unreachable side, which coverage does not count. */
 const side = (count: number | null): string => (count === null ? 'cannot' : String(count));
 
-const printRow = ({ rule, file, line, matched, passed }: RowCoverage): Record<string, string> => ({
+const cellsOf = ({ rule, file, line, matched, passed }: RowCoverage): Record<string, string> => ({
   row: rule,
   place: `${file}:${line}`,
   matched: side(matched),

@@ -34,7 +34,7 @@ export function* checkCases(
       line,
       column,
       rule: 'case-fails',
-      message: `${name}: wanted ${printOutcome(want)}, got ${printOutcome(got)}`,
+      message: `${name}: wanted ${outcomeText(want)}, got ${outcomeText(got)}`,
     });
   }
 }
@@ -48,5 +48,5 @@ export function attempt(policy: Policy, facts: Facts): Decision | string {
   }
 }
 
-export const printOutcome = (decision: Decision | string): string =>
+export const outcomeText = (decision: Decision | string): string =>
   typeof decision === 'string' ? decision : `${decision.effect} ${decision.code} by ${decision.rule}`;
