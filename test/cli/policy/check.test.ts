@@ -1,12 +1,15 @@
 /** `authz policy check` as a process: what it prints in each format, and its exit codes. No database is there. */
 
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { z } from 'zod';
 import { FINDING_RULES } from '../../../src/policy/folder/findings.ts';
 import { authz, ROOT } from '../../support/cli.ts';
 
-const TRAPS = path.join(ROOT, 'test', 'policy', 'traps');
+/** Each is to be laid over `none`. Without it there are further findings, behind those of the trap. */
+const TRAPS = path.join(ROOT, 'test', 'policy', 'folder', 'traps');
 const text = z.strictObject({ text: z.string().min(1) });
 
 /** Of the SARIF 2.1.0 schema, what we write: nothing else, and each required property of it. */
@@ -59,7 +62,10 @@ describe('authz policy check', () => {
   });
 
   it('exits with 1 and each finding with its place, sorted', async () => {
-    const { code, stdout } = await authz(['policy', 'check', path.join(TRAPS, 'empty-policy')]);
+    const folder = await mkdtemp(path.join(tmpdir(), 'authz-check-'));
+    for (const part of ['none', 'empty-policy']) await cp(path.join(TRAPS, part), folder, { recursive: true });
+    const { code, stdout } = await authz(['policy', 'check', folder]);
+    await rm(folder, { recursive: true });
     expect(stdout).to.match(/^model\.conf:1:1: .*\[no-rows\]\nmodel\.conf:8:1: .*\[model\]\n/);
     expect(code).to.equal(1);
   });
@@ -85,7 +91,7 @@ describe('authz policy check', () => {
     expect(result?.ruleId).to.equal('unknown-fact');
     expect(run.tool.driver.rules[result?.ruleIndex ?? -1]?.id).to.equal('unknown-fact');
     expect(result?.locations[0].physicalLocation.artifactLocation.uri).to.match(
-      /(^|\/)test\/policy\/traps\/absent-fact\/10-rows\.csv$/,
+      /(^|\/)test\/policy\/folder\/traps\/absent-fact\/10-rows\.csv$/,
     );
     expect(code).to.equal(1);
   });
