@@ -11,9 +11,10 @@ import { databaseFailure } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
 import type { RateLimit } from '../input/scalars.ts';
-import { closed, type Facts } from '../policy/facts.ts';
+import { closed, type Facts, NOTHING_KNOWN } from '../policy/facts.ts';
 import type { Cache, Found, Read } from './cache.ts';
 import { digestTag, tagOf } from './freshness.ts';
+import { LOAD_FACTS, type StoredRow, storedGroup } from './stored-facts.ts';
 
 export interface Question {
   /** The API key in clear; undefined when the client sent none, or no Authorization header that names one. */
@@ -35,62 +36,8 @@ export interface Loaded {
 /** The cached value of a key and a business. Immutable, and the same object until it is invalidated, as the memo needs. */
 export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, Pick<Facts, 'key' | 'user' | 'target'> {}
 
-interface FactsRow {
-  /** The highest change number in the statement's snapshot. */
-  seq: number;
-  standby: boolean;
-  /** The index of the question; null in the one row that is returned when no key was found. */
-  asked: number | null;
-  digest: Buffer | null;
-  key_id: string;
-  key_status: Facts['key']['status'];
-  allow_user_management: boolean;
-  environment: string;
-  user_id: string;
-  user_status: Facts['user']['status'];
-  user_businesses: Facts['user']['businesses'];
-  user_reason: string | null;
-  target_status: Facts['target']['status'];
-  target_reason: string | null;
-  role: Facts['target']['role'];
-  in_restriction: boolean;
-  limit_requests: number | null;
-  limit_window_seconds: number | null;
-  /** Milliseconds since 1970, by the database's clock; null: never. */
-  expires: number | null;
-}
-
-// Expiry is by the database's clock, so that all processes agree on the moment. Every fact is spelled out as a value that
-// `decide` checks, none is inferred here from a NULL. The left join from change_counter returns the snapshot's change number
-// even when no key is found. The two halves of a rate limit are NULL together (a CHECK of both tables), so the two
-// coalesce() never mix a key's limit with its user's.
-const LOAD = `
-  select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
-  from change_counter feed left join (
-  select asked.number as asked, k.digest, extract(epoch from k.expires_at)::float8 * 1000 as expires, k.id as key_id,
-    case when k.revoked_at is not null then 'revoked' when k.expires_at <= now() then 'expired' else 'active' end as key_status,
-    k.allow_user_management, k.environment,
-    coalesce(u.id, '') as user_id, u.disabled_reason as user_reason,
-    case when u.id is null then 'unknown' when u.disabled_at is not null then 'disabled' else 'active' end as user_status,
-    case when u.businesses_disabled_at is not null then 'disabled' else 'active' end as user_businesses,
-    case when b.id is null then 'unknown' when b.disabled_at is not null then 'disabled' else 'active' end as target_status,
-    b.disabled_reason as target_reason,
-    case when m.user_id is null then 'none' else m.role end as role,
-    asked.business_id is not null and (not k.restricted or r.key_id is not null) as in_restriction,
-    coalesce(k.rate_limit_requests, u.rate_limit_requests) as limit_requests,
-    coalesce(k.rate_limit_window_seconds, u.rate_limit_window_seconds) as limit_window_seconds
-  from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
-  join api_keys k on k.digest = asked.digest
-  left join users u on u.id = k.user_id
-  left join businesses b on b.id = asked.business_id
-  left join business_members m on m.business_id = b.id and m.user_id = u.id
-  left join api_key_businesses r on r.key_id = k.id and r.business_id = b.id
-  ) found on true`;
-
-// Shared objects for facts that are the same for everybody: the memo compares facts by identity.
-const UNKNOWN_KEY: Facts['key'] = closed({ id: '', status: 'unknown', userManagement: false, environment: '' });
-const UNKNOWN_USER: Facts['user'] = closed({ id: '', status: 'unknown', businesses: 'active' });
-const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
+// The memo compares facts by identity, so what is the same for everybody is one object.
+const { key: UNKNOWN_KEY, user: UNKNOWN_USER, limit: WITHIN_LIMIT } = NOTHING_KNOWN;
 
 export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Loaded[]>;
 
@@ -117,7 +64,7 @@ export function factsLoader(
       digests.flatMap((each, number) => each.map(() => asked[number]?.businessId ?? null)),
     ] as Knex.RawBinding[];
     const { rows } = await breaker(
-      async () => db.raw<{ rows: FactsRow[] }>(LOAD, bindings).on('start', deadline.check),
+      async () => db.raw<{ rows: StoredRow[] }>(LOAD_FACTS, bindings).on('start', deadline.check),
       deadline,
     );
     const { seq, found } = rowsOf(rows, asked.length);
@@ -148,7 +95,7 @@ export function factsLoader(
     const knownOf = new Map<Question, Known | undefined>(asked.map((question, place) => [question, known[place]]));
     return questions.map((question) => {
       const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? noKey(question.businessId);
-      const request = closed({ action: question.action });
+      const request = closed({ ...NOTHING_KNOWN.request, action: question.action });
       return { facts: closed({ key, user, target, limit: WITHIN_LIMIT, request }), reasons, limit, redigest };
     });
   };
@@ -158,14 +105,14 @@ const isAsked = (question: Question): question is Asked =>
   question.apiKey !== undefined && isToken('apiKey', question.apiKey);
 
 /** The rows by question. @throws Failure UNAVAILABLE for rows that fit no question, or a standby's, which may lag behind */
-function rowsOf(rows: readonly FactsRow[], count: number): { seq: number; found: Map<number, FactsRow> } {
+function rowsOf(rows: readonly StoredRow[], count: number): { seq: number; found: Map<number, StoredRow> } {
   const [first] = rows;
   if (first?.standby !== false || !Number.isSafeInteger(first.seq)) {
     throw databaseFailure(
       new Error('the facts came from a standby, or without a change number; DATABASE_URL must name the primary'),
     );
   }
-  const found = new Map<number, FactsRow>();
+  const found = new Map<number, StoredRow>();
   if (rows.length === 1 && first.asked === null && first.digest === null) return { seq: first.seq, found };
   for (const row of rows) {
     const { asked } = row;
@@ -186,7 +133,7 @@ interface Digested {
   readonly digest: Buffer;
 }
 
-function findOf(businessId: string | undefined, asked: readonly Digested[], row: FactsRow | undefined): Found<Known> {
+function findOf(businessId: string | undefined, asked: readonly Digested[], row: StoredRow | undefined): Found<Known> {
   const digests = asked.map(({ digest }) => digestTag(digest));
   const always = { since: Number.NEGATIVE_INFINITY, until: Number.POSITIVE_INFINITY };
   if (!row) return { value: unknownKey(businessId), exists: false, tags: digests, ...always };
@@ -195,15 +142,15 @@ function findOf(businessId: string | undefined, asked: readonly Digested[], row:
   // To take it for an unknown key, or for one that never expires, would be a guess.
   if (!confirmed || (expires !== null && typeof expires !== 'number')) throw oddAnswer();
   const businesses = businessId === undefined ? [] : [tagOf('business', businessId)];
-  const tags = [tagOf('key', row.key_id), tagOf('user', row.user_id), ...businesses, ...digests];
+  const tags = [tagOf('key', row['key.id']), tagOf('user', row['user.id']), ...businesses, ...digests];
   const end = expires ?? Number.POSITIVE_INFINITY;
   const times = {
     ...always,
-    ...(row.key_status === 'active' && { until: end }),
-    ...(row.key_status === 'expired' && { since: end }),
+    ...(row['key.status'] === 'active' && { until: end }),
+    ...(row['key.status'] === 'expired' && { since: end }),
   };
   // A key with an unknown business is a negative entry: made-up ids must not evict positive entries.
-  const exists = businessId === undefined || row.target_status !== 'unknown';
+  const exists = businessId === undefined || row['target.status'] !== 'unknown';
   return { value: knownOf(businessId, row, redigestOf(confirmed, asked[0])), exists, tags, ...times };
 }
 
@@ -219,46 +166,37 @@ const same = (asked: Buffer, stored: unknown): boolean =>
 const unknownKey = (businessId: string | undefined): Known => ({
   key: UNKNOWN_KEY,
   user: UNKNOWN_USER,
-  target: targetOf(businessId, { target_status: 'unknown', role: 'none', in_restriction: false }),
+  target: closed({
+    ...NOTHING_KNOWN.target,
+    ...(businessId !== undefined && { id: businessId, status: 'unknown' as const }),
+  }),
   reasons: { user: undefined, target: undefined },
   limit: undefined,
   redigest: undefined,
 });
 
-function knownOf(businessId: string | undefined, row: FactsRow, redigest: Redigest | undefined): Known {
-  return {
-    key: closed({
-      id: row.key_id,
-      status: row.key_status,
-      userManagement: row.allow_user_management,
-      environment: row.environment,
-    }),
-    user: closed({ id: row.user_id, status: row.user_status, businesses: row.user_businesses }),
-    target: targetOf(businessId, row),
-    reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
-    limit: limitOf(row),
-    redigest,
-  };
-}
+const knownOf = (businessId: string | undefined, row: StoredRow, redigest: Redigest | undefined): Known => ({
+  key: storedGroup('key', row),
+  user: storedGroup('user', row),
+  // A new object for each key, also without a target: the memo holds one key's decisions per target object.
+  target:
+    businessId === undefined
+      ? closed({ ...NOTHING_KNOWN.target })
+      : closed({ ...storedGroup('target', row), id: businessId }),
+  reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
+  limit: limitOf(row),
+  redigest,
+});
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 1;
 
-function limitOf({ limit_requests: requests, limit_window_seconds: windowSeconds }: FactsRow): RateLimit | undefined {
+function limitOf({ limit_requests: requests, limit_window_seconds: windowSeconds }: StoredRow): RateLimit | undefined {
   if (requests === null && windowSeconds === null) return undefined;
   // No count exceeds NaN, so a limit that is no number would be no limit.
   if (!isCount(requests) || !isCount(windowSeconds))
     throw databaseFailure(new Error('a stored rate limit is not two whole numbers'));
   return { requests, windowSeconds };
 }
-
-/** A new object for each key, also without a target: the memo holds one key's decisions per target object. */
-const targetOf = (
-  id: string | undefined,
-  row: Pick<FactsRow, 'target_status' | 'role' | 'in_restriction'>,
-): Facts['target'] =>
-  id === undefined
-    ? closed({ id: '', status: 'none', role: 'none', inRestriction: false })
-    : closed({ id, status: row.target_status, role: row.role, inRestriction: row.in_restriction });
 
 const UNKNOWN_WITHOUT_TARGET = unknownKey(undefined);
 /** For a text that has not the form of a key, which is not looked up. */

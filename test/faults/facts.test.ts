@@ -25,16 +25,16 @@ const ROW = {
   standby: false,
   asked: 0,
   digest: digestOf(pepper, apiKey),
-  key_id: 'k',
-  key_status: 'active',
-  allow_user_management: false,
-  environment: 'production',
-  user_id: 'ann',
-  user_status: 'active',
-  user_businesses: 'active',
-  target_status: 'active',
-  role: 'owner',
-  in_restriction: true,
+  'key.id': 'k',
+  'key.status': 'active',
+  'key.userManagement': false,
+  'key.environment': 'production',
+  'user.id': 'ann',
+  'user.status': 'active',
+  'user.businesses': 'active',
+  'target.status': 'active',
+  'target.role': 'owner',
+  'target.inRestriction': true,
   limit_requests: 1,
   limit_window_seconds: 1,
   expires: null,
@@ -42,7 +42,7 @@ const ROW = {
 /** The row that is returned when no key is found. */
 const NONE = { seq: 7, standby: false, asked: null, digest: null };
 /** Columns that may hold any text. */
-const TEXTS = ['key_id', 'user_id', 'environment'];
+const TEXTS = ['key.id', 'user.id', 'key.environment'];
 const ODD = [
   undefined,
   null,
@@ -106,7 +106,7 @@ describe('a decision on rows that no PostgreSQL of ours returns', () => {
 
   for (const column of Object.keys(ROW)) {
     it(`fails at any other ${column}`, async () => {
-      const { [column as 'role']: sound, ...lacking } = ROW;
+      const { [column as 'target.role']: sound, ...lacking } = ROW;
       expect(await codeOnRows(lacking), 'none').to.equal('UNAVAILABLE');
       for (const value of ODD) {
         if (
@@ -130,7 +130,7 @@ describe('a decision on rows that no PostgreSQL of ours returns', () => {
   it('fails at a row for another key, for a question that was not asked, and at two rows for one', async () => {
     expect(await codeOnRows({ ...ROW, digest: digestOf(pepper, createToken('apiKey')) })).to.equal('UNAVAILABLE');
     expect(await codeOnRows({ ...ROW, asked: 1 })).to.equal('UNAVAILABLE');
-    expect(await codeOnRows({ ...ROW, key_status: 'revoked' }, ROW)).to.equal('UNAVAILABLE');
+    expect(await codeOnRows({ ...ROW, 'key.status': 'revoked' }, ROW)).to.equal('UNAVAILABLE');
   });
 
   it('fails when a rule throws, when none matches, and when Casbin disagrees with the matched row', async () => {

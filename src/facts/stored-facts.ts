@@ -1,0 +1,91 @@
+/** Where the facts of a key, its user and a target are stored: an SQL expression for each, and the statement made of them. */
+
+import { closed, type Facts } from '../policy/facts.ts';
+
+/** Which facts are stored. The id of the target is that of the question. */
+interface Stored {
+  readonly key: Facts['key'];
+  readonly user: Facts['user'];
+  readonly target: Omit<Facts['target'], 'id'>;
+}
+
+/**
+ * In the terms of LOAD_FACTS. A fact of these groups that has no expression does not compile. Each is spelled out as a value
+ * that `decide` checks; none is inferred from a NULL. Expiry is by the database's clock, so that all processes agree on it.
+ */
+const EXPRESSIONS: { readonly [G in keyof Stored]: { readonly [F in keyof Stored[G]]: string } } = {
+  key: {
+    id: 'k.id',
+    status: `case when k.revoked_at is not null then 'revoked' when k.expires_at <= now() then 'expired' else 'active' end`,
+    userManagement: 'k.allow_user_management',
+    environment: 'k.environment',
+  },
+  user: {
+    id: `coalesce(u.id, '')`,
+    status: `case when u.id is null then 'unknown' when u.disabled_at is not null then 'disabled' else 'active' end`,
+    businesses: `case when u.businesses_disabled_at is not null then 'disabled' else 'active' end`,
+  },
+  target: {
+    status: `case when b.id is null then 'unknown' when b.disabled_at is not null then 'disabled' else 'active' end`,
+    role: `case when m.user_id is null then 'none' else m.role end`,
+    inRestriction: 'asked.business_id is not null and (not k.restricted or r.key_id is not null)',
+  },
+};
+
+const COLUMNS = Object.fromEntries(
+  Object.entries(EXPRESSIONS).map(([group, facts]) => [
+    group,
+    Object.keys(facts).map((fact) => [fact, `${group}.${fact}`]),
+  ]),
+) as unknown as Readonly<Record<keyof Stored, readonly (readonly [fact: string, column: string])[]>>;
+
+type Columns = {
+  [G in keyof Stored]: { [F in keyof Stored[G] & string as `${G}.${F}`]: Stored[G][F] };
+};
+
+/** A row of LOAD_FACTS, with a column such as `key.status` for each stored fact. */
+export interface StoredRow extends Readonly<Columns['key']>, Readonly<Columns['user']>, Readonly<Columns['target']> {
+  /** The highest change number in the statement's snapshot. */
+  readonly seq: number;
+  readonly standby: boolean;
+  /** The index of the question; null in the one row that is returned when no key was found. */
+  readonly asked: number | null;
+  readonly digest: Buffer | null;
+  readonly user_reason: string | null;
+  readonly target_reason: string | null;
+  readonly limit_requests: number | null;
+  readonly limit_window_seconds: number | null;
+  /** Milliseconds since 1970, by the database's clock; null: never. */
+  readonly expires: number | null;
+}
+
+/** The stored facts of a group, closed. They are as PostgreSQL returned them: `decide` checks them. */
+export const storedGroup = <G extends keyof Stored>(group: G, row: StoredRow): Stored[G] =>
+  closed(
+    Object.fromEntries(
+      COLUMNS[group].map(([fact, column]) => [fact, (row as unknown as Record<string, unknown>)[column]]),
+    ),
+  ) as unknown as Stored[G];
+
+/**
+ * Bindings: for each digest the index of its question, the digest, and the business that is asked about or null.
+ * The left join from change_counter returns the snapshot's change number even when no key is found. The two halves of a rate
+ * limit are NULL together (a CHECK of both tables), so the two coalesce() never mix a key's limit with its user's.
+ */
+export const LOAD_FACTS = `
+  select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
+  from change_counter feed left join (
+  select asked.number as asked, k.digest, extract(epoch from k.expires_at)::float8 * 1000 as expires,
+    ${Object.entries(EXPRESSIONS)
+      .flatMap(([group, facts]) => Object.entries(facts).map(([fact, sql]) => `${sql} as "${group}.${fact}"`))
+      .join(',\n    ')},
+    u.disabled_reason as user_reason, b.disabled_reason as target_reason,
+    coalesce(k.rate_limit_requests, u.rate_limit_requests) as limit_requests,
+    coalesce(k.rate_limit_window_seconds, u.rate_limit_window_seconds) as limit_window_seconds
+  from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
+  join api_keys k on k.digest = asked.digest
+  left join users u on u.id = k.user_id
+  left join businesses b on b.id = asked.business_id
+  left join business_members m on m.business_id = b.id and m.user_id = u.id
+  left join api_key_businesses r on r.key_id = k.id and r.business_id = b.id
+  ) found on true`;
