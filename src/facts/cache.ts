@@ -74,48 +74,69 @@ const TAG_BYTES = 150;
 /** The share of the bounds that negative entries get, besides the bounds of positive ones. */
 const NEGATIVE_SHARE = 0.1;
 
-export function createCache<V>(freshness: Freshness, bounds: Bounds): Cache<V> {
+/** The stored entries: an LRU of positive and one of negative entries, and one index of the tags of both. */
+function createEntries<V>({ count, bytes }: Bounds) {
   const byTag = createTagIndex<Entry<V>>();
-  let flights = new Map<string, Flight<V>>();
-  const counts = { hits: 0, misses: 0, stale: 0 };
-
-  const store = ({ count, bytes }: Bounds) =>
+  const lru = (share: number) =>
     new LRUCache<string, Entry<V>>({
-      max: Math.ceil(count),
-      maxSize: Math.ceil(bytes),
+      max: Math.ceil(count * share),
+      maxSize: Math.ceil(bytes * share),
       sizeCalculation: ({ name, tags }) => ENTRY_BYTES + name.length + tags.length * TAG_BYTES,
       dispose: byTag.remove,
     });
-  const positive = store(bounds);
-  const negative = store({ count: bounds.count * NEGATIVE_SHARE, bytes: bounds.bytes * NEGATIVE_SHARE });
-
-  const keep = (name: string, found: Found<V>): void => {
-    const entry = { name, ...found };
-    (found.exists ? negative : positive).delete(name);
-    (found.exists ? positive : negative).set(name, entry);
-    byTag.add(entry);
+  const positive = lru(1);
+  const negative = lru(NEGATIVE_SHARE);
+  return {
+    get: (name: string): Entry<V> | undefined => positive.get(name) ?? negative.get(name),
+    keep: (name: string, found: Found<V>): void => {
+      const entry = { name, ...found };
+      (found.exists ? negative : positive).delete(name);
+      (found.exists ? positive : negative).set(name, entry);
+      byTag.add(entry);
+    },
+    drop: (tags: Tags): void => {
+      for (const tag of tags) {
+        for (const { name, exists } of byTag.under(tag)) (exists ? positive : negative).delete(name);
+      }
+    },
+    clear: (): void => {
+      byTag.clear();
+      positive.clear();
+      negative.clear();
+    },
+    stats: () => ({
+      size: positive.size,
+      unknown: negative.size,
+      bytes: positive.calculatedSize + negative.calculatedSize,
+    }),
   };
+}
+
+/**
+ * A cache that is invalidated and confirmed by `freshness`. One function over a screen, because all of it shares the reads
+ * in flight: what invalidates them, what they store, and who joins them.
+ */
+export function createCache<V>(freshness: Freshness, bounds: Bounds): Cache<V> {
+  const entries = createEntries<V>(bounds);
+  let flights = new Map<string, Flight<V>>();
+  const counts = { hits: 0, misses: 0, stale: 0 };
 
   // INVARIANT: a request that starts after a change was applied does not join a read that began before it.
   freshness.subscribe({
     drop: (tags) => {
       flights = new Map();
-      for (const tag of tags) {
-        for (const { name, exists } of byTag.under(tag)) (exists ? positive : negative).delete(name);
-      }
+      entries.drop(tags);
     },
     flush: () => {
       flights = new Map();
-      byTag.clear();
-      positive.clear();
-      negative.clear();
+      entries.clear();
     },
   });
 
   /** INVARIANT: freshness is checked at each use, so nothing is served from an unconfirmed cache. */
   const peek = (name: string): V | undefined => {
     if (!freshness.confirmed()) return undefined;
-    const entry = positive.get(name) ?? negative.get(name);
+    const entry = entries.get(name);
     if (!entry) return undefined;
     if (entry.since > Number.NEGATIVE_INFINITY && entry.since > freshness.clock().earliest) return undefined;
     if (entry.until < Number.POSITIVE_INFINITY && entry.until <= freshness.clock().latest) return undefined;
@@ -124,7 +145,7 @@ export function createCache<V>(freshness: Freshness, bounds: Bounds): Cache<V> {
 
   const arrived = (name: string, start: ReadStart, { seq }: Read<V>, found: Found<V> | undefined): V => {
     if (!found) throw new Error('a read returned fewer values than names');
-    if (freshness.mayKeep(start, seq, found.tags)) keep(name, found);
+    if (freshness.mayKeep(start, seq, found.tags)) entries.keep(name, found);
     else counts.stale += 1;
     return found.value;
   };
@@ -180,16 +201,7 @@ export function createCache<V>(freshness: Freshness, bounds: Bounds): Cache<V> {
     return values;
   };
 
-  return {
-    recall,
-    load,
-    stats: () => ({
-      ...counts,
-      size: positive.size,
-      unknown: negative.size,
-      bytes: positive.calculatedSize + negative.calculatedSize,
-    }),
-  };
+  return { recall, load, stats: () => ({ ...counts, ...entries.stats() }) };
 }
 
 /** Of `caches`, each under its name. */

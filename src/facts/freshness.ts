@@ -80,6 +80,7 @@ export interface Freshness {
   readonly applyPoll: (poll: Poll) => FlushReason | undefined;
 }
 
+/** One function over a screen, because it is one state machine: commits, polls and reads all change or read the same few variables. */
 export function createFreshness(now: () => number = () => performance.now()): Freshness {
   const listeners: Listener[] = [];
   let confirmedAt = Number.NEGATIVE_INFINITY;

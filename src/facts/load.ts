@@ -55,22 +55,7 @@ export function factsLoader(
   cache: Cache<Known>,
 ): LoadFacts {
   const [current] = peppers;
-  const read = async (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> => {
-    // A key is stored under one of the peppers, and which is unknown before it is found: ask for all of its digests.
-    const digests = asked.map(({ apiKey }) => peppers.map((pepper) => ({ pepper, digest: digestOf(pepper, apiKey) })));
-    const bindings = [
-      digests.flatMap((each, number) => each.map(() => number)),
-      digests.flatMap((each) => each.map(({ digest }) => digest)),
-      digests.flatMap((each, number) => each.map(() => asked[number]?.businessId ?? null)),
-    ] as Knex.RawBinding[];
-    const { rows } = await breaker(
-      async () => db.raw<{ rows: StoredRow[] }>(LOAD_FACTS, bindings).on('start', deadline.check),
-      deadline,
-    );
-    const { seq, found } = rowsOf(rows, asked.length);
-    const finds = asked.map(({ businessId }, number) => findOf(businessId, digests[number] ?? [], found.get(number)));
-    return { seq, found: finds };
-  };
+  const read = factsReader(db, peppers, breaker);
 
   return async (questions, deadline) => {
     const asked = questions.filter(isAsked);
@@ -98,6 +83,26 @@ export function factsLoader(
       const request = closed({ ...NOTHING_KNOWN.request, action: question.action });
       return { facts: closed({ key, user, target, limit: WITHIN_LIMIT, request }), reasons, limit, redigest };
     });
+  };
+}
+
+/** Reads the facts of all questions by one statement. */
+function factsReader(db: Knex, peppers: readonly [Pepper, ...Pepper[]], breaker: Breaker) {
+  return async (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> => {
+    // A key is stored under one of the peppers, and which is unknown before it is found: ask for all of its digests.
+    const digests = asked.map(({ apiKey }) => peppers.map((pepper) => ({ pepper, digest: digestOf(pepper, apiKey) })));
+    const bindings = [
+      digests.flatMap((each, number) => each.map(() => number)),
+      digests.flatMap((each) => each.map(({ digest }) => digest)),
+      digests.flatMap((each, number) => each.map(() => asked[number]?.businessId ?? null)),
+    ] as Knex.RawBinding[];
+    const { rows } = await breaker(
+      async () => db.raw<{ rows: StoredRow[] }>(LOAD_FACTS, bindings).on('start', deadline.check),
+      deadline,
+    );
+    const { seq, found } = rowsOf(rows, asked.length);
+    const finds = asked.map(({ businessId }, number) => findOf(businessId, digests[number] ?? [], found.get(number)));
+    return { seq, found: finds };
   };
 }
 
