@@ -4,6 +4,7 @@ import { createPublicKey, verify as verifySignature } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
+import { COLUMN_NAMES } from '../../src/audit/columns.ts';
 import {
   type Checkpoint,
   type Pruned,
@@ -15,8 +16,7 @@ import {
 } from '../../src/audit/format/checkpoint-line.ts';
 import { createHeads } from '../../src/audit/format/heads.ts';
 import { FIRST_OPENING, type LogRecord, personalDigest, recordHash } from '../../src/audit/format/record-hash.ts';
-import { FINDING_CODES } from '../../src/audit/verify/findings.ts';
-import { COLUMNS } from '../../src/audit/verify/row.ts';
+import { VERIFY_FINDING_CODES } from '../../src/audit/verify/findings.ts';
 import { ROOT } from '../support/cli.ts';
 import { canonicalJson, encode, hashOfRecord, sha256 } from './verify/independent.ts';
 
@@ -29,7 +29,7 @@ const hash = /and the hash is `([0-9a-f]{64})`/.exec(PAGE)?.[1] ?? '';
 describe('docs/audit.md', () => {
   it('shows a record with the hash that the service and the independent verifier give it', () => {
     expect(hashOfRecord(Buffer.alloc(32), row).toString('hex')).to.equal(hash);
-    const written = { ...row, seq: 1, duration_us: 812 } as unknown as LogRecord;
+    const written = { ...row, seq: 1, facts_version: 1, duration_us: 812 } as unknown as LogRecord;
     expect(recordHash(FIRST_OPENING, written).toString('hex')).to.equal(hash);
     const salt = Buffer.from(Array.from({ length: 16 }, (_, byte) => byte));
     expect(personalDigest(salt, '203.0.113.7', 'iqra/1.0').toString('hex')).to.equal(example['personal_digest']);
@@ -52,8 +52,8 @@ describe('docs/audit.md', () => {
     expect(printLine(checkpoint)).to.equal(line);
     const { heads, publicKey, signature, root } = checkpoint;
     expect(heads[0]?.hash).to.equal(hash);
-    const { boot = '', day = '', opening = '', records = 0 } = heads[0] ?? {};
-    const leaf = encode('iqra-authz/head/1', boot, day, opening, String(records), hash);
+    const { boot = '', day = '', format = 0, opening = '', records = 0 } = heads[0] ?? {};
+    const leaf = encode('iqra-authz/head/1', boot, day, String(format), opening, String(records), hash);
     expect(sha256(Buffer.of(0), leaf).toString('hex')).to.equal(root);
     const ours = createHeads();
     ours.put(heads);
@@ -75,9 +75,9 @@ describe('docs/audit.md', () => {
 
   it('explains every finding and every column, and no other', () => {
     const codes = [...PAGE.matchAll(/^\| ([a-z]+) \| [^|]+ \| [^|]+ \|$/gm)].map((match) => match[1]);
-    expect(codes.filter((code) => code !== 'finding')).to.deep.equal([...FINDING_CODES]);
+    expect(codes.filter((code) => code !== 'finding')).to.deep.equal([...VERIFY_FINDING_CODES]);
     const section = PAGE.slice(PAGE.indexOf('| column | holds |'), PAGE.indexOf('## What is promised'));
     const columns = [...section.matchAll(/^\| ([a-z_, ]+) \|/gm)].flatMap((match) => (match[1] ?? '').split(', '));
-    expect(columns.filter((column) => column !== 'column')).to.have.members([...COLUMNS]);
+    expect(columns.filter((column) => column !== 'column')).to.have.members([...COLUMN_NAMES]);
   });
 });

@@ -21,11 +21,11 @@ const VALUES = `
 
 const INSERT = (table: string): string => `
   insert into ${table} (id, at, boot, seq, caller_id, api_key_id, user_id, business_id, action, effect, code, rule, policy,
-    facts, ip, user_agent, personal_salt, personal_digest, request_id, duration_us, hash)
+    facts_version, facts, ip, user_agent, personal_salt, personal_digest, request_id, duration_us, hash)
   select (lpad(to_hex(ms), 12, '0') || '7000800' || lpad(to_hex(n), 13, '0'))::uuid, to_timestamp(ms / 1000.0),
     '00000000-0000-4000-8000-000000000000', n + 1, 'caller-' || hash % 5, key, owner, business, action,
     case when code = 'OK' then 'allow' else 'deny' end, code, 'rule-of-' || code, 'sha256:' || repeat('5ed05654', 8),
-    ('{"key":{"id":"' || key || '","status":"active","userManagement":false,"environment":"production"},"user":{"id":"'
+    1, ('{"key":{"id":"' || key || '","status":"active","userManagement":false,"environment":"production"},"user":{"id":"'
       || owner || '","status":"active","businesses":"active"},"target":{"id":"' || business || '","status":"active",'
       || '"role":"owner","inRestriction":true},"limit":{"exceeded":false},"request":{"action":"' || action || '"}}')::jsonb,
     '203.0.113.' || hash % 250, 'Mozilla/5.0 (X11; Linux x86_64) agent/' || hash % 100, '\\x000102030405060708090a0b0c0d0e0f',

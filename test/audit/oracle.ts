@@ -22,6 +22,7 @@ export interface Row {
 interface Head {
   readonly boot: string;
   readonly day: string;
+  readonly format: number;
   readonly opening: Buffer;
   readonly records: string;
   readonly hash: Buffer;
@@ -48,7 +49,7 @@ export async function verifiedRows(db: Knex): Promise<Row[]> {
     for (const [index, row] of chain.entries()) {
       expect(Number(row.seq), `the place of ${row.id} in ${name}`).to.equal(index + 1);
       expect(row.personal_digest.toString('hex'), `the personal digest of ${row.id}`).to.equal(personalOf(row));
-      previous = hashOf(previous, row);
+      previous = hashOf(head.format, previous, row);
       expect(row.hash.toString('hex'), `the hash of ${row.id}`).to.equal(previous.toString('hex'));
       endings.set(row.hash.toString('hex'), head.boot);
     }
@@ -66,16 +67,16 @@ export async function verifiedRows(db: Knex): Promise<Row[]> {
 }
 
 const FIELDS = [
-  'caller_id api_key_id user_id business_id action effect code rule policy facts personal_digest request_id',
+  'caller_id api_key_id user_id business_id action effect code rule policy facts_version facts personal_digest request_id',
   'duration_us fingerprint shadow_policy shadow_code shadow_rule',
 ]
   .join(' ')
   .split(' ');
 
-function hashOf(previous: Buffer, row: Row): Buffer {
+function hashOf(format: number, previous: Buffer, row: Row): Buffer {
   const at = row.at.toISOString();
   const values = [row.boot, at.slice(0, 10), row.seq, row.id, at, ...FIELDS.map((name) => textOf(row, name))];
-  return digest('iqra-authz/decision/1\n', previous, values);
+  return digest(`iqra-authz/decision/${format}\n`, previous, values);
 }
 
 function textOf(row: Row, name: string): string | null {

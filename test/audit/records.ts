@@ -94,7 +94,8 @@ export async function insertRecords(db: Knex, records: readonly TestRecord[]): P
   const digest = `\\x${'ab'.repeat(32)}`;
   const rows = records.map((record) => {
     seq += 1;
-    return { ...record, boot: '00000000-0000-4000-8000-000000000000', seq, personal_digest: digest, hash: digest };
+    const boot = '00000000-0000-4000-8000-000000000000';
+    return { ...record, boot, seq, facts_version: 1, personal_digest: digest, hash: digest };
   });
   await db.raw('insert into decisions select * from jsonb_populate_recordset(null::decisions, ?::jsonb)', [
     JSON.stringify(rows),
@@ -114,6 +115,7 @@ export const shown = (record: TestRecord) => ({
   code: record.code,
   rule: record.rule,
   policy: record.policy,
+  factsVersion: 1,
   facts: record.facts,
   ip: record.ip,
   userAgent: record.user_agent,

@@ -103,7 +103,7 @@ for (const postgres of POSTGRES)
         ]),
       );
       await expectForbidden(db, [
-        'insert into chain_heads (boot, day, opening, records, hash) select boot, day, opening, records, hash from chain_heads',
+        'insert into chain_heads select * from chain_heads',
         `insert into ${partition} select * from decisions`,
         `select * from ${partition}`,
         `alter table decisions detach partition ${partition}`,
@@ -122,7 +122,7 @@ for (const postgres of POSTGRES)
 
     it('let the service move no head but forwards, by as many as it inserts', async () => {
       const db = await as('authz_service');
-      const [head] = await db('chain_heads').select('boot', db.raw('day::text as day'), 'records');
+      const [head] = await db('chain_heads').select('boot', db.raw('day::text as day'), 'format', 'records');
       const moves = [
         { before: 0, records: 1 },
         { before: Number(head.records), records: Number(head.records) - 1 },

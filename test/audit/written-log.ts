@@ -82,6 +82,7 @@ export function exampleRecord(boot: string, day: string, seq: number): Omit<Writ
     code: seq % 2 === 0 ? 'OK' : 'PERMISSION_DENIED',
     rule: `10-api-key.csv:${seq % 9}`,
     policy: `sha256:${'ab'.repeat(32)}`,
+    facts_version: 1,
     facts: `{"key":{"environment":"production","id":"key-${seq % 7}","status":"active","userManagement":false},"limit":{"exceeded":false},"request":{"action":"call:create"}}`,
     ip,
     user_agent: userAgent,
@@ -119,7 +120,7 @@ export async function writeRecords(db: Knex, records: readonly WrittenRecord[]):
 
 export async function writeHead(db: Knex, boot: string, day: string, { opening, records, hash }: Chain): Promise<void> {
   await db.raw(
-    `insert into chain_heads (boot, day, opening, records, hash) values (?, ?, ?, ?, ?)
+    `insert into chain_heads (boot, day, format, opening, records, hash) values (?, ?, 1, ?, ?, ?)
      on conflict (boot, day) do update set opening = excluded.opening, records = excluded.records, hash = excluded.hash`,
     [boot, day, opening, records, hash],
   );

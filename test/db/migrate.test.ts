@@ -14,7 +14,9 @@ const TABLES = ['api_key_businesses', 'api_keys', 'business_members', 'businesse
 
 describe('migrations', () => {
   it('are all listed, under their file names', () => {
+    // A folder beside a migration holds its parts.
     const files = readdirSync(path.join(import.meta.dirname, '..', '..', 'migrations'))
+      .filter((file) => file.endsWith('.ts'))
       .map((file) => path.parse(file).name)
       .filter((name) => name !== 'index');
     expect([...MIGRATIONS.keys()]).to.deep.equal(files.sort());
@@ -52,6 +54,25 @@ describe('migrations', () => {
         for (const pool of [db, victim, next]) await pool.destroy();
       });
 
+      it('go back to nothing, and forth again', async () => {
+        const db = connect({ url: await newDatabase(postgres), poolSize: 1 });
+        const objects = async (): Promise<string[]> => {
+          const { rows } = await db.raw<{ rows: { name: string }[] }>(
+            `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relname !~ '^knex_'
+             union all select proname from pg_proc where pronamespace = 'public'::regnamespace
+             union all select typname from pg_type where typnamespace = 'public'::regnamespace and typtype = 'd' order by 1`,
+          );
+          return rows.map(({ name }) => name);
+        };
+        const made = await objects();
+        const migrations = [...MIGRATIONS.values()];
+        for (const { down } of migrations.toReversed()) await down?.(db);
+        expect(await objects()).to.deep.equal([]);
+        for (const { up } of migrations) await up(db);
+        expect(await objects()).to.deep.equal(made);
+        await db.destroy();
+      });
+
       it('refuse a database that is newer than the code', async () => {
         const db = connect({ url: await newDatabase(postgres), poolSize: 2 });
         expect(await migrationsCurrent(db, 5000)).to.equal(true);
@@ -60,6 +81,21 @@ describe('migrations', () => {
         expect(refusal).to.be.instanceOf(Refusal);
         expect(refusal.message).to.include('999_from_the_future').and.include('newer than this code');
         expect(await migrationsCurrent(db, 5000)).to.equal(false);
+        await db.destroy();
+      });
+
+      it('refuse what no reader would take', async () => {
+        const db = connect({ url: await newDatabase(postgres), poolSize: 1 });
+        const at = '2026-01-02T03:04:05Z';
+        for (const user of [
+          { disabled_reason: 'a reason without a date' },
+          { disabled_at: at, disabled_reason: '' },
+          { disabled_at: at, disabled_reason: 'x'.repeat(301) },
+          { rate_limit_requests: 5 },
+          { rate_limit_requests: 0, rate_limit_window_seconds: 60 },
+        ])
+          expect(await rejection(db('users').insert({ id: 'u', ...user }))).to.have.property('code', '23514');
+        await db('users').insert({ id: 'u', disabled_at: at, disabled_reason: 'x'.repeat(300) });
         await db.destroy();
       });
 

@@ -37,10 +37,10 @@ function renamed(facts: Facts, n: number): Facts {
 
 const INSERT = `
   insert into decisions (id, at, boot, seq, caller_id, api_key_id, user_id, business_id, action, effect, code, rule, policy,
-    facts, personal_digest, hash)
+    facts_version, facts, personal_digest, hash)
   select id, ?::timestamptz, '00000000-0000-4000-8000-000000000000', seq, 'test', nullif(facts->'key'->>'id', ''),
     nullif(facts->'user'->>'id', ''), nullif(facts->'target'->>'id', ''), facts->'request'->>'action',
-    case code when 'OK' then 'allow' else 'deny' end, code, rule, ?, facts, sha256('none'), sha256('none')
+    case code when 'OK' then 'allow' else 'deny' end, code, rule, ?, 1, facts, sha256('none'), sha256('none')
   from jsonb_to_recordset(?::jsonb) as d (id uuid, seq bigint, facts jsonb, code text, rule text)`;
 
 const CHUNK = 10_000;

@@ -8,7 +8,7 @@ import type { Log } from '../../log.ts';
 import { every } from '../../loop.ts';
 import { counter, gauge, type Metric } from '../../metric.ts';
 import { type Checkpoint, checkpointDigest, printLine, signedBytes } from '../format/checkpoint-line.ts';
-import { chainOf, createHeads, type Head, type Heads, sameHead } from '../format/heads.ts';
+import { chainOf, createHeads, HEAD_COLUMNS, type Head, type Heads, sameHead, sameStart } from '../format/heads.ts';
 import type { Signer } from '../format/signatures.ts';
 import { appendLine } from './file.ts';
 
@@ -43,8 +43,7 @@ const ATTEMPTS = 20;
 
 // INVARIANT: one snapshot. Whoever sees checkpoint n sees every head that n saw, so that heads grow with the numbers.
 const READ = `
-  select boot, day::text, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash,
-    coalesce((select max(number) from checkpoints), 0)::float8 as last
+  select ${HEAD_COLUMNS}, coalesce((select max(number) from checkpoints), 0)::float8 as last
   from chain_heads`;
 
 // Another process may have taken the number; or we have, and never heard of it.
@@ -66,7 +65,7 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
   /** Brings `known` to what the log is now. @returns the greatest number of a checkpoint */
   const readHeads = async (): Promise<number> => {
     const { rows } = await db.raw<{ rows: (Head & { last: number })[] }>(READ);
-    const heads = rows.map(({ boot, day, opening, records, hash }): Head => ({ boot, day, opening, records, hash }));
+    const heads = rows.map(({ last: _, ...head }): Head => head);
     const back = wentBack(known, heads);
     if (back !== undefined) {
       log.error({ chain: back }, 'the decision log went back to what it was before: run authz audit verify');
@@ -156,8 +155,7 @@ function wentBack(known: Heads, heads: readonly Head[]): string | undefined {
   for (const head of known.all()) {
     const later = now.get(chainOf(head));
     if (later === undefined || later.records < head.records) return chainOf(head);
-    if (later.opening !== head.opening || (later.records === head.records && later.hash !== head.hash))
-      return chainOf(head);
+    if (!sameStart(later, head) || (later.records === head.records && later.hash !== head.hash)) return chainOf(head);
   }
   return undefined;
 }

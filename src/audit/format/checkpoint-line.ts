@@ -14,6 +14,7 @@ const count = z.int().positive();
 const headSchema = z.strictObject({
   boot: uuid,
   day: z.iso.date(),
+  format: count.max(32_767),
   opening: hash256,
   records: count,
   hash: hash256,

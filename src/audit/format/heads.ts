@@ -8,6 +8,8 @@ export interface Head {
   readonly boot: string;
   /** YYYY-MM-DD, UTC. */
   readonly day: string;
+  /** Of its records' hashes: 1 (FORMAT), or what a later version wrote. */
+  readonly format: number;
   /** Lower-case hex: what the first record of the chain was hashed with. */
   readonly opening: string;
   readonly records: number;
@@ -15,11 +17,19 @@ export interface Head {
   readonly hash: string;
 }
 
+/** What selects a Head from `chain_heads`. */
+export const HEAD_COLUMNS = `
+  boot::text, day::text, format, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash`;
+
 /** Names a chain; sorts by day, then by boot. */
 export const chainOf = ({ boot, day }: Pick<Head, 'boot' | 'day'>): string => `${day} ${boot}`;
 
 export const sameHead = (a: Head, b: Head | undefined): boolean =>
-  a.records === b?.records && a.hash === b.hash && a.opening === b.opening && a.boot === b.boot && a.day === b.day;
+  a.records === b?.records && a.hash === b.hash && sameStart(a, b);
+
+/** Whether both are of one chain, which was begun in the same way: what no later head of it changes. */
+export const sameStart = (a: Head, b: Head): boolean =>
+  a.boot === b.boot && a.day === b.day && a.format === b.format && a.opening === b.opening;
 
 export interface Heads {
   readonly get: (chain: string) => Head | undefined;
@@ -79,7 +89,7 @@ export function createHeads(): Heads {
   };
 }
 
-const leafOf = ({ boot, day, opening, records, hash }: Head): Buffer =>
-  leafHash(
-    Buffer.from(`iqra-authz/head/1\n${[boot, day, opening, String(records), hash].map(field).join('')}`, 'latin1'),
-  );
+const leafOf = ({ boot, day, format, opening, records, hash }: Head): Buffer => {
+  const fields = [boot, day, String(format), opening, String(records), hash];
+  return leafHash(Buffer.from(`iqra-authz/head/1\n${fields.map(field).join('')}`, 'latin1'));
+};

@@ -1,52 +1,29 @@
 /**
  * The bytes that the decision log is hashed over. docs/audit.md describes them for whoever verifies without this code, so
- * nothing here may ever change: another encoding would be another version, beside this one.
+ * nothing here may ever change once it was released: another encoding is another format, beside this one.
  */
 
 import { hash } from 'node:crypto';
+import type { ColumnValue, HashedColumn } from '../columns.ts';
 
-/** A row of `decisions` without its hash, under the names of its columns. */
-export interface LogRecord {
-  /** Of the process that wrote it: a random UUID in lower case. Together with the day it names the chain. */
-  readonly boot: string;
-  /** The UTC day of `at`, YYYY-MM-DD. */
-  readonly day: string;
-  /** The place in the chain, from 1 and without a gap. */
-  readonly seq: number;
-  /** A UUIDv7 in lower case. */
-  readonly id: string;
-  /** ISO 8601 in UTC, with milliseconds: 2026-01-02T03:04:05.678Z. */
-  readonly at: string;
-  readonly caller_id: string;
-  readonly api_key_id: string | null;
-  readonly user_id: string | null;
-  readonly business_id: string | null;
-  readonly action: string;
-  readonly effect: string;
-  readonly code: string;
-  readonly rule: string;
-  readonly policy: string;
-  /** The RFC 8785 JSON of the value. */
-  readonly facts: string;
-  /** Lower-case hex, as `personalDigest` makes it. It stays when the three that it covers are erased. */
-  readonly personal_digest: string;
-  readonly request_id: string | null;
-  /** Microseconds. */
-  readonly duration_us: number | null;
-  /** Of a credential that no key was found for. */
-  readonly fingerprint: string | null;
-  readonly shadow_policy: string | null;
-  readonly shadow_code: string | null;
-  readonly shadow_rule: string | null;
-}
+/**
+ * A row of `decisions` as far as its hash covers it, under the names of its columns, and the UTC day of `at` (YYYY-MM-DD):
+ * with `boot`, a random UUID of the process that wrote it, the day names the chain, and `seq` is the place in it, from 1
+ * without a gap. UUIDs are in lower case.
+ */
+export type LogRecord = { readonly [C in HashedColumn]: ColumnValue<C> } & { readonly day: string };
 
-/** The personal data of a record, which its hash covers by `personal_digest` alone. All three are null once erased. */
-export interface Personal {
-  readonly ip: string | null;
-  readonly user_agent: string | null;
-  /** Lower-case hex of 16 random bytes. */
-  readonly personal_salt: string | null;
-}
+/**
+ * The personal data of a record and their salt (16 random bytes), which its hash covers by `personal_digest` alone. All
+ * three are null once erased.
+ */
+export type Personal = { readonly [C in 'ip' | 'user_agent' | 'personal_salt']: ColumnValue<C> };
+
+/** The format that this version writes: it stands in the head of each chain, and in the label of each of its records. */
+export const FORMAT = 1;
+
+/** The hash of a record that stands after one with the hash `previous`, or after the opening of its chain. */
+export type RecordHash = (previous: Buffer, record: LogRecord) => Buffer;
 
 /** What the first chain of a process opens with: 32 zero bytes. */
 export const FIRST_OPENING: Buffer = Buffer.alloc(32);
@@ -54,7 +31,7 @@ export const FIRST_OPENING: Buffer = Buffer.alloc(32);
 const NULL = '\xff\xff\xff\xff';
 
 /**
- * The hash of a record that stands after one with the hash `previous`, or after the opening of its chain.
+ * The RecordHash of format 1. Spelled out rather than derived from the columns: a column that is added later is another format.
  * INVARIANT: no two different records have the same bytes: each field carries its length, and null is no length.
  */
 export function recordHash(previous: Buffer, record: LogRecord): Buffer {
@@ -75,6 +52,7 @@ export function recordHash(previous: Buffer, record: LogRecord): Buffer {
     field(record.code) +
     field(record.rule) +
     field(record.policy) +
+    field(String(record.facts_version)) +
     field(record.facts) +
     field(record.personal_digest) +
     field(record.request_id) +
@@ -85,6 +63,9 @@ export function recordHash(previous: Buffer, record: LogRecord): Buffer {
     field(record.shadow_rule);
   return sha256(bytes);
 }
+
+/** By format: all that this version can verify. */
+export const RECORD_HASHES: ReadonlyMap<number, RecordHash> = new Map([[FORMAT, recordHash]]);
 
 /** The digest that stands for ip and user agent in the hash of their record. `salt` is 16 random bytes. */
 export function personalDigest(salt: Buffer, ip: string | null, userAgent: string | null): Buffer {

@@ -2,7 +2,8 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
-import { FIRST_OPENING, recordHash } from '../format/record-hash.ts';
+import { COLUMN_NAMES, COLUMNS, type ColumnName } from '../columns.ts';
+import { FIRST_OPENING, FORMAT, recordHash } from '../format/record-hash.ts';
 import { type Entry, recordOf, timeOf } from './entry.ts';
 
 /** Where the chain of one day ends. */
@@ -51,6 +52,7 @@ export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
   const heads = [...moved].map(([day, { opening, records, hash }]) => ({
     boot,
     day,
+    format: FORMAT,
     opening: `\\x${opening.toString('hex')}`,
     before: chain.heads.get(day)?.records ?? 0,
     records,
@@ -65,39 +67,14 @@ export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
   };
 }
 
-// What goes from JSON into each column; bytes come as hex. JSON, because as arrays it costs PostgreSQL as much, and us more.
-const COLUMNS = {
-  id: 'uuid',
-  at: 'timestamptz',
-  boot: 'uuid',
-  seq: 'bigint',
-  caller_id: 'text',
-  api_key_id: 'text',
-  user_id: 'text',
-  business_id: 'text',
-  action: 'text',
-  effect: 'text',
-  code: 'text',
-  rule: 'text',
-  policy: 'text',
-  facts: 'text',
-  ip: 'text',
-  user_agent: 'text',
-  personal_salt: 'text',
-  personal_digest: 'text',
-  request_id: 'text',
-  duration_us: 'integer',
-  fingerprint: 'text',
-  shadow_policy: 'text',
-  shadow_code: 'text',
-  shadow_rule: 'text',
-  hash: 'text',
+// Rows come as JSON: as arrays they cost PostgreSQL as much, and this process more. JSON has no bytes, which come as hex.
+const typeInJson = (name: ColumnName): string => {
+  const { type } = COLUMNS[name];
+  return type === 'bytea' || type === 'jsonb' ? 'text' : type;
 };
-const READ: Readonly<Record<string, string>> = {
-  facts: 'facts::jsonb',
-  personal_salt: "decode(personal_salt, 'hex')",
-  personal_digest: "decode(personal_digest, 'hex')",
-  hash: "decode(hash, 'hex')",
+const fromJson = (name: ColumnName): string => {
+  const { type } = COLUMNS[name];
+  return type === 'bytea' ? `decode(${name}, 'hex')` : type === 'jsonb' ? `${name}::jsonb` : name;
 };
 
 /**
@@ -106,9 +83,9 @@ const READ: Readonly<Record<string, string>> = {
  */
 const WRITE = `
   with added as (
-    insert into decisions (${Object.keys(COLUMNS)})
-    select ${Object.keys(COLUMNS).map((name) => READ[name] ?? name)}
-    from json_to_recordset(?::json) as row (${Object.entries(COLUMNS).map(([name, type]) => `${name} ${type}`)})
+    insert into decisions (${COLUMN_NAMES})
+    select ${COLUMN_NAMES.map(fromJson)}
+    from json_to_recordset(?::json) as row (${COLUMN_NAMES.map((name) => `${name} ${typeInJson(name)}`)})
     on conflict do nothing
     returning 1
   )

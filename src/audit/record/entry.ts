@@ -2,7 +2,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import type { Decision } from '../../policy/decide.ts';
-import { FACT_GROUPS, type FactGroup, type Facts } from '../../policy/facts.ts';
+import { FACT_GROUPS, FACTS_VERSION, type FactGroup, type Facts } from '../../policy/facts.ts';
 import { type LogRecord, type Personal, personalDigest } from '../format/record-hash.ts';
 
 /** What the asking service told of its client's request. Decides nothing. */
@@ -54,6 +54,7 @@ export function recordOf(entry: Entry, at: string, boot: string, seq: number): L
     code: decision.code,
     rule: decision.rule,
     policy: entry.policy,
+    facts_version: FACTS_VERSION,
     facts: canonicalFacts(facts),
     ip,
     user_agent: userAgent,

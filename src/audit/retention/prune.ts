@@ -10,7 +10,7 @@ import { type Actor, mutate } from '../../db/mutate.ts';
 import { Failure, Refusal } from '../../errors.ts';
 import { appendLine } from '../checkpoint/file.ts';
 import { type Pruned, printPruned, prunedBytes } from '../format/checkpoint-line.ts';
-import type { Head } from '../format/heads.ts';
+import { HEAD_COLUMNS, type Head } from '../format/heads.ts';
 import type { Signer } from '../format/signatures.ts';
 import { sumOf } from '../verify/pruned.ts';
 import { dayAfter } from '../verify/ranges.ts';
@@ -153,9 +153,7 @@ const BOUNDS = `
   select pg_get_expr(relpartbound, pg_class.oid) as bounds from pg_class join pg_inherits on inhrelid = pg_class.oid
   where inhparent = 'decisions'::regclass and pg_class.oid = to_regclass(?)`;
 
-const HEADS = `
-  select boot::text, day::text, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash
-  from chain_heads where day = ?`;
+const HEADS = `select ${HEAD_COLUMNS} from chain_heads where day = ?`;
 
 /** INVARIANT: what is dropped is the partition of this day and no other, and its chains end where the verification saw it. */
 async function requireUnchanged(trx: Knex.Transaction, { day, records, root }: VerifiedDay): Promise<void> {

@@ -1,14 +1,14 @@
 /**
  * The first half of a verification: every checkpoint, from the database and from outside it, in the order of their
- * numbers. What they attest together is what the second half holds the log against.
+ * numbers. What they attest together is what the second half compares the log with.
  */
 
 import type { Knex } from 'knex';
 import type { CheckpointFiles } from '../checkpoint/file.ts';
 import { type Checkpoint, checkpointDigest, headsSchema, printLine, signedBytes } from '../format/checkpoint-line.ts';
-import { chainOf, createHeads, type Head, type Heads } from '../format/heads.ts';
+import { chainOf, createHeads, type Head, type Heads, sameStart } from '../format/heads.ts';
 import { signatureChecker } from '../format/signatures.ts';
-import type { Findings } from './findings.ts';
+import { printChain, type VerifyFindings } from './findings.ts';
 
 /** That a chain had this hash at its n-th record. */
 export interface Attested {
@@ -37,11 +37,12 @@ interface Options {
   /** Keys that may have signed; undefined: those that the files name, or without files those in the database. */
   readonly publicKeys: ReadonlySet<string> | undefined;
   readonly inRange: (day: string) => boolean;
-  readonly findings: Findings;
+  readonly findings: VerifyFindings;
   readonly onCheckpoint: (count: number) => void;
 }
 
-interface StoredRow {
+/** A row of `checkpoints`. */
+interface StoredCheckpoint {
   readonly number: number;
   readonly at: string;
   readonly writer: string;
@@ -63,10 +64,10 @@ const READ = `
     not exists (select from checkpoints later where later.writer = c.writer and later.number > c.number) as latest
   from checkpoints c where number > ? order by c.number limit ${PAGE}`;
 
-async function* storedRows(db: Knex): AsyncGenerator<StoredRow> {
+async function* storedRows(db: Knex): AsyncGenerator<StoredCheckpoint> {
   let last = Number.MIN_SAFE_INTEGER;
   for (;;) {
-    const { rows } = await db.raw<{ rows: StoredRow[] }>(READ, [last]);
+    const { rows } = await db.raw<{ rows: StoredCheckpoint[] }>(READ, [last]);
     yield* rows;
     const end = rows.at(-1);
     if (end === undefined || rows.length < PAGE) return;
@@ -78,7 +79,7 @@ export async function verifyCheckpoints(db: Knex, options: Options): Promise<Che
   const { files, findings } = options;
   const follow = createFollower(options);
   const before = files?.numbers() ?? [];
-  // What reached the files while we began to read is no more than a part of what the database shows us.
+  // Lines that were appended since the files were opened are in the snapshot too: a row is committed before its line.
   await files?.readOn();
   const fault = (number: number, message: string): void =>
     findings.add({ code: 'checkpoint', checkpoint: number, message: `checkpoint ${number} ${message}` });
@@ -86,7 +87,7 @@ export async function verifyCheckpoints(db: Knex, options: Options): Promise<Che
     findings.add({ code: 'checkpoint', message: `${where} is no checkpoint, nor anything else that belongs there` });
   }
   for (const [number, where] of files?.conflicts ?? []) {
-    fault(number, `stands outside the database twice and differently, again at ${where}: the database was set back`);
+    fault(number, `stands outside the database twice and differently, again at ${where}: the database was restored`);
   }
 
   let next = 0;
@@ -120,7 +121,7 @@ export async function verifyCheckpoints(db: Knex, options: Options): Promise<Che
   return follow.state();
 }
 
-function readRow(row: StoredRow, previous: string | null): Checkpoint | undefined {
+function readRow(row: StoredCheckpoint, previous: string | null): Checkpoint | undefined {
   // Our heads hold whole numbers only; a fraction would be rounded away.
   if (row.heads.replace(/"[^"]*"/g, '').includes('.') || !row.at.endsWith('000Z')) return undefined;
   const heads = headsSchema.safeParse(JSON.parse(row.heads));
@@ -187,14 +188,14 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     for (const head of checkpoint.heads) {
       const before = heads.get(chainOf(head));
       if (before !== undefined && !follows(before, head)) {
-        fault(`has ${printHead(head)}, which had ${before.records} records before: the log was set back or rewritten`);
+        fault(`has ${printChain(head)}, which had ${before.records} records before: the log was set back or rewritten`);
       }
       if (inRange(head.day)) attest(head, checkpoint.number, outside);
     }
     if (checkpoint.heads.length === checkpoint.size && checkpoint.size <= heads.size()) {
       const listed = new Set(checkpoint.heads.map(chainOf));
       const gone = [...heads.all()].filter((head) => !listed.has(chainOf(head)));
-      for (const head of gone) fault(`lacks ${printHead(head)}: the chain was removed`);
+      for (const head of gone) fault(`lacks ${printChain(head)}: the chain was removed`);
       if (gone.length > 0) heads.clear();
     }
     heads.put(checkpoint.heads);
@@ -218,9 +219,7 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
   };
 }
 
-export const printHead = ({ boot, day }: Pick<Head, 'boot' | 'day'>): string => `the chain ${boot} of ${day}`;
-
 /** Whether a chain can have come from one head to the other. */
 const follows = (before: Head, after: Head): boolean =>
-  before.opening === after.opening &&
+  sameStart(before, after) &&
   (after.records > before.records || (after.records === before.records && after.hash === before.hash));

@@ -1,7 +1,7 @@
-/** What a verification found: each fault with its place, the first of them first. */
+/** What a verification found: each fault of the log with its place, the first of them first. */
 
 /** docs/audit.md says of each what it means and what to do. */
-export const FINDING_CODES = [
+export const VERIFY_FINDING_CODES = [
   'altered',
   'removed',
   'inserted',
@@ -11,12 +11,17 @@ export const FINDING_CODES = [
   'pruned',
   'head',
   'checkpoint',
+  'format',
 ] as const;
 
-export type FindingCode = (typeof FINDING_CODES)[number];
+/** How messages name a chain. */
+export const printChain = ({ boot, day }: { readonly boot: string; readonly day: string }): string =>
+  `the chain ${boot} of ${day}`;
 
-export interface Finding {
-  readonly code: FindingCode;
+export type VerifyFindingCode = (typeof VERIFY_FINDING_CODES)[number];
+
+export interface VerifyFinding {
+  readonly code: VerifyFindingCode;
   /** For people: where it is, and what is wrong. */
   readonly message: string;
   readonly boot?: string;
@@ -28,19 +33,19 @@ export interface Finding {
   readonly checkpoint?: number;
 }
 
-export interface Findings {
-  readonly add: (finding: Finding) => void;
-  /** A finding that was added can be said more exactly. */
-  readonly replace: (finding: Finding, by: Finding) => void;
+export interface VerifyFindings {
+  readonly add: (finding: VerifyFinding) => void;
+  /** Puts a more exact finding in the place of one that was added. */
+  readonly replace: (finding: VerifyFinding, by: VerifyFinding) => void;
   /** By day, in the order in which they were found; those that are of no day last. */
-  readonly list: () => readonly Finding[];
+  readonly list: () => readonly VerifyFinding[];
   readonly total: () => number;
 }
 
-/** Keeps the first `most` findings of each code, so that many of one hide none of another, and counts all. */
-export function createFindings(most: number): Findings {
-  const kept: Finding[] = [];
-  const counts = new Map<FindingCode, number>();
+/** Keeps the first `most` findings of each code, so that many of one code hide none of another, and counts all. */
+export function createFindings(most: number): VerifyFindings {
+  const kept: VerifyFinding[] = [];
+  const counts = new Map<VerifyFindingCode, number>();
   let total = 0;
   return {
     add: (finding) => {

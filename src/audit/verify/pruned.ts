@@ -8,8 +8,8 @@ import type { CheckpointFiles } from '../checkpoint/file.ts';
 import { type Pruned, printPruned, prunedBytes } from '../format/checkpoint-line.ts';
 import { chainOf, createHeads, type Head } from '../format/heads.ts';
 import { signatureChecker } from '../format/signatures.ts';
-import { type CheckpointState, printHead } from './checkpoints.ts';
-import type { Findings } from './findings.ts';
+import type { CheckpointState } from './checkpoints.ts';
+import { printChain, type VerifyFindings } from './findings.ts';
 
 interface Options {
   readonly files: CheckpointFiles | undefined;
@@ -17,7 +17,7 @@ interface Options {
   readonly accepted: ReadonlySet<string>;
   readonly heads: ReadonlyMap<string, Head>;
   readonly state: CheckpointState;
-  readonly findings: Findings;
+  readonly findings: VerifyFindings;
 }
 
 /** What the heads of a day come to: what is signed of it. */
@@ -97,7 +97,7 @@ export async function verifyPruned(
     for (const { boot, records, hash } of headsOf(day)) {
       const attested = state.heads.get(chainOf({ boot, day }));
       if (attested === undefined || (attested.records === records && attested.hash === hash)) continue;
-      const message = `${printHead({ boot, day })}: its head was altered after its records were pruned`;
+      const message = `${printChain({ boot, day })}: its head was altered after its records were pruned`;
       findings.add({ code: 'head', boot, day, seq: records, message });
     }
   };

@@ -2,19 +2,20 @@
 
 import type { Readable } from 'node:stream';
 import type { Knex } from 'knex';
-import { COLUMNS, type Row } from './row.ts';
+import { COLUMN_NAMES } from '../columns.ts';
+import type { LogRow } from './row.ts';
 
-export interface Range {
-  /** What `at` must fulfil. */
+export interface DayRange {
+  /** What `at` must fulfil, as SQL, and what is bound in it. */
   readonly where: string;
   readonly values: readonly string[];
   /** Undefined between the days that have heads: there should be no records. */
   readonly day?: string;
 }
 
-/** Every day that has heads, and whatever lies before, between and after them, in the order of time. */
-export function rangesOf(days: readonly string[], from: string | undefined, to: string | undefined): Range[] {
-  const ranges: Range[] = [];
+/** Every day that has heads, and the ranges before, between and after them, in the order of time. */
+export function dayRanges(days: readonly string[], from: string | undefined, to: string | undefined): DayRange[] {
+  const ranges: DayRange[] = [];
   let since: string | undefined = from;
   const gap = (until: string | undefined): void => {
     if (since !== undefined && since === until) return;
@@ -41,11 +42,11 @@ export const dayAfter = (day: string): string => new Date(Date.parse(day) + 86_4
 
 const BATCH = 2000;
 
-/** In the order of their chains, as PostgreSQL's texts, unparsed. */
-export const rowsOf = (db: Knex, { where, values, day }: Range): AsyncIterable<Row> =>
+/** By a cursor, chain after chain in the order of `seq`; values are PostgreSQL's texts, unparsed. */
+export const rowsOf = (db: Knex, { where, values, day }: DayRange): AsyncIterable<LogRow> =>
   db
     .raw(
-      `select ${COLUMNS.join(', ')} from decisions where ${where}
+      `select ${COLUMN_NAMES.join(', ')} from decisions where ${where}
        order by ${day === undefined ? `(at at time zone 'UTC')::date, ` : ''}boot, seq, id`,
       [...values],
     )

@@ -1,88 +1,57 @@
 /** A row of the log as text, the way PostgreSQL sends it: nothing is rounded on the way, and little is parsed. */
 
 import canonicalizer from 'canonicalize';
+import { COLUMN_NAMES, COLUMNS, type ColumnType } from '../columns.ts';
 import type { LogRecord, Personal } from '../format/record-hash.ts';
 
 // It is CommonJS, and its types say that its function is `default` once more.
 const canonicalize = canonicalizer as unknown as (value: unknown) => string | undefined;
 
-/** The session's settings that the texts below rely on. */
-export const SESSION = `set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local bytea_output = 'hex'; set local work_mem = '64MB'`;
+/** The settings of the connection that the texts below rely on. */
+export const READ_SETTINGS = `set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local bytea_output = 'hex'; set local work_mem = '64MB'`;
 
-export const COLUMNS = [
-  'boot',
-  'seq',
-  'id',
-  'at',
-  'caller_id',
-  'api_key_id',
-  'user_id',
-  'business_id',
-  'action',
-  'effect',
-  'code',
-  'rule',
-  'policy',
-  'facts',
-  'ip',
-  'user_agent',
-  'personal_salt',
-  'personal_digest',
-  'request_id',
-  'duration_us',
-  'fingerprint',
-  'shadow_policy',
-  'shadow_code',
-  'shadow_rule',
-  'hash',
-] as const;
+/** The values of COLUMN_NAMES, in their order. */
+export type LogRow = readonly (string | null)[];
 
-/** The values of COLUMNS. */
-export type Row = readonly (string | null)[];
+export type StoredRecord = LogRecord &
+  Personal & {
+    readonly hash: Buffer;
+    /** Such as a value that our log never holds; null when there is none. */
+    readonly fault: string | null;
+  };
 
-export interface StoredRecord extends LogRecord, Personal {
-  readonly hash: Buffer;
-  /** Such as a value that our log never holds; null when there is none. */
-  readonly fault: string | null;
-}
+type Texts = Record<'id' | 'at' | 'hash', string> & { facts: string | null };
 
-export function createRowReader(): (row: Row) => StoredRecord {
-  const canonicalFacts = factsReader();
+export function createRowReader(): (row: LogRow) => StoredRecord {
+  const asIs = (text: string): string => text;
+  const readers: Readonly<Record<ColumnType, (text: string) => unknown>> = {
+    uuid: asIs,
+    text: asIs,
+    'timestamptz(3)': readInstant,
+    bigint: Number,
+    integer: Number,
+    smallint: Number,
+    jsonb: factsReader(),
+    bytea: (text) => text.slice(2),
+  };
+  const columns = COLUMN_NAMES.map((name) => ({
+    name,
+    read: readers[COLUMNS[name].type],
+    // NOT NULL can have been dropped; '' is no value that was hashed.
+    absent: COLUMNS[name].nullable ? null : '',
+  }));
   return (row) => {
-    const text = (index: number): string => row[index] ?? '';
-    const or = (index: number): string | null => row[index] ?? null;
-    const at = readInstant(text(3));
-    const facts = canonicalFacts(text(13));
-    const id = text(2);
-    return {
-      boot: text(0),
-      day: at.slice(0, 10),
-      seq: Number(row[1]),
-      id,
-      at,
-      caller_id: text(4),
-      api_key_id: or(5),
-      user_id: or(6),
-      business_id: or(7),
-      action: text(8),
-      effect: text(9),
-      code: text(10),
-      rule: text(11),
-      policy: text(12),
-      facts: facts ?? '',
-      ip: or(14),
-      user_agent: or(15),
-      personal_salt: row[16]?.slice(2) ?? null,
-      personal_digest: text(17).slice(2),
-      request_id: or(18),
-      duration_us: row[19] == null ? null : Number(row[19]),
-      fingerprint: or(20),
-      shadow_policy: or(21),
-      shadow_code: or(22),
-      shadow_rule: or(23),
-      hash: Buffer.from(text(24).slice(2), 'hex'),
-      fault: facts === null ? 'its facts hold a number that JSON readers round' : timeFault(id, at),
-    };
+    const record: Record<string, unknown> = {};
+    for (const [index, { name, read, absent }] of columns.entries()) {
+      const text = row[index] ?? null;
+      record[name] = text === null ? absent : read(text);
+    }
+    const { id, at, hash, facts } = record as Texts;
+    record['day'] = at.slice(0, 10);
+    record['hash'] = Buffer.from(hash, 'hex');
+    record['facts'] = facts ?? '';
+    record['fault'] = facts === null ? 'its facts hold a number that JSON readers round' : timeFault(id, at);
+    return record as StoredRecord;
   };
 }
 
@@ -101,7 +70,7 @@ function timeFault(id: string, at: string): string | null {
 const MOST_KEPT = 10_000;
 
 /**
- * jsonb as RFC 8785; null where that would round. The same facts come again and again, so what was worked out is kept.
+ * jsonb as RFC 8785; null where that would round. Memoised, since the same facts come again and again.
  * jsonb keeps any digits of a number, and JSON.parse the first 17: an edit behind them would go unseen.
  */
 function factsReader(): (jsonb: string) => string | null {

@@ -5,17 +5,17 @@
  */
 
 import type { Knex } from 'knex';
-import { openCheckpointFiles } from '../checkpoint/file.ts';
+import { type CheckpointFiles, openCheckpointFiles } from '../checkpoint/file.ts';
 import type { Pruned } from '../format/checkpoint-line.ts';
 import { chainOf, type Head } from '../format/heads.ts';
-import { FIRST_OPENING } from '../format/record-hash.ts';
-import { type ChainWalk, walkChain } from './chain.ts';
-import { type CheckpointState, printHead, verifyCheckpoints } from './checkpoints.ts';
-import { createFindings, type Finding, type Findings } from './findings.ts';
-import { compareHeads, openLinks, readHeads } from './heads.ts';
+import { FIRST_OPENING, FORMAT, RECORD_HASHES } from '../format/record-hash.ts';
+import { type ChainWalk, endChain, startChain, stepChain } from './chain.ts';
+import { type CheckpointState, verifyCheckpoints } from './checkpoints.ts';
+import { createFindings, printChain, type VerifyFinding, type VerifyFindings } from './findings.ts';
+import { compareHeads, type OpenLinks, openLinks, readHeads, reportUnknownFormats } from './heads.ts';
 import { type DaySum, type PrunedDays, sumOf, verifyPruned } from './pruned.ts';
-import { rangesOf, rowsOf } from './ranges.ts';
-import { createRowReader, SESSION, type StoredRecord } from './row.ts';
+import { type DayRange, dayRanges, rowsOf } from './ranges.ts';
+import { createRowReader, type LogRow, READ_SETTINGS, type StoredRecord } from './row.ts';
 
 export interface VerifyOptions {
   /** YYYY-MM-DD, UTC, both inclusive: the days whose records are read. Heads and checkpoints are always read in full. */
@@ -56,7 +56,7 @@ export interface VerifyReport {
   /** Records that no checkpoint outside the database covers: a superuser can rewrite these, and nobody would find it. */
   readonly uncovered: number;
   /** The first hundred of each kind: by day, and what concerns no record last. */
-  readonly findings: readonly Finding[];
+  readonly findings: readonly VerifyFinding[];
   readonly found: number;
   /** Those of the days that were asked for which have chains, in their order. */
   readonly days: readonly VerifiedDay[];
@@ -82,57 +82,61 @@ export async function verifyLog(db: Knex, options: VerifyOptions): Promise<Verif
       async (trx) => {
         // INVARIANT: before the snapshot. A day that is dropped meanwhile would be gone at once, and its row unseen.
         await trx.raw('lock table only decisions in access share mode');
-        await trx.raw(SESSION);
-        const { from = '0000', to = '9999' } = options;
-        const inRange = (day: string): boolean => from <= day && day <= to;
-        const findings = createFindings(MOST_FINDINGS);
-        const progress = { checkpoints: 0, records: 0, ofRecords: 0 };
-        // INVARIANT: files, snapshot (which this takes), files: what they held before is in it, and what is in it they hold now.
-        const heads = await readHeads(trx);
-        const state = await verifyCheckpoints(trx, {
-          files,
-          publicKeys: options.publicKeys,
-          inRange,
-          findings,
-          onCheckpoint: (count) => {
-            progress.checkpoints = count;
-            options.onProgress?.(progress);
-          },
-        });
-        compareHeads(heads, state, findings);
-        const accepted = options.publicKeys ?? files?.publicKeys ?? state.publicKeys;
-        const pruned = await verifyPruned(trx, { files, accepted, heads, state, findings });
-        for (const { day, records } of heads.values())
-          if (inRange(day) && !pruned.recorded(day)) progress.ofRecords += records;
-        const walked = await verifyRecords(trx, { options, heads, state, pruned, findings, inRange, progress });
-        return {
-          clean: findings.total() === 0,
-          records: progress.records,
-          chains: walked.chains,
-          erased: walked.erased,
-          pruned: walked.pruned.size,
-          checkpoints: {
-            count: state.count,
-            external: state.external,
-            publicKeys: [...state.publicKeys],
-            keysFrom: options.publicKeys ? 'given' : files ? 'file' : 'database',
-            torn: files?.torn ?? [],
-          },
-          uncovered: uncovered(heads, state),
-          findings: findings.list(),
-          found: findings.total(),
-          days: walked.days.map((day) => ({
-            ...summary(day, heads, state),
-            statement: pruned.statementOf(day) ?? null,
-            pruned: walked.pruned.has(day),
-          })),
-        };
+        await trx.raw(READ_SETTINGS);
+        return verifySnapshot(trx, options, files);
       },
       { isolationLevel: 'repeatable read', readOnly: true },
     );
   } finally {
     await files?.close();
   }
+}
+
+async function verifySnapshot(
+  trx: Knex,
+  options: VerifyOptions,
+  files: CheckpointFiles | undefined,
+): Promise<VerifyReport> {
+  const { from = '0000', to = '9999', publicKeys, onProgress } = options;
+  const inRange = (day: string): boolean => from <= day && day <= to;
+  const findings = createFindings(MOST_FINDINGS);
+  const progress = { checkpoints: 0, records: 0, ofRecords: 0 };
+  const onCheckpoint = (count: number): void => {
+    progress.checkpoints = count;
+    onProgress?.(progress);
+  };
+  // INVARIANT: files, snapshot (which this takes), files: what they held before is in it, and what is in it they hold now.
+  const heads = await readHeads(trx);
+  const state = await verifyCheckpoints(trx, { files, publicKeys, inRange, findings, onCheckpoint });
+  compareHeads(heads, state, findings);
+  const accepted = publicKeys ?? files?.publicKeys ?? state.publicKeys;
+  const pruned = await verifyPruned(trx, { files, accepted, heads, state, findings });
+  const isRead = (day: string): boolean => inRange(day) && !pruned.recorded(day);
+  reportUnknownFormats(heads, isRead, findings);
+  for (const { day, records } of heads.values()) if (isRead(day)) progress.ofRecords += records;
+  const read = await verifyRecords(trx, { options, heads, state, pruned, findings, inRange, progress });
+  return {
+    clean: findings.total() === 0,
+    records: progress.records,
+    chains: read.chains,
+    erased: read.erased,
+    pruned: read.prunedDays.size,
+    checkpoints: {
+      count: state.count,
+      external: state.external,
+      publicKeys: [...state.publicKeys],
+      keysFrom: publicKeys ? 'given' : files ? 'file' : 'database',
+      torn: files?.torn ?? [],
+    },
+    uncovered: uncovered(heads, state),
+    findings: findings.list(),
+    found: findings.total(),
+    days: read.days.map((day) => ({
+      ...summary(day, heads, state),
+      statement: pruned.statementOf(day) ?? null,
+      pruned: read.prunedDays.has(day),
+    })),
+  };
 }
 
 function uncovered(heads: ReadonlyMap<string, Head>, state: CheckpointState): number {
@@ -153,98 +157,108 @@ function summary(day: string, heads: ReadonlyMap<string, Head>, { attested }: Ch
   return { day, ...sumOf(ofDay), covered };
 }
 
-interface Work {
+interface RecordsOptions {
   readonly options: VerifyOptions;
   readonly heads: ReadonlyMap<string, Head>;
   readonly state: CheckpointState;
   readonly pruned: PrunedDays;
-  readonly findings: Findings;
+  readonly findings: VerifyFindings;
   readonly inRange: (day: string) => boolean;
   readonly progress: { checkpoints: number; records: number; ofRecords: number };
 }
 
-interface Walked {
-  readonly chains: number;
-  readonly erased: number;
+/** The second half of a verification, the reading of all records, and how far it has come. */
+interface RecordsRead extends RecordsOptions {
+  readonly parse: (row: LogRow) => StoredRecord;
+  readonly links: OpenLinks;
+  readonly erasureRecorded: (record: StoredRecord) => boolean;
   /** That have heads. */
   readonly days: readonly string[];
-  readonly pruned: ReadonlySet<string>;
+  /** The chains of which a record was read. */
+  readonly visited: Set<string>;
+  /** The days without any record that a statement allows to be so. */
+  readonly prunedDays: Set<string>;
+  chains: number;
+  erased: number;
 }
 
-async function verifyRecords(db: Knex, work: Work): Promise<Walked> {
-  const { options, heads, state, pruned, findings, inRange, progress } = work;
-  const links = openLinks(heads, inRange);
-  const erasureRecorded = await readErasures(db);
-  const read = createRowReader();
-  const days = [...new Set([...heads.values()].map((head) => head.day))].filter(inRange).sort();
-  const visited = new Set<string>();
-  const prunedDays = new Set<string>();
-  let chains = 0;
-  let erased = 0;
-
-  const begin = ({ boot, day }: StoredRecord): ChainWalk => {
-    const chain = chainOf({ boot, day });
-    const head = heads.get(chain);
-    if (head === undefined || visited.has(chain)) {
-      findings.add({
-        code: 'inserted',
-        boot,
-        day,
-        seq: 1,
-        message: `${printHead({ boot, day })} is not known: its records were inserted, or its head was removed`,
-      });
-    }
-    visited.add(chain);
-    chains += 1;
-    return walkChain({
-      boot,
-      day,
-      head,
-      openings: openingsOf(head, state.heads.get(chain)),
-      attested: state.attested.get(chain) ?? [],
-      findings,
-      erasureRecorded,
-    });
+async function verifyRecords(db: Knex, parts: RecordsOptions): Promise<RecordsRead> {
+  const { heads, findings, inRange, options, progress, pruned } = parts;
+  const read: RecordsRead = {
+    ...parts,
+    parse: createRowReader(),
+    links: openLinks(heads, inRange),
+    erasureRecorded: await readErasures(db),
+    days: [...new Set([...heads.values()].map((head) => head.day))].filter(inRange).sort(),
+    visited: new Set(),
+    prunedDays: new Set(),
+    chains: 0,
+    erased: 0,
   };
-
-  for (const range of rangesOf(days, options.from, options.to)) {
-    let walk: ChainWalk | undefined;
-    const end = (): void => {
-      walk?.end();
-      erased += walk?.erased() ?? 0;
-    };
-    for await (const row of rowsOf(db, range)) {
-      const record = read(row);
-      if (walk?.boot !== record.boot || walk.day !== record.day) {
-        end();
-        walk = begin(record);
-      }
-      walk.step(record);
-      links.seen(record.boot, record.hash);
-      progress.records += 1;
-      if (progress.records % PROGRESS_EVERY === 0) options.onProgress?.(progress);
-    }
-    end();
-    if (walk === undefined && range.day !== undefined && pruned.accept(range.day)) {
-      prunedDays.add(range.day);
-      continue;
-    }
-    for (const [chain, head] of heads) {
-      if (head.day === range.day && !visited.has(chain)) {
-        const { boot, day } = head;
-        findings.add({
-          code: 'removed',
-          boot,
-          day,
-          seq: 1,
-          message: `${printHead(head)}: all ${head.records} records were removed`,
-        });
-      }
-    }
+  for (const range of dayRanges(read.days, options.from, options.to)) {
+    const records = await verifyRange(db, read, range);
+    if (range.day === undefined) continue;
+    if (records === 0 && pruned.accept(range.day)) read.prunedDays.add(range.day);
+    else reportRemovedChains(read, range.day);
   }
   options.onProgress?.(progress);
-  links.report(findings, (day) => prunedDays.has(day));
-  return { chains, erased, days, pruned: prunedDays };
+  read.links.report(findings, (day) => read.prunedDays.has(day));
+  return read;
+}
+
+/** Walks every chain of the range. @returns how many records there are */
+async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promise<number> {
+  const { progress, links, options } = read;
+  const before = progress.records;
+  let last: StoredRecord | undefined;
+  let walk: ChainWalk | undefined;
+  const end = (): void => {
+    if (walk === undefined) return;
+    endChain(walk);
+    read.erased += walk.erased;
+  };
+  for await (const row of rowsOf(db, range)) {
+    const record = read.parse(row);
+    if (last?.boot !== record.boot || last.day !== record.day) {
+      end();
+      walk = beginChain(read, record);
+    }
+    last = record;
+    if (walk !== undefined) stepChain(walk, record);
+    links.seen(record.boot, record.hash);
+    progress.records += 1;
+    if (progress.records % PROGRESS_EVERY === 0) options.onProgress?.(progress);
+  }
+  end();
+  return progress.records - before;
+}
+
+/** Undefined for a chain whose format is not known: it has a finding, and nothing can be said of its records. */
+function beginChain(read: RecordsRead, { boot, day }: StoredRecord): ChainWalk | undefined {
+  const { state, findings, erasureRecorded, visited } = read;
+  const chain = chainOf({ boot, day });
+  const head = read.heads.get(chain);
+  const attestedHead = state.heads.get(chain);
+  if (head === undefined || visited.has(chain)) {
+    const message = `${printChain({ boot, day })} is not known: its records were inserted, or its head was removed`;
+    findings.add({ code: 'inserted', boot, day, seq: 1, message });
+  }
+  visited.add(chain);
+  read.chains += 1;
+  const hashOf = RECORD_HASHES.get((head ?? attestedHead)?.format ?? FORMAT);
+  if (hashOf === undefined) return undefined;
+  const openings = openingsOf(head, attestedHead);
+  const attested = state.attested.get(chain) ?? [];
+  return startChain({ boot, day, head, hashOf, openings, attested, findings, erasureRecorded });
+}
+
+/** The chains that have a head of that day and no record. */
+function reportRemovedChains({ heads, visited, findings }: RecordsRead, ofDay: string): void {
+  for (const [chain, { boot, day, records }] of heads) {
+    if (day !== ofDay || visited.has(chain)) continue;
+    const message = `${printChain({ boot, day })}: all ${records} records were removed`;
+    findings.add({ code: 'removed', boot, day, seq: 1, message });
+  }
 }
 
 /** The head's own, and what to try where that fails, so that an altered head is not taken for an altered record. */

@@ -10,6 +10,7 @@ import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import fc from 'fast-check';
 import type { Knex } from 'knex';
+import { COLUMN_NAMES } from '../../../src/audit/columns.ts';
 import { getDecision } from '../../../src/audit/query/decisions.ts';
 import { type ExportFormat, exportDecisions, headingOf } from '../../../src/audit/query/export.ts';
 import type { DecisionFilter } from '../../../src/audit/query/filters.ts';
@@ -166,10 +167,9 @@ describe('exports of the decision log', function () {
   });
 
   it('end quietly when nobody reads on', async () => {
-    await db.raw(`insert into decisions select (left(id::text, 24) || lpad(to_hex(n), 12, 'a'))::uuid, at, boot, seq, caller_id,
-      api_key_id, user_id, business_id, action, effect, code, rule, policy, facts, ip, user_agent, personal_salt,
-      personal_digest, request_id, duration_us, fingerprint, shadow_policy, shadow_code, shadow_rule, hash
-      from decisions, generate_series(1, 60) n`);
+    const others = COLUMN_NAMES.filter((name) => name !== 'id');
+    await db.raw(`insert into decisions (id, ${others})
+      select (left(id::text, 24) || lpad(to_hex(n), 12, 'a'))::uuid, ${others} from decisions, generate_series(1, 60) n`);
     const command = `"$0" dist/src/main.js audit export --from ${EVER.from} | head -n 1 | cut -c 1-5; exit "\${PIPESTATUS[0]}"`;
     const child = spawn('bash', ['--norc', '-c', command, process.execPath], {
       cwd: ROOT,

@@ -137,6 +137,15 @@ describe('retention', function () {
       expect(refused.map(({ day }) => day)).to.deep.equal([log.days[0]]);
     });
 
+    it('refuses a day with a chain of a format that this version does not know, and takes the others', async () => {
+      const [first, second] = log.days;
+      const boot = log.records.find(({ day }) => day === first)?.boot;
+      await db('chain_heads').where({ day: first, boot }).update({ format: 2 });
+      const { ready, refused } = await log.plan();
+      expect(ready.map(({ day }) => day)).to.deep.equal([second]);
+      expect(refused.map(({ day }) => day)).to.deep.equal([first]);
+    });
+
     it('refuses every day where a checkpoint is altered or the key is not theirs', async () => {
       const stranger = await loadSigner(makeSigningKey());
       expect(String(await rejection(log.plan({ signer: stranger })))).to.include('AUDIT_SIGNING_KEY');
@@ -266,6 +275,10 @@ describe('retention', function () {
         .update({ opening: Buffer.alloc(32, 7) });
       return 'head';
     },
+    'the format of a head of a pruned day': async (day) => {
+      await db('chain_heads').where({ day }).limit(1).update({ format: 2 });
+      return 'head';
+    },
     'the heads of a pruned day, removed': async (day) => {
       await db('chain_heads').where({ day }).delete();
       return 'removed';
@@ -274,6 +287,7 @@ describe('retention', function () {
       await db('chain_heads').insert({
         boot: crypto.randomUUID(),
         day,
+        format: 1,
         opening: Buffer.alloc(32),
         records: 1,
         hash: Buffer.alloc(32, 9),

@@ -13,6 +13,7 @@ type Row = Record<string, Value>;
 interface FileHead {
   readonly boot: string;
   readonly day: string;
+  readonly format: number;
   readonly opening: string;
   readonly records: number;
   readonly hash: string;
@@ -67,7 +68,7 @@ export function canonicalJson(value: unknown): string {
 
 /** In the order of docs/audit.md. */
 const FIELDS =
-  'boot day seq id at caller_id api_key_id user_id business_id action effect code rule policy facts personal_digest request_id duration_us fingerprint shadow_policy shadow_code shadow_rule'.split(
+  'boot day seq id at caller_id api_key_id user_id business_id action effect code rule policy facts_version facts personal_digest request_id duration_us fingerprint shadow_policy shadow_code shadow_rule'.split(
     ' ',
   );
 
@@ -77,7 +78,7 @@ export function hashOfRecord(previous: Buffer, record: Row): Buffer {
 }
 
 const SELECT = `
-  select *, seq::text, boot::text, id::text, duration_us::text, to_char(at at time zone 'UTC', 'YYYY-MM-DD') as day,
+  select *, seq::text, boot::text, id::text, duration_us::text, facts_version::text, to_char(at at time zone 'UTC', 'YYYY-MM-DD') as day,
     to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at, encode(personal_digest, 'hex') as personal_digest,
     encode(personal_salt, 'hex') as personal_salt, encode(hash, 'hex') as hash from decisions order by decisions.seq, decisions.id`;
 
@@ -135,15 +136,15 @@ function readChains(rows: readonly Row[]): Map<string, Row[]> {
 }
 
 const HEADS = `
-  select boot::text, day::text, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash
+  select boot::text, day::text, format, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash
   from chain_heads`;
 
 const rootOf = (heads: readonly FileHead[]): string =>
   merkle(
     heads
       .toSorted((a, b) => (a.day + a.boot < b.day + b.boot ? -1 : 1))
-      .map(({ boot, day, opening, records, hash }) =>
-        encode('iqra-authz/head/1', boot, day, opening, String(records), hash),
+      .map(({ boot, day, format, opening, records, hash }) =>
+        encode('iqra-authz/head/1', boot, day, String(format), opening, String(records), hash),
       ),
   ).toString('hex');
 
@@ -196,6 +197,7 @@ async function checkHeads(
   for (const head of heads) {
     const name = `${head.boot} ${head.day}`;
     const records = chains.get(name) ?? [];
+    must(head.format === 1, `${name}: the format`);
     must(records.length === head.records, `${name}: the number of records`);
     let previous = Buffer.from(head.opening, 'hex');
     for (const [index, record] of records.entries()) {

@@ -270,6 +270,24 @@ describe('the verification', () => {
     expect((await verifyLog(db, {})).findings.map(({ code, seq }) => [code, seq])).to.deep.equal([['altered', 5]]);
   });
 
+  it('walks no chain of a format that it does not know, says to upgrade, and verifies the others', async () => {
+    const [later, known] = [createWriter(db), createWriter(db)];
+    await later.append(day, 3);
+    await known.append(day, 2);
+    await later.append(days[1] ?? '', 2);
+    await db('chain_heads').where({ boot: later.boot, day }).update({ format: 2 });
+    // As a later version would have hashed it: to this one every record looks altered.
+    await db.raw(`update decisions set hash = sha256(hash) where boot = ? and at::date = ?`, [later.boot, day]);
+    const report = await verifyLog(db, {});
+    expect(report.findings.map(({ code, boot, day }) => [code, boot, day])).to.deep.equal([
+      ['format', later.boot, day],
+    ]);
+    expect(report.findings[0]?.message).to.match(/of format 2, .* upgrade authz$/);
+    expect(report).to.deep.include({ clean: false, records: 7, chains: 3 });
+    await db('decisions').where({ boot: known.boot, seq: 2 }).update({ rule: 'x' });
+    expect((await verifyLog(db, {})).findings.map(({ code }) => code)).to.include('altered');
+  });
+
   it('finds records outside of all days that are known, and keeps a hundred findings of a kind', async () => {
     const writer = createWriter(db);
     await writer.append(day, 300);

@@ -186,6 +186,7 @@ describe('authz policy', function () {
           personal_digest: Buffer.alloc(32),
           hash: Buffer.alloc(32),
           policy,
+          facts_version: 1,
           facts: FACTS,
           ...allowed,
         });

@@ -1,0 +1,26 @@
+/**
+ * The whole schema.
+ *
+ * Text that is compared or sorted is COLLATE "C": byte by byte, as the contract says of ids, whatever the locale of the
+ * database. Formats and ranges are CHECKed here as well as by the schemas of the requests, so that another writer cannot
+ * store what this code would not read. Moments that are shown are timestamptz(3), in the milliseconds that are shown; where
+ * a moment is compared with now(), it has its microseconds, since rounding could put an end of now into the future.
+ */
+
+import type { Knex } from 'knex';
+import { CHANGES, DROP_CHANGES } from './001_initial/changes.ts';
+import { DECISION_LOG, DROP_DECISION_LOG } from './001_initial/decision-log.ts';
+import { DIRECTORY, DROP_DIRECTORY } from './001_initial/directory.ts';
+import { DROP_LOG_FUNCTIONS, LOG_FUNCTIONS } from './001_initial/log-functions.ts';
+import { DROP_ROLLOUT, ROLLOUT } from './001_initial/rollout.ts';
+
+export async function up(knex: Knex): Promise<void> {
+  const { rows } = await knex.raw<{ rows: { schema: string }[] }>('select quote_ident(current_schema()) as schema');
+  const schema = rows[0]?.schema ?? '';
+  for (const sql of [DIRECTORY, CHANGES, ROLLOUT, DECISION_LOG, LOG_FUNCTIONS(schema)]) await knex.schema.raw(sql);
+}
+
+export async function down(knex: Knex): Promise<void> {
+  for (const sql of [DROP_LOG_FUNCTIONS, DROP_DECISION_LOG, DROP_ROLLOUT, DROP_CHANGES, DROP_DIRECTORY])
+    await knex.schema.raw(sql);
+}

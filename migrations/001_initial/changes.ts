@@ -1,0 +1,41 @@
+/** What every mutation leaves: an event for auditors, and a numbered entry of the change feed for the caches. */
+
+export const CHANGES = `
+  -- id is a UUIDv7: its order is that of time.
+  create table admin_events (
+    id uuid primary key,
+    at timestamptz(3) not null,
+    actor text collate "C" not null,
+    action text collate "C" not null,
+    subject_kind text collate "C" not null,
+    subject_id text collate "C" not null,
+    before jsonb,
+    after jsonb,
+    request_id text collate "C"
+  );
+  -- Newest first: of one subject, one actor, one action. Each read of the log leaves an event, so the table is not small.
+  create index admin_events_by_subject on admin_events (subject_kind, subject_id, id);
+  create index admin_events_by_actor on admin_events (actor, id);
+  create index admin_events_by_action on admin_events (action, id);
+
+  -- The feed's numbers come from one row that each writer locks until it commits: numbers become visible in their order.
+  -- A sequence would let a slow transaction's lower number appear after a reader has passed it.
+  create table change_counter (
+    last bigint not null,
+    singleton boolean primary key default true check (singleton)
+  );
+  insert into change_counter (last) values (0);
+
+  create table changes (
+    seq bigint not null,
+    kind text collate "C" not null,
+    id text collate "C" not null,
+    digest bytea,
+    -- Old rows are pruned by it. It also tells two histories apart in which one number means different changes: a restored
+    -- backup counts on from where it was made.
+    at timestamptz not null default statement_timestamp(),
+    primary key (seq, kind, id)
+  );
+  create index changes_by_at on changes (at);`;
+
+export const DROP_CHANGES = 'drop table changes, change_counter, admin_events;';
