@@ -1,7 +1,10 @@
 /** Who changed what: the events that every mutation leaves, newest first. */
 
 import type { Knex } from 'knex';
+import { z } from 'zod';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
+import { pageQuery } from '../input/resources.ts';
+import { instantSchema, searchText } from '../input/scalars.ts';
 
 export interface AdminRecord {
   readonly id: string;
@@ -15,15 +18,18 @@ export interface AdminRecord {
   readonly requestId: string | null;
 }
 
-/** Those that are given must all hold; times are RFC 3339, from inclusive, to exclusive. */
-export interface AdminFilter {
-  readonly actor?: string | undefined;
-  readonly action?: string | undefined;
-  readonly kind?: string | undefined;
-  readonly subject?: string | undefined;
-  readonly from?: string | undefined;
-  readonly to?: string | undefined;
-}
+/** What events can be filtered by. Those that are given must all hold; times are RFC 3339, from inclusive, to exclusive. */
+const adminFilter = {
+  actor: searchText(128).optional(),
+  action: searchText(64).optional(),
+  kind: searchText(32).optional(),
+  subject: searchText(129).optional(),
+  from: instantSchema.optional(),
+  to: instantSchema.optional(),
+};
+export type AdminFilter = Readonly<z.output<z.ZodObject<typeof adminFilter>>>;
+
+export const adminQuery = z.strictObject({ ...pageQuery, ...adminFilter });
 
 interface EventRow {
   id: string;

@@ -97,25 +97,28 @@ type ShownValue<C extends ColumnName> = OrNull<
   Table[C] extends { readonly values: readonly (infer V)[] }
     ? V
     : Table[C]['type'] extends 'jsonb'
-      ? object
+      ? Readonly<Record<string, unknown>>
       : IsNumber<C> extends true
         ? number
         : string
 >;
 
-/** A record as auditors see it. */
-export type ShownRecord = { readonly [C in ColumnName as NonNullable<Table[C]['api']>]: ShownValue<C> };
+/**
+ * A record as auditors see it. `at` is ISO text in UTC, `hash` lower-case hex; `ip` and `userAgent` are null where nothing was
+ * told or where they were erased.
+ */
+export type DecisionRecord = { readonly [C in ColumnName as NonNullable<Table[C]['api']>]: ShownValue<C> };
 
 /** The fields that decisions can be filtered by, as they are named over HTTP. */
 export type FilterField = NonNullable<Table[ColumnsWith<{ readonly filter: true }>]['api']>;
 
 export interface ShownColumn extends Column {
   readonly column: ColumnName;
-  readonly api: keyof ShownRecord;
+  readonly api: keyof DecisionRecord;
 }
 
 /** Those that are shown, in their order. */
 export const SHOWN_COLUMNS: readonly ShownColumn[] = COLUMN_NAMES.flatMap((column) => {
   const definition: Column = COLUMNS[column];
-  return definition.api === null ? [] : [{ ...definition, column, api: definition.api as keyof ShownRecord }];
+  return definition.api === null ? [] : [{ ...definition, column, api: definition.api as keyof DecisionRecord }];
 });

@@ -26,6 +26,12 @@ export function readRecordedFacts(value: unknown, version: number): RecordedFact
   return { facts: readFacts(groups), assumed };
 }
 
+/** The paths of the facts that came after `version`. */
+export const factsSince = (version: number, table: FactTable = FACTS): string[] =>
+  Object.entries(table).flatMap(([group, facts]) =>
+    Object.entries(facts).flatMap(([fact, { since }]) => (since > version ? [`r.${group}.${fact}`] : [])),
+  );
+
 interface Completed {
   readonly groups: Groups;
   /** Paths of the facts that were added. */

@@ -20,7 +20,7 @@ const ID = /"id": "[^"\\]+"/g;
  * Decides each situation once. Records are the same situation when they differ only in ids that no row of the policy
  * compares: there is one for each combination of the other facts, whatever the number of keys.
  */
-export function redecider(policy: Policy): Redecide {
+export function redecider(policy: Policy, read = readRecordedFacts): Redecide {
   const known = new Map<string, Decision | Error>();
   const readsIds = [...FACT_PATHS.keys()].some(
     (path) => path.endsWith('.id') && policy.rows.some((row) => row.when.constants.has(path)),
@@ -29,7 +29,7 @@ export function redecider(policy: Policy): Redecide {
     const situation = `${version} ${readsIds ? facts : facts.replace(ID, '"id": "*"')}`;
     let outcome = known.get(situation);
     if (outcome === undefined) {
-      outcome = attempt(policy, facts, version);
+      outcome = attempt(() => decide(policy, read(JSON.parse(facts), version).facts));
       if (known.size >= MAX_MEMO) known.clear();
       known.set(situation, outcome);
     }
@@ -38,9 +38,9 @@ export function redecider(policy: Policy): Redecide {
 }
 
 /** Facts that contradict each other, or that `decide` does not decide on for another reason, are no decision here either. */
-function attempt(policy: Policy, facts: string, version: number): Decision | Error {
+function attempt(decision: () => Decision): Decision | Error {
   try {
-    return decide(policy, readRecordedFacts(JSON.parse(facts), version).facts);
+    return decision();
   } catch (error) {
     return ((error as Error).cause as Error | undefined) ?? (error as Error);
   }

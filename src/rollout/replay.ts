@@ -5,9 +5,9 @@ import { copyOut, type TextRow } from '../db/copy-out.ts';
 import { orFailure } from '../db/failure.ts';
 import type { Policy } from '../policy/decide.ts';
 import { FACTS_VERSION } from '../policy/facts.ts';
-import { assemblePolicy } from '../policy/policy.ts';
+import { factsSince } from '../policy/recorded-facts.ts';
 import { type Redecide, redecider } from '../policy/replay.ts';
-import { findPolicy } from './store.ts';
+import { policyOfTime } from './store.ts';
 import { createTally, type Shift } from './tally.ts';
 
 export interface Period {
@@ -30,9 +30,21 @@ export interface ReplayReport extends Period {
   readonly shifts: readonly Shift[];
   /** The distinct reasons of failures, up to ten. */
   readonly reasons: readonly string[];
+  /** The facts, by path, that came after some of the records: those were replayed with their defaults. */
+  readonly assumed: readonly string[];
 }
 
-const COLUMNS = ['id', 'code', 'rule', 'policy', 'api_key_id', 'user_id', 'business_id', 'facts'] as const;
+const COLUMNS = [
+  'id',
+  'code',
+  'rule',
+  'policy',
+  'api_key_id',
+  'user_id',
+  'business_id',
+  'facts_version',
+  'facts',
+] as const;
 
 type Show = (replayed: number) => void;
 
@@ -54,23 +66,25 @@ export async function selfCheck(db: Knex, period: Period, show: Show): Promise<R
   const digests = await orFailure<{ policy: string }[]>(inPeriod(db, period).distinct('policy') as never);
   const known = new Map<string, Redecide>();
   for (const { policy: digest } of digests) known.set(digest, await storedRedecider(db, digest));
-  return replayWith(db, (digest) => known.get(digest) ?? unknown(digest), period, show);
+  return replayWith(
+    db,
+    (digest) =>
+      known.get(digest) ?? unreplayable(`no decision of the policy ${digest} was there when the replay began`),
+    period,
+    show,
+  );
 }
 
 async function storedRedecider(db: Knex, digest: string): Promise<Redecide> {
-  try {
-    const policy = await assemblePolicy((await findPolicy(db, digest)).texts);
-    if (policy.digest === digest) return redecider(policy);
-  } catch {
-    // Each of its decisions is reported as a failure below.
-  }
-  return unknown(digest);
+  const { policy, why } = await policyOfTime(db, digest);
+  return policy === undefined ? unreplayable(why) : redecider(policy);
 }
 
-const unknown =
-  (digest: string): Redecide =>
+/** Of a policy that cannot be had: each of its decisions is a failure, with the reason. */
+const unreplayable =
+  (why: string): Redecide =>
   () =>
-    new Error(`the texts of the policy ${digest} are not stored, or no longer pass`);
+    new Error(why);
 
 async function replayWith(
   db: Knex,
@@ -81,10 +95,12 @@ async function replayWith(
   const tally = createTally();
   const reasons = new Set<string>();
   let [replayed, changed, ruleChanged] = [0, 0, 0];
+  let oldest = FACTS_VERSION;
   for await (const rows of copyOut(db, inPeriod(db, period).select(COLUMNS))) {
     for (const row of rows) {
-      const [id = '', code = '', rule = '', policy = '', apiKeyId, userId, businessId, facts] = row as Texts;
-      const outcome = redeciderOf(policy)(facts, FACTS_VERSION);
+      const [id, code, rule, policy, apiKeyId, userId, businessId, version, facts] = row as Texts;
+      const outcome = redeciderOf(policy)(facts, Number(version));
+      oldest = Math.min(oldest, Number(version));
       if (outcome instanceof Error && reasons.size < 10) reasons.add(outcome.message);
       const to = outcome instanceof Error ? FAILS : outcome.code;
       if (to !== code) {
@@ -95,10 +111,12 @@ async function replayWith(
     replayed += rows.length;
     show(replayed);
   }
-  return { ...period, replayed, changed, ruleChanged, shifts: tally.shifts(), reasons: [...reasons] };
+  const found = { replayed, changed, ruleChanged, shifts: tally.shifts(), reasons: [...reasons] };
+  return { ...period, ...found, assumed: factsSince(oldest) };
 }
 
-type Texts = readonly [string, string, string, string, string | null, string | null, string | null, string] & TextRow;
+type Id = string | null;
+type Texts = readonly [string, string, string, string, Id, Id, Id, version: string, facts: string] & TextRow;
 
 const inPeriod = (db: Knex, { from, to }: Period): Knex.QueryBuilder =>
   db('decisions').where('at', '>=', from).where('at', '<', to);

@@ -3,7 +3,14 @@
 import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
 import { Failure, Refusal } from '../errors.ts';
+import type { Policy } from '../policy/decide.ts';
 import type { PolicyTexts } from '../policy/folder/files.ts';
+import { assemblePolicy } from '../policy/policy.ts';
+
+/** A policy by the digest that a record names, or why there is none. */
+export type PolicyOfTime =
+  | { readonly policy: Policy; readonly why?: never }
+  | { readonly policy?: never; readonly why: string };
 
 export interface StoredPolicy {
   readonly digest: string;
@@ -52,6 +59,23 @@ export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy
     );
   if (other) throw new Refusal(`more than one policy has a digest that begins with ${digest}; give more of it`);
   return { digest: row.digest, firstSeenAt: row.first_seen_at.toISOString(), texts: textsOf(row) };
+}
+
+/** The policy of exactly this digest, ready to decide as it did. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+export async function policyOfTime(db: Knex, digest: string): Promise<PolicyOfTime> {
+  try {
+    const stored = await findPolicy(db, digest);
+    // findPolicy takes the beginning of a digest, too; a record that holds no more than that was altered.
+    if (stored.digest !== digest) return { why: `${digest} is not the digest of a policy` };
+    const policy = await assemblePolicy(stored.texts).catch((cause: Error) => {
+      throw new Refusal(`the policy ${digest} cannot be read by this version: ${cause.message}`, cause);
+    });
+    if (policy.digest === digest) return { policy };
+    return { why: `what is stored as the policy ${digest} has another digest: IT WAS ALTERED` };
+  } catch (error) {
+    if (error instanceof Refusal) return { why: error.message };
+    throw error;
+  }
 }
 
 function textsOf({ digest, texts }: { digest: string; texts: Record<string, unknown> }): PolicyTexts {

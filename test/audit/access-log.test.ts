@@ -1,7 +1,7 @@
 /** /audit over HTTP: what is answered, what is refused, and that nobody reads the log without an event of it. */
 
 import { expect } from 'chai';
-import type { DecisionRecord } from '../../src/audit/query/decisions.ts';
+import type { DecisionRecord } from '../../src/audit/columns.ts';
 import { type Client, clientOf } from '../http/client.ts';
 import { insertCaller, startService, type TestService } from '../support/service.ts';
 import { drawer, insertRecords, makeRecord, newestFirst, shown, type TestRecord } from './records.ts';

@@ -1,8 +1,8 @@
 /** Very many records, made by PostgreSQL itself: as wide as real ones, without chains. For what must not grow with the log. */
 
 import type { Knex } from 'knex';
-import { IN_ORDER, pageQuery } from '../../src/audit/query/decisions.ts';
-import { type DecisionFilter, type Range, raw } from '../../src/audit/query/filters.ts';
+import { IN_ORDER, pageStatement } from '../../src/audit/query/decisions.ts';
+import { type DecisionFilter, raw, type TimeRange } from '../../src/audit/query/filters.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -33,7 +33,7 @@ const INSERT = (table: string): string => `
   from (${VALUES}) as v`;
 
 /** Fills that many UTC days, up to the day of `end`, with that many records each. Day by day, and indexed afterwards. */
-export async function generateDays(db: Knex, end: Date, days: number, perDay: number): Promise<Range> {
+export async function generateDays(db: Knex, end: Date, days: number, perDay: number): Promise<TimeRange> {
   const today = Math.floor(end.getTime() / DAY_MS) * DAY_MS;
   const first = today - (days - 1) * DAY_MS;
   for (let day = first; day <= today; day += DAY_MS) {
@@ -70,13 +70,13 @@ export interface PageCost {
 export const costOfPage = (
   db: Knex,
   filter: DecisionFilter,
-  range: Range,
+  range: TimeRange,
   after: string | undefined,
   limit: number,
 ): Promise<PageCost> =>
   db.transaction(async (trx) => {
     await trx.raw(IN_ORDER);
-    const { sql, bindings } = pageQuery(filter, range, after, limit + 1);
+    const { sql, bindings } = pageStatement(filter, range, after, limit + 1);
     const { rows } = await raw<{ 'QUERY PLAN': [{ Plan: Plan }] }>(trx, {
       sql: `explain (analyze, buffers, timing off, format json) ${sql}`,
       bindings,
@@ -92,10 +92,10 @@ export const costOfPage = (
   });
 
 /** The id of the last decision of so many, newest first: where the page after them begins. */
-export async function placeAfter(db: Knex, filter: DecisionFilter, range: Range, count: number): Promise<string> {
+export async function placeAfter(db: Knex, filter: DecisionFilter, range: TimeRange, count: number): Promise<string> {
   return db.transaction(async (trx) => {
     await trx.raw(IN_ORDER);
-    const { sql, bindings } = pageQuery(filter, range, undefined, count);
+    const { sql, bindings } = pageStatement(filter, range, undefined, count);
     const { rows } = await raw<{ id: string }>(trx, {
       sql: `select id from (${sql}) as page offset ${count - 1}`,
       bindings,

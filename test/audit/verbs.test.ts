@@ -99,7 +99,7 @@ describe('authz audit', function () {
   });
 
   it('query and stats answer people with tables and programs with JSON', async () => {
-    const records = [1, 2, 3].map((n) => recordNow(n, { caller_id: 'tabled', code: 'OK', effect: 'allow' }));
+    const records = [1, 2, 3].map((n) => recordNow(10 * n, { caller_id: 'tabled', code: 'OK', effect: 'allow' }));
     await insertRecords(db, records);
     const json = await authz(['audit', 'query', '--caller', 'tabled', '--limit', '2', '--json'], env);
     const page = JSON.parse(json.stdout);

@@ -10,7 +10,7 @@ import type { Knex } from 'knex';
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { exportDecisions } from '../../src/audit/query/export.ts';
-import type { Range } from '../../src/audit/query/filters.ts';
+import type { TimeRange } from '../../src/audit/query/filters.ts';
 import { type By, countDecisions } from '../../src/audit/query/stats.ts';
 import { connect } from '../../src/db/connect.ts';
 import { openEmbedded } from '../../src/db/embedded/server.ts';
@@ -24,7 +24,7 @@ const DEEP = { page: 1000, limit: 10 };
 
 interface Log {
   readonly db: Knex;
-  readonly range: Range;
+  readonly range: TimeRange;
 }
 
 /** Registered as the section `audit`. */
@@ -100,7 +100,7 @@ async function statistics(bench: Bench, { db, range }: Log): Promise<void> {
 async function exports(bench: Bench, { db, range }: Log): Promise<void> {
   // One day, the one before the last: a tenth of the log.
   const to = new Date(Date.parse(range.to ?? '') - 86_400_000).toISOString();
-  const day: Range = { from: new Date(Date.parse(to) - 86_400_000).toISOString(), to };
+  const day: TimeRange = { from: new Date(Date.parse(to) - 86_400_000).toISOString(), to };
   const times = { copy: [] as number[], jsonl: [] as number[], csv: [] as number[] };
   const memory: number[] = [];
   for (let round = 0; round < 3; round += 1) {
@@ -133,7 +133,7 @@ async function exports(bench: Bench, { db, range }: Log): Promise<void> {
 }
 
 /** What PostgreSQL gives, read to its end and thrown away. */
-async function copy(db: Knex, { from, to }: Range): Promise<void> {
+async function copy(db: Knex, { from, to }: TimeRange): Promise<void> {
   const client = (await db.client.acquireConnection()) as ClientBase;
   const stream = client.query(
     copyTo(`copy (select * from decisions where at >= '${from}' and at < '${to}') to stdout`),

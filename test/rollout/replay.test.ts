@@ -7,10 +7,11 @@ import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
-import { FACTS_VERSION, readFacts } from '../../src/policy/facts.ts';
+import { FACTS, FACTS_VERSION, type FactTable, readFacts } from '../../src/policy/facts.ts';
+import { addDefaults, factsSince } from '../../src/policy/recorded-facts.ts';
 import { redecider } from '../../src/policy/replay.ts';
 import { compileFolder } from '../../src/rollout/folder.ts';
-import { type Period, replay, selfCheck } from '../../src/rollout/replay.ts';
+import { FAILS, type Period, replay, selfCheck } from '../../src/rollout/replay.ts';
 import { storePolicy } from '../../src/rollout/store.ts';
 import { POLICY_FOLDER, shippedPolicy, shippedTexts } from '../policy/texts.ts';
 import { authz } from '../support/cli.ts';
@@ -106,12 +107,44 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
   it('reports contradictory facts as a failure', async () => {
     const [first] = decisions;
     const redecide = redecider(recorded);
-    expect(redecide(JSON.stringify(first?.facts), FACTS_VERSION)).to.include({ code: first?.code });
+    expect(redecide(JSON.stringify(first?.facts), 1)).to.include({ code: first?.code });
     for (const bad of [null, {}, { ...first?.facts, limit: { exceeded: 'no' } }, { ...first?.facts, more: {} }]) {
       expect(() => readFacts(bad)).to.throw();
-      expect(redecide(JSON.stringify(bad), FACTS_VERSION)).to.be.instanceOf(Error);
+      expect(redecide(JSON.stringify(bad), 1)).to.be.instanceOf(Error);
     }
   });
+
+  it('reads records by their version of the facts: assumes the default of what came later, and refuses what is newer', async () => {
+    const LATER: FactTable = {
+      ...FACTS,
+      limit: { exceeded: { ...FACTS.limit.exceeded, since: 2 } },
+    };
+    const redecide = redecider(recorded, (value, version) => {
+      const { groups, assumed } = addDefaults(value, version, LATER);
+      return { facts: readFacts(groups), assumed };
+    });
+    const allowed = decisions.find(({ code }) => code === 'OK');
+    const { limit: _, ...older } = allowed?.facts ?? { limit: {} };
+    const text = JSON.stringify(older);
+    expect(redecide(text, 1)).to.include({ code: 'OK', rule: allowed?.rule });
+    // The same text under the newer version lacks a fact: what was remembered of the older one is not taken for it.
+    expect(redecide(text, 2)).to.be.instanceOf(Error);
+    expect(redecide(JSON.stringify({ ...older, limit: { exceeded: true } }), 2)).to.include({ code: 'RATE_LIMITED' });
+    expect(factsSince(1, LATER)).to.deep.equal(['r.limit.exceeded']);
+    expect(factsSince(2, LATER)).to.deep.equal([]);
+
+    const [first] = decisions;
+    await db('decisions')
+      .where({ id: first?.id ?? '' })
+      .update({ facts_version: FACTS_VERSION + 1 });
+    const report = await replay(db, recorded, period, ignore);
+    expect(report.shifts.find(({ to }) => to === FAILS)?.samples).to.deep.equal([first?.id]);
+    expect(report.reasons.join()).to.include('upgrade');
+    expect(report.assumed).to.deep.equal([]);
+    await db('decisions')
+      .where({ id: first?.id ?? '' })
+      .update({ facts_version: FACTS_VERSION });
+  }).timeout(DECISIONS + 60_000);
 
   it('is a command, with text and JSON output and exit codes', async () => {
     const env = { DATABASE_URL: url, KEY_PEPPERS: `t:${Buffer.alloc(32, 1).toString('base64')}` };

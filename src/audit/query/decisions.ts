@@ -1,90 +1,45 @@
-/** A record of the log as auditors see it, and the reading of single ones and of pages. */
+/** The decisions as auditors see them: single ones by id, and pages, newest first. */
 
 import type { Knex } from 'knex';
+import { z } from 'zod';
 import { orFailure } from '../../db/failure.ts';
 import { type Cursors, type PageRequest, readPage } from '../../db/page.ts';
 import { Failure } from '../../errors.ts';
+import { pageQuery } from '../../input/resources.ts';
+import { type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../columns.ts';
 import { timeOf } from '../record/entry.ts';
 import {
   all,
   alternativesOf,
-  type Condition,
+  type BoundSql,
   type DecisionFilter,
+  decisionFilter,
   indexedParts,
+  isInOrder,
   noteOf,
-  type Range,
+  notInOrder,
   rangeConditions,
   rangeOf,
   raw,
+  type TimeRange,
 } from './filters.ts';
 
-/** Times are ISO text in UTC. `ip` and `userAgent` are null where nothing was told or where they were erased. */
-export interface DecisionRecord {
-  readonly id: string;
-  readonly at: string;
-  readonly callerId: string;
-  readonly apiKeyId: string | null;
-  readonly userId: string | null;
-  readonly businessId: string | null;
-  readonly action: string;
-  readonly effect: 'allow' | 'deny';
-  readonly code: string;
-  readonly rule: string;
-  readonly policy: string;
-  readonly facts: object;
-  readonly ip: string | null;
-  readonly userAgent: string | null;
-  readonly requestId: string | null;
-  readonly durationUs: number | null;
-  /** Of a credential that no key was found for. */
-  readonly fingerprint: string | null;
-  readonly shadowPolicy: string | null;
-  readonly shadowCode: string | null;
-  readonly shadowRule: string | null;
-  /** Its place in the log: the chain of this process on the day of `at`, and the number in it. */
-  readonly boot: string;
-  readonly seq: number;
-  /** Lower-case hex of SHA-256. */
-  readonly hash: string;
-}
+export const decisionQuery = z.strictObject({ ...pageQuery, ...decisionFilter }).refine(isInOrder, notInOrder);
 
-/** Name of a record's field -> the column or expression that it is selected by. In the order in which fields are shown. */
-export const FIELDS: Readonly<Record<keyof DecisionRecord, string>> = {
-  id: 'id',
-  at: `to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
-  callerId: 'caller_id',
-  apiKeyId: 'api_key_id',
-  userId: 'user_id',
-  businessId: 'business_id',
-  action: 'action',
-  effect: 'effect',
-  code: 'code',
-  rule: 'rule',
-  policy: 'policy',
-  facts: 'facts',
-  ip: 'ip',
-  userAgent: 'user_agent',
-  requestId: 'request_id',
-  durationUs: 'duration_us',
-  fingerprint: 'fingerprint',
-  shadowPolicy: 'shadow_policy',
-  shadowCode: 'shadow_code',
-  shadowRule: 'shadow_rule',
-  boot: 'boot',
-  seq: 'seq',
-  hash: `encode(hash, 'hex')`,
+/** How a column is selected where the driver would make something else of its type than the API shows. */
+const SELECT_AS: Partial<Record<ColumnType, (column: string) => string>> = {
+  'timestamptz(3)': (column) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
+  bigint: (column) => `${column}::float8`,
+  bytea: (column) => `encode(${column}, 'hex')`,
 };
 
-const SELECTED = Object.entries(FIELDS)
-  .map(([name, expression]) => `${expression} as "${name}"`)
-  .join(', ');
-
-type Row = Omit<DecisionRecord, 'seq'> & { readonly seq: string };
-const present = (row: Row): DecisionRecord => ({ ...row, seq: Number(row.seq) });
+const SELECTED = SHOWN_COLUMNS.map(
+  ({ column, type, api }) => `${SELECT_AS[type]?.(column) ?? column} as "${api}"`,
+).join(', ');
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/** @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
+/** By its id, and the time that is its first 48 bits. @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function getDecision(db: Knex, id: string): Promise<DecisionRecord> {
   const found = UUID_V7.test(id) ? await findByIds(db, [id]) : [];
   const [record] = found;
@@ -98,17 +53,17 @@ export async function findByIds(db: Knex, ids: readonly string[]): Promise<Decis
   if (ids.length === 0) return [];
   const times = ids.map(timeOf).sort();
   const { rows } = await orFailure(
-    raw<Row>(db, {
-      // The times lead to the partitions, and to the index, which no id alone does.
+    raw<DecisionRecord>(db, {
+      // The index is of (at, id), in partitions by at: an id alone would search every partition.
       sql: `select ${SELECTED} from decisions
             where (at, id) in (select unnest(?::timestamptz[]), unnest(?::uuid[])) and at between ? and ? order by id`,
       bindings: [ids.map(timeOf), ids, times[0] ?? '', times.at(-1) ?? ''],
     }),
   );
-  return rows.map(present);
+  return rows;
 }
 
-export interface DecisionPage extends Range {
+export interface DecisionPage extends TimeRange {
   readonly items: readonly DecisionRecord[];
   readonly nextCursor: string | null;
   /** How far the search went, where no index leads straight to what is asked for. */
@@ -133,17 +88,22 @@ export async function listDecisions(
     (place, limit) => {
       const [from, after] = place === '' ? [range.from] : place.split(' ');
       range = { ...range, from: from ?? range.from };
-      return rowsOf(db, pageQuery(filter, range, after, limit));
+      return rowsOf(db, pageStatement(filter, range, after, limit));
     },
     ({ id }) => `${range.from} ${id}`,
-    present,
+    (record) => record,
   );
   return { ...page, ...range, note: noteOf(filter, range) };
 }
 
 /** The statement for at most `limit` decisions that are older than the one with the id `after`, newest first. */
-export function pageQuery(filter: DecisionFilter, range: Range, after: string | undefined, limit: number): Condition {
-  const place: Condition[] =
+export function pageStatement(
+  filter: DecisionFilter,
+  range: TimeRange,
+  after: string | undefined,
+  limit: number,
+): BoundSql {
+  const place: BoundSql[] =
     after === undefined
       ? rangeConditions(range)
       : [
@@ -172,11 +132,11 @@ export function pageQuery(filter: DecisionFilter, range: Range, after: string | 
 export const IN_ORDER = `select set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true),
   set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`;
 
-const rowsOf = (db: Knex, query: Condition): Promise<Row[]> =>
+const rowsOf = (db: Knex, query: BoundSql): Promise<DecisionRecord[]> =>
   db.transaction(
     async (trx) => {
       await trx.raw(IN_ORDER);
-      return (await raw<Row>(trx, query)).rows;
+      return (await raw<DecisionRecord>(trx, query)).rows;
     },
     { readOnly: true },
   );

@@ -1,17 +1,86 @@
-/** One decision, and why it was taken. */
+/**
+ * Why a recorded decision was taken: its facts, explained under the policy of its time, which the record names by digest.
+ * `audit show`, the API and `policy explain ID` all answer from here.
+ */
 
 import type { Knex } from 'knex';
 import type { Actor } from '../../db/mutate.ts';
-import { noteShown } from '../access-log.ts';
-import { type DecisionRecord, getDecision } from './decisions.ts';
-import { type Account, explainRecorded } from './explain-record.ts';
+import type { Decision, Policy } from '../../policy/decide.ts';
+import { type Explanation, explain } from '../../policy/explain.ts';
+import { readRecordedFacts } from '../../policy/recorded-facts.ts';
+import { policyOfTime } from '../../rollout/store.ts';
+import { recordShow } from '../access-log.ts';
+import type { DecisionRecord } from '../columns.ts';
+import { getDecision } from './decisions.ts';
 
-export type ShownDecision = DecisionRecord & Account;
+/** What an explanation needs of a record. */
+export type Explicable = Pick<DecisionRecord, 'effect' | 'code' | 'rule' | 'policy' | 'factsVersion' | 'facts'>;
 
-/** @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
+/** How what was recorded compares with what a policy says of the recorded facts. */
+export type Verdict = 'same policy, same decision' | 'another policy' | 'CONTRADICTS THE RECORD';
+
+export type Account =
+  | {
+      readonly explanation: Explanation;
+      readonly verdict: Verdict;
+      /** What the reader must know: that the record contradicts its policy, or which facts were assumed; null: nothing. */
+      readonly note: string | null;
+    }
+  /** `note`: why there is no explanation. */
+  | { readonly explanation: null; readonly verdict?: never; readonly note: string };
+
+/**
+ * Explains a record under `policy`: the one that decided, or any other. Facts that are younger than the record take their
+ * declared defaults.
+ */
+export function explainUnder(policy: Policy, recorded: Explicable, read = readRecordedFacts): Account {
+  try {
+    const { facts, assumed } = read(recorded.facts, recorded.factsVersion);
+    const explanation = explain(policy, facts);
+    const verdict = verdictOn(recorded, explanation);
+    const notes = [
+      ...(verdict === 'CONTRADICTS THE RECORD' ? [contradiction(explanation.decision)] : []),
+      ...(assumed.length > 0 ? [assumption(recorded.factsVersion, assumed)] : []),
+    ];
+    return { explanation, verdict, note: notes.length > 0 ? notes.join(' ') : null };
+  } catch (error) {
+    // `decide` throws a Failure whose cause is what a row threw.
+    const { message } = ((error as Error).cause ?? error) as Error;
+    return {
+      explanation: null,
+      note: `It cannot be explained: the policy ${policy.digest} does not take the recorded facts: ${message}.`,
+    };
+  }
+}
+
+/** Explains a record under the policy of its time. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+export async function explainRecorded(db: Knex, recorded: Explicable): Promise<Account> {
+  const { policy, why } = await policyOfTime(db, recorded.policy);
+  return policy === undefined
+    ? { explanation: null, note: `It cannot be explained: ${why}.` }
+    : explainUnder(policy, recorded);
+}
+
+export type ShownDecision = DecisionRecord & Pick<Account, 'explanation' | 'note'>;
+
+/** One decision and its explanation. Leaves the event `audit.show`. @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function showDecision(db: Knex, actor: Actor, id: string): Promise<ShownDecision> {
   const record = await getDecision(db, id);
-  const account = await explainRecorded(db, record);
-  await noteShown(db, actor, id);
-  return { ...record, ...account };
+  const { explanation, note } = await explainRecorded(db, record);
+  await recordShow(db, actor, id);
+  return { ...record, explanation, note };
 }
+
+function verdictOn(recorded: Explicable, { policy, decision }: Explanation): Verdict {
+  if (recorded.policy !== policy) return 'another policy';
+  const same = (['effect', 'code', 'rule'] as const).every((part) => recorded[part] === decision[part]);
+  return same ? 'same policy, same decision' : 'CONTRADICTS THE RECORD';
+}
+
+const contradiction = ({ effect, code, rule }: Decision): string =>
+  `THE RECORD CONTRADICTS ITS POLICY, which says ${effect} ${code} by the row ${rule} of these facts. See to who can ` +
+  'write to the decision log, and run authz audit verify.';
+
+const assumption = (version: number, assumed: readonly string[]): string =>
+  `It was recorded under version ${version} of the facts, which did not have ${assumed.join(', ')}: the explanation ` +
+  'assumes their defaults.';

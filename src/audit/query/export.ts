@@ -5,8 +5,8 @@
 
 import type { Knex } from 'knex';
 import { copyOut, type TextRow } from '../../db/copy-out.ts';
-import { FIELDS } from './decisions.ts';
-import { conditionOf, type DecisionFilter, type Range, raw } from './filters.ts';
+import { type ColumnType, SHOWN_COLUMNS } from '../columns.ts';
+import { type DecisionFilter, raw, type TimeRange, whereOf } from './filters.ts';
 
 export const FORMATS = ['jsonl', 'csv'] as const;
 export type ExportFormat = (typeof FORMATS)[number];
@@ -19,13 +19,17 @@ export interface Part {
   readonly at: string;
 }
 
-const NAMES = Object.keys(FIELDS);
-const AT = NAMES.indexOf('at');
-/** The time as PostgreSQL keeps it: `isoOf` writes it out, since PostgreSQL is what an export waits for. */
-const SELECTED = Object.values({ ...FIELDS, at: `at at time zone 'UTC'` }).join(', ');
+const AT = SHOWN_COLUMNS.findIndex(({ column }) => column === 'at');
+/** As COPY writes them. `isoOf` makes ISO 8601 of a time: PostgreSQL is the bottleneck of an export, and to_char is slow. */
+const SELECT_AS: Partial<Record<ColumnType, (column: string) => string>> = {
+  'timestamptz(3)': (column) => `${column} at time zone 'UTC'`,
+  bytea: (column) => `encode(${column}, 'hex')`,
+};
+const SELECTED = SHOWN_COLUMNS.map(({ column, type }) => SELECT_AS[type]?.(column) ?? column).join(', ');
 
 /** What stands above the records of a file. */
-export const headingOf = (format: ExportFormat): string => (format === 'csv' ? `${NAMES.join(',')}${CRLF}` : '');
+export const headingOf = (format: ExportFormat): string =>
+  format === 'csv' ? `${SHOWN_COLUMNS.map(({ api }) => api).join(',')}${CRLF}` : '';
 
 /**
  * The decisions of a filter, oldest first. A line of JSON is what `getDecision` gives; a line of CSV has the same fields.
@@ -34,10 +38,10 @@ export const headingOf = (format: ExportFormat): string => (format === 'csv' ? `
 export async function* exportDecisions(
   db: Knex,
   filter: DecisionFilter,
-  range: Range,
+  range: TimeRange,
   format: ExportFormat,
 ): AsyncGenerator<Part> {
-  const { sql, bindings } = conditionOf(filter, range);
+  const { sql, bindings } = whereOf(filter, range);
   const query = raw(db, { sql: `select ${SELECTED} from decisions where ${sql} order by at, id`, bindings });
   const lineOf = format === 'csv' ? csvLine : jsonLine;
   for await (const rows of copyOut(db, query)) {
@@ -54,18 +58,18 @@ export async function* exportDecisions(
 /** From `2026-01-02 03:04:05.6`: PostgreSQL leaves the zeros at the end out. */
 const isoOf = (text: string): string => `${text.slice(0, 10)}T${text.slice(11, 19)}.${text.slice(20).padEnd(3, '0')}Z`;
 
-/** Those that are JSON as PostgreSQL writes them; and those whose type leaves no character to be escaped, in either form. */
-const AS_IS = new Set(['facts', 'durationUs', 'seq']);
-const PLAIN = new Set(['id', 'at', 'durationUs', 'boot', 'seq', 'hash']);
-const COLUMNS = NAMES.map((name, index) => ({
-  head: `${index === 0 ? '{' : ','}"${name}":`,
-  asIs: AS_IS.has(name),
-  plain: PLAIN.has(name),
+/** Types whose text is JSON as PostgreSQL writes it, and those whose text has no character to be escaped, in either form. */
+const AS_IS: ReadonlySet<ColumnType> = new Set(['jsonb', 'bigint', 'integer', 'smallint']);
+const PLAIN: ReadonlySet<ColumnType> = new Set(['uuid', 'timestamptz(3)', 'bigint', 'integer', 'smallint', 'bytea']);
+const FIELDS = SHOWN_COLUMNS.map(({ api, type }, index) => ({
+  head: `${index === 0 ? '{' : ','}"${api}":`,
+  asIs: AS_IS.has(type),
+  plain: PLAIN.has(type),
 }));
 
 function jsonLine(row: TextRow, at: string): string {
   let line = '';
-  for (const [index, { head, asIs, plain }] of COLUMNS.entries()) {
+  for (const [index, { head, asIs, plain }] of FIELDS.entries()) {
     const value = index === AT ? at : row[index];
     line += head;
     if (value == null) line += 'null';
@@ -80,7 +84,7 @@ const CRLF = '\r\n';
 
 function csvLine(row: TextRow, at: string): string {
   let line = '';
-  for (const [index, { plain }] of COLUMNS.entries()) {
+  for (const [index, { plain }] of FIELDS.entries()) {
     const value = index === AT ? at : (row[index] ?? '');
     if (index > 0) line += ',';
     line += plain ? value : csvField(value);

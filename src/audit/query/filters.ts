@@ -1,32 +1,56 @@
 /** Which decisions are asked for: filters and time range as conditions on the columns of the log. */
 
 import type { Knex } from 'knex';
+import { z } from 'zod';
+import { actionSchema, idSchema, instantSchema, ipSchema, searchText } from '../../input/scalars.ts';
+import { type FilterField, SHOWN_COLUMNS } from '../columns.ts';
 import type { Credential } from './credential.ts';
 
-/** Those that are given must all hold. They have passed their schemas (input/resources.ts). */
-export interface DecisionFilter {
-  readonly apiKeyId?: string | undefined;
-  readonly userId?: string | undefined;
-  readonly businessId?: string | undefined;
-  readonly callerId?: string | undefined;
-  /** An action, or all of a noun: `call:*`. */
-  readonly action?: string | undefined;
-  readonly code?: string | undefined;
-  readonly effect?: 'allow' | 'deny' | undefined;
-  readonly rule?: string | undefined;
-  /** A digest or the beginning of one, with or without `sha256:`. */
-  readonly policy?: string | undefined;
-  readonly ip?: string | undefined;
-  readonly requestId?: string | undefined;
-  /** RFC 3339; from inclusive, to exclusive. */
-  readonly from?: string | undefined;
-  readonly to?: string | undefined;
+const ACTIONS = 'must be an action such as call:create, or all of a noun such as call:*';
+const ALL_OF_A_NOUN = /^[a-z][a-z0-9_-]*(?::[a-z][a-z0-9_-]*)*:\*$/;
+
+/**
+ * What decisions can be filtered by, as parameters. Those that are given must all hold; each that is the field of a column
+ * with `filter` is its equality. Times are RFC 3339, from inclusive, to exclusive; without `from` the range is of 24 hours.
+ */
+export const decisionFilter = {
+  apiKeyId: idSchema.optional(),
+  userId: idSchema.optional(),
+  businessId: idSchema.optional(),
+  callerId: idSchema.optional(),
+  action: z.union([actionSchema, z.string().max(128).regex(ALL_OF_A_NOUN)], { error: ACTIONS }).optional(),
+  code: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be a code such as USER_DISABLED')
+    .optional(),
+  effect: z.enum(['allow', 'deny'], 'must be allow or deny').optional(),
+  rule: searchText(128).optional(),
+  policy: z
+    .string()
+    .regex(/^(?:sha256:)?[0-9a-f]{8,64}$/, 'must be a policy digest, or its first 8 or more hex digits')
+    .optional(),
+  ip: ipSchema.optional(),
+  requestId: searchText(128).optional(),
+  from: instantSchema.optional(),
+  to: instantSchema.optional(),
+} satisfies Readonly<Record<FilterField | 'action' | 'policy' | 'from' | 'to', z.ZodType>>;
+
+/** A filter that has passed its schema. */
+export interface DecisionFilter extends Readonly<z.output<z.ZodObject<typeof decisionFilter>>> {
   /** What was asked with a credential while it was a key, and while it was none. */
   readonly credential?: Credential | undefined;
 }
 
-/** `to` is null where the range goes on. */
-export interface Range {
+/** For the `refine` of whatever has a decisionFilter in it. */
+export const isInOrder = ({ from, to }: { from?: string | undefined; to?: string | undefined }): boolean =>
+  from === undefined || to === undefined || from <= to;
+export const notInOrder = { path: ['to'], message: 'must not be before from' };
+
+/** The filter alone: of an export or a tail, which come as streams and have no pages. */
+export const decisionRange = z.strictObject(decisionFilter).refine(isInOrder, notInOrder);
+
+/** RFC 3339, in UTC, from inclusive, to exclusive. `to` is null where the range goes on. */
+export interface TimeRange {
   readonly from: string;
   readonly to: string | null;
 }
@@ -34,39 +58,31 @@ export interface Range {
 const DAY_MS = 86_400_000;
 
 /** The range that is meant: 24 hours, up to `to` or now, unless it says where it begins. */
-export function rangeOf({ from, to }: DecisionFilter): Range {
+export function rangeOf({ from, to }: DecisionFilter): TimeRange {
   const end = to === undefined ? Date.now() : Date.parse(to);
   return { from: from ?? new Date(end - DAY_MS).toISOString(), to: to ?? null };
 }
 
-/** What can be bound in a statement. */
-type Bound = string | readonly string[];
-export interface Condition {
+/** A piece of SQL, or a whole statement, with what is bound to its question marks. */
+export interface BoundSql {
   readonly sql: string;
-  readonly bindings: readonly Bound[];
+  readonly bindings: readonly (string | readonly string[])[];
 }
 
-const EQUAL = {
-  apiKeyId: 'api_key_id',
-  userId: 'user_id',
-  businessId: 'business_id',
-  callerId: 'caller_id',
-  code: 'code',
-  effect: 'effect',
-  rule: 'rule',
-  ip: 'ip',
-  requestId: 'request_id',
-} as const;
+const FILTER_COLUMNS = SHOWN_COLUMNS.filter(({ filter }) => filter).map(({ api, column }) => ({
+  field: api as FilterField,
+  column,
+}));
 
-const equal = (column: string, value: string): Condition => ({ sql: `${column} = ?`, bindings: [value] });
+const equal = (column: string, value: string): BoundSql => ({ sql: `${column} = ?`, bindings: [value] });
 
 /**
  * The filter as alternatives, each of them conditions that must all hold; no decision is in two of them. There is more
  * than one only for a credential, each with an index of its own, which one condition with `or` would not have.
  */
-export function alternativesOf(filter: DecisionFilter): Condition[][] {
-  const conditions = Object.entries(EQUAL).flatMap(([name, column]) => {
-    const value = filter[name as keyof typeof EQUAL];
+export function alternativesOf(filter: DecisionFilter): BoundSql[][] {
+  const conditions = FILTER_COLUMNS.flatMap(({ field, column }) => {
+    const value = filter[field];
     return value === undefined ? [] : [equal(column, value)];
   });
   if (filter.action !== undefined) conditions.push(actionCondition(filter.action));
@@ -83,30 +99,30 @@ export function alternativesOf(filter: DecisionFilter): Condition[][] {
   return ways.map((way) => [way, ...conditions]);
 }
 
-const actionCondition = (action: string): Condition =>
+const actionCondition = (action: string): BoundSql =>
   action.endsWith(':*') ? { sql: 'starts_with(action, ?)', bindings: [action.slice(0, -1)] } : equal('action', action);
 
 const DIGITS = 64;
-function policyCondition(policy: string): Condition {
+function policyCondition(policy: string): BoundSql {
   const digits = policy.replace('sha256:', '');
   return digits.length === DIGITS
     ? equal('policy', `sha256:${digits}`)
     : { sql: 'starts_with(policy, ?)', bindings: [`sha256:${digits}`] };
 }
 
-export const rangeConditions = ({ from, to }: Range): Condition[] => [
+export const rangeConditions = ({ from, to }: TimeRange): BoundSql[] => [
   { sql: 'at >= ?', bindings: [from] },
   ...(to === null ? [] : [{ sql: 'at < ?', bindings: [to] }]),
 ];
 
 /** All of the conditions, for a `where`. */
-export const all = (conditions: readonly Condition[]): Condition => ({
+export const all = (conditions: readonly BoundSql[]): BoundSql => ({
   sql: conditions.map(({ sql }) => sql).join(' and '),
   bindings: conditions.flatMap(({ bindings }) => bindings),
 });
 
-/** The whole filter with its range as one condition, for what reads all that it finds. */
-export function conditionOf(filter: DecisionFilter, range: Range): Condition {
+/** The whole filter with its range, for the `where` of what reads all that it finds. */
+export function whereOf(filter: DecisionFilter, range: TimeRange): BoundSql {
   const alternatives = alternativesOf(filter).map((conditions) => all([...conditions, ...rangeConditions(range)]));
   return {
     sql: alternatives.map(({ sql }) => `(${sql})`).join(' or ') || 'false',
@@ -114,7 +130,7 @@ export function conditionOf(filter: DecisionFilter, range: Range): Condition {
   };
 }
 
-export const raw = <Row>(db: Knex, { sql, bindings }: Condition): Knex.Raw<{ rows: Row[] }> =>
+export const raw = <T>(db: Knex, { sql, bindings }: BoundSql): Knex.Raw<{ rows: T[] }> =>
   db.raw(sql, bindings as Knex.RawBinding[]);
 
 /** By which of its parts an index finds decisions. Code OK has none, since most decisions are OK. */
@@ -128,7 +144,7 @@ export function indexedParts(filter: DecisionFilter): string[] {
 const PLAIN = new Set(['from', 'to']);
 
 /** What the asker should know of how far the search went; null where an index leads straight to what is asked for. */
-export function noteOf(filter: DecisionFilter, { from, to }: Range): string | null {
+export function noteOf(filter: DecisionFilter, { from, to }: TimeRange): string | null {
   const given = Object.entries(filter)
     .filter(([name, value]) => value !== undefined && !PLAIN.has(name))
     .map(([name]) => name);

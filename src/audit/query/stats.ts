@@ -4,22 +4,45 @@
  */
 
 import type { Knex } from 'knex';
+import { z } from 'zod';
 import { orFailure } from '../../db/failure.ts';
 import { invalid } from '../../input/json.ts';
-import { type Condition, conditionOf, type DecisionFilter, noteOf, type Range, rangeOf, raw } from './filters.ts';
+import { pageQuery } from '../../input/resources.ts';
+import { COLUMNS, type ColumnName } from '../columns.ts';
+import {
+  type BoundSql,
+  type DecisionFilter,
+  decisionFilter,
+  isInOrder,
+  noteOf,
+  notInOrder,
+  rangeOf,
+  raw,
+  type TimeRange,
+  whereOf,
+} from './filters.ts';
 
-const COLUMNS = {
+const COLUMN_OF = {
   code: 'code',
   key: 'api_key_id',
   user: 'user_id',
   business: 'business_id',
   caller: 'caller_id',
   action: 'action',
-} as const;
+} as const satisfies Readonly<Record<string, ColumnName>>;
 
 const BUCKET_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const;
 
-export type By = keyof typeof COLUMNS | keyof typeof BUCKET_MS;
+export type By = keyof typeof COLUMN_OF | keyof typeof BUCKET_MS;
+
+/** All that decisions can be counted by. */
+export const BY = [...Object.keys(COLUMN_OF), ...Object.keys(BUCKET_MS)] as readonly By[];
+
+const CHOICES = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(BY);
+
+export const statsQuery = z
+  .strictObject({ by: z.enum(BY, `must be ${CHOICES}`), limit: pageQuery.limit, ...decisionFilter })
+  .refine(isInOrder, notInOrder);
 
 export interface Group {
   /** What is counted by; of a time bucket its beginning, RFC 3339; null for the decisions that have none. */
@@ -27,7 +50,7 @@ export interface Group {
   readonly count: number;
 }
 
-export interface Stats extends Range {
+export interface Stats extends TimeRange {
   readonly by: By;
   /** All decisions that the filter finds. */
   readonly total: number;
@@ -42,7 +65,7 @@ export interface Stats extends Range {
 export async function countDecisions(db: Knex, by: By, filter: DecisionFilter, limit: number): Promise<Stats> {
   const range = rangeOf(filter);
   if (isBucket(by)) refuseTooMany(by, range);
-  const where = conditionOf(filter, range);
+  const where = whereOf(filter, range);
   // One snapshot for both statements, so that the sums agree.
   const counts = await orFailure(
     db.transaction(
@@ -63,7 +86,7 @@ export async function countDecisions(db: Knex, by: By, filter: DecisionFilter, l
 }
 
 const isBucket = (by: By): by is keyof typeof BUCKET_MS => by in BUCKET_MS;
-const isNullable = (by: By): boolean => by === 'key' || by === 'user' || by === 'business';
+const isNullable = (by: By): boolean => !isBucket(by) && COLUMNS[COLUMN_OF[by]].nullable;
 
 interface GroupRow {
   readonly value: string;
@@ -76,8 +99,8 @@ interface GroupRow {
 const SUMS = 'sum(count) over () as counted, count(*) over () as "distinct"';
 
 /** Those without a value are left out, as they are of the index; the total has them. */
-function byColumn(by: keyof typeof COLUMNS, { sql, bindings }: Condition, limit: number): Condition {
-  const column = COLUMNS[by];
+function byColumn(by: keyof typeof COLUMN_OF, { sql, bindings }: BoundSql, limit: number): BoundSql {
+  const column = COLUMN_OF[by];
   return {
     sql: `select value, count, ${SUMS} from (
             select ${column} as value, count(*) as count from decisions where (${sql}) and ${column} is not null group by 1
@@ -86,21 +109,21 @@ function byColumn(by: keyof typeof COLUMNS, { sql, bindings }: Condition, limit:
   };
 }
 
-const byTime = (by: keyof typeof BUCKET_MS, { sql, bindings }: Condition): Condition => ({
+const byTime = (by: keyof typeof BUCKET_MS, { sql, bindings }: BoundSql): BoundSql => ({
   sql: `select to_char(bucket at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as value, count, ${SUMS} from (
           select date_bin('1 ${by}', at, timestamptz 'epoch') as bucket, count(*) as count from decisions where ${sql} group by 1
         ) as groups order by bucket desc`,
   bindings,
 });
 
-const totalOf = ({ sql, bindings }: Condition): Condition => ({
+const totalOf = ({ sql, bindings }: BoundSql): BoundSql => ({
   sql: `select count(*) as total from decisions where ${sql}`,
   bindings,
 });
 
 const MOST_BUCKETS = 1500;
 
-function refuseTooMany(by: keyof typeof BUCKET_MS, { from, to }: Range): void {
+function refuseTooMany(by: keyof typeof BUCKET_MS, { from, to }: TimeRange): void {
   const until = to === null ? Date.now() : Date.parse(to);
   if ((until - Date.parse(from)) / BUCKET_MS[by] <= MOST_BUCKETS) return;
   throw invalid(

@@ -6,9 +6,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { orFailure } from '../../db/failure.ts';
+import type { DecisionRecord } from '../columns.ts';
 import { timeOf } from '../record/entry.ts';
-import { type DecisionRecord, findByIds } from './decisions.ts';
-import { type Condition, conditionOf, type DecisionFilter, raw } from './filters.ts';
+import { findByIds } from './decisions.ts';
+import { type BoundSql, type DecisionFilter, raw, whereOf } from './filters.ts';
 
 /**
  * How far a look goes back. INVARIANT: longer than a record can take from its id to its commit, which is the longest
@@ -50,8 +51,8 @@ export async function* followDecisions(
 
 /** The ids alone, which an index has: a window is looked at many times, and most of it is known. */
 async function idsSince(db: Knex, filter: DecisionFilter, since: number): Promise<string[]> {
-  const { sql, bindings } = conditionOf(filter, { from: new Date(since).toISOString(), to: null });
-  const query: Condition = { sql: `select id from decisions where ${sql} order by at, id`, bindings };
+  const { sql, bindings } = whereOf(filter, { from: new Date(since).toISOString(), to: null });
+  const query: BoundSql = { sql: `select id from decisions where ${sql} order by at, id`, bindings };
   const { rows } = await orFailure(raw<{ id: string }>(db, query));
   return rows.map(({ id }) => id);
 }

@@ -5,11 +5,10 @@ import { rm } from 'node:fs/promises';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
-import { noteRead } from '../../audit/access-log.ts';
+import { recordAccess } from '../../audit/access-log.ts';
 import { type ExportFormat, exportDecisions, FORMATS, headingOf, type Part } from '../../audit/query/export.ts';
-import { type Range, rangeOf } from '../../audit/query/filters.ts';
+import { decisionRange, rangeOf, type TimeRange } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
-import { decisionRange } from '../../input/resources.ts';
 import { validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { escaped } from '../terminal/output.ts';
@@ -48,7 +47,7 @@ async function exportVerb(options: Options): Promise<void> {
     const { db, actor } = opened;
     const filter = await withCredential(opened, options, validate(decisionRange, namesOf(options)));
     const range = rangeOf(filter);
-    await noteRead(db, actor, 'export', { ...filter, from: range.from, format });
+    await recordAccess(db, actor, 'export', { ...filter, from: range.from, format });
     const parts = exportDecisions(db, filter, range, format);
     if (options.out !== undefined) {
       const records = await writeFile(options.out, headingOf(format), parts, range);
@@ -64,7 +63,7 @@ async function exportVerb(options: Options): Promise<void> {
 }
 
 /** @throws Refusal when the file exists or cannot be opened. A file that fails halfway is removed. */
-async function writeFile(file: string, heading: string, parts: AsyncIterable<Part>, range: Range): Promise<number> {
+async function writeFile(file: string, heading: string, parts: AsyncIterable<Part>, range: TimeRange): Promise<number> {
   // wx: fail if it exists. 0600: it holds personal data (addresses).
   const out = createWriteStream(file, { flags: 'wx', mode: 0o600 });
   try {
@@ -105,7 +104,7 @@ async function write(
 }
 
 /** Progress as the share of the time range: the number of records is not known beforehand. */
-function progressOf({ from, to }: Range): Show {
+function progressOf({ from, to }: TimeRange): Show {
   const progress = createProgress();
   const start = Date.parse(from);
   const length = Math.max((to === null ? Date.now() : Date.parse(to)) - start, 1);

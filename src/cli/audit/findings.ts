@@ -1,7 +1,7 @@
 /** `authz audit findings`: hygiene findings, each with the commands that mend it. */
 
 import type { Command } from 'commander';
-import { noteRead } from '../../audit/access-log.ts';
+import { recordAccess } from '../../audit/access-log.ts';
 import { validate } from '../../input/scalars.ts';
 import { findingsQuery, listFindings } from '../../key-hygiene/findings.ts';
 import { THRESHOLDS } from '../../key-hygiene/rules.ts';
@@ -33,7 +33,7 @@ const findings = ({ json, ...options }: Options): Promise<void> =>
   withDatabase(async ({ db, actor, cursors }) => {
     const { limit, cursor, finding, ...thresholds } = validate(findingsQuery, options);
     const page = await listFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
-    await noteRead(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
+    await recordAccess(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
     if (json) return printJson(page);
     if (page.items.length === 0) return print('nothing was found');
     for (const { finding: name, says, advice, commands } of page.items) {

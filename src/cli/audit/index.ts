@@ -1,9 +1,8 @@
 /** `authz audit ...`: the verbs of auditors. */
 
 import type { Command } from 'commander';
-import { noteRead } from '../../audit/access-log.ts';
-import { listAdminEvents } from '../../audit/admin-events.ts';
-import { adminQuery } from '../../input/resources.ts';
+import { recordAccess } from '../../audit/access-log.ts';
+import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';
 import { validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { type Format, pageOptions, verb } from '../terminal/options.ts';
@@ -37,7 +36,7 @@ export function addAuditVerbs(program: Command): void {
       withDatabase(async ({ db, actor, cursors }) => {
         const { limit, cursor, ...filter } = validate(adminQuery, options);
         const events = await listAdminEvents(db, filter, { limit, cursor }, cursors);
-        await noteRead(db, actor, 'admin', { ...filter, limit, cursor });
+        await recordAccess(db, actor, 'admin', { ...filter, limit, cursor });
         showPage(events, ['at', 'actor', 'action', 'kind', 'subject'], json ? { json } : {});
       }),
     );

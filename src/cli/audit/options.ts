@@ -2,64 +2,57 @@
 
 import type { Command } from 'commander';
 import { findCredential } from '../../audit/query/credential.ts';
-import type { DecisionFilter } from '../../audit/query/filters.ts';
+import type { DecisionFilter, decisionFilter } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
 import type { CommandDatabase } from '../terminal/database.ts';
 import type { Format } from '../terminal/options.ts';
 import { readStdin } from '../terminal/prompt.ts';
 
-export interface FilterOptions extends Format {
-  readonly key?: string;
-  readonly user?: string;
-  readonly business?: string;
-  readonly caller?: string;
-  readonly action?: string;
-  readonly code?: string;
-  readonly effect?: string;
-  readonly rule?: string;
-  readonly policy?: string;
-  readonly ip?: string;
-  readonly requestId?: string;
-  readonly from?: string;
-  readonly to?: string;
-}
+type FilterName = keyof typeof decisionFilter;
 
-export const filterOptions = (command: Command): Command =>
-  command
-    .option('--key <id>', 'of this API key; - reads a key in clear from standard input, also one that is deleted')
-    .option('--user <id>', 'of keys of this user')
-    .option('--business <id>', 'on this business')
-    .option('--caller <id>', 'asked by this caller')
-    .option('--action <action>', 'such as call:create, or call:* for all of a noun')
-    .option('--code <code>', 'such as USER_DISABLED')
-    .option('--effect <effect>', 'allow or deny')
-    .option('--rule <name>', 'decided by this rule')
-    .option('--policy <digest>', 'decided by this policy; its first 8 or more hex digits will do')
-    .option('--ip <address>', "from this client's address")
-    .option('--request-id <id>', "of this client's request")
-    .option('--from <time>', 'RFC 3339, inclusive; default: 24 hours before --to')
-    .option('--to <time>', 'RFC 3339, exclusive; default: now');
+/** Each filter as an option: its flag, what it takes, and what it does. */
+const OPTIONS = {
+  apiKeyId: ['key', 'id', 'of this API key; - reads a key in clear from standard input, also one that is deleted'],
+  userId: ['user', 'id', 'of keys of this user'],
+  businessId: ['business', 'id', 'on this business'],
+  callerId: ['caller', 'id', 'asked by this caller'],
+  action: ['action', 'action', 'such as call:create, or call:* for all of a noun'],
+  code: ['code', 'code', 'such as USER_DISABLED'],
+  effect: ['effect', 'effect', 'allow or deny'],
+  rule: ['rule', 'name', 'decided by this rule'],
+  policy: ['policy', 'digest', 'decided by this policy; its first 8 or more hex digits will do'],
+  ip: ['ip', 'address', "from this client's address"],
+  requestId: ['request-id', 'id', "of this client's request"],
+  from: ['from', 'time', 'RFC 3339, inclusive; default: 24 hours before --to'],
+  to: ['to', 'time', 'RFC 3339, exclusive; default: now'],
+} as const satisfies Readonly<Record<FilterName, readonly [flag: string, takes: string, help: string]>>;
+
+const FILTER_NAMES = Object.keys(OPTIONS) as readonly FilterName[];
+
+/** As commander names an option: `--request-id` is `requestId`. */
+type Camel<Flag extends string> = Flag extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Tail>}` : Flag;
+type OptionName<Name extends FilterName> = Camel<(typeof OPTIONS)[Name][0]>;
+const optionName = (name: FilterName): OptionName<FilterName> =>
+  OPTIONS[name][0].replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as OptionName<FilterName>;
+
+export type FilterOptions = Format & { readonly [Name in FilterName as OptionName<Name>]?: string };
+
+export function filterOptions(command: Command): Command {
+  for (const [flag, takes, help] of Object.values(OPTIONS)) command.option(`--${flag} <${takes}>`, help);
+  return command;
+}
 
 export const FILTER_HELP = `
 Key, user, business and any code but OK have an index. Another filter alone searches all decisions of the time range, and
 the answer says so: name a range that is no longer than needed.`;
 
-/** The options under the names that the filter has over HTTP. */
-export const namesOf = ({ key, user, business, caller, action, code, effect, ...rest }: FilterOptions) => ({
-  ...(key !== '-' && { apiKeyId: key }),
-  userId: user,
-  businessId: business,
-  callerId: caller,
-  action,
-  code,
-  effect,
-  rule: rest.rule,
-  policy: rest.policy,
-  ip: rest.ip,
-  requestId: rest.requestId,
-  from: rest.from,
-  to: rest.to,
-});
+/** The options under the names that the filters have over HTTP. A key that stands on standard input (`-`) is none of them. */
+export const namesOf = (options: FilterOptions): Partial<Record<FilterName, string>> =>
+  Object.fromEntries(
+    FILTER_NAMES.map((name) => [name, options[optionName(name)]]).filter(
+      ([name, value]) => !(name === 'apiKeyId' && value === '-'),
+    ),
+  );
 
 /** The filter, once it is valid, with the key that stands in clear on standard input. @throws Refusal: it is empty */
 export async function withCredential(

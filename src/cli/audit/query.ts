@@ -2,14 +2,14 @@
 
 import { stripVTControlCharacters } from 'node:util';
 import { type Command, Option } from 'commander';
-import { noteRead } from '../../audit/access-log.ts';
-import { type DecisionRecord, listDecisions } from '../../audit/query/decisions.ts';
+import { recordAccess } from '../../audit/access-log.ts';
+import type { DecisionRecord } from '../../audit/columns.ts';
+import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
 import { showDecision } from '../../audit/query/explanation.ts';
-import type { DecisionFilter } from '../../audit/query/filters.ts';
-import { countDecisions } from '../../audit/query/stats.ts';
+import { type DecisionFilter, decisionRange } from '../../audit/query/filters.ts';
+import { BY, countDecisions, statsQuery } from '../../audit/query/stats.ts';
 import { followDecisions } from '../../audit/query/tail.ts';
 import { Refusal } from '../../errors.ts';
-import { decisionQuery, decisionRange, statsQuery } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { printExplanation } from '../../policy/explain.ts';
 import { withDatabase } from '../terminal/database.ts';
@@ -41,11 +41,7 @@ export function addDecisionVerbs(audit: Command): void {
     showVerb,
   );
   filterOptions(verb(audit, 'stats', 'how many decisions, by what', 'stats --by code --from 2030-01-01T00:00:00Z'))
-    .addOption(
-      new Option('--by <what>', 'what to count by')
-        .choices(['code', 'key', 'user', 'business', 'caller', 'action', 'minute', 'hour', 'day'])
-        .default('code'),
-    )
+    .addOption(new Option('--by <what>', 'what to count by').choices(BY).default('code'))
     .option('--limit <n>', 'how many groups, 1 to 200, the largest first', '50')
     .addHelpText('after', FILTER_HELP)
     .action(stats);
@@ -58,7 +54,7 @@ const query = (options: FilterOptions & { limit: string; cursor?: string }): Pro
     const { limit, cursor, ...given } = validate(decisionQuery, named);
     const filter = await withCredential(session, options, given);
     const page = await listDecisions(db, filter, { limit, cursor }, cursors);
-    await noteRead(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
+    await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
     showPage(page, COLUMNS, options);
     if (!options.json) print(`\nfrom ${page.from} to ${page.to ?? 'now'}`);
     if (!options.json && page.note) print(`\n${page.note}`);
@@ -70,7 +66,7 @@ const stats = (options: FilterOptions & { by: string; limit: string }): Promise<
     const { by, limit, ...given } = validate(statsQuery, { ...namesOf(options), by: options.by, limit: options.limit });
     const filter = await withCredential(session, options, given);
     const counted = await countDecisions(db, by, filter, limit);
-    await noteRead(db, actor, 'stats', { ...filter, from: counted.from, by });
+    await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by });
     if (options.json) return printJson(counted);
     const share = (count: number) => `${((100 * count) / Math.max(counted.total, 1)).toFixed(1)} %`;
     showList(
@@ -97,7 +93,7 @@ const tail = ({ from, to, ...options }: FilterOptions): Promise<void> =>
       throw new Refusal('tail shows what comes from now on; for a time range there is authz audit query');
     const { db, actor } = session;
     const filter = await withCredential(session, options, validate(decisionRange, namesOf(options)));
-    await noteRead(db, actor, 'tail', filter);
+    await recordAccess(db, actor, 'tail', filter);
     await follow(filter, session.db, options);
   });
 

@@ -3,15 +3,17 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Knex } from 'knex';
-import { noteShown } from '../../audit/access-log.ts';
-import { agrees, policyOfTime } from '../../audit/query/explain-record.ts';
-import { findDecision, type RecordedDecision } from '../../audit/query/find-decision.ts';
+import { recordShow } from '../../audit/access-log.ts';
+import type { DecisionRecord } from '../../audit/columns.ts';
+import { getDecision } from '../../audit/query/decisions.ts';
+import { explainUnder, type Verdict } from '../../audit/query/explanation.ts';
 import { Refusal } from '../../errors.ts';
 import type { Policy } from '../../policy/decide.ts';
-import { type Explanation, explain, printExplanation } from '../../policy/explain.ts';
+import { explain, printExplanation } from '../../policy/explain.ts';
 import { type Facts, readFacts } from '../../policy/facts.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { parseYaml } from '../../policy/folder/yaml.ts';
+import { policyOfTime } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { type Format, verb } from '../terminal/options.ts';
 import { print, printJson } from '../terminal/output.ts';
@@ -68,26 +70,24 @@ function factsOf(value: unknown): Facts {
   }
 }
 
-/** How what was recorded compares with what the policy at hand says. */
-type Verdict = 'same policy, same decision' | 'another policy' | 'CONTRADICTS THE RECORD';
-
 async function explainDecision(id: string, options: Options): Promise<void> {
   const { recorded, source, why } = await withDatabase(async ({ db, actor }) => {
-    const recorded = await findDecision(db, id);
+    const recorded = await getDecision(db, id);
     const source = await sourceFor(db, recorded, options);
-    await noteShown(db, actor, id);
+    await recordShow(db, actor, id);
     return { recorded, ...source };
   });
-  const explanation = explain(source, factsOf(recorded.facts));
-  const verdict = verdictOn(recorded, explanation);
+  const { explanation, verdict, note } = explainUnder(source, recorded);
+  if (explanation === null) throw new Refusal(note);
   const { effect, code, rule, at, policy: digest } = recorded;
   if (options.json) {
-    printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation });
+    printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation, note });
   } else {
-    print(`decision ${id} of ${at.toISOString()}, recorded as ${effect} ${code} by the row ${rule}`);
+    print(`decision ${id} of ${at}, recorded as ${effect} ${code} by the row ${rule}`);
     if (verdict === 'another policy' && why !== undefined) print(`The policy that decided is not at hand: ${why}.`);
-    print(`${NOTES[verdict](recorded)}\n`);
-    print(printExplanation(explanation));
+    print(SAYS[verdict](recorded));
+    if (note !== null) print(note);
+    print(`\n${printExplanation(explanation)}`);
   }
   exitUnless(verdict !== 'CONTRADICTS THE RECORD');
 }
@@ -95,7 +95,7 @@ async function explainDecision(id: string, options: Options): Promise<void> {
 /** The policy to explain a decision under: the folder that was named, or the one that decided; where none knows it, POLICY_DIR's. */
 async function sourceFor(
   db: Knex,
-  recorded: RecordedDecision,
+  recorded: DecisionRecord,
   { policy: folder }: Options,
 ): Promise<{ readonly source: Policy; readonly why?: string }> {
   if (folder !== undefined) return { source: (await readSource(folderOf(folder))).policy };
@@ -103,15 +103,10 @@ async function sourceFor(
   return policy === undefined ? { source: (await readSource(folderOf(undefined))).policy, why } : { source: policy };
 }
 
-function verdictOn(recorded: RecordedDecision, { policy, decision }: Explanation): Verdict {
-  if (recorded.policy !== policy) return 'another policy';
-  return agrees(recorded, decision) ? 'same policy, same decision' : 'CONTRADICTS THE RECORD';
-}
-
-const NOTES: Readonly<Record<Verdict, (recorded: RecordedDecision) => string>> = {
+/** Before the explanation. What it means that a record contradicts its policy is in the note. */
+const SAYS: Readonly<Record<Verdict, (recorded: DecisionRecord) => string>> = {
   'same policy, same decision': () => 'This is the policy that decided, and it decides the same again.',
   'another policy': ({ policy }) =>
     `It was decided under another policy, ${policy}. What follows is what THIS folder says of the same facts; it may not be why it was so decided.`,
-  'CONTRADICTS THE RECORD': () =>
-    'This is the policy that decided, and it says otherwise: THE RECORD CONTRADICTS ITS POLICY. See to who can write to the decision log.',
+  'CONTRADICTS THE RECORD': () => 'This is the policy that decided, and it says otherwise.',
 };

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { Knex } from 'knex';
-import { noteRead } from '../../audit/access-log.ts';
+import { recordAccess } from '../../audit/access-log.ts';
 import { loadConfig } from '../../config.ts';
 import { compileFolder } from '../../rollout/folder.ts';
 import {
@@ -53,7 +53,7 @@ async function replayVerb({
   const period = readPeriod(moments);
   const policy = folder === undefined ? undefined : await compileFolder(folder);
   const report = await withDatabase(async ({ db, actor }) => {
-    await noteRead(db, actor, 'replay', { ...period, policy: policy?.digest ?? 'of each decision' });
+    await recordAccess(db, actor, 'replay', { ...period, policy: policy?.digest ?? 'of each decision' });
     return withProgress(db, period, (show) =>
       policy ? replay(db, policy, period, show) : selfCheck(db, period, show),
     );
@@ -81,20 +81,30 @@ export async function withProgress<T>(
 }
 
 /** The report in words. */
-export function replayText({ from, to, replayed, changed, ruleChanged, shifts, reasons }: ReplayReport): string {
+export function replayText({
+  from,
+  to,
+  replayed,
+  changed,
+  ruleChanged,
+  shifts,
+  reasons,
+  assumed,
+}: ReplayReport): string {
   const n = (value: number): string => value.toLocaleString('en');
   const head = [
     `${n(replayed)} decisions from ${from} to ${to}`,
     `${n(changed)} would get another code, ${n(ruleChanged)} the same code by another rule`,
   ];
   const why = reasons.map((reason) => `failure: ${reason}`);
+  if (assumed.length > 0) why.push(`older records have no ${assumed.join(', ')}: their defaults were assumed`);
   return [head.join('\n'), why.join('\n'), shiftText(shifts)].filter((part) => part !== '').join('\n\n');
 }
 
 async function shadowVerb({ json, ...moments }: Format & PeriodOptions): Promise<void> {
   const period = readPeriod(moments);
   const policies = await withDatabase(async ({ db, actor }) => {
-    await noteRead(db, actor, 'shadow', period);
+    await recordAccess(db, actor, 'shadow', period);
     return shadowShifts(db, period);
   });
   if (json) return printJson({ ...period, policies });

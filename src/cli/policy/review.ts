@@ -1,7 +1,7 @@
 /** `authz policy review`: check, guards, coverage, difference and replay of an edit, as one Markdown report for its reviewer. */
 
 import type { Command } from 'commander';
-import { noteRead } from '../../audit/access-log.ts';
+import { recordAccess } from '../../audit/access-log.ts';
 import { type CaseReport, runCases } from '../../policy/analysis/coverage.ts';
 import type { Difference } from '../../policy/analysis/diff.ts';
 import type { Policy } from '../../policy/decide.ts';
@@ -72,7 +72,7 @@ async function reviewVerb(older: string, newer: string, { policy, replay: since,
 
 const replayed = (policy: Policy, period: Period): Promise<ReplayReport> =>
   withDatabase(async ({ db, actor }) => {
-    await noteRead(db, actor, 'replay', { ...period, policy: policy.digest });
+    await recordAccess(db, actor, 'replay', { ...period, policy: policy.digest });
     return withProgress(db, period, (show) => replay(db, policy, period, show));
   });
 

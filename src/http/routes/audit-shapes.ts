@@ -1,64 +1,30 @@
 /** The shapes of what auditors are answered from the decision log, and of findings about keys. */
 
 import { z } from 'zod';
+import { type Column, type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../../audit/columns.ts';
 import { instant, nullableInstant, nullableText, shape } from '../shapes.ts';
 
-const recordFields = {
-  id: z.uuid(),
-  at: instant,
-  callerId: z.string(),
-  apiKeyId: nullableText,
-  userId: nullableText,
-  businessId: nullableText,
-  action: z.string(),
-  effect: z.enum(['allow', 'deny']),
-  code: z.string(),
-  rule: z.string(),
-  policy: z.string(),
-  facts: z.looseObject({}),
-  ip: nullableText,
-  userAgent: nullableText,
-  requestId: nullableText,
-  durationUs: z.int().nullable(),
-  fingerprint: nullableText.describe('Of a credential that no key was found for'),
-  shadowPolicy: nullableText,
-  shadowCode: nullableText,
-  shadowRule: nullableText,
-  boot: z.uuid().describe('With the day of `at` it names the chain that the record stands in'),
-  seq: z.int(),
-  hash: z.string(),
+/** A column's value as the API shows it. */
+const fieldOf = ({ type, values, nullable, says }: Column): z.ZodType => {
+  const value = values === undefined ? VALUES[type]() : z.enum(values);
+  const field = nullable ? value.nullable() : value;
+  return says === undefined ? field : field.describe(says);
 };
-const recordExample = {
-  id: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e',
-  at: '2030-01-31T12:00:00.000Z',
-  callerId: 'voice-gateway',
-  apiKeyId: 'ada-main',
-  userId: 'ada',
-  businessId: 'bakery',
-  action: 'call:create',
-  effect: 'deny' as const,
-  code: 'USER_DISABLED',
-  rule: 'user-disabled',
-  policy: 'sha256:5ed05654',
-  facts: {
-    key: { id: 'ada-main', status: 'active', userManagement: false, environment: 'production' },
-    user: { id: 'ada', status: 'disabled', businesses: 'active' },
-    target: { id: 'bakery', status: 'active', role: 'owner', inRestriction: true },
-    limit: { exceeded: false },
-    request: { action: 'call:create' },
-  },
-  ip: '203.0.113.7',
-  userAgent: 'curl/8.5',
-  requestId: '7f3a',
-  durationUs: 412,
-  fingerprint: null,
-  shadowPolicy: null,
-  shadowCode: null,
-  shadowRule: null,
-  boot: '0f9ae1de-6cde-4b8e-9e53-6f3bdf0c0a11',
-  seq: 4711,
-  hash: '5ed05654e0a1a5f4b7a8c0d6f1d2b3a4958677665544332211ffeeddccbbaa99',
+const VALUES: Readonly<Record<ColumnType, () => z.ZodType>> = {
+  uuid: z.uuid,
+  'timestamptz(3)': () => instant,
+  bigint: z.int,
+  integer: z.int,
+  smallint: z.int,
+  text: z.string,
+  jsonb: () => z.looseObject({}),
+  bytea: z.string,
 };
+
+const recordFields = Object.fromEntries(SHOWN_COLUMNS.map((column) => [column.api, fieldOf(column)])) as {
+  readonly [Field in keyof DecisionRecord]: z.ZodType<DecisionRecord[Field]>;
+};
+const recordExample = Object.fromEntries(SHOWN_COLUMNS.map(({ api, example }) => [api, example])) as DecisionRecord;
 const noted = nullableText.describe('How far the search went, where no index leads straight to what is asked for');
 
 export const decisionRecordData = shape(recordFields, recordExample);
@@ -92,7 +58,9 @@ export const shownDecisionData = shape(
       })
       .nullable()
       .describe('Under the policy of its time'),
-    note: nullableText.describe('Why there is no explanation, or that it contradicts the record'),
+    note: nullableText.describe(
+      'Why there is no explanation, that it contradicts the record, or which facts came later and were assumed',
+    ),
   },
   {
     ...recordExample,

@@ -1,11 +1,10 @@
-/** /audit: what auditors ask. Whoever asks is noted before they are answered. */
+/** /audit: what auditors ask. Each access is recorded before it is answered. */
 
-import { noteRead } from '../../audit/access-log.ts';
-import { listAdminEvents } from '../../audit/admin-events.ts';
-import { listDecisions } from '../../audit/query/decisions.ts';
+import { recordAccess } from '../../audit/access-log.ts';
+import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';
+import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
 import { showDecision } from '../../audit/query/explanation.ts';
-import { countDecisions } from '../../audit/query/stats.ts';
-import { adminQuery, decisionQuery, statsQuery } from '../../input/resources.ts';
+import { countDecisions, statsQuery } from '../../audit/query/stats.ts';
 import { findingsQuery, listFindings } from '../../key-hygiene/findings.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
@@ -23,7 +22,7 @@ export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     answers: { 200: { description: 'A page of decisions, and the time range that it is of.', data: decisionPage } },
     handle: async ({ query: { limit, cursor, ...filter }, actor }) => {
       const page = await listDecisions(db, filter, { limit, cursor }, cursors);
-      await noteRead(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
+      await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
       return { reply: success('A page of decisions.', page) };
     },
   }),
@@ -51,7 +50,7 @@ export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     },
     handle: async ({ query: { by, limit, ...filter }, actor }) => {
       const counted = await countDecisions(db, by, filter, limit);
-      await noteRead(db, actor, 'stats', { ...filter, from: counted.from, by });
+      await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by });
       return { reply: success(`${counted.total} decisions.`, counted) };
     },
   }),
@@ -64,7 +63,7 @@ export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     answers: { 200: { description: 'A page of findings, kind after kind.', data: pageOf(hygieneData) } },
     handle: async ({ query: { limit, cursor, finding, ...thresholds }, actor }) => {
       const page = await listFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
-      await noteRead(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
+      await recordAccess(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
       return { reply: success('A page of findings.', page) };
     },
   }),
@@ -77,7 +76,7 @@ export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     answers: { 200: { description: 'A page of events.', data: pageOf(adminData) } },
     handle: async ({ query: { limit, cursor, ...filter }, actor }) => {
       const page = await listAdminEvents(db, filter, { limit, cursor }, cursors);
-      await noteRead(db, actor, 'admin', { ...filter, limit, cursor });
+      await recordAccess(db, actor, 'admin', { ...filter, limit, cursor });
       return { reply: success('A page of events.', page) };
     },
   }),

@@ -3,12 +3,11 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { getDecision, listDecisions } from '../../../src/audit/query/decisions.ts';
+import { decisionQuery, getDecision, listDecisions } from '../../../src/audit/query/decisions.ts';
 import type { DecisionFilter } from '../../../src/audit/query/filters.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { createCursors } from '../../../src/db/page.ts';
 import { Failure } from '../../../src/errors.ts';
-import { decisionQuery } from '../../../src/input/resources.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { drawer, insertRecords, makeRecord, newestFirst, POLICIES, shown, type TestRecord } from '../records.ts';
 

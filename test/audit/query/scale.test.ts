@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import type { Range } from '../../../src/audit/query/filters.ts';
+import type { TimeRange } from '../../../src/audit/query/filters.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { costOfPage, FLAT_FILTERS, generateDays, placeAfter } from '../generate.ts';
@@ -15,7 +15,7 @@ const END = new Date();
 describe('a long decision log', function () {
   this.timeout(120_000);
   const dbs: Record<keyof typeof PER_DAY, Knex> = {} as never;
-  let range: Range;
+  let range: TimeRange;
 
   before(async () => {
     for (const size of ['few', 'many'] as const) {

@@ -1,12 +1,16 @@
 /** What is said of one decision: why it was taken, by the policy of its time, and when that cannot be said. */
 
 import { expect } from 'chai';
-import { explainRecorded } from '../../../src/audit/query/explain-record.ts';
+import { getDecision } from '../../../src/audit/query/decisions.ts';
+import { explainRecorded, explainUnder } from '../../../src/audit/query/explanation.ts';
+import { decide } from '../../../src/policy/decide.ts';
 import type { Explanation } from '../../../src/policy/explain.ts';
+import { FACTS, FACTS_VERSION, type Facts, type FactTable, readFacts } from '../../../src/policy/facts.ts';
 import { assemblePolicy } from '../../../src/policy/policy.ts';
+import { addDefaults } from '../../../src/policy/recorded-facts.ts';
 import { storePolicy } from '../../../src/rollout/store.ts';
 import { type Client, clientOf } from '../../http/client.ts';
-import { shippedTexts } from '../../policy/texts.ts';
+import { shippedPolicy, shippedTexts } from '../../policy/texts.ts';
 import { authz } from '../../support/cli.ts';
 import { startService, type TestService } from '../../support/service.ts';
 
@@ -58,10 +62,40 @@ describe('the explanation of a recorded decision', () => {
     expect((await shown())['note']).to.include('CONTRADICTS');
   });
 
+  it('of an older version of the facts assumes the defaults of those that came later, and names them', async () => {
+    const policy = await shippedPolicy();
+    const { facts } = await getDecision(service.db, id);
+    const { limit: _, ...older } = facts as unknown as Facts;
+    const LATER: FactTable = { ...FACTS, limit: { exceeded: { ...FACTS.limit.exceeded, since: 2 } } };
+    const read = (value: unknown, version: number) => {
+      const { groups, assumed } = addDefaults(value, version, LATER);
+      return { facts: readFacts(groups), assumed };
+    };
+    const decision = decide(policy, readFacts(facts));
+    const recorded = { ...decision, policy: policy.digest, facts: older };
+    const account = explainUnder(policy, { ...recorded, factsVersion: 1 }, read);
+    expect(account.explanation?.facts.limit).to.deep.equal({ exceeded: false });
+    expect(account).to.include({ verdict: 'same policy, same decision' });
+    expect(account.note).to.include('version 1 of the facts').and.include('r.limit.exceeded');
+    const newer = explainUnder(policy, { ...recorded, factsVersion: 2 }, read);
+    expect([newer.explanation, newer.note?.includes('limit')]).to.deep.equal([null, true]);
+  });
+
+  it('of a newer version of the facts is none, and says to upgrade', async () => {
+    await service
+      .db('decisions')
+      .where({ id })
+      .update({ facts_version: FACTS_VERSION + 1 });
+    const data = await shown();
+    expect(data).to.include({ explanation: null, factsVersion: FACTS_VERSION + 1 });
+    expect(data['note']).to.include('upgrade');
+    await service.db('decisions').where({ id }).update({ facts_version: FACTS_VERSION });
+  });
+
   it('is none, with the reason, where facts or policy cannot be read', async () => {
     const texts = await shippedTexts();
     const { digest } = await assemblePolicy(texts);
-    const recorded = { effect: 'allow', code: 'OK', rule: 'r', policy: digest, facts: {} } as const;
+    const recorded = { effect: 'allow', code: 'OK', rule: 'r', policy: digest, factsVersion: 1, facts: {} } as const;
     const { db } = service;
     expect((await explainRecorded(db, recorded)).note).to.include('does not take the recorded facts');
     const reasons = {

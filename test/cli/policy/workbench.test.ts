@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { v7 as uuidv7 } from 'uuid';
+import { timeOf } from '../../../src/audit/record/entry.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { assemblePolicy } from '../../../src/policy/policy.ts';
 import { readPolicyFolder } from '../../../src/rollout/folder.ts';
@@ -174,11 +176,11 @@ describe('authz policy', function () {
       after(() => db?.destroy());
 
       async function recorded(policy: string, decision: object = {}): Promise<string> {
-        const id = randomUUID();
+        const id = uuidv7();
         const allowed = { effect: 'allow', code: 'OK', rule: 'allow-on-target', ...decision };
         await db('decisions').insert({
           id,
-          at: new Date(),
+          at: timeOf(id),
           caller_id: 'c',
           action: 'call:create',
           boot: randomUUID(),
@@ -235,8 +237,8 @@ describe('authz policy', function () {
       });
 
       it('refuses an id that the log does not have', async () => {
-        for (const id of [randomUUID(), "' or 1=1"]) {
-          expect(ended(await run(['explain', id], '', env), 1)).to.include('has no decision');
+        for (const id of [uuidv7(), randomUUID(), "' or 1=1"]) {
+          expect(ended(await run(['explain', id], '', env), 1)).to.include('There is no decision');
         }
       });
     });

@@ -1,0 +1,56 @@
+/** The table of the decision log's columns is that of the database, and what is derived from it lacks none. */
+
+import { expect } from 'chai';
+import { COLUMN_NAMES, COLUMNS, type Column, SHOWN_COLUMNS } from '../../src/audit/columns.ts';
+import { decisionFilter } from '../../src/audit/query/filters.ts';
+import { connect } from '../../src/db/connect.ts';
+import { newDatabase, POSTGRES } from '../support/postgres.ts';
+
+/** As PostgreSQL names them. */
+const TYPES: Readonly<Record<string, string>> = { 'timestamptz(3)': 'timestamp(3) with time zone' };
+
+const READ = `
+  select attname as name, format_type(atttypid, atttypmod) as type, not attnotnull as nullable,
+    (select string_agg(pg_get_constraintdef(c.oid), ' ') from pg_constraint c
+     where conrelid = attrelid and contype = 'c' and conkey = array[attnum]) as checks
+  from pg_attribute where attrelid = 'decisions'::regclass and attnum > 0 and not attisdropped`;
+
+interface Stored {
+  readonly name: string;
+  readonly type: string;
+  readonly nullable: boolean;
+  readonly checks: string | null;
+}
+
+describe('the columns of the decision log', () => {
+  for (const postgres of POSTGRES) {
+    it(`are those of the table, on ${postgres}`, async () => {
+      const db = connect({ url: await newDatabase(postgres), poolSize: 1 });
+      const { rows } = await db.raw<{ rows: Stored[] }>(READ);
+      await db.destroy();
+      expect(rows.map(({ name, type, nullable }) => ({ name, type, nullable }))).to.have.deep.members(
+        COLUMN_NAMES.map((name) => {
+          const { type, nullable } = COLUMNS[name];
+          return { name, type: TYPES[type] ?? type, nullable };
+        }),
+      );
+      for (const name of COLUMN_NAMES) {
+        const { values }: Column = COLUMNS[name];
+        if (values === undefined) continue;
+        const checks = rows.find((row) => row.name === name)?.checks ?? '';
+        expect([...checks.matchAll(/'([^']+)'/g)].map((match) => match[1]).sort(), name).to.deep.equal(
+          [...values].sort(),
+        );
+      }
+    });
+  }
+
+  it('are shown under one name each, and filtered by under that name', () => {
+    const shown = SHOWN_COLUMNS.map(({ api }) => api);
+    expect(new Set(shown).size).to.equal(shown.length);
+    const hidden = COLUMN_NAMES.filter((name) => COLUMNS[name].api === null);
+    expect(hidden).to.deep.equal(['personal_salt', 'personal_digest']);
+    const filtered = SHOWN_COLUMNS.filter(({ filter }) => filter).map(({ api }) => api as string);
+    expect(Object.keys(decisionFilter)).to.have.members([...filtered, 'action', 'policy', 'from', 'to']);
+  });
+});
