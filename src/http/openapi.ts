@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { VERSION } from '../config.ts';
 import { FAILURES, type FailureCode } from '../errors.ts';
 import type { AnswerShape, Route } from './route.ts';
-import { exampleOf } from './shapes.ts';
+import { exampleOf } from './shared-shapes.ts';
 
 type Json = Record<string, unknown>;
 

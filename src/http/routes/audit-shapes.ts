@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { type Column, type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../../audit/columns.ts';
-import { instant, nullableInstant, nullableText, shape } from '../shapes.ts';
+import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
 
 /** A column's value as the API shows it. */
 const fieldOf = ({ type, values, nullable, says }: Column): z.ZodType => {
@@ -138,5 +138,30 @@ export const hygieneData = shape(
     advice: 'Restrict it to them.',
     commands: ['authz key update ada-main --restrict bakery'],
     evidence: { userId: 'ada', friendlyName: 'Main', businessIds: ['bakery'] },
+  },
+);
+
+export const adminData = shape(
+  {
+    id: z.uuid(),
+    at: instant,
+    actor: z.string(),
+    action: z.string(),
+    kind: z.string(),
+    subject: z.string(),
+    before: z.looseObject({}).nullable(),
+    after: z.looseObject({}).nullable(),
+    requestId: nullableText,
+  },
+  {
+    id: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e',
+    at: '2030-01-31T12:00:00.000Z',
+    actor: 'bootstrap',
+    action: 'member.create',
+    kind: 'member',
+    subject: 'bakery/ada',
+    before: null,
+    after: { businessId: 'bakery', userId: 'ada', role: 'owner' },
+    requestId: '7f3a',
   },
 );

@@ -9,8 +9,8 @@ import { findingsQuery, listFindings } from '../../key-hygiene/findings.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { adminData, idParams, pageOf } from '../shapes.ts';
-import { decisionPage, hygieneData, shownDecisionData, statsData } from './audit-shapes.ts';
+import { idParams, pageOf } from '../shared-shapes.ts';
+import { adminData, decisionPage, hygieneData, shownDecisionData, statsData } from './audit-shapes.ts';
 
 export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({

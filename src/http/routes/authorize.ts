@@ -3,8 +3,8 @@
 import type { Service } from '../../service.ts';
 import { decisionReply, success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { decisionData, decisionsData } from '../shapes.ts';
 import { authorizeSchema, batchSchema, usualBatch, usualQuestion } from './authorize-schema.ts';
+import { decisionData, decisionsData } from './authorize-shapes.ts';
 
 const EXAMPLE = {
   authorization: 'Token iqra_...',

@@ -14,7 +14,8 @@ import { businessBody, memberBody, pageQuery } from '../../input/resources.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { businessData, idParams, memberData, memberParams, pageOf } from '../shapes.ts';
+import { idParams, pageOf } from '../shared-shapes.ts';
+import { businessData, memberData, memberParams } from './businesses-shapes.ts';
 
 export const businessRoutes = (service: Service): Route[] => [...businesses(service), ...members(service)];
 

@@ -3,7 +3,7 @@
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { readinessData } from '../shapes.ts';
+import { readinessData } from './health-shapes.ts';
 
 export const healthRoutes = ({ readiness }: Service, isDraining: () => boolean): Route[] => [
   route({

@@ -18,7 +18,8 @@ import type { Service } from '../../service.ts';
 import type { Answered } from '../exchange.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { idParams, ifMatchHeaders, keyData, newKeyData, pageOf } from '../shapes.ts';
+import { idParams, pageOf } from '../shared-shapes.ts';
+import { ifMatchHeaders, keyData, newKeyData } from './keys-shapes.ts';
 
 export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] => [
   route({

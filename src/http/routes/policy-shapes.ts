@@ -1,9 +1,7 @@
-/** The shape of what is said of the live policy and of the one on trial. */
+/** The shape of what /policy answers of the live policy and the one on trial, with examples for the OpenAPI document. */
 
 import { z } from 'zod';
-import { exampleOf, shape } from '../shapes.ts';
-
-const instant = z.iso.datetime().describe('RFC 3339, in UTC');
+import { exampleOf, instant, shape } from '../shared-shapes.ts';
 
 const findingData = shape(
   { file: z.string(), line: z.int(), column: z.int(), rule: z.string(), message: z.string() },

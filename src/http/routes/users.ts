@@ -7,7 +7,8 @@ import { revokeKeysOf } from '../../keys/keys.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { idParams, pageOf, revokedData, userData } from '../shapes.ts';
+import { idParams, pageOf } from '../shared-shapes.ts';
+import { revokedData, userData } from './users-shapes.ts';
 
 export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({

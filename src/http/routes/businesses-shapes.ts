@@ -1,0 +1,24 @@
+/** The shapes of what /businesses and their members are asked with and answer, with examples for the OpenAPI document. */
+
+import { z } from 'zod';
+import { roleSchema } from '../../input/resources.ts';
+import { idSchema } from '../../input/scalars.ts';
+import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
+
+export const memberParams = z.strictObject({ id: idSchema, userId: idSchema });
+
+export const businessData = shape(
+  {
+    id: z.string(),
+    disabled: z.boolean(),
+    disabledReason: nullableText,
+    disabledAt: nullableInstant,
+    createdAt: instant,
+  },
+  { id: 'bakery', disabled: false, disabledReason: null, disabledAt: null, createdAt: '2029-06-01T08:00:00.000Z' },
+);
+
+export const memberData = shape(
+  { businessId: z.string(), userId: z.string(), role: roleSchema },
+  { businessId: 'bakery', userId: 'ada', role: 'owner' },
+);

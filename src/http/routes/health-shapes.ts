@@ -1,0 +1,14 @@
+/** The shape of what /readyz answers, with an example for the OpenAPI document. */
+
+import { z } from 'zod';
+import { shape } from '../shared-shapes.ts';
+
+export const readinessData = shape(
+  {
+    database: z.boolean(),
+    migrations: z.boolean(),
+    policy: z.string(),
+    draining: z.boolean(),
+  },
+  { database: true, migrations: true, policy: 'sha256:5ed05654', draining: false },
+);

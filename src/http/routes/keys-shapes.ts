@@ -1,0 +1,57 @@
+/** The shapes of what /keys is asked with and answers, with examples for the OpenAPI document. */
+
+import { z } from 'zod';
+import { rateLimitSchema } from '../../input/scalars.ts';
+import { exampleOf, instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
+
+export const ifMatchHeaders = z.object({
+  'If-Match': z
+    .string()
+    .regex(
+      /^(?:\*|(?:W\/)?"[!#-~]*"(?: *, *(?:W\/)?"[!#-~]*")*)$/,
+      'If-Match takes the ETag of what was read, quotes included',
+    )
+    .describe('The ETag of what was read, or *. Without it the last write wins.')
+    .optional(),
+});
+
+export const keyData = shape(
+  {
+    id: z.string(),
+    userId: z.string(),
+    friendlyName: z.string(),
+    hint: z.string(),
+    allowUserManagementApiRequests: z.boolean(),
+    restrictedBusinessIds: z.array(z.string()).nullable(),
+    environment: z.string(),
+    rateLimit: rateLimitSchema.nullable(),
+    createdAt: instant,
+    expiresAt: nullableInstant,
+    revokedAt: nullableInstant,
+    revokedReason: nullableText,
+    rotatedFrom: nullableText,
+    rotatedTo: nullableText,
+    lastUsedAt: nullableInstant,
+    status: z.enum(['active', 'expired', 'revoked']),
+  },
+  {
+    id: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e',
+    userId: 'ada',
+    friendlyName: 'Only for the bakery',
+    hint: 'iqra_4fGh...x2Pq',
+    allowUserManagementApiRequests: false,
+    restrictedBusinessIds: ['bakery'],
+    environment: 'production',
+    rateLimit: null,
+    createdAt: '2029-06-01T08:00:00.000Z',
+    expiresAt: '2030-06-01T08:00:00.000Z',
+    revokedAt: null,
+    revokedReason: null,
+    rotatedFrom: null,
+    rotatedTo: null,
+    lastUsedAt: '2030-01-31T12:00:00.000Z',
+    status: 'active',
+  },
+);
+
+export const newKeyData = shape({ apiKey: z.string(), key: keyData }, { apiKey: 'iqra_...', key: exampleOf(keyData) });

@@ -1,0 +1,28 @@
+/** The shapes of what /users answers, with examples for the OpenAPI document. */
+
+import { z } from 'zod';
+import { rateLimitSchema } from '../../input/scalars.ts';
+import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
+
+export const userData = shape(
+  {
+    id: z.string(),
+    disabled: z.boolean(),
+    disabledReason: nullableText,
+    disabledAt: nullableInstant,
+    businessesDisabled: z.boolean(),
+    rateLimit: rateLimitSchema.nullable(),
+    createdAt: instant,
+  },
+  {
+    id: 'ada',
+    disabled: true,
+    disabledReason: 'The account was closed on request.',
+    disabledAt: '2030-01-31T12:00:00.000Z',
+    businessesDisabled: false,
+    rateLimit: { requests: 600, windowSeconds: 60 },
+    createdAt: '2029-06-01T08:00:00.000Z',
+  },
+);
+
+export const revokedData = shape({ revoked: z.int() }, { revoked: 3 });
