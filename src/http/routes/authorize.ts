@@ -3,7 +3,7 @@
 import type { Service } from '../../service.ts';
 import { decisionReply, success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { authorizeSchema, batchSchema, usualBatch, usualQuestion } from './authorize-schema.ts';
+import { authorizeSchema, batchSchema } from './authorize-schema.ts';
 import { decisionData, decisionsData } from './authorize-shapes.ts';
 
 const EXAMPLE = {
@@ -20,7 +20,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     scope: 'authorize',
     summary: 'May this API key do this action on this business?',
     body: authorizeSchema,
-    usualBody: usualQuestion,
+    compileBody: true,
     bodyExample: EXAMPLE,
     answers: {
       200: {
@@ -42,7 +42,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     scope: 'authorize',
     summary: 'Up to 100 questions at once: one load, one commit.',
     body: batchSchema,
-    usualBody: usualBatch,
+    compileBody: true,
     bodyExample: { requests: [EXAMPLE] },
     maxBytes: 256 * 1024,
     answers: {
