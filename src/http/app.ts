@@ -1,12 +1,13 @@
 /**
- * From a request to an answer. A request for the very address of a route is answered straight from node:http; any other
- * one goes through Koa and its router. Both run the same route by the same functions: the short way spares `/authorize`
- * what a question with one possible address does not need (docs/operations.md has the figures).
+ * Routes a request to its answer. One whose method and address are those of a route without parameters, byte for byte, is
+ * answered straight from node:http; any other one goes through Koa and its router. The direct way exists because Koa and
+ * its router cost half of what `/authorize` may (docs/operations.md has the figures). Both ways run the same route by the
+ * same functions, and pass one contract suite (test/http/both-ways.test.ts).
  */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import Router from '@koa/router';
-import Koa, { type Context } from 'koa';
+import Koa from 'koa';
 import { Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
 import { type State, stateOf } from './context.ts';
@@ -14,16 +15,19 @@ import { HEADERS, type Phase, send, settle } from './exchange.ts';
 import { answer, mount, type Route } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 
-/** What a server calls with each request. */
-export function createApp(service: Service, phase: () => Phase): RequestListener {
+/** The request listener of a server. `direct: false` sends every request through Koa. */
+export function createApp(service: Service, phase: () => Phase, { direct = true } = {}): RequestListener {
   const routes = allRoutes(service, () => phase() !== 'serving');
-  const direct = new Map(
-    routes
-      .filter(({ path }) => !path.includes('{'))
-      .map((route) => [`${route.method.toUpperCase()} ${route.path}`, answerDirectly(service, phase, route)]),
+  const withoutParameters = direct ? routes.filter(({ path }) => !path.includes('{')) : [];
+  const directly = new Map(
+    withoutParameters.map((route) => [
+      `${route.method.toUpperCase()} ${route.path}`,
+      answerDirectly(service, phase, route),
+    ]),
   );
-  const answerAny = koaOf(service, phase, routes).callback();
-  return (request, response) => void (direct.get(`${request.method} ${request.url}`) ?? answerAny)(request, response);
+  const throughKoa = koaOf(service, phase, routes).callback();
+  return (request, response) =>
+    void (directly.get(`${request.method} ${request.url}`) ?? throughKoa)(request, response);
 }
 
 function answerDirectly(service: Service, phase: () => Phase, route: Route) {
@@ -44,9 +48,11 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[]): 
   mount(router, routes, service);
   const app = new Koa<State>();
   app.use(async (ctx, next) => {
-    ctx.state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS);
+    // Any other form of address (http://.., *) is meant for a proxy, and Koa's parser throws at some of them.
+    const match = ctx.url.startsWith('/') ? router.match(ctx.path, ctx.method) : NO_MATCH;
+    ctx.state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, match.pathAndMethod.at(-1)?.name);
     const answered = await settle(service, phase, ctx.req, ctx.state, () => {
-      refuseUnknownRoute(router, ctx);
+      refuseUnknownRoute(match);
       return next();
     });
     const { status = 200, headers, reply, text } = answered;
@@ -63,10 +69,11 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[]): 
 
 const undelivered = ({ log }: Service, error: unknown): void => log.debug({ error }, 'a reply could not be delivered');
 
-function refuseUnknownRoute(router: Router<State>, ctx: Context): void {
-  // Any other form of address (http://.., *) is meant for a proxy, and Koa's parser throws at some of them.
-  if (!ctx.url.startsWith('/')) throw new Failure('NOT_FOUND');
-  const { path, route } = router.match(ctx.path, ctx.method);
+type Match = ReturnType<Router<State>['match']>;
+const NO_MATCH: Match = { path: [], pathAndMethod: [], route: false };
+
+/** @throws Failure NOT_FOUND, or METHOD_NOT_ALLOWED with the methods of the address */
+function refuseUnknownRoute({ path, route }: Match): void {
   if (path.length === 0) throw new Failure('NOT_FOUND');
   if (!route) {
     throw new Failure('METHOD_NOT_ALLOWED', undefined, {

@@ -8,15 +8,15 @@ import { invalid } from '../input/json.ts';
 import { uuidv7 } from '../uuid.ts';
 
 export interface State {
-  requestId: string;
-  deadline: Deadline;
+  readonly requestId: string;
+  readonly deadline: Deadline;
   /** When it came, as `performance.now()` counts. */
-  since: number;
-  /** The path of the route that it is for, once that is known. */
-  route: string | undefined;
+  readonly since: number;
+  /** The path of the route that it is for; undefined where there is none. */
+  readonly route: string | undefined;
 }
 
-export const stateOf = (request: IncomingMessage, deadlineMs: number, route?: string): State => ({
+export const stateOf = (request: IncomingMessage, deadlineMs: number, route: string | undefined): State => ({
   requestId: requestIdOf(request),
   deadline: deadlineIn(deadlineMs),
   since: performance.now(),

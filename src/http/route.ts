@@ -107,13 +107,12 @@ const NONE = Object.freeze({});
 const SLOW_BODY_MS = 100;
 const BARE: Address = { params: NONE, query: '' };
 
-/** Puts the routes into the router. */
+/** Puts the routes into the router, each by its path for a name. */
 export function mount(router: Router<State>, routes: readonly Route[], service: Service): void {
   for (const shape of routes) {
-    router[shape.method](shape.path.replace(/\{(\w+)\}/g, ':$1'), (ctx) => {
-      ctx.state.route = shape.path;
-      return answer(shape, service, ctx.req, ctx.state, { params: ctx['params'], query: ctx.querystring });
-    });
+    router[shape.method](shape.path, shape.path.replace(/\{(\w+)\}/g, ':$1'), (ctx) =>
+      answer(shape, service, ctx.req, ctx.state, { params: ctx['params'], query: ctx.querystring }),
+    );
   }
 }
 

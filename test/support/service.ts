@@ -24,6 +24,7 @@ export interface TestService {
   readonly pepper: Pepper;
   /** A pool of the test, besides the service's. */
   readonly db: Knex;
+  readonly service: Service;
   readonly changeFeed: Service['changeFeed'];
   /** Sends a request with the caller token; a body other than a string or Buffer is sent as JSON. */
   readonly ask: (path: string, body?: unknown, headers?: Record<string, string>) => Promise<Reply>;
@@ -59,6 +60,7 @@ export async function startService(environment: Record<string, string> = {}): Pr
     token,
     pepper: database.peppers[0],
     db,
+    service,
     changeFeed: service.changeFeed,
     ask: (path, body, headers = {}) =>
       ask(server.address + path, body, { authorization: `Bearer ${token}`, ...headers }),
