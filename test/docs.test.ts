@@ -50,6 +50,22 @@ describe('the documents', () => {
     expect(listed('README.md')).to.have.members(decisions);
   });
 
+  it('name every room and single file of src in the architecture, and only files that exist', () => {
+    const page = read('docs/architecture.md');
+    const named = new Set([...page.matchAll(/`([^`\n]+)`/g)].map((match) => match[1] ?? ''));
+    const rooms = readdirSync(path.join(ROOT, 'src'), { recursive: true, withFileTypes: true })
+      .map((entry) => ({ entry, name: path.relative(path.join(ROOT, 'src'), path.join(entry.parentPath, entry.name)) }))
+      .flatMap(({ entry, name }) => {
+        if (entry.isDirectory()) return `${name}/`;
+        return name.includes(path.sep) ? [] : name;
+      });
+    expect(rooms.length).to.be.above(30);
+    expect(rooms.filter((room) => !named.has(room))).to.deep.equal([]);
+    const files = [...named].filter((name) => /^(?:src|docs|test|policies|migrations|deploy)\/[^<*]*$/.test(name));
+    expect(files.length).to.be.above(20);
+    expect(files.filter((name) => !existsSync(path.join(ROOT, name)))).to.deep.equal([]);
+  });
+
   it('list every setting with its default, and no other', () => {
     const settings = describeConfig({}).map(({ name, value }) => [name, (value ?? '').replace(`${ROOT}/`, '')]);
     const listed = rowsOf('docs/operations.md', /^[A-Z_, ]+$/).flatMap(([names = '', defaults = '']) =>
