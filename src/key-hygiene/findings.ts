@@ -1,33 +1,33 @@
 /**
- * Which keys should not be as they are, and who tries keys that are none: what the directory, the keys and the log know
- * together. Each finding says what to do; docs/key-hygiene.md has a section for each.
+ * Lists hygiene findings: what is wrong with a key or its use, by queries over keys, memberships and the decision log.
+ * docs/key-hygiene.md has a section for each kind.
  */
 
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { pageQuery } from '../input/resources.ts';
-import { type FindingRow, HYGIENE, type HygieneName, THRESHOLDS, type Thresholds } from './rules.ts';
+import { HYGIENE_KINDS, type HygieneName, type HygieneRow, THRESHOLDS, type Thresholds } from './rules.ts';
 
 export interface HygieneFinding {
   readonly finding: HygieneName;
-  /** What it is about: the id of a key, the fingerprint of a credential, or an address. */
+  /** The id of a key, the fingerprint of a credential, or an address. */
   readonly subject: string;
   readonly says: string;
   readonly advice: string;
-  /** The commands that do so, to be pasted. */
+  /** Shell commands that do what `advice` says. */
   readonly commands: readonly string[];
-  /** The numbers behind it. */
+  /** The other columns of its query. */
   readonly evidence: Readonly<Record<string, unknown>>;
 }
 
-export interface FindingFilter {
+export interface HygieneFilter {
   /** Of this kind only. */
   readonly finding?: HygieneName | undefined;
   readonly thresholds: Thresholds;
 }
 
-const NAMES = Object.keys(HYGIENE) as [HygieneName, ...HygieneName[]];
+const NAMES = Object.keys(HYGIENE_KINDS) as [HygieneName, ...HygieneName[]];
 
 const threshold = (value: number) =>
   z
@@ -36,8 +36,8 @@ const threshold = (value: number) =>
     .default(String(value))
     .transform(Number);
 
-/** What can be asked: one kind or all of them, a page, and every threshold. */
-export const findingsQuery = z.strictObject({
+/** The query parameters: a page, one kind or all, and every threshold. */
+export const hygieneQuery = z.strictObject({
   ...pageQuery,
   finding: z.enum(NAMES, `must be one of ${NAMES.join(', ')}`).optional(),
   ...(Object.fromEntries(
@@ -45,17 +45,17 @@ export const findingsQuery = z.strictObject({
   ) as Record<keyof Thresholds, ReturnType<typeof threshold>>),
 });
 
-interface Row extends FindingRow {
+interface RowOfKind extends HygieneRow {
   readonly finding: HygieneName;
 }
 
 /**
- * A page of what is found now, kind after kind, by subject.
+ * A keyset page of the findings of this moment, ordered by kind (as in HYGIENE_KINDS), then by subject.
  * @throws Failure INVALID_REQUEST (the cursor), UNAVAILABLE or DEADLINE_EXCEEDED
  */
-export const listFindings = (
+export const listHygieneFindings = (
   db: Knex,
-  { finding, thresholds }: FindingFilter,
+  { finding, thresholds }: HygieneFilter,
   page: PageRequest,
   cursors: Cursors,
 ): Promise<Page<HygieneFinding>> =>
@@ -66,7 +66,7 @@ export const listFindings = (
     async (place, limit) => {
       const [from, after = ''] = place === '' ? [finding ?? NAMES[0]] : place.split(' ');
       const names = finding === undefined ? NAMES.slice(NAMES.indexOf(from as HygieneName)) : [finding];
-      const rows: Row[] = [];
+      const rows: RowOfKind[] = [];
       for (const name of names) {
         if (rows.length >= limit) break;
         const found = await findingsOf(db, name, thresholds, name === from ? after : '', limit - rows.length);
@@ -78,7 +78,7 @@ export const listFindings = (
     ({ finding: name, subject, ...evidence }) => ({
       finding: name,
       subject,
-      ...HYGIENE[name].tell({ subject, ...evidence }, thresholds),
+      ...HYGIENE_KINDS[name].describe({ subject, ...evidence }, thresholds),
       evidence,
     }),
   );
@@ -89,10 +89,10 @@ async function findingsOf(
   thresholds: Thresholds,
   after: string,
   limit: number,
-): Promise<FindingRow[]> {
-  const { sql, needs } = HYGIENE[name];
+): Promise<HygieneRow[]> {
+  const { sql, needs } = HYGIENE_KINDS[name];
   const bindings = { ...Object.fromEntries(needs.map((need) => [need, thresholds[need]])), after, limit };
-  const { rows } = await db.raw<{ rows: FindingRow[] }>(
+  const { rows } = await db.raw<{ rows: HygieneRow[] }>(
     `select * from (${sql}) as found where subject > :after order by subject limit :limit`,
     bindings,
   );

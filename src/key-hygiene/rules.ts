@@ -1,40 +1,40 @@
-/** The kinds of findings about keys and their use: how each is found, and what is said of it. */
+/** The kinds of hygiene findings: the query that finds each, and its text. */
 
-/** How much is too much; days, minutes or counts, as the names say. */
+/** Thresholds of the queries, in days, hours, minutes or counts, as the names say. */
 export const THRESHOLDS = {
   unusedDays: { default: 90, help: 'days without a use after which a key counts as unused' },
   rotateDays: { default: 365, help: 'days after which a key should have been rotated' },
-  expiringDays: { default: 14, help: 'days before its end at which a key counts as expiring' },
-  useDays: { default: 90, help: 'days of the log that say what a key is used for' },
+  expiringDays: { default: 14, help: 'days before its expiry at which a key counts as expiring' },
+  useDays: { default: 90, help: 'days of the log that are searched for what a key is used for' },
   fewBusinesses: { default: 3, help: 'businesses that are few enough to restrict a key to' },
-  burstDenials: { default: 50, help: 'denials of one key that are a burst' },
-  burstMinutes: { default: 10, help: 'minutes that a burst may take' },
+  burstDenials: { default: 50, help: 'denials of one key that make a burst' },
+  burstMinutes: { default: 10, help: 'minutes within which the denials of a burst fall' },
   watchHours: { default: 24, help: 'hours of the log that are searched for bursts and bad credentials' },
-  credentialUses: { default: 100, help: 'uses of one bad credential that are worth knowing' },
-  addressCredentials: { default: 20, help: 'different bad credentials from one address that are worth knowing' },
+  credentialUses: { default: 100, help: 'uses of one bad credential that make a finding' },
+  addressCredentials: { default: 20, help: 'different bad credentials from one address that make a finding' },
 } as const;
 
 export type Threshold = keyof typeof THRESHOLDS;
 export type Thresholds = Readonly<Record<Threshold, number>>;
 
-/** A row of a kind's statement: the subject, and its evidence. */
-export interface FindingRow {
+/** A row of a kind's query: the subject, and the evidence. */
+export interface HygieneRow {
   readonly subject: string;
   readonly [evidence: string]: unknown;
 }
 
-interface Told {
+interface Description {
   readonly says: string;
   readonly advice: string;
   readonly commands: readonly string[];
 }
 
 interface Kind {
-  /** The thresholds that the statement takes. */
+  /** The thresholds that the query binds. */
   readonly needs: readonly Threshold[];
-  /** A statement that gives `subject`, unique among its rows, and the evidence under the names of the API. */
+  /** Selects `subject`, unique among the rows, and the evidence under the names of the API. */
   readonly sql: string;
-  readonly tell: (row: FindingRow, thresholds: Thresholds) => Told;
+  readonly describe: (row: HygieneRow, thresholds: Thresholds) => Description;
 }
 
 const LIVE = 'k.revoked_at is null and (k.expires_at is null or k.expires_at > now())';
@@ -42,18 +42,18 @@ const UNSUCCEEDED = 'not exists (select from api_keys s where s.rotated_from = k
 const KEY = 'k.id::text as subject, k.user_id as "userId", k.friendly_name as "friendlyName"';
 const DENIED = "d.code <> 'OK'";
 
-const keyOf = ({ subject, friendlyName, userId }: FindingRow): string =>
+const keyOf = ({ subject, friendlyName, userId }: HygieneRow): string =>
   `The key ${subject} (${JSON.stringify(friendlyName)}) of the user ${userId}`;
 const dayOf = (moment: unknown): string => (moment as Date).toISOString().slice(0, 10);
 const listOf = (values: unknown): readonly string[] => values as readonly string[];
 
-export const HYGIENE = {
+export const HYGIENE_KINDS = {
   'key-unused': {
     needs: ['unusedDays'],
     sql: `
       select ${KEY}, k.last_used_at as "lastUsedAt", k.created_at as "createdAt" from api_keys k
       where ${LIVE} and coalesce(k.last_used_at, k.created_at) < now() - make_interval(days => :unusedDays)`,
-    tell: (row) => ({
+    describe: (row) => ({
       says: row['lastUsedAt']
         ? `${keyOf(row)} was last used on ${dayOf(row['lastUsedAt'])}.`
         : `${keyOf(row)} was never used since it was made on ${dayOf(row['createdAt'])}.`,
@@ -66,9 +66,9 @@ export const HYGIENE = {
     sql: `
       select ${KEY}, k.created_at as "createdAt" from api_keys k
       where ${LIVE} and ${UNSUCCEEDED} and k.created_at < now() - make_interval(days => :rotateDays)`,
-    tell: (row) => ({
-      says: `${keyOf(row)} is in use since ${dayOf(row['createdAt'])}.`,
-      advice: 'Rotate it; its user has the overlap to change over.',
+    describe: (row) => ({
+      says: `${keyOf(row)} was made on ${dayOf(row['createdAt'])}.`,
+      advice: 'Rotate it; both keys work during the overlap.',
       commands: [`authz key rotate ${row.subject} --overlap-seconds 604800`],
     }),
   },
@@ -77,9 +77,9 @@ export const HYGIENE = {
     sql: `
       select ${KEY}, k.expires_at as "expiresAt", k.last_used_at as "lastUsedAt" from api_keys k
       where ${LIVE} and ${UNSUCCEEDED} and k.expires_at < now() + make_interval(days => :expiringDays)`,
-    tell: (row) => ({
+    describe: (row) => ({
       says: `${keyOf(row)} expires on ${dayOf(row['expiresAt'])}.`,
-      advice: 'If it is still needed, make its user another one before that day.',
+      advice: 'If it is still needed, make another for its user before that day.',
       commands: [`authz key show ${row.subject}`],
     }),
   },
@@ -92,7 +92,7 @@ export const HYGIENE = {
         and k.id not in (
           select d.api_key_id from decisions d
           where d.at > now() - make_interval(days => :useDays) and d.action like 'user:%' and d.api_key_id is not null)`,
-    tell: (row, { useDays }) => ({
+    describe: (row, { useDays }) => ({
       says: `${keyOf(row)} may use the user-management endpoints, and has not in ${useDays} days.`,
       advice: 'Take the permission away.',
       commands: [`authz key update ${row.subject} --no-allow-user-management`],
@@ -110,15 +110,15 @@ export const HYGIENE = {
       where ${LIVE} and not k.restricted and k.created_at < now() - make_interval(days => :useDays)
         and cardinality(used.businesses) <= :fewBusinesses
         and cardinality(used.businesses) < (select count(*) from business_members m where m.user_id = k.user_id)`,
-    tell: (row, { useDays }) => ({
+    describe: (row, { useDays }) => ({
       says: `${keyOf(row)} may reach every business of its user, and was used for ${listOf(row['businessIds']).join(', ')} alone in ${useDays} days.`,
-      advice: 'Restrict it to them.',
+      advice: 'Restrict it to those.',
       commands: [`authz key update ${row.subject} --restrict ${listOf(row['businessIds']).join(',')}`],
     }),
   },
   'denial-burst': {
     needs: ['watchHours', 'burstDenials', 'burstMinutes'],
-    // A burst is any run of so many denials within so many minutes, wherever it begins.
+    // Sliding window: a denial ends a burst if the one `burstDenials - 1` before it is at most `burstMinutes` older.
     sql: `
       select api_key_id::text as subject, min(began) as "began", max(at) as "ended", count(*)::integer as "runs",
         mode() within group (order by code) as "code", mode() within group (order by user_id) as "userId"
@@ -129,9 +129,9 @@ export const HYGIENE = {
         where d.at > now() - make_interval(hours => :watchHours) and ${DENIED} and d.api_key_id is not null
       ) denials
       where at - began <= make_interval(mins => :burstMinutes) group by api_key_id`,
-    tell: (row, { burstDenials, burstMinutes }) => ({
+    describe: (row, { burstDenials, burstMinutes }) => ({
       says: `The key ${row.subject} of the user ${row['userId']} was denied ${burstDenials} times or more within ${burstMinutes} minutes, mostly ${row['code']}, from ${instantOf(row['began'])}.`,
-      advice: 'Look at what it was asked for; revoke it when that is not its user.',
+      advice: 'Look at what was asked with it; revoke it if that was not its user.',
       commands: [
         `authz audit query --key ${row.subject} --effect deny --from ${instantOf(row['began'])}`,
         `authz key revoke ${row.subject} --reason "suspicious use" --yes`,
@@ -146,9 +146,9 @@ export const HYGIENE = {
       from decisions d
       where d.at > now() - make_interval(hours => :watchHours) and ${DENIED} and d.fingerprint is not null
       group by d.fingerprint having count(*) >= :credentialUses`,
-    tell: (row) => ({
+    describe: (row) => ({
       says: `One bad credential (fingerprint ${row.subject}) was used ${row['uses']} times, last at ${instantOf(row['lastAt'])}.`,
-      advice: 'Somebody has not noticed that a key is gone, or tries one that leaked: find out who.',
+      advice: 'A client still uses a deleted key, or somebody tries a leaked one: find out who.',
       commands: addressesOf(row).map((ip) => `authz audit query --ip ${ip} --from ${instantOf(row['firstAt'])}`),
     }),
   },
@@ -161,15 +161,15 @@ export const HYGIENE = {
       where d.at > now() - make_interval(hours => :watchHours) and ${DENIED} and d.fingerprint is not null
         and d.ip is not null
       group by d.ip having count(distinct d.fingerprint) >= :addressCredentials`,
-    tell: (row) => ({
-      says: `From ${row.subject} ${row['credentials']} different bad credentials came, last at ${instantOf(row['lastAt'])}.`,
-      advice: 'Somebody tries credentials: block the address where your clients come in.',
+    describe: (row) => ({
+      says: `${row['credentials']} different bad credentials came from ${row.subject}, last at ${instantOf(row['lastAt'])}.`,
+      advice: 'Somebody is guessing, or tries leaked credentials: block the address at your edge.',
       commands: [`authz audit query --ip ${row.subject} --from ${instantOf(row['firstAt'])}`],
     }),
   },
 } as const satisfies Record<string, Kind>;
 
-export type HygieneName = keyof typeof HYGIENE;
+export type HygieneName = keyof typeof HYGIENE_KINDS;
 
 const instantOf = (moment: unknown): string => (moment as Date).toISOString();
-const addressesOf = (row: FindingRow): readonly string[] => listOf(row['addresses'] ?? []);
+const addressesOf = (row: HygieneRow): readonly string[] => listOf(row['addresses'] ?? []);

@@ -1,6 +1,6 @@
 /**
  * Why a policy decides as it does: each row that was tried, and which of its tests were true or false. The decision is that
- * of `decide`; the tests are evaluated by Casbin's own evaluator, and where the two disagree there is no explanation.
+ * of `decide`; the tests are evaluated by Casbin's own evaluator, and where the two disagree, `explain` throws.
  */
 
 import { evaluatorFor } from './casbin/evaluate.ts';
@@ -24,7 +24,7 @@ export interface TriedRow {
   readonly effect: Effect;
   readonly code: string;
   readonly matched: boolean;
-  /** All of these together settled it: nothing else in the row mattered. */
+  /** Together these settle whether it matches, whatever the rest of the row says. */
   readonly reasons: readonly Reason[];
 }
 
@@ -49,9 +49,9 @@ export function explain(policy: Policy, given: Facts): Explanation {
     facts,
     decision,
     tried: tried.map((row) => {
-      const wanted = row.id === decision.rule;
+      const decides = row.id === decision.rule;
       const { matched, reasons } = tryRow(row, facts);
-      if (matched !== wanted)
+      if (matched !== decides)
         throw new Error(`the parts of the row ${row.id} contradict the decision of ${decision.rule}`);
       return { rule: row.id, file: row.file, line: row.line, effect: row.effect, code: row.code, matched, reasons };
     }),
@@ -64,7 +64,7 @@ function tryRow(row: Row, facts: Facts): { matched: boolean; reasons: readonly R
   const action: Predicate = { kind: 'test', text: `keyMatch(${ACTION_PATH}, '${row.action}')`, path: ACTION_PATH };
   if (!run(action)) return { matched: false, reasons: reasonsOf(action, run, facts) };
   const reasons = reasonsOf(row.when.tree, run, facts);
-  // That `*` matches the action is no reason worth telling.
+  // `*` matches every action, so it is left out of the reasons.
   return {
     matched: run(row.when.tree),
     reasons: row.action === '*' ? reasons : [...reasonsOf(action, run, facts), ...reasons],
@@ -73,7 +73,7 @@ function tryRow(row: Row, facts: Facts): { matched: boolean; reasons: readonly R
 
 type Run = (part: Predicate) => boolean;
 
-/** The tests that settled a predicate; where several would each have done so, the first, which short-circuits the rest. */
+/** The tests that settle a predicate; where several would each do so, the first, as in short-circuit evaluation. */
 function reasonsOf(predicate: Predicate, run: Run, facts: Facts): readonly Reason[] {
   const value = run(predicate);
   switch (predicate.kind) {
@@ -108,7 +108,7 @@ const reasonOf = ({ text, path }: Predicate & { readonly kind: 'test' }, value: 
 export function printExplanation({ policy, facts, decision, tried }: Explanation): string {
   const named = FACT_GROUPS.map((group) =>
     Object.entries(facts[group])
-      .map(([fact, value]) => `${group}.${fact}=${print(value)}`)
+      .map(([fact, value]) => `${group}.${fact}=${literal(value)}`)
       .join(' '),
   );
   return [
@@ -119,17 +119,17 @@ export function printExplanation({ policy, facts, decision, tried }: Explanation
     ...named.map((line) => `  ${line}`),
     '',
     'Rows, in their order, up to the first that matches:',
-    ...tried.map((row, index) => printRow(row, index + 1)),
+    ...tried.map((row, index) => rowText(row, index + 1)),
   ].join('\n');
 }
 
-const print = (value: string | boolean): string =>
+const literal = (value: string | boolean): string =>
   typeof value === 'string' ? `'${JSON.stringify(value).slice(1, -1)}'` : String(value);
 
-function printRow({ rule, file, line, effect, code, matched, reasons }: TriedRow, number: number): string {
+function rowText({ rule, file, line, effect, code, matched, reasons }: TriedRow, number: number): string {
   const because = reasons.map(
     ({ test, value, fact }) =>
-      `       ${test} is ${value}${fact && fact.path !== test ? `: ${fact.path} is ${print(fact.value)}` : ''}`,
+      `       ${test} is ${value}${fact && fact.path !== test ? `: ${fact.path} is ${literal(fact.value)}` : ''}`,
   );
   const verdict = matched ? `matches: ${effect} ${code}` : 'does not match';
   return [`  ${number}. ${rule} (${file}:${line}) ${verdict}, because`, ...because].join('\n');

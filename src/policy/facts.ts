@@ -13,7 +13,7 @@ export interface FactDefinition {
   readonly none: string | boolean;
   /** The version of the facts that it came with; see FACTS_VERSION. */
   readonly since: number;
-  /** For people: what it says, and when. */
+  /** What it means, for documentation. */
   readonly says: string;
 }
 
@@ -43,7 +43,7 @@ export const FACTS = {
       type: ['active', 'disabled', 'unknown'],
       none: 'unknown',
       since: 1,
-      says: 'the user of the key',
+      says: 'unknown: the key has no user that exists',
     },
     businesses: {
       type: ['active', 'disabled'],
@@ -64,7 +64,7 @@ export const FACTS = {
       type: ['owner', 'member', 'none'],
       none: 'none',
       since: 1,
-      says: "the user's in the business",
+      says: 'the role of the user in the business',
     },
     inRestriction: {
       type: 'boolean',

@@ -86,7 +86,7 @@ async function check(texts: PolicyTexts, report: Report): Promise<Policy | undef
   return policy;
 }
 
-/** undefined where any row has a finding, or where codes.yaml is so broken that none can be judged. */
+/** undefined where any row has a finding, or where codes.yaml gives no codes to check them against. */
 function* validRows(
   texts: PolicyTexts,
   codes: ReadonlyMap<string, Code>,

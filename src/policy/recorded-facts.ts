@@ -1,6 +1,6 @@
 /**
- * Facts that an older version of this program wrote down: in a record of the decision log, or in a policy case. A fact that
- * has come since takes its declared default, so that old records replay and old cases still mean what they said.
+ * Reads facts that an older version of this program wrote: in a record of the decision log, or in a policy case. A fact that
+ * was added since takes its declared default, so that old records replay and old cases keep their meaning.
  */
 
 import { FACTS, FACTS_VERSION, type Facts, type FactTable, readFacts } from './facts.ts';
@@ -36,11 +36,11 @@ interface Completed {
   readonly groups: Groups;
   /** Paths of the facts that were added. */
   readonly assumed: readonly string[];
-  /** Paths of the facts that came after the version, and are there all the same. */
+  /** Paths of the facts that came after the version, but are present. */
   readonly early: readonly string[];
 }
 
-/** Adds each fact that came after `version` and is not there; all else is left as it is, for `readFacts` to judge. */
+/** Adds each fact that came after `version` and is not there; all else is left as it is, for `readFacts` to check. */
 export function addDefaults(value: unknown, version: number, table: FactTable = FACTS): Completed {
   const given = isRecord(value) ? value : {};
   const groups = { ...given } as Record<string, Record<string, unknown>>;

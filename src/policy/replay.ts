@@ -37,7 +37,7 @@ export function redecider(policy: Policy, read = readRecordedFacts): Redecide {
   };
 }
 
-/** Facts that contradict each other, or that `decide` does not decide on for another reason, are no decision here either. */
+/** A failure becomes a value: the cause that `decide` gives, such as facts that contradict each other. */
 function attempt(decision: () => Decision): Decision | Error {
   try {
     return decision();

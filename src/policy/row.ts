@@ -35,8 +35,8 @@ export interface Row {
 export interface Code {
   /** The HTTP status that the calling service should answer its client with. */
   readonly status: number;
-  /** For that client's eyes. */
+  /** Public: that client reads it. */
   readonly message: string;
-  /** Whose `disabled_reason`, where there is one, ends the message. */
+  /** Whose public `disabled_reason`, if there is one, is appended to the message. */
   readonly reason?: 'user' | 'target';
 }

@@ -1,10 +1,10 @@
-/** Findings: each kind is raised by a history that must raise it, and by none of those that only look like it. */
+/** Hygiene findings: each kind is found in a history that has it, and not in those that are just short of it. */
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { HygieneFinding } from '../../src/key-hygiene/findings.ts';
-import { HYGIENE, type HygieneName, THRESHOLDS } from '../../src/key-hygiene/rules.ts';
+import { HYGIENE_KINDS, type HygieneName, THRESHOLDS } from '../../src/key-hygiene/rules.ts';
 import { drawer, insertRecords, makeRecord, type TestRecord } from '../audit/records.ts';
 import { type Client, clientOf } from '../http/client.ts';
 import { authz, ROOT } from '../support/cli.ts';
@@ -16,7 +16,7 @@ const HOUR = 3_600_000;
 const MINUTE = 60_000;
 const ago = (ms: number): Date => new Date(Date.now() - ms);
 
-describe('findings about keys', () => {
+describe('hygiene findings', () => {
   let service: TestService;
   let client: Client;
   let url: string;
@@ -196,7 +196,7 @@ describe('findings about keys', () => {
     expect(await subjects('address-many-credentials')).to.deep.equal(['203.0.113.7']);
   });
 
-  it('come in pages, kind after kind, and none twice', async () => {
+  it('come in keyset pages, by kind, then by subject, none twice', async () => {
     for (let n = 0; n < 7; n += 1) await key(`old-${n}`, { created_at: ago(400 * DAY), last_used_at: null });
     const all: string[] = [];
     let cursor = '';
@@ -209,7 +209,7 @@ describe('findings about keys', () => {
     expect(all).to.deep.equal([...each('key-unused'), ...each('key-not-rotated')]);
   });
 
-  it('are a command, and looking for them is recorded', async () => {
+  it('are listed by a command, and each listing is recorded as an admin event', async () => {
     await key('forgotten', { last_used_at: null });
     const env = { DATABASE_URL: url, KEY_PEPPERS: `${service.pepper.id}:${service.pepper.secret.toString('base64')}` };
     const text = await authz(['audit', 'findings', '--unused-days', '30'], env);
@@ -230,9 +230,9 @@ describe('findings about keys', () => {
     await service.ask('/audit/findings?unusedDays=0').then(({ status }) => expect(status).to.equal(400));
   }).timeout(60_000);
 
-  it('have a section each in the documents, as the thresholds have a row', () => {
+  it('have a section each in docs/key-hygiene.md, and the thresholds a row', () => {
     const page = readFileSync(path.join(ROOT, 'docs', 'key-hygiene.md'), 'utf8');
-    expect([...page.matchAll(/^## (\S+)$/gm)].map(([, name]) => name)).to.deep.equal(Object.keys(HYGIENE));
+    expect([...page.matchAll(/^## (\S+)$/gm)].map(([, name]) => name)).to.deep.equal(Object.keys(HYGIENE_KINDS));
     const rows = [...page.matchAll(/^\| (\w+) \| (\d+) \| (.*) \|$/gm)].map(([, name, value, help]) => [
       name,
       Number(value),

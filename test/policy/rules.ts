@@ -109,8 +109,8 @@ export function write(node: Tree, choose: (ways: number) => number): string {
     case 'fact':
       return wrap(node.path);
     case 'equals': {
-      const sides = choose(2) ? [node.path, quote(node.value)] : [quote(node.value), node.path];
-      return `(${sides[0]}${space()}${node.not ? '!=' : '=='}${space()}${sides[1]})`;
+      const operands = choose(2) ? [node.path, quote(node.value)] : [quote(node.value), node.path];
+      return `(${operands[0]}${space()}${node.not ? '!=' : '=='}${space()}${operands[1]})`;
     }
     case 'in':
       return `(${wrap(node.path)} in${space()}[${node.values.map((value) => space() + quote(value)).join(',')}])`;

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
 import { validate } from '../../input/scalars.ts';
-import { findingsQuery, listFindings } from '../../key-hygiene/findings.ts';
+import { hygieneQuery, listHygieneFindings } from '../../key-hygiene/findings.ts';
 import { THRESHOLDS } from '../../key-hygiene/rules.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { type Format, pageOptions, verb } from '../terminal/options.ts';
@@ -31,8 +31,8 @@ const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${
 
 const findings = ({ json, ...options }: Options): Promise<void> =>
   withDatabase(async ({ db, actor, cursors }) => {
-    const { limit, cursor, finding, ...thresholds } = validate(findingsQuery, options);
-    const page = await listFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
+    const { limit, cursor, finding, ...thresholds } = validate(hygieneQuery, options);
+    const page = await listHygieneFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
     await recordAccess(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
     if (json) return printJson(page);
     if (page.items.length === 0) return print('nothing was found');

@@ -25,19 +25,19 @@ export function addDiffVerb(policy: Command): void {
     .addHelpText('after', HELP)
     .action(async (older: string, newer: string, options: Options) => {
       const folder = folderOf(options.policy);
-      const [before, after] = [await readSide('old', older, folder), await readSide('new', newer, folder)];
+      const [before, after] = [await readOne('old', older, folder), await readOne('new', newer, folder)];
       const difference = compare(before, after);
       printAs(difference, options, text, markdown);
       exitUnless(difference.equivalent);
     });
 }
 
-/** @throws Error, for exit code 3: a side that cannot be read is no difference (1) */
-async function readSide(side: 'old' | 'new', name: string, folder: string): Promise<Source> {
+/** @throws Error, for exit code 3: a policy that cannot be read is no difference (1) */
+async function readOne(which: 'old' | 'new', name: string, folder: string): Promise<Source> {
   try {
     return await readNamed(name, folder);
   } catch (cause) {
-    throw new Error(`nothing is compared, because of the ${side} side: ${(cause as Error).message}`, { cause });
+    throw new Error(`nothing is compared, because of the ${which} policy: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -51,7 +51,7 @@ export function compare(before: Source, after: Source): Difference {
   } catch (cause) {
     if (!(cause instanceof Undecided)) throw cause;
     const example = factsText(cause.facts);
-    throw new Error(`nothing is compared, because of the ${cause.side} side: ${cause.message}, where ${example}`, {
+    throw new Error(`nothing is compared, because of the ${cause.which} policy: ${cause.message}, where ${example}`, {
       cause,
     });
   } finally {

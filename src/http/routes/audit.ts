@@ -5,7 +5,7 @@ import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';
 import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
 import { showDecision } from '../../audit/query/explanation.ts';
 import { countDecisions, statsQuery } from '../../audit/query/stats.ts';
-import { findingsQuery, listFindings } from '../../key-hygiene/findings.ts';
+import { hygieneQuery, listHygieneFindings } from '../../key-hygiene/findings.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
@@ -59,10 +59,10 @@ export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     path: '/audit/findings',
     scope: 'audit',
     summary: 'Which keys should not be as they are, and who tries bad credentials; what to do about each.',
-    query: findingsQuery,
+    query: hygieneQuery,
     answers: { 200: { description: 'A page of findings, kind after kind.', data: pageOf(hygieneData) } },
     handle: async ({ query: { limit, cursor, finding, ...thresholds }, actor }) => {
-      const page = await listFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
+      const page = await listHygieneFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
       await recordAccess(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
       return { reply: success('A page of findings.', page) };
     },

@@ -39,12 +39,12 @@ export interface Partition {
   readonly size: number;
 }
 
-/** A complete answer exceeds its bound; a part of it would look like all of it. */
+/** The result would exceed its bound. Nothing is returned, because part of it would look like all of it. */
 export class OverBound extends Error {}
 
 /**
- * The classes that `rows`, of one policy or of several, tell apart. Where `answeredAlike` is true of the rows that match an
- * action, its situations need no facts to be told apart, and stay one class.
+ * The classes that `rows`, of one policy or of several, tell apart. Where the rows that match an action are `answeredAlike`,
+ * all its situations stay one class.
  * @throws OverBound: the other actions have more than `max` classes.
  */
 export function partitionOf(
@@ -86,7 +86,7 @@ function dimensionOf(path: string, type: FactType, rows: readonly Row[]): Dimens
 
 /**
  * Maps facts to the value sets of their class in a space, and undefined to those of the whole space. Facts that no row of the
- * space reads may have any value, and constants that only other rows name are to it like any other text.
+ * space reads may have any value; a constant that only rows of other spaces name counts as any other text.
  */
 function locator(dimensions: readonly Dimension[], space: Space<Row>): (facts: Facts | undefined) => ValueSets {
   const { pattern, paths, items } = space;

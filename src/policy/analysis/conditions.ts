@@ -56,13 +56,13 @@ function conditionOf({ widest, needed }: Cover, dimensions: readonly Dimension[]
     const [most, least] = [widest[d], needed[d]];
     if (!most || !least) return [];
     const [a, b] = [least, most].map((values) => printValues(dimension, values)) as [string, string];
-    return [names(b) < names(a) ? b : a];
+    return [literals(b) < literals(a) ? b : a];
   });
   return parts.length > 0 ? parts.join(' && ') : 'true';
 }
 
-/** How many literals a condition names: what makes it hard to read. */
-const names = (condition: string): number => condition.split("'").length;
+/** How many literals a condition has: the fewer, the easier to read. */
+const literals = (condition: string): number => condition.split("'").length;
 
 function printValues({ path, values }: Dimension, chosen: ReadonlySet<number>): string {
   const [within, without] = [true, false].map((wanted) =>
@@ -83,7 +83,7 @@ const printAny = (path: string, texts: readonly string[]): string =>
 const printNone = (path: string, texts: readonly string[]): string =>
   texts.length === 1 ? `${path} != ${quoted(texts)}` : `!(${path} in [${quoted(texts)}])`;
 
-/** A tree of patterns: below each the patterns that it matches and that no pattern between them matches. */
+/** A tree of patterns by inclusion: below each the patterns that it directly includes. */
 interface Branch {
   readonly pattern: string;
   readonly below: readonly Branch[];

@@ -15,7 +15,7 @@ export interface Change {
   readonly new: { readonly effect: Effect; readonly code: string };
   /** The pairs of rows that gave the answers. */
   readonly rules: readonly { readonly old: string; readonly new: string }[];
-  /** It is so exactly where one of these holds, among the situations that can occur. */
+  /** The change holds exactly where one of these does, among the situations that can occur. */
   readonly when: readonly string[];
   /** How many classes of situations these are. */
   readonly situations: number;
@@ -33,7 +33,7 @@ export interface Difference {
   /** Digests of the two. */
   readonly old: string;
   readonly new: string;
-  /** Proved: each situation gets the same effect and code from both, and the code means the same to a client. */
+  /** Proved: every situation gets the same effect and code from both, and the code means the same to a client. */
   readonly equivalent: boolean;
   /** The facts that either depends on. */
   readonly facts: readonly string[];
@@ -46,16 +46,16 @@ export interface Difference {
   readonly codes: readonly CodeChange[];
 }
 
-/** One of the policies does not decide a situation; `side` says which one. */
+/** One of the policies does not decide a situation; `which` says which one. */
 export class Undecided extends Error {
-  readonly side: 'old' | 'new';
+  readonly which: 'old' | 'new';
   readonly facts: Facts;
 
-  constructor(side: 'old' | 'new', facts: Facts, cause: unknown) {
+  constructor(which: 'old' | 'new', facts: Facts, cause: unknown) {
     super(`a situation has no decision (${((cause as Error).cause as Error | undefined)?.message ?? String(cause)})`, {
       cause,
     });
-    this.side = side;
+    this.which = which;
     this.facts = facts;
   }
 }
@@ -66,7 +66,7 @@ interface Pair {
 }
 
 /**
- * Everything that differs between two policies. `onProgress` hears how many of how many classes have been compared.
+ * Everything that differs between two policies. `onProgress` is told how many of how many classes are done.
  * @throws OverBound · Undecided, which no two checked policies lead to
  */
 export function diffOf(
@@ -95,7 +95,7 @@ export function diffOf(
     equivalent: changes.length === 0 && !codes.some(({ code }) => given.has(code)),
     facts: partition.dimensions.map(({ path }) => path),
     situations: partition.size,
-    changes: changes.sort((a, b) => weight(a) - weight(b)),
+    changes: changes.sort((a, b) => rank(a) - rank(b)),
     ruleChanges,
     codes,
   };
@@ -105,11 +105,11 @@ export function diffOf(
 const textOf = (rows: readonly Row[]): string =>
   JSON.stringify(rows.map(({ id, effect, code, when }) => [id, effect, code, when.text]));
 
-function ask(policy: Policy, side: 'old' | 'new', facts: Facts): Decision {
+function ask(policy: Policy, which: 'old' | 'new', facts: Facts): Decision {
   try {
     return decide(policy, facts);
   } catch (cause) {
-    throw new Undecided(side, facts, cause);
+    throw new Undecided(which, facts, cause);
   }
 }
 
@@ -143,8 +143,8 @@ function changeOf(
   };
 }
 
-/** What an edit newly allows is what a reviewer must see first. */
-const weight = (change: Change): number => (change.new.effect === 'allow' ? 0 : change.old.effect === 'allow' ? 1 : 2);
+/** The order of changes: newly allowed first, then no longer allowed, then the rest. */
+const rank = (change: Change): number => (change.new.effect === 'allow' ? 0 : change.old.effect === 'allow' ? 1 : 2);
 
 function codeChanges(older: Policy['codes'], newer: Policy['codes']): CodeChange[] {
   return [...new Set([...older.keys(), ...newer.keys()])].sort().flatMap((code) => {

@@ -52,7 +52,7 @@ export function minimise(
   }));
 }
 
-/** Which dimension is freed first makes the difference between a cube that reads well and one that does not. */
+/** Orders in which to expand the dimensions. The cube depends on it, so several are tried and the simplest is kept. */
 function ordersOf(count: number): number[][] {
   const forwards = [...Array(count).keys()];
   const halfway = [...forwards.slice(count / 2), ...forwards.slice(0, count / 2)];
@@ -73,7 +73,7 @@ const better = (a: Candidate, b: Candidate): boolean =>
 const holds = (cube: Cube, term: ValueSets): boolean =>
   cube.every((values, d) => values === undefined || (term[d]?.every((value) => values.has(value)) ?? false));
 
-/** The seed, made larger one dimension after the other: first those that can be freed of any condition, then the rest. */
+/** Expands the seed by one dimension after the other: first those that need no limit at all, then the rest as far as possible. */
 function expand(
   seed: ValueSets,
   others: readonly ValueSets[],
@@ -83,7 +83,7 @@ function expand(
   const cube = seed.map((values) => values && new Set(values)) as (Set<number> | undefined)[];
   const outside = (inside: ReadonlySet<number>, values: readonly number[] | undefined): boolean =>
     values !== undefined && !values.some((value) => inside.has(value));
-  // In how many dimensions another term lies outside: where it is one, that dimension is all that keeps it out.
+  // How many dimensions exclude each off-set term. Where only one does, that one must go on excluding it.
   const apart = Uint8Array.from(others, (other) =>
     cube.reduce((sum, inside, d) => sum + Number(inside !== undefined && outside(inside, other[d])), 0),
   );
@@ -107,7 +107,7 @@ function expand(
   return cube;
 }
 
-/** Without the cubes whose terms the others hold as well; the smallest are dropped first. */
+/** Drops cubes whose terms are all held by others too; the smallest first. */
 function irredundant(candidates: readonly Candidate[]): Candidate[] {
   const times = new Map<ValueSets, number>();
   for (const { held } of candidates) for (const term of held) times.set(term, (times.get(term) ?? 0) + 1);

@@ -31,7 +31,7 @@ interface Proof {
   readonly hiders: Map<Row, Set<Row>>;
   /** Invariants that constrain some situation. */
   readonly applied: Set<Invariant>;
-  /** What was reported already: one example is enough. */
+  /** Rows and invariants that were reported, and 'undecided': one example of each is enough. */
   readonly reported: Set<unknown>;
 }
 
@@ -250,7 +250,7 @@ function reportViolated({ report, reported }: Proof, invariant: Invariant, row: 
 }
 
 function reportVacuous({ report }: Proof, { name, place }: Invariant): void {
-  const message = `${name}: no situation is one that this speaks of, so it says nothing; mend its condition, or remove it`;
+  const message = `${name}: it constrains no situation that can occur; mend its condition, or remove it`;
   report({ ...place, rule: 'invariant-vacuous', message });
 }
 

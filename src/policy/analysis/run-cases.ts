@@ -1,4 +1,4 @@
-/** Runs the policy cases: at every load, so that an edit that breaks one never goes live. */
+/** Runs the policy cases. Every load does, so that an edit that breaks one never goes live. */
 
 import { type Decision, decide, type Policy } from '../decide.ts';
 import type { Facts } from '../facts.ts';
@@ -22,7 +22,8 @@ export function* checkCases(
     if (index % STEP === 0) yield;
     cost += costOf(facts);
     if (cost > MAX_COST) {
-      const message = `there are more cases than can be run by so many rows; this one and those after it are left out`;
+      const message =
+        'cases times rows exceed what a check can run; this case and those after it were not run: remove some';
       report({ file, line, column, rule: 'too-large', message });
       return;
     }

@@ -1,4 +1,4 @@
-/** Long synchronous work in slices: generators that yield, and their runner, which lets the event loop go round in between. */
+/** Cooperative multitasking: runs long synchronous work (a generator) in slices, yielding to the event loop in between. */
 
 /** Resolves in the next turn of the event loop. */
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -1,6 +1,6 @@
 /**
- * Policy cases: what the security team wants the policy to say, in `cases/*.yaml`. A case states facts over the file's
- * base, and the decision that must follow. Running them is analysis/run-cases.ts.
+ * Parses the policy cases, `cases/*.yaml`: examples, each of facts (laid over the file's base) and the decision that must
+ * follow. analysis/run-cases.ts runs them.
  */
 
 import type { Decision } from '../decide.ts';
@@ -41,10 +41,10 @@ export function parseAllCases(texts: PolicyTexts, report: Report): Case[] {
 export function parseCases(file: string, text: string, report: Report): Case[] {
   const { value, place } = parseYaml(file, text, report);
   if (value === undefined) return [];
-  const find = (path: readonly (string | number)[], message: string): void =>
+  const fault = (path: readonly (string | number)[], message: string): void =>
     report({ file, ...place(path), rule: 'case-shape', message });
   if (!isMap(value) || !isMap(value['base']) || !Array.isArray(value['cases']) || Object.keys(value).length !== 2) {
-    find([], 'a file of cases is {base: facts, cases: [..]}');
+    fault([], 'a file of cases is {base: facts, cases: [..]}');
     return [];
   }
   const { base, cases } = value as { base: Record<string, unknown>; cases: unknown[] };
@@ -53,7 +53,7 @@ export function parseCases(file: string, text: string, report: Report): Case[] {
     try {
       return [{ ...parseCase(base, entry), file, ...place(path) }];
     } catch (error) {
-      find(path, (error as Error).message);
+      fault(path, (error as Error).message);
       return [];
     }
   });
@@ -65,8 +65,8 @@ function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'n
   if (unknown !== undefined)
     throw new TypeError(`nothing reads ${JSON.stringify(unknown)}; a case has name, given and want`);
   if (typeof name !== 'string' || name === '') throw new TypeError('a case has a name');
-  const [under, over] = [groupsOf('base', base), groupsOf('given', given)];
-  const stated = Object.fromEntries(FACT_GROUPS.map((group) => [group, { ...under[group], ...over[group] }]));
+  const [baseFacts, givenFacts] = [groupsOf('base', base), groupsOf('given', given)];
+  const stated = Object.fromEntries(FACT_GROUPS.map((group) => [group, { ...baseFacts[group], ...givenFacts[group] }]));
   // Facts that came after version 1 may be left out, so that a new one breaks no case that was written before it.
   const facts = readFacts(addDefaults(stated, 1).groups);
   const { effect, code, rule, ...others } = isMap(want) ? want : {};
@@ -81,7 +81,7 @@ function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'n
   return { name, facts, base, want: { effect, code, rule } };
 }
 
-/** Facts by group. Throws at anything else, which would vanish silently when base and given are merged. */
+/** Facts by group. Throws at anything else, which merging base and given would drop silently. */
 function groupsOf(what: string, value: unknown): Record<string, Record<string, unknown>> {
   if (!isMap(value)) throw new TypeError(`${what} is a map of facts`);
   for (const [group, facts] of Object.entries(value)) {

@@ -1,4 +1,4 @@
-/** `codes.yaml`, read strictly: the status and message of each code. No denial can be given the meaning of an allow, or of a failure. */
+/** Parses `codes.yaml` strictly: no denial can be given the status of an allow, nor the name of a failure. */
 
 import { FAILURES } from '../../errors.ts';
 import type { Code, Row } from '../row.ts';
@@ -7,28 +7,29 @@ import type { Report } from './findings.ts';
 import { isMap, parseYaml } from './yaml.ts';
 
 const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
+
 /** `codes.yaml`: code -> what it means for the client. */
 export function parseCodes(text: string | undefined, report: Report): Map<string, Code> {
   const file = CODES_FILE;
   const codes = new Map<string, Code>();
   const { value, place } = parseYaml(file, text, report);
-  const find = (path: readonly string[], message: string): void =>
+  const fault = (path: readonly string[], message: string): void =>
     report({ file, ...place(path), rule: 'codes', message });
   if (!isMap(value)) {
-    if (value !== undefined) find([], 'write a map of CODE: {status, message}');
+    if (value !== undefined) fault([], 'write a map of CODE: {status, message}');
     return codes;
   }
   for (const [code, entry] of Object.entries(value)) {
     const wrong = codeFault(code, entry);
-    if (wrong) find([code], wrong);
+    if (wrong) fault([code], wrong);
     // Kept even with a fault, so that rows with this code get no second finding.
     codes.set(code, Object.freeze(entry as unknown as Code));
   }
-  if (!codes.has('OK')) find([], 'the code OK is missing: nothing could be allowed');
+  if (!codes.has('OK')) fault([], 'the code OK is missing: nothing could be allowed');
   return codes;
 }
 
-/** Reports codes that no row uses, but for those that have a finding already. */
+/** Reports codes that no row uses, except those that have a finding already. */
 export function checkCodesUsed(
   codes: ReadonlyMap<string, Code>,
   rows: readonly Row[],

@@ -1,4 +1,4 @@
-/** A policy folder as such: the table of its files, their sizes and characters, and the check of model.conf. */
+/** The files of a policy folder: the table of their names, the checks of sizes and characters, the check of model.conf. */
 
 import { ACCEPTED_MODELS } from '../casbin/model.ts';
 import type { Report } from './findings.ts';
@@ -30,12 +30,12 @@ const EXAMPLES = KINDS.map(({ example }) => example)
   .join(', ')
   .replace(/, ([^,]*)$/, ' or $1');
 
-/** What an editor or a terminal shows as something else than what is evaluated: control and format characters, line separators. */
+/** Control and format characters, line separators: an editor shows something else than what is evaluated. */
 export const INVISIBLE = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
 export const LINE_END = /\r?\n/;
 
-/** What exceeds these is refused unread, so that a check ends whatever it is given. Sizes in UTF-16 units. */
+/** Size bounds, in UTF-16 units, checked before anything is parsed, so that every check ends. */
 export const LIMITS = {
   file: 1_048_576,
   yaml: 262_144,

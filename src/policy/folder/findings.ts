@@ -18,15 +18,18 @@ const warning = (says: string, mend: string): FindingKind => ({ level: 'warning'
  * Every kind. Names are stable, since scripts rely on them. Each has a section in docs/policy-findings.md, and SARIF lists all.
  */
 export const FINDING_RULES = {
-  'missing-file': error('A file without which there is no policy is not there.', 'Restore it.'),
+  'missing-file': error('A required file is missing.', 'Restore it.'),
   'unknown-file': error('Nothing reads a file of this name.', 'Remove or rename it.'),
-  'too-large': error('A file, a line or the policy as a whole is larger than a check takes.', 'Split or shorten it.'),
-  'too-many-findings': error('More is wrong than is listed.', 'Mend what is listed, then check again.'),
+  'too-large': error('A file, a line or the whole policy exceeds the size bounds.', 'Split or shorten it.'),
+  'too-many-findings': error('There are more findings than are listed.', 'Mend what is listed, then check again.'),
   'unseen-character': error('A character cannot be seen, or shows as something else.', 'Remove it.'),
-  model: error('model.conf is not the model that the service is made for.', 'Write it as the message says.'),
+  model: error('model.conf is not the one model that the service accepts.', 'Write it as the message says.'),
   'no-rows': error('There is no row.', 'Write rows into files such as 10-api-key.csv.'),
-  'row-syntax': error('A line is no CSV.', 'Close the quotes; double a quote inside quotes.'),
-  'row-shape': error('A row lacks a field, has one too many, or has a field that is none.', 'Write all six fields.'),
+  'row-syntax': error('A line is not CSV.', 'Close the quotes; double a quote inside quotes.'),
+  'row-shape': error(
+    'A row does not have exactly six fields, or its p or its id is malformed.',
+    'Write p, id, action, when, effect, code.',
+  ),
   'row-action': error('The action of a row is no pattern.', 'Write *, noun:verb or noun:*.'),
   'row-effect': error(
     'The effect is neither allow nor deny, or does not go with the code.',
@@ -35,15 +38,18 @@ export const FINDING_RULES = {
   'unknown-code': error('A code is used that codes.yaml does not define.', 'Define it, or use one that is defined.'),
   'duplicate-id': error('Two rows have the same id, so that no decision could tell them apart.', 'Rename one.'),
   'unknown-fact': error('A rule names a fact that does not exist.', 'Name one of the facts of the schema.'),
-  'rule-type': error('A comparison, a list or a condition has the wrong type.', 'Compare a fact with a value of its.'),
-  'rule-syntax': error('A rule is no complete expression.', 'Write one expression; put a list in parentheses.'),
+  'rule-type': error(
+    'A comparison, a list or a condition has the wrong type.',
+    'Compare a fact with one of its values.',
+  ),
+  'rule-syntax': error('A rule is not one complete expression.', 'Write one expression; put a list in parentheses.'),
   'forbidden-syntax': error(
-    'A rule holds what is not of its language, though Casbin would run it.',
+    'A rule uses syntax outside the rule language, which Casbin would run.',
     'Use facts, literals and the listed operators only.',
   ),
   'row-never-matches': warning('No situation makes the row match.', 'Mend its rule or its action, or remove it.'),
   'row-hidden': warning('Wherever the row matches, rows above it have decided.', 'Move it up, or remove it.'),
-  undecided: error('Situations are left that no row decides.', 'Add a row for them.'),
+  undecided: error('No row decides some situations.', 'Add a row for them.'),
   'forbidden-allow': error('A row allows a key or a user that is not active.', 'Deny those in a row above it.'),
   'too-many-situations': error(
     'The rows tell more situations apart than a check can go through.',
@@ -51,17 +57,17 @@ export const FINDING_RULES = {
   ),
   codes: error('codes.yaml gives a code a meaning that it may not have.', 'Write it as the message says.'),
   'unused-code': warning('A code is defined and no row uses it.', 'Remove it, or write the row that it is for.'),
-  'yaml-syntax': error('A file is no YAML that can be read in one way only.', 'Write plain maps, lists and texts.'),
+  'yaml-syntax': error(
+    'A file is not YAML, or is YAML that parsers read differently.',
+    'Write plain maps, lists and texts.',
+  ),
   'no-cases': error('There is no case.', 'Write what must hold into cases/name.yaml.'),
-  'case-shape': error('A case is not written as cases are.', 'Write name, given and want.'),
+  'case-shape': error('A case is malformed.', 'Write name, given and want.'),
   'case-fails': error('A case wants another decision than the policy gives.', 'Mend the rows, or the case.'),
   'no-invariants': error('There is no invariant.', 'Write what must always hold into invariants.yaml.'),
-  'invariant-shape': error('An invariant is not written as invariants are.', 'Write it as the message says.'),
-  'invariant-violated': error(
-    'A situation is decided as an invariant says none is.',
-    'Mend the rows, or the invariant.',
-  ),
-  'invariant-vacuous': error('No situation is one that the invariant speaks of.', 'Mend its condition, or remove it.'),
+  'invariant-shape': error('An invariant is malformed.', 'Write it as the message says.'),
+  'invariant-violated': error('Some situation is decided against an invariant.', 'Mend the rows, or the invariant.'),
+  'invariant-vacuous': error('The invariant constrains no situation.', 'Mend its condition, or remove it.'),
 } as const satisfies Record<RuleFault, FindingKind> & Record<string, FindingKind>;
 
 export type FindingRule = keyof typeof FINDING_RULES;
@@ -91,7 +97,7 @@ export const printFinding = ({ file, line, column, rule, message }: Finding): st
     (unseen) => `\\u{${unseen.codePointAt(0)?.toString(16)}}`,
   );
 
-/** Bounds memory for a file that is nothing but faults. */
+/** Bounds memory, whatever a file holds. */
 const MAX_OF_A_FILE = 1000;
 
 /** Collects findings, at most a thousand of a file; `all` returns them sorted by place. */

@@ -14,7 +14,7 @@ export interface GuardChanges {
   readonly added: readonly string[];
 }
 
-/** Those that cannot be read count as gone; the check has their findings. */
+/** An invariant that cannot be parsed counts as removed; the check reports why. */
 export function invariantChanges(before: PolicyTexts, after: PolicyTexts): GuardChanges {
   return changes(invariantsOf(before), invariantsOf(after));
 }
@@ -26,7 +26,7 @@ export function caseChanges(before: PolicyTexts, after: PolicyTexts): GuardChang
 
 const ignore = (): void => undefined;
 
-/** Name -> what is stated, as a text that is the same exactly where the statement is. */
+/** Name -> what it states, as JSON, for comparison. */
 type Guards = ReadonlyMap<string, string>;
 
 function invariantsOf(texts: PolicyTexts): Guards {

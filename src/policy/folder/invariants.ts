@@ -1,6 +1,6 @@
 /**
- * Invariants: what must hold of every situation, whatever the rows say, in `invariants.yaml`. Where cases give examples,
- * these are statements in the rule language; they are proved at every load (see analysis/proofs.ts).
+ * Parses `invariants.yaml`: statements in the rule language that must hold of every situation, whatever the rows say.
+ * analysis/proofs.ts proves them at every load.
  */
 
 import { ACTION_PATTERN } from '../action-patterns.ts';
@@ -35,14 +35,14 @@ export function parseInvariants(
 ): readonly Invariant[] {
   const file = INVARIANTS_FILE;
   const start = { file, line: 1, column: 1 };
-  const nothing = (): void =>
+  const reportNone = (): void =>
     report({
       ...start,
       rule: 'no-invariants',
       message: `there is no invariant; write what must always hold into ${file}, so that a half-copied folder cannot pass`,
     });
   if (text === undefined || text.trim() === '') {
-    nothing();
+    reportNone();
     return [];
   }
   const yaml = parseYaml(file, text, report);
@@ -53,7 +53,7 @@ export function parseInvariants(
     return [];
   }
   const entries: readonly unknown[] = value['invariants'];
-  if (entries.length === 0) nothing();
+  if (entries.length === 0) reportNone();
   return entries.flatMap((entry, index) => parseInvariant(entry, index, yaml, codes, report) ?? []);
 }
 

@@ -40,7 +40,7 @@ export function toSarif(findings: readonly Finding[], version: string, uriOf: (f
   };
 }
 
-/** 3.49: what each rule means and how to mend what it finds, for whoever has no more than the report. */
+/** 3.49: what each rule means and how to mend what it finds, for readers who have only the report. */
 const rules = (): object[] =>
   Object.entries(FINDING_RULES).map(([id, { level, says, mend }]) => ({
     id,

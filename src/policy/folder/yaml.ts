@@ -12,7 +12,7 @@ interface Place {
 }
 
 export interface Parsed {
-  /** undefined: there is none that can be used. */
+  /** undefined: the text could not be parsed; the findings say why. */
   readonly value: unknown;
   /** Where the value at a path stands; the start of the file when there is none. */
   readonly place: (path: readonly (string | number)[]) => Place;
@@ -102,7 +102,7 @@ function keyFaults(map: YAMLMap): { offset: number; message: string }[] {
   });
 }
 
-/** From a path to an offset; each map is indexed once, as its own look-up is linear. */
+/** Finds the offset of the node at a path. Each map is indexed once, because its own look-up is linear. */
 function finder(): (node: unknown, path: readonly (string | number)[]) => number | undefined {
   const known = new WeakMap<YAMLMap, Map<string, unknown>>();
   const step = (node: unknown, name: string | number | undefined): unknown => {

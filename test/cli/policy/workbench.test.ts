@@ -260,7 +260,7 @@ describe('authz policy', function () {
       );
     });
 
-    it('shows a row that no situation comes to', async () => {
+    it('shows a row that decides no situation', async () => {
       const copy = await folder(
         '10-api-key.csv',
         'p, user-unknown',
@@ -296,21 +296,21 @@ describe('authz policy', function () {
       expect(ended(await run([...args, '--format', 'markdown']), 1)).to.include('### codes.yaml: RATE_LIMITED');
     });
 
-    it('ends with 3 where a side cannot be read, and says which and why', async () => {
+    it('ends with 3 where one of the two cannot be read, and says which and why', async () => {
       const broken = await folder('20-limit.csv', 'r.limit.exceeded', 'r.limit.exceded');
-      const sides = [
-        [['diff', broken, POLICY_FOLDER], 'the old side'],
-        [['diff', POLICY_FOLDER, broken], 'the new side'],
+      const pairs = [
+        [['diff', broken, POLICY_FOLDER], 'the old policy'],
+        [['diff', POLICY_FOLDER, broken], 'the new policy'],
       ] as const;
-      for (const [args, side] of sides) {
+      for (const [args, which] of pairs) {
         expect(ended(await run(args), 3))
-          .to.include(side)
+          .to.include(which)
           .and.include('20-limit.csv:2:')
           .and.include('[unknown-fact]');
       }
       const undecided = await folder('90-allow.csv', 'p, allow-without-target', '# p, allow-without-target');
       expect(ended(await run(['diff', POLICY_FOLDER, undecided]), 3))
-        .to.include('the new side')
+        .to.include('the new policy')
         .and.include('no row');
     });
 
@@ -336,7 +336,7 @@ describe('authz policy', function () {
       const text = ended(await run(['diff', 'main', policies], '', { POLICY_DIR: policies }), 1);
       expect(text).to.include('deny RATE_LIMITED -> allow OK');
       const refused = await run(['diff', '--policy', policies, '--', '--help', 'main']);
-      expect(ended(refused, 3)).to.include('the old side').and.include('neither a folder nor a git revision');
+      expect(ended(refused, 3)).to.include('the old policy').and.include('neither a folder nor a git revision');
     });
   });
 });

@@ -119,16 +119,16 @@ describe('the difference to the shipped policy', () => {
     }
   });
 
-  it('is refused where one side leaves situations undecided, and says which', async () => {
+  it('is refused where one of the two leaves situations undecided, and says which', async () => {
     const texts = withFile(await shippedTexts(), '90-allow.csv', undefined);
     const undecided = (await compilePolicy(texts)).policy ?? expect.fail();
     const shipped = await shippedPolicy();
     expect(() => diffOf(undecided, shipped))
       .to.throw(Undecided, /no row/)
-      .with.property('side', 'old');
+      .with.property('which', 'old');
     expect(() => diffOf(shipped, undecided))
       .to.throw(Undecided, /no row/)
-      .with.property('side', 'new');
+      .with.property('which', 'new');
   });
 
   it('is refused above the bound, never sampled', async () => {
