@@ -57,7 +57,7 @@ export const rateLimitSchema = z.strictObject({
   windowSeconds: z.int().min(1, 'must be 1 to 86400').max(86_400, 'must be 1 to 86400'),
 });
 
-/** So many requests in a window of so many seconds. */
+/** At most `requests` in each window of `windowSeconds`. */
 export interface RateLimit extends Readonly<z.output<typeof rateLimitSchema>> {}
 
 /** RFC 3339 with a zone, from 1970 to 9999; as ISO text in UTC. */
