@@ -1,5 +1,4 @@
 /**
-/**
  * Follows the change feed, so that caches are invalidated within a second of any commit. It polls the table `changes` on the
  * primary every 250 ms; a NOTIFY only makes the next poll come sooner, so lost notifications lose nothing.
  */
