@@ -41,7 +41,7 @@ const MAKE_PARTITION = (path: string): string => `
 /**
  * Compare-and-swap of chain heads: from \`before\` records to what a batch makes of them, of which \`inserted\` rows were
  * new. That is all of them; or none, where the batch had been committed already and is sent again, and then the heads must
- * stand there.
+ * be as it left them.
  * INVARIANT: any other outcome raises, and so rolls back the inserts of the same statement: an insert that a rule or a
  * trigger swallowed, or (AU001) a chain that does not end where its process last saw it, as in a restored database.
  */

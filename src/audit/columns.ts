@@ -15,6 +15,8 @@ export interface Column {
   readonly hashed: boolean;
   /** Whether decisions can be filtered by its equality with a value (query/filters.ts). */
   readonly filter: boolean;
+  /** Whether an index leads to the decisions with a value of it; `except`: with any value but this one (a partial index). */
+  readonly indexed?: true | { readonly except: string };
   /** All that it can hold, where that is an enumeration. */
   readonly values?: readonly string[];
   /** For the document of the API. */
@@ -44,12 +46,12 @@ export const COLUMNS = {
   id: { ...uuid, api: 'id', example: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e' },
   at: { ...text, type: 'timestamptz(3)', api: 'at', example: '2030-01-31T12:00:00.000Z' },
   caller_id: { ...text, api: 'callerId', filter: true, example: 'voice-gateway' },
-  api_key_id: { ...nullable, api: 'apiKeyId', filter: true, example: 'ada-main' },
-  user_id: { ...nullable, api: 'userId', filter: true, example: 'ada' },
-  business_id: { ...nullable, api: 'businessId', filter: true, example: 'bakery' },
+  api_key_id: { ...nullable, api: 'apiKeyId', filter: true, indexed: true, example: 'ada-main' },
+  user_id: { ...nullable, api: 'userId', filter: true, indexed: true, example: 'ada' },
+  business_id: { ...nullable, api: 'businessId', filter: true, indexed: true, example: 'bakery' },
   action: { ...text, api: 'action', example: 'call:create' },
   effect: { ...text, api: 'effect', filter: true, values: ['allow', 'deny'], example: 'deny' },
-  code: { ...text, api: 'code', filter: true, example: 'USER_DISABLED' },
+  code: { ...text, api: 'code', filter: true, indexed: { except: 'OK' }, example: 'USER_DISABLED' },
   rule: { ...text, api: 'rule', filter: true, example: 'user-disabled' },
   policy: { ...text, api: 'policy', example: 'sha256:5ed05654' },
   facts_version: { ...text, type: 'smallint', api: 'factsVersion', says: FACTS_VERSION_SAYS, example: 1 },

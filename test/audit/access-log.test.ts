@@ -68,7 +68,7 @@ describe('/audit', () => {
     expect((items as { id: string }[]).map(({ id }) => id)).to.deep.equal([record.id]);
   });
 
-  it('what is no filter, or no value of one, is refused and leaves no event', async () => {
+  it('refuses unknown filters and bad values, and leaves no event of them', async () => {
     const before = await events();
     const bad = {
       'key=k1': 'nothing reads this field',
@@ -160,7 +160,7 @@ describe('/audit', () => {
     expect(await service.db('changes').count()).to.deep.equal(changes);
   });
 
-  it('is silent where the event cannot be written', async () => {
+  it('shows nothing where the event cannot be written', async () => {
     await service.db.raw(`
       create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end';
       create trigger refuse before insert on admin_events execute function refuse()`);

@@ -156,7 +156,7 @@ describe('authz audit', function () {
     }
   });
 
-  it('query finds a key in clear by what it was and by what it is no more, and keeps it out of the events', async () => {
+  it('query finds a key in clear by its id and, once it is deleted, by its fingerprint, and keeps it out of the events', async () => {
     const made = async (args: string) => JSON.parse((await authz([...args.split(' '), '--json'], env)).stdout);
     await made('user put ada');
     const { apiKey, key } = await made('key create --user ada --name leaked');

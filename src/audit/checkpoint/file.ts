@@ -144,7 +144,7 @@ export async function openCheckpointFiles(files: readonly string[]): Promise<Che
 
 const sha256 = (text: string): string => hash('sha256', text, 'hex');
 
-/** The whole lines from where the reading stands; it moves on behind each. What has no newline yet is still being written. */
+/** The complete lines from `reading.start` on, which advances past each. A last line without a newline is still being written. */
 async function* newLines(reading: Reading): AsyncGenerator<string> {
   let rest = Buffer.alloc(0);
   let position = reading.start;

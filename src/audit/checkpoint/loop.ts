@@ -1,6 +1,6 @@
 /**
  * Checkpoints: at intervals one root over the heads of all chains is signed, and kept where a superuser of the database
- * cannot rewrite it. What came before the last one can be changed by nobody without `verify` finding it.
+ * cannot rewrite it. No change to what precedes the last one escapes `verify`.
  */
 
 import type { Knex } from 'knex';
@@ -70,7 +70,7 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
     if (back !== undefined) {
       log.error({ chain: back }, 'the decision log went back to what it was before: run authz audit verify');
       if (heads.length === 0) throw new Error('the heads of the decision log are gone');
-      // A list of changes cannot say that a head is gone; a list of all heads does.
+      // A delta cannot say that a head was removed: the next checkpoint lists all heads.
       known.clear();
       unsent.clear();
     }
@@ -149,7 +149,7 @@ async function store(db: Knex, checkpoint: Checkpoint): Promise<boolean> {
   return rows.length === 1;
 }
 
-/** The first chain that is gone, or whose head is not one that comes after what was known. */
+/** The first chain that was removed, or whose head cannot follow the known one. */
 function wentBack(known: Heads, heads: readonly Head[]): string | undefined {
   const now = new Map(heads.map((head) => [chainOf(head), head]));
   for (const head of known.all()) {

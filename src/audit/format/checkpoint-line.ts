@@ -20,7 +20,7 @@ const headSchema = z.strictObject({
   hash: hash256,
 });
 
-/** As it stands in `checkpoints.heads`. */
+/** The JSON of `checkpoints.heads`. */
 export const headsSchema = z.array(headSchema);
 
 const checkpointSchema = z.strictObject({

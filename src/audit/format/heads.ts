@@ -35,7 +35,7 @@ export interface Heads {
   readonly get: (chain: string) => Head | undefined;
   readonly all: () => Iterable<Head>;
   readonly size: () => number;
-  /** Puts heads in, each in the place of the one that its chain had. */
+  /** Inserts heads, or replaces those that their chains had. */
   readonly put: (heads: readonly Head[]) => void;
   readonly clear: () => void;
   /** Lower-case hex. */
@@ -47,7 +47,7 @@ export function createHeads(): Heads {
   const chains: string[] = [];
   const tree = createMerkleTree();
 
-  /** The place of a chain in the order, or where it would stand. */
+  /** Binary search: the index of a chain, or where it would be inserted. */
   const placeOf = (chain: string): number => {
     let [low, high] = [0, chains.length];
     while (low < high) {

@@ -1,4 +1,4 @@
-/** The Merkle tree of RFC 6962, section 2.1, over a list whose end changes: what stands before the change is not hashed again. */
+/** The Merkle tree of RFC 6962, section 2.1, over a list whose tail is replaced: what precedes it is not hashed again. */
 
 import { hash } from 'node:crypto';
 
@@ -10,9 +10,9 @@ const sha256 = (...parts: readonly Buffer[]): Buffer => hash('sha256', Buffer.co
 export const leafHash = (bytes: Buffer): Buffer => sha256(LEAF, bytes);
 
 export interface MerkleTree {
-  /** From place `start` on the list is now `leaves` (hashes of leaves); what stood there is gone. */
+  /** Replaces the list from index `start` on by `leaves` (hashes of leaves). */
   readonly replaceFrom: (start: number, leaves: readonly Buffer[]) => void;
-  /** The hashes of the leaves from place `start` on. */
+  /** The hashes of the leaves from index `start` on. */
   readonly leavesFrom: (start: number) => readonly Buffer[];
   /** 32 bytes; of an empty list the hash of nothing. */
   readonly root: () => Buffer;

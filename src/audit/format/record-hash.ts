@@ -67,7 +67,7 @@ export function recordHash(previous: Buffer, record: LogRecord): Buffer {
 /** By format: all that this version can verify. */
 export const RECORD_HASHES: ReadonlyMap<number, RecordHash> = new Map([[FORMAT, recordHash]]);
 
-/** The digest that stands for ip and user agent in the hash of their record. `salt` is 16 random bytes. */
+/** The salted digest by which the hash of a record covers ip and user agent. `salt` is 16 random bytes. */
 export function personalDigest(salt: Buffer, ip: string | null, userAgent: string | null): Buffer {
   return sha256(`iqra-authz/personal/1\n${salt.toString('latin1')}${field(ip)}${field(userAgent)}`);
 }

@@ -27,7 +27,7 @@ const SELECT_AS: Partial<Record<ColumnType, (column: string) => string>> = {
 };
 const SELECTED = SHOWN_COLUMNS.map(({ column, type }) => SELECT_AS[type]?.(column) ?? column).join(', ');
 
-/** What stands above the records of a file. */
+/** The header line of a file: the field names in CSV, nothing in JSON lines. */
 export const headingOf = (format: ExportFormat): string =>
   format === 'csv' ? `${SHOWN_COLUMNS.map(({ api }) => api).join(',')}${CRLF}` : '';
 
@@ -97,7 +97,7 @@ const NEEDS_QUOTES = /[",\r\n]/;
 
 /**
  * What begins like a formula gets an apostrophe before it: a spreadsheet would run it, and most of these texts are the
- * choice of whoever sent the request (https://owasp.org/www-community/attacks/CSV_Injection).
+ * client's choice (https://owasp.org/www-community/attacks/CSV_Injection).
  */
 function csvField(text: string): string {
   const harmless = FORMULA.test(text) ? `'${text}` : text;

@@ -41,7 +41,7 @@ export interface DecisionFilter extends Readonly<z.output<z.ZodObject<typeof dec
   readonly credential?: Credential | undefined;
 }
 
-/** For the `refine` of whatever has a decisionFilter in it. */
+/** For the `refine` of each schema that contains decisionFilter. */
 export const isInOrder = ({ from, to }: { from?: string | undefined; to?: string | undefined }): boolean =>
   from === undefined || to === undefined || from <= to;
 export const notInOrder = { path: ['to'], message: 'must not be before from' };
@@ -69,9 +69,10 @@ export interface BoundSql {
   readonly bindings: readonly (string | readonly string[])[];
 }
 
-const FILTER_COLUMNS = SHOWN_COLUMNS.filter(({ filter }) => filter).map(({ api, column }) => ({
+const FILTER_COLUMNS = SHOWN_COLUMNS.filter(({ filter }) => filter).map(({ api, column, indexed }) => ({
   field: api as FilterField,
   column,
+  indexed,
 }));
 
 const equal = (column: string, value: string): BoundSql => ({ sql: `${column} = ?`, bindings: [value] });
@@ -133,12 +134,13 @@ export function whereOf(filter: DecisionFilter, range: TimeRange): BoundSql {
 export const raw = <T>(db: Knex, { sql, bindings }: BoundSql): Knex.Raw<{ rows: T[] }> =>
   db.raw(sql, bindings as Knex.RawBinding[]);
 
-/** By which of its parts an index finds decisions. Code OK has none, since most decisions are OK. */
+/** Those of its parts by which an index finds decisions. */
 export function indexedParts(filter: DecisionFilter): string[] {
-  const named = (['apiKeyId', 'credential', 'userId', 'businessId'] as const).filter(
-    (name) => filter[name] !== undefined,
-  );
-  return [...named, ...(filter.code !== undefined && filter.code !== 'OK' ? ['code'] : [])];
+  const columns = FILTER_COLUMNS.filter(({ field, indexed }) => {
+    const value = filter[field];
+    return value !== undefined && indexed !== undefined && (indexed === true || value !== indexed.except);
+  });
+  return [...(filter.credential === undefined ? [] : ['credential']), ...columns.map(({ field }) => field)];
 }
 
 const PLAIN = new Set(['from', 'to']);

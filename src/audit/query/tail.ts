@@ -13,8 +13,8 @@ import { type BoundSql, type DecisionFilter, raw, whereOf } from './filters.ts';
 
 /**
  * How far a look goes back. INVARIANT: longer than a record can take from its id to its commit, which is the longest
- * DECISION_DEADLINE_MS that can be set, and some more for clocks that differ. (A batch whose fate an outage has hidden is
- * written whenever that ends. Nobody was answered then, and docs/audit-queries.md says that it is not shown here.)
+ * DECISION_DEADLINE_MS that can be set, and some more for clocks that differ. (A batch of unknown outcome is sent again when
+ * an outage ends, however late. It was answered to nobody, and docs/audit-queries.md says that it is not shown here.)
  */
 const WINDOW_MS = 90_000;
 /** Nearly all are committed within this. So that a look costs little, only each tenth goes back over the whole window. */
@@ -35,7 +35,7 @@ export async function* followDecisions(
   signal: AbortSignal,
 ): AsyncGenerator<readonly DecisionRecord[]> {
   const known = new Set(await idsSince(db, filter, Date.now() - WINDOW_MS));
-  // That it is under way: whatever is committed from here on will come.
+  // An empty batch says that the first look is done: every later commit will be yielded.
   yield [];
   for (let look = 1; !signal.aborted; look += 1) {
     const ids = await idsSince(db, filter, Date.now() - (look % WHOLE_EVERY === 0 ? WINDOW_MS : RECENT_MS));

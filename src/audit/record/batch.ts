@@ -6,23 +6,23 @@ import { COLUMN_NAMES, COLUMNS, type ColumnName } from '../columns.ts';
 import { FIRST_OPENING, FORMAT, recordHash } from '../format/record-hash.ts';
 import { type Entry, recordOf, timeOf } from './entry.ts';
 
-/** Where the chain of one day ends. */
-interface Head {
-  /** Where this process's chain ended to which it had last appended before. */
+/** Where the chain of one day ends, in bytes: what its head in the database will be. */
+interface ChainEnd {
+  /** The hash of the record that this process wrote last before this chain, in whichever chain. */
   readonly opening: Buffer;
   readonly records: number;
   readonly hash: Buffer;
 }
 
-/** Where all chains of a process end: of each day one, because a clock can step back over midnight. */
+/** Where all chains of a process end, by day: more than one, because a clock can step back over midnight. */
 export interface Chain {
   readonly boot: string;
-  /** The hash of the latest record, whatever its day. */
+  /** The hash of the latest record of any day. */
   readonly last: Buffer;
-  readonly heads: ReadonlyMap<string, Head>;
+  readonly heads: ReadonlyMap<string, ChainEnd>;
 }
 
-/** Records at their places, ready to be sent, and sent again as they are. */
+/** Numbered and hashed records, ready to be sent, and to be sent again unchanged. */
 export interface Batch {
   readonly records: number;
   readonly days: readonly string[];
@@ -38,7 +38,7 @@ export const newChain = (): Chain => ({ boot: randomUUID(), last: FIRST_OPENING,
 /** The entries behind the end of `chain`, in their order. */
 export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
   const { boot } = chain;
-  const moved = new Map<string, Head>();
+  const moved = new Map<string, ChainEnd>();
   let { last } = chain;
   const rows = entries.map((entry) => {
     const at = timeOf(entry.id);
@@ -78,8 +78,8 @@ const fromJson = (name: ColumnName): string => {
 };
 
 /**
- * INVARIANT: the heads move exactly when every row is new, or stay where a batch that had been committed has put them.
- * Anything else raises in `authz_advance_heads`, and then nothing is written.
+ * Idempotent: rows and heads in one statement. INVARIANT: the heads move exactly when every row is new, or stay where the
+ * same batch had put them before. Anything else raises in `authz_advance_heads`, which rolls back the statement.
  */
 const WRITE = `
   with added as (
@@ -91,7 +91,7 @@ const WRITE = `
   )
   select authz_advance_heads(?::jsonb, (select count(*) from added))`;
 
-/** What `authz_advance_heads` raises where the database's chain ends elsewhere: it has been restored, or changed. */
+/** The SQLSTATE of `authz_advance_heads` where the chain does not end as this process knows it: restored, or altered. */
 const ELSEWHERE = 'AU001';
 export const endsElsewhere = (error: unknown): boolean => (error as { code?: string } | null)?.code === ELSEWHERE;
 

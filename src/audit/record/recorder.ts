@@ -1,6 +1,6 @@
 /**
- * The decision log's only writer in a process: decisions that wait are written together, and each request hears of its
- * own once they are durable. docs/adr/0006-group-commit.md says why it is done this way.
+ * Group commit: the decision log's only writer in a process. Decisions that are queued while one batch is in flight are the
+ * next batch, and each request resolves once its own are durable. docs/adr/0006-group-commit.md says why.
  */
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
@@ -29,24 +29,24 @@ export interface RecorderStats {
   readonly batches: number;
   /** Since the start: requests that found the queue full. */
   readonly rejected: number;
-  /** Since the start: batches sent again because nobody knew what had become of them. */
+  /** Since the start: batches sent again because their outcome was unknown. */
   readonly resent: number;
 }
 
 export interface Recorder {
   /**
    * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED. After either the entries may have been recorded all the same: the
-   * log may hold a decision that nobody was told, never the other way round.
+   * log may hold a decision that was never delivered, but no decision is delivered that the log does not hold.
    */
   readonly record: RecordEntries;
   readonly stats: () => RecorderStats;
-  /** Takes no more, and writes what was taken, or says in the log what it could not. Idempotent. */
+  /** Refuses new entries and drains the queue; what cannot be written is logged. Idempotent. */
   readonly close: () => Promise<void>;
 }
 
 /**
- * Decisions that may wait. What cannot be written within a deadline had better be refused at once: this is about what a
- * database writes in the default one, and, at some 2 KB each at most, no burden on memory.
+ * Bound of the queue, in decisions: about what a database writes within the default deadline, so that what could not be
+ * written in time is refused at once. At some 2 KB each at most, 10 MB.
  */
 const QUEUE = 5000;
 /** Decisions in one statement, unless a single request has more. At some 2 KB each at most, it is no more than 1 MB. */
@@ -61,16 +61,17 @@ interface Waiting {
 }
 
 interface Outcome {
-  /** `again`: nothing was sent, or nothing can be at this place; they are to be numbered anew. */
+  /** `again`: nothing was sent, or this chain cannot go on; number the same entries anew. */
   readonly is: 'committed' | 'again' | 'refused' | 'failed';
   readonly error?: unknown;
 }
 
 /**
- * The writer of a new chain. `db` should be a connection of its own, which nothing else keeps busy.
+ * The writer of a new chain. `db` should be a connection pool of its own, so that no other query delays a commit. Longer
+ * than a screen, because its functions share the queue and the chain.
  *
- * INVARIANT: one batch is under way at a time, and the chain moves when it is known to be committed; while it is not
- * known, nothing but the same rows is sent. So no two records ever have one place, and no place is left out.
+ * INVARIANT: one batch is in flight at a time, and the chain advances when it is known to be committed; while its outcome
+ * is unknown, nothing but the same rows is sent. So no two records have one number, and no number is left out.
  */
 export function createRecorder(db: Knex, log: Log): Recorder {
   let chain = newChain();
@@ -95,7 +96,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
   };
 
   async function work(): Promise<void> {
-    // What arrives in this turn of the event loop shares the first batch, too.
+    // Requests that arrive in this turn of the event loop share the first batch.
     await nextTurn();
     while (queue.length > 0) await write(take());
     working = undefined;
@@ -114,7 +115,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
     return taken;
   }
 
-  /** Settles each of the requests, by halves where one of them keeps the others from being written. */
+  /** Settles each of the requests. Bisects a batch that the database refuses, so that a bad row fails its own request only. */
   async function write(requests: readonly Waiting[]): Promise<void> {
     const live = requests.filter(isInTime);
     if (live.length === 0) return;
@@ -156,7 +157,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
       let sent = uncertain;
       try {
         await sendBatch(db, batch, () => {
-          // Who has waited for the connection until it was too late hears of no record, so none is made.
+          // The deadline passed while waiting for a connection: send nothing.
           if (!uncertain && !requests.every(isInTime)) throw new Failure('DEADLINE_EXCEEDED');
           sent = true;
         });

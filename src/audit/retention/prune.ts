@@ -1,6 +1,6 @@
 /**
  * Retention: the records of whole days are dropped once they have been verified in full and are covered by a checkpoint
- * outside the database. Their heads stay, and a signed line in the file of checkpoints says that they may be gone.
+ * outside the database. Their heads stay, and a signed line in the file of checkpoints says that the records may be dropped.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -18,7 +18,7 @@ interface ChainOptions {
   /** By number of records, ascending. */
   readonly attested: readonly Attested[];
   readonly findings: VerifyFindings;
-  /** Whether the erasure of this record's personal data stands in `admin_events`. */
+  /** Whether an `audit.erase` of `admin_events` covers this record. */
   readonly erasureRecorded: (record: StoredRecord) => boolean;
 }
 
@@ -130,7 +130,7 @@ function checkLink(walk: ChainWalk, record: StoredRecord, allowed: readonly Buff
   }
 }
 
-/** Whether the record fits where the first that did not fit stands. */
+/** Whether the record's hash fits under the number of the first record that did not fit: they were swapped. */
 function wasMoved(walk: ChainWalk, record: StoredRecord, first: Misfit): boolean {
   const there = { ...record, seq: first.seq };
   if (!first.links.some((link) => walk.hashOf(link, there).equals(record.hash))) return false;

@@ -141,7 +141,7 @@ function readRow(row: StoredCheckpoint, previous: string | null): Checkpoint | u
 }
 
 /**
- * Follows the heads from checkpoint to checkpoint, whoever wrote them: each is of all heads, and a later number never
+ * Follows the heads from checkpoint to checkpoint, of all writers: each is of all heads, and a later number never
  * knows less. So one set of heads is enough, however many writers there were.
  */
 function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: Options) {

@@ -20,7 +20,7 @@ interface Options {
   readonly findings: VerifyFindings;
 }
 
-/** What the heads of a day come to: what is signed of it. */
+/** The sum over the heads of a day that a statement signs. */
 export interface DaySum {
   readonly records: number;
   /** Lower-case hex. */
@@ -32,7 +32,7 @@ export interface PrunedDays {
   readonly recorded: (day: string) => boolean;
   /** A statement with an accepted signature, of just the heads that the day has. */
   readonly statementOf: (day: string) => Pruned | undefined;
-  /** To be asked of a day without any record: whether it may be so. */
+  /** Whether a day without any record may have none: there is a sound statement. Adds a finding where its row is missing. */
   readonly accept: (day: string) => boolean;
 }
 
@@ -57,7 +57,7 @@ export function sumOf(heads: readonly Head[]): DaySum {
   return { records: heads.reduce((sum, { records }) => sum + records, 0), root: set.root() };
 }
 
-/** Adds a finding for every statement that is not sound, and for every dropped day that none stands for. */
+/** Adds a finding for every statement that is not sound, and for every dropped day without a sound statement. */
 export async function verifyPruned(
   db: Knex,
   { files, accepted, heads, state, findings }: Options,

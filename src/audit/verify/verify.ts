@@ -40,7 +40,7 @@ export interface VerifyReport {
   readonly chains: number;
   /** How many records have had their personal data erased. */
   readonly erased: number;
-  /** How many of the days that were asked for have no records any more, as somebody with the signing key has stated. */
+  /** How many of the days in range were pruned, as signed statements say. */
   readonly pruned: number;
   readonly checkpoints: {
     readonly count: number;
@@ -53,7 +53,7 @@ export interface VerifyReport {
     /** `FILE:LINE` of lines that a crash or a full disk left unfinished. */
     readonly torn: readonly string[];
   };
-  /** Records that no checkpoint outside the database covers: a superuser can rewrite these, and nobody would find it. */
+  /** Records that no checkpoint outside the database covers: a superuser can rewrite these undetected. */
   readonly uncovered: number;
   /** The first hundred of each kind: by day, and what concerns no record last. */
   readonly findings: readonly VerifyFinding[];
@@ -64,7 +64,7 @@ export interface VerifyReport {
 
 export interface VerifiedDay extends DaySum {
   readonly day: string;
-  /** Whether a checkpoint outside the database attests every head of the day just as it stands. */
+  /** Whether checkpoints outside the database attest every head of the day as it is now. */
   readonly covered: boolean;
   /** Whether its records were dropped, or may be: what was signed of it. */
   readonly statement: Pruned | null;
@@ -80,7 +80,7 @@ export async function verifyLog(db: Knex, options: VerifyOptions): Promise<Verif
   try {
     return await db.transaction(
       async (trx) => {
-        // INVARIANT: before the snapshot. A day that is dropped meanwhile would be gone at once, and its row unseen.
+        // INVARIANT: before the snapshot. DDL is not in it: a partition dropped later would vanish, its pruned_days row unseen.
         await trx.raw('lock table only decisions in access share mode');
         await trx.raw(READ_SETTINGS);
         return verifySnapshot(trx, options, files);
@@ -261,7 +261,7 @@ function reportRemovedChains({ heads, visited, findings }: RecordsRead, ofDay: s
   }
 }
 
-/** The head's own, and what to try where that fails, so that an altered head is not taken for an altered record. */
+/** The head's own opening, then what to try where that fails, so that an altered head is not taken for an altered record. */
 const openingsOf = (head: Head | undefined, attested: Head | undefined): Buffer[] =>
   head === undefined
     ? attested === undefined

@@ -168,7 +168,7 @@ describe('checkpoints', () => {
     expect(report.checkpoints.torn).to.deep.equal([`${file}:4`]);
   });
 
-  it('may be missing outside where a process died in between, and nowhere else', async () => {
+  it('may be missing from the file where a process died between database and file, and nowhere else', async () => {
     const checkpoints = start();
     for (let round = 0; round < 3; round += 1) {
       await writer.append(day, 2);
@@ -187,7 +187,7 @@ describe('checkpoints', () => {
     ]);
   });
 
-  it('never take a number twice where nobody knows whether it was stored', async () => {
+  it('never take a number twice where the outcome of storing it is unknown', async () => {
     const unsure = connect({ url: String(db.client.config.connection.connectionString), poolSize: 1 });
     const checkpoints = start(file, unsure);
     await writer.append(day, 2);
@@ -209,7 +209,7 @@ describe('checkpoints', () => {
     await expectClean();
   });
 
-  it('say so when the log goes back, and show it to whoever verifies', async () => {
+  it('log an error when the log is set back to an older copy, and verification finds it', async () => {
     const checkpoints = start();
     const chain = await writer.append(day, 4);
     await checkpoints.make();

@@ -166,7 +166,7 @@ describe('exports of the decision log', function () {
     );
   });
 
-  it('end quietly when nobody reads on', async () => {
+  it('end with 0 and say nothing when the reader closes the pipe (EPIPE)', async () => {
     const others = COLUMN_NAMES.filter((name) => name !== 'id');
     await db.raw(`insert into decisions (id, ${others})
       select (left(id::text, 24) || lpad(to_hex(n), 12, 'a'))::uuid, ${others} from decisions, generate_series(1, 60) n`);

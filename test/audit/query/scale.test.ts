@@ -42,7 +42,7 @@ describe('a long decision log', function () {
     });
   }
 
-  it('is not walked for what was frequent once, or for two things that never meet', async () => {
+  it('is not scanned for a value that was frequent only in the past, or for two values that never occur together', async () => {
     const db = dbs.many;
     // The newest day has none of them any more, while its statistics still say that every eighth record is one.
     const day = `decisions_${END.toISOString().slice(0, 10).replaceAll('-', '')}`;

@@ -83,7 +83,7 @@ describe('a record', () => {
     }
   });
 
-  it('salts what is personal anew each time', async () => {
+  it('salts the personal data of each record anew', async () => {
     const context = { ip: '203.0.113.7', userAgent: 'x' };
     const rows = await recordsOf(Array.from({ length: 100 }, () => ({ apiKey: 'junk', context })));
     for (const column of ['personal_salt', 'personal_digest'])

@@ -105,7 +105,7 @@ for (const postgres of POSTGRES)
       expect(batches).to.be.below(10);
     });
 
-    it('hashes any text as somebody else would', async () => {
+    it('hashes any text as an independent reader of the format does', async () => {
       await fc.assert(
         fc.asyncProperty(
           FACTS,
@@ -172,7 +172,7 @@ for (const postgres of POSTGRES)
       'a day that has no partition and gets none': { id: uuidv7({ msecs: Date.now() - 30 * DAY_MS }) },
       'an id that is none': { id: 'zzzzzzzz-zzzz-7zzz-8zzz-zzzzzzzzzzzz' },
     };
-    it('keeps a value that PostgreSQL refuses from suppressing a neighbour', async () => {
+    it('bisects a batch with a value that PostgreSQL refuses, and records the others', async () => {
       const recorder = open();
       const bad = Object.values(BAD).map((parts) => [entry(), entry(parts)]);
       const good = Array.from({ length: 5 }, () => [entry(), entry()]);
@@ -204,7 +204,7 @@ for (const postgres of POSTGRES)
       });
     }
 
-    it('takes a record for recorded that a rule has turned away for no moment', async () => {
+    it('fails where a rule discards the insert, instead of taking the record for written', async () => {
       await db.raw('create rule fault as on insert to decisions do instead nothing');
       const recorder = open();
       expect(await outcomes(recorder, [[entry()], [entry()]])).to.deep.equal(['UNAVAILABLE', 'UNAVAILABLE']);
@@ -237,7 +237,7 @@ for (const postgres of POSTGRES)
       expect(new Set(rows.map(({ boot }) => boot)).size).to.equal(1);
     });
 
-    it('sends nothing newer before it knows, and then goes on in the same chain', async () => {
+    it('sends nothing else while the outcome of a batch is unknown, and then goes on in the same chain', async () => {
       const recorder = open(200, proxy.url);
       await recorder.record([entry()], deadlineIn(LONG_MS));
       proxy.swallow();
@@ -254,7 +254,7 @@ for (const postgres of POSTGRES)
       expect(rows).to.have.length(3);
     });
 
-    it('begins a new chain where nobody can know any more', async () => {
+    it('begins a new chain where the outcome of a batch stays unknown', async () => {
       const recorder = open(1000, proxy.url);
       await recorder.record([entry()], deadlineIn(LONG_MS));
       const bad = entry({ context: { userAgent: 'bad' } });
@@ -319,7 +319,7 @@ for (const postgres of POSTGRES)
       expect(await verifiedRows(db)).to.have.length(5001);
     });
 
-    it('does not record what was too late before it was sent', async () => {
+    it('sends nothing of which the deadline passed before it was sent', async () => {
       const recorder = open(LONG_MS);
       const lock = await db.transaction();
       await lock.raw('lock table decisions in access exclusive mode');

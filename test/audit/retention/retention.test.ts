@@ -191,7 +191,7 @@ describe('retention', function () {
       while ((await db.raw<{ rows: unknown[] }>(waits)).rows.length === 0);
     };
 
-    it('waits for who reads the log, and lets others write meanwhile', async () => {
+    it('waits for readers of the log, and lets others write meanwhile', async () => {
       const reader = await db.transaction();
       await reader('decisions').first();
       const pruning = log.prune();
@@ -366,7 +366,7 @@ describe('retention', function () {
       });
     }
 
-    it('a day of which a half is gone, whatever was stated of it', async () => {
+    it('a day with a part of its records dropped, even with a signed statement', async () => {
       await db.raw(`create function crash() returns trigger language plpgsql as $$ begin raise 'crash'; end $$`);
       await db.raw('create trigger crash before insert on pruned_days execute function crash()');
       await rejection(log.prune());
