@@ -10,8 +10,9 @@ import type { Loaded } from '../../src/facts/load.ts';
 import type { RateLimit } from '../../src/input/scalars.ts';
 import { createLimits, type Limits, withLimit } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
-import { closed, type Facts } from '../../src/policy/facts.ts';
+import type { Facts } from '../../src/policy/facts.ts';
 import { describeWithRedis, type RedisServer, startRedis } from '../support/redis.ts';
+import { loadedOf } from './loaded.ts';
 
 const FALLBACK: RateLimit = { requests: 3, windowSeconds: 3600 };
 const log = createLog('silent');
@@ -37,20 +38,6 @@ const asked: fc.Arbitrary<Asked> = fc.record({
 });
 const batches = fc.array(fc.array(asked, { minLength: 1, maxLength: 8 }), { maxLength: 12 });
 
-const WITHIN: Facts['limit'] = closed({ exceeded: false });
-const loadedOf = ({ key, keyStatus, userStatus, limit }: Asked, run: string): Loaded => ({
-  facts: closed({
-    key: closed({ id: `${key}.${run}`, status: keyStatus, userManagement: false, environment: 'production' }),
-    user: closed({ id: 'ann', status: userStatus, businesses: 'active' }),
-    target: closed({ id: '', status: 'none', role: 'none', inRestriction: false }),
-    limit: WITHIN,
-    request: closed({ action: 'account:read' }),
-  }),
-  reasons: { user: undefined, target: undefined },
-  limit,
-  redigest: undefined,
-});
-
 /** What is exceeded and what remains, by one number for each key and length of window. */
 function model() {
   const used = new Map<string, number>();
@@ -68,7 +55,7 @@ const holdsFor = (limits: () => Limits) =>
     const run = randomUUID();
     const expected = model();
     for (const batch of sequence) {
-      const loaded = batch.map((each) => loadedOf(each, run));
+      const loaded = batch.map((each) => loadedOf(`${each.key}.${run}`, each));
       const states = await limits().consume(loaded);
       const shown = states.map((state) => state && (({ resetSeconds: _, ...rest }) => rest)(state));
       expect(shown).to.deep.equal(batch.map(expected));
@@ -95,7 +82,7 @@ describe('the limits of one process', () => {
   it('make one of two facts, whoever asks', async () => {
     const limits = await createLimits({ fallback: { requests: 1, windowSeconds: 60 }, redis: undefined }, log);
     const ask = async (key: string): Promise<Facts> => {
-      const loaded = loadedOf({ key, keyStatus: 'active', userStatus: 'active', limit: undefined }, 'x');
+      const loaded = loadedOf(key);
       const [state] = await limits.consume([loaded]);
       return withLimit(loaded.facts, state);
     };

@@ -8,30 +8,16 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Redis } from 'ioredis';
-import type { Loaded } from '../../src/facts/load.ts';
 import { createLimits, type Limits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
-import { closed } from '../../src/policy/facts.ts';
 import { eventually } from '../http/process.ts';
 import { ROOT } from '../support/cli.ts';
 import { startProxy, type Proxy as TcpProxy } from '../support/proxy.ts';
 import { describeWithRedis, type RedisServer, startRedis } from '../support/redis.ts';
+import { loadedOf } from './loaded.ts';
 
 const LIMIT = { requests: 100, windowSeconds: 3600 };
 const log = createLog('silent');
-
-const activeKey = (id: string): Loaded => ({
-  facts: closed({
-    key: closed({ id, status: 'active', userManagement: false, environment: 'production' }),
-    user: closed({ id: 'ann', status: 'active', businesses: 'active' }),
-    target: closed({ id: '', status: 'none', role: 'none', inRestriction: false }),
-    limit: closed({ exceeded: false }),
-    request: closed({ action: 'account:read' }),
-  }),
-  reasons: { user: undefined, target: undefined },
-  limit: undefined,
-  redigest: undefined,
-});
 
 describeWithRedis('limits whose Redis', () => {
   let redis: RedisServer;
@@ -63,7 +49,7 @@ describeWithRedis('limits whose Redis', () => {
   };
   /** How many of so many requests at once are let through. */
   const pass = async (limits: Limits, key: string, requests: number): Promise<number> => {
-    const states = await Promise.all(Array.from({ length: requests }, () => limits.consume([activeKey(key)])));
+    const states = await Promise.all(Array.from({ length: requests }, () => limits.consume([loadedOf(key)])));
     return states.filter(([state]) => state?.exceeded === false).length;
   };
   const isUp = (limits: Limits) => eventually(() => limits.stats().redisUp);
@@ -140,7 +126,7 @@ describeWithRedis('limits whose Redis', () => {
 
   it('is slow end no later than there', async () => {
     const limits = await start();
-    const second = { ...activeKey('a second'), limit: { requests: 1, windowSeconds: 1 } };
+    const second = { ...loadedOf('a second'), limit: { requests: 1, windowSeconds: 1 } };
     proxy.delay(400);
     await limits.consume([second]);
     proxy.delay(0);
@@ -154,7 +140,7 @@ describeWithRedis('limits whose Redis', () => {
   it('has answered while this process was busy are counted there', async () => {
     // Past the proxy, which is busy with this process.
     const limits = await start(50, redis.url);
-    const counted = limits.consume([activeKey('busy')]);
+    const counted = limits.consume([loadedOf('busy')]);
     const until = performance.now() + 500;
     while (performance.now() < until);
     await counted;
