@@ -1,4 +1,4 @@
-/** What the documents say of codes, settings, commands and files is so. */
+/** The documents agree with the code: links, codes, settings, facts, make targets and verbs. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -123,7 +123,7 @@ const floorOf = (file: string): number => FLOORS.findIndex((floor) => floor.incl
 const print = ({ file, target }: { file: string; target: string }): string => `${file} imports ${target}`;
 
 describe('the source', () => {
-  it('has a floor for every file, and no floor for what is not there', () => {
+  it('has a floor for every file, and no floor without files', () => {
     expect(files.filter((file) => roomOf(file) === '')).to.deep.equal([]);
     expect(FLOORS.flat().filter((room) => !files.some((file) => roomOf(file) === room))).to.deep.equal([]);
     expect(inside.length).to.be.above(500);
@@ -152,7 +152,7 @@ describe('the source', () => {
     });
   }
 
-  it('reaches outside itself for the migrations only', () => {
+  it('imports only the migrations from outside src/', () => {
     const outside = inside.filter(({ target }) => target.startsWith('..'));
     expect(outside.map(print)).to.deep.equal(['db/migrate.ts imports ../migrations/index.ts']);
   });

@@ -30,14 +30,14 @@ describe('authz', function () {
 
   const run = (args: string, input = '') => authz(args.split(' '), env, input);
 
-  /** Runs a verb that must succeed, and returns what it says to a program. */
+  /** Runs a verb with --json, which must succeed; returns its output. */
   async function done(args: string, input = ''): Promise<Record<string, unknown>> {
     const { code, stdout, stderr } = await run(`${args} --json`, input);
     expect(code, stderr).to.equal(0);
     return JSON.parse(stdout);
   }
 
-  /** Runs a verb that must be refused, and returns what it says to a person. */
+  /** Runs a verb that must exit with 1 and change nothing; returns its standard error. */
   async function refused(args: string, input = ''): Promise<string> {
     const before = await db('admin_events').count();
     const { code, stdout, stderr } = await run(args, input);

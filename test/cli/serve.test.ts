@@ -103,7 +103,7 @@ describe('authz serve', function () {
   });
 });
 
-/** Waits until no process works in the cluster's folder, and its pid file is gone. */
+/** Waits until no process uses the cluster's folder, and its pid file is removed. */
 async function serverIsGone(folder: string): Promise<void> {
   const cluster = await realpath(path.join(folder, 'data', 'postgres'));
   const pidFile = path.join(cluster, 'postmaster.pid');

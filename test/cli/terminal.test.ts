@@ -1,4 +1,4 @@
-/** What commands print for people cannot drive a terminal, nor be aligned wrongly; what they print for programs stays exact. */
+/** Terminal output: text from outside is escaped, tables are aligned by display width; --json stays exact. */
 
 import { randomBytes } from 'node:crypto';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -97,7 +97,7 @@ describe('a command', function () {
     await rm(root, { recursive: true, force: true });
   });
 
-  /** What it printed for a person, after a check that a terminal is safe from it. */
+  /** All output, which must have no raw control or format character. */
   function shown({ stdout, stderr }: Outcome): string {
     expect(
       RAW.exec(stdout + stderr)?.[0]

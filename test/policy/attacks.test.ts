@@ -1,6 +1,6 @@
 /**
- * Whoever may edit the folder can make it refused, and nothing more: each of these was made to hang or crash the checker,
- * or to fill its memory. A test here fails by its timeout, or by whatever was thrown.
+ * Denial of service against the checker: each of these folders tries to hang it, crash it or fill its memory, and must only be
+ * refused. A test here fails by its timeout, or by what was thrown.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -163,7 +163,7 @@ describe('an attack on the checker', function () {
     expect((await buildPolicy(folder)).findings.map(({ rule }) => rule)).to.include('case-fails');
   });
 
-  it('leaves other work its turns', async () => {
+  it('does not block the event loop', async () => {
     let turns = 0;
     const timer = setInterval(() => (turns += 1), 1);
     await buildPolicy(
@@ -183,7 +183,7 @@ describe('an attack on the checker', function () {
     expect(turns).to.be.above(3);
   });
 
-  describe('by what the folder holds', () => {
+  describe('by files that are not plain', () => {
     let folder: string;
 
     beforeEach(async () => {
@@ -212,7 +212,7 @@ describe('an attack on the checker', function () {
       await refused();
     });
 
-    it('files without number are not all read', async () => {
+    it('a folder of very many files is not read whole', async () => {
       for (let file = 0; file < 600; file += 1) await writeFile(path.join(folder, `f${file}.md`), 'x');
       const { findings } = await buildPolicy(await readPolicyFolder(folder));
       expect(findings.map(({ rule }) => rule)).to.deep.equal(['too-large']);

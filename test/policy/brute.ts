@@ -1,6 +1,6 @@
 /**
- * Small policies at random, and every situation that there is for them: what `diff` and `table` must agree with. The
- * situations are a plain product, sifted by the oracle's `canOccur`; rows are decided by the tests' own evaluator.
+ * The brute-force oracle of `diff` and `table`: small random policies, and all their situations, as a plain product filtered by
+ * `canOccur`; rows are decided by the tests' own evaluator.
  */
 
 import { expect } from 'chai';
@@ -78,7 +78,7 @@ const ACTIVE: readonly Tree[] = ['r.key.status', 'r.user.status'].map((path) => 
   not: true,
 }));
 
-/** Rows at random between one that denies whatever may not be allowed, and one that leaves nothing undecided. */
+/** Random rows, below one that denies what may never be allowed, and above one that matches everything. */
 export const lines: fc.Arbitrary<readonly Line[]> = fc.array(line, { minLength: 1, maxLength: 4 }).map((drawn) => [
   {
     id: 'first',
@@ -90,7 +90,7 @@ export const lines: fc.Arbitrary<readonly Line[]> = fc.array(line, { minLength: 
   { id: 'last', action: '*', tree: { kind: 'constant', value: true }, code: 'PERMISSION_DENIED' },
 ]);
 
-/** Two policies: drawn apart, or one a small edit of the other. */
+/** Two policies: independent, or one a small edit of the other. */
 export const pairOfLines: fc.Arbitrary<readonly [readonly Line[], readonly Line[]]> = fc.oneof(
   fc.tuple(lines, lines),
   fc.tuple(lines, fc.nat(), fc.nat(3), tree, fc.constantFrom(...CODES)).map(([before, at, what, condition, code]) => {
@@ -121,13 +121,13 @@ export const deciderOf = (rows: readonly Line[], facts: Facts): Line =>
   rows.find((row) => matches(facts.request.action, row.action) && holds(row.tree, facts)) ??
   expect.fail('no row decides');
 
-/** Whether a condition that was printed for people holds; it must be one of the rule language. */
+/** Whether a printed condition holds. It must parse as a rule. */
 export function meaningOf(condition: string): (facts: Facts) => boolean {
   const node = readPrint(parseRule(condition).text);
   return (facts) => holds(node, facts);
 }
 
-/** Every situation that there is for policies of these rows: each text that they name, nothing, and one that none names. */
+/** All situations for these rows: of each text its constants, '' and one that no row names. */
 export function everySituation(): Facts[] {
   const both = [true, false];
   const keys = ['', 'k1', 'k2', 'z'].flatMap((id) =>

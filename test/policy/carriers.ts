@@ -1,4 +1,4 @@
-/** Objects that facts could come in: open copies, getters and proxies, some of which answer otherwise the second time. */
+/** Objects that can carry facts: plain copies, getters and proxies, some of which return another value at the second read. */
 
 import type { Facts } from '../../src/policy/facts.ts';
 
@@ -17,7 +17,7 @@ export const mapGroups = (
 export const withGetter = (target: object, fact: string, get: () => unknown): Record<string, unknown> =>
   Object.defineProperty(target as Record<string, unknown>, fact, { get, enumerable: true, configurable: true });
 
-/** `before` at the first reading, `after` at each later one. */
+/** `before` at the first read, `after` at each later one. */
 export function once<T>(before: T, after: T): () => T {
   let reads = 0;
   return () => {
@@ -26,7 +26,7 @@ export function once<T>(before: T, after: T): () => T {
   };
 }
 
-/** Getters that answer from `first` at the first reading, and from `later` ever after. */
+/** Getters that return from `first` at the first read, and from `later` afterwards. */
 export const behindGetters = (first: Facts, later: Facts): Facts =>
   mapGroups(open(first), (group, name) =>
     Object.keys(group).reduce(

@@ -1,6 +1,6 @@
 /**
- * That `decide` under the shipped policy says what the contract says: held against an oracle that knows only the
- * contract's prose, for every combination of facts; and that how a rule is written makes no difference.
+ * `decide` under the shipped policy agrees with the contract: compared with an oracle written from the contract's prose, for
+ * every combination of facts; and the notation of a rule makes no difference.
  */
 
 import { expect } from 'chai';
@@ -28,7 +28,7 @@ describe('decide', () => {
 
     before(function agree() {
       this.timeout(60_000);
-      // Nearly all of the product cannot occur; a stack for each of those failures would be most of the time.
+      // Nearly all of the product cannot occur; capturing a stack for each of those failures would take most of the time.
       const { stackTraceLimit } = Error;
       Error.stackTraceLimit = 0;
       for (const facts of everything()) {
@@ -44,7 +44,7 @@ describe('decide', () => {
       Error.stackTraceLimit = stackTraceLimit;
     });
 
-    it('agrees with the contract wherever the facts can occur, in each of its six codes', () => {
+    it('agrees with the contract wherever the facts can occur, and each of its six codes comes up', () => {
       expect([...seen.decided.keys()]).to.have.members([
         'OK',
         'INVALID_API_KEY',
@@ -71,7 +71,7 @@ describe('decide', () => {
     });
   });
 
-  describe('does not depend on how a rule is written', () => {
+  describe('does not depend on the notation of a rule', () => {
     const forms: Record<string, (rule: string) => string> = {
       'with spaces wherever they may stand': (rule) =>
         ` ${rule.replace(/[A-Za-z_.]+|'[^']*'|[!=&|]=?[&|]?|[()[\],]/g, '  $&  ')} `,
@@ -97,7 +97,7 @@ describe('decide', () => {
       });
     }
 
-    it('or on our print of it: stock Casbin decides alike by the files as they stand', async () => {
+    it('nor on our print of it: stock Casbin decides alike by the files themselves', async () => {
       const stock = await stockOf(texts);
       const stockSayings = all.map((facts) => {
         const [allowed, row] = stock.enforceExSync(...stockArguments(facts));
@@ -106,7 +106,7 @@ describe('decide', () => {
       expect(stockSayings).to.deep.equal(sayings(policy, all));
     });
 
-    it('in files that Windows wrote', async () => {
+    it('in files with CRLF line ends', async () => {
       const { policy: other } = await buildPolicy(
         new Map([...texts].map(([name, text]) => [name, text.replaceAll('\n', '\r\n')])),
       );

@@ -1,8 +1,8 @@
 /**
  * The examples of docs/policies.md, run from the top of the page to its end in a folder of their own. A `csv` or `yaml`
  * block whose first line names a file is written there; one that names none must stand in the shipped policy. In what a
- * command prints, `...` stands for anything, and a number for any number: who edits the policy changes its counts, and
- * need not mend the page for it.
+ * command prints, `...` stands for anything, and a number for any number, so that an edit of the policy, which changes its
+ * counts, need not change the page.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -93,12 +93,12 @@ describe('docs/policies.md', function () {
     await (named.groups?.['where'] ? appendFile : writeFile)(file, body.slice(named[0].length));
   }
 
-  it('states the bounds that there are', () => {
+  it('states the bounds of the code', () => {
     expect(page).to.include(`more than ${MAX_CLASSES.toLocaleString('en')} classes`);
     expect(page).to.include(`more than ${MAX_CUBES} conditions`);
   });
 
-  it('has examples that do as it says, in their order', async () => {
+  it('has examples that run, in their order, and print what it shows', async () => {
     const ran: string[] = [];
     for (const { language, body } of blocks) {
       if (language !== 'console') {

@@ -1,4 +1,4 @@
-/** Explanations: that they say what `decide` decides, and that what they give for reasons are the reasons. */
+/** Explanations agree with `decide`, and their reasons are sufficient: whatever else is so, each row comes out the same. */
 
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -50,7 +50,7 @@ describe('an explanation', () => {
         fact: { path: 'r.request.action', value: 'call:create' },
       })),
     ]);
-    // Of the two roles that would do, the one that it is.
+    // Of the two comparisons of `in`, the one that is true.
     expect(reasonsIn(policy, FACTS, 'allow-on-target')?.map(({ test }) => test)).to.deep.equal([
       "r.target.status == 'active'",
       "r.target.role == 'member'",
@@ -58,7 +58,7 @@ describe('an explanation', () => {
     ]);
   });
 
-  it('says of a row for other actions that it is for others', () => {
+  it('gives the action as the reason of a row for other actions', () => {
     expect(reasonsIn(policy, FACTS, 'user-management-not-permitted')).to.deep.equal([
       {
         test: "keyMatch(r.request.action, 'user:*')",
@@ -68,11 +68,11 @@ describe('an explanation', () => {
     ]);
   });
 
-  it('is given of nothing that is not decided', () => {
+  it('fails where there is no decision', () => {
     expect(() => explain(policy, { ...FACTS, key: { ...FACTS.key, id: '' } })).to.throw(/could not decide/);
   });
 
-  it('is not given where the parts contradict the verdict', () => {
+  it('fails where the evaluated parts contradict the decision', () => {
     const [first] = policy.rows;
     const lying: Policy = { ...policy, match: () => ({ row: first, allowed: false }) };
     expect(() => explain(lying, FACTS)).to.throw(/contradict/);
@@ -81,7 +81,7 @@ describe('an explanation', () => {
     expect(() => explain(late, { ...FACTS, limit: { exceeded: true } })).to.throw(/contradict/);
   });
 
-  it('reads as sentences, and lets no control character through to a terminal', () => {
+  it('prints as sentences, with control characters escaped', () => {
     const text = printExplanation(explain(policy, { ...FACTS, key: { ...FACTS.key, id: 'k\u001b[2J' } }));
     expect(text).to.match(/^allow OK by the row allow-on-target\npolicy sha256:/);
     expect(text).to.include("r.key.status != 'active' is false: r.key.status is 'active'");
@@ -89,7 +89,7 @@ describe('an explanation', () => {
   });
 });
 
-describe(`explanations of policies at random (seed ${SEED})`, function () {
+describe(`explanations of random policies (seed ${SEED})`, function () {
   this.timeout(120_000);
 
   let all: readonly Facts[];
@@ -97,7 +97,7 @@ describe(`explanations of policies at random (seed ${SEED})`, function () {
     all = everySituation();
   });
 
-  it('agree with decide and with the rows, and their reasons settle each row whatever else is so', async () => {
+  it('agree with decide and with the rows, and their reasons settle each row whatever the other facts', async () => {
     const property = fc.asyncProperty(
       lines,
       fc.array(fc.nat(), { minLength: 20, maxLength: 20 }),
@@ -117,7 +117,7 @@ describe(`explanations of policies at random (seed ${SEED})`, function () {
               expect(test(facts)).to.equal(value);
               if (fact) expect([...FACT_PATHS.keys()]).to.include(fact.path);
             }
-            // Every 97th situation, from another start each time.
+            // A sample: every 97th situation, from a random start.
             for (let index = (picks[0] as number) % 97; index < all.length; index += 97) {
               const other = all[index] as Facts;
               if (tests.every(({ holds: test, value }) => test(other) === value))

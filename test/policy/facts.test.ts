@@ -1,6 +1,6 @@
 /**
- * That nothing but a complete, typed, consistent record of facts is ever decided on, whatever object carries it: a rule
- * such as `r.key.status != 'revoked'` holds of a fact that is missing, so that one careless record would be an allow.
+ * `decide` accepts only complete, typed, consistent facts, whatever object carries them: a rule such as
+ * `r.key.status != 'revoked'` is true of a missing fact, so an incomplete record could be an allow.
  */
 
 import { expect } from 'chai';
@@ -97,7 +97,7 @@ describe(`facts (seed ${SEED})`, () => {
     }
 
     for (const group of FACT_GROUPS) {
-      it(`when the group ${group} is missing, inherited, no record, or has a fact more`, () => {
+      it(`when the group ${group} is missing, inherited, no record, or has an extra fact`, () => {
         forMany((facts) => {
           const { [group]: own, ...rest } = facts;
           refuses(rest);
@@ -126,7 +126,7 @@ describe(`facts (seed ${SEED})`, () => {
       });
     }
 
-    it('when there is a group more, or no record at all', () => {
+    it('when there is an extra group, or no record at all', () => {
       forMany((facts) => {
         for (const extra of ['context', 'caller', 'constructor', 'r']) refuses({ ...facts, [extra]: {} });
         refuses(Object.defineProperty({ ...facts }, '__proto__', { value: {}, enumerable: true }));
@@ -177,7 +177,7 @@ describe(`facts (seed ${SEED})`, () => {
       });
     }
 
-    it('whatever the prototypes of all objects were made to say', () => {
+    it('with a polluted Object.prototype', () => {
       const polluted = Object.prototype as unknown as Record<string, unknown>;
       forMany((facts) => {
         const want = decide(policy, facts as unknown as Facts);
@@ -194,7 +194,7 @@ describe(`facts (seed ${SEED})`, () => {
   });
 
   describe('that change while they are read', () => {
-    it('decide as they stood at the first reading, so that no mixture of two records is allowed', () => {
+    it('are decided as they were at the first read: never a mixture of two records', () => {
       fc.assert(
         fc.property(possible, possible, (first, later) => {
           const want = decide(policy, first);
@@ -205,7 +205,7 @@ describe(`facts (seed ${SEED})`, () => {
       );
     });
 
-    it('are refused where no single reading is consistent', () => {
+    it('are refused where no single read is consistent', () => {
       const active = open(all.find((facts) => decide(policy, facts).effect === 'allow') as Facts);
       refuses({ ...active, user: withGetter({ ...active['user'] }, 'status', once('unknown', 'active')) });
     });

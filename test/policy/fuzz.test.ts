@@ -1,6 +1,6 @@
 /**
- * Texts that nobody meant: rules and folders with a few characters changed, and rules that try to be JavaScript.
- * Whatever is accepted must mean what it says; whatever is not must be a finding, never a crash.
+ * Fuzz tests: rules and folders with a few characters mutated, and rules that are JavaScript. What is accepted must evaluate
+ * as stock Casbin evaluates its text; everything else must be a finding, never a crash.
  */
 
 import { expect } from 'chai';
@@ -15,7 +15,7 @@ import { buildPolicy } from '../../src/policy/policy.ts';
 import { attempt, factsLike, holds, readPrint, ruleText as text } from './rules.ts';
 import { SEED, shippedPolicy, shippedTexts, stockArguments, stockEnforcer, times } from './texts.ts';
 
-describe(`a text that nobody meant (seed ${SEED})`, function () {
+describe(`a mutated text (seed ${SEED})`, function () {
   this.timeout(120_000);
 
   let texts: PolicyTexts;
@@ -48,7 +48,7 @@ describe(`a text that nobody meant (seed ${SEED})`, function () {
       }, rule),
     );
 
-    it('is refused with a reason and a place, or means what stock Casbin makes of the text itself', async () => {
+    it('is refused with a reason and a place, or evaluates as stock Casbin evaluates the text', async () => {
       let accepted = 0;
       await fc.assert(
         fc.asyncProperty(damaged, fc.array(facts, { minLength: 10, maxLength: 10 }), async (rule, samples) => {
@@ -130,13 +130,13 @@ describe(`a text that nobody meant (seed ${SEED})`, function () {
       delete canary.canary;
     });
 
-    it('runs in stock Casbin, which is why there is a list of what a rule may hold', async () => {
+    it('runs in stock Casbin, which is why rules have an allowlist', async () => {
       const stock = await stockEnforcer([['x', '*', RUNS, 'allow', 'OK']]);
       expect(stock.enforceSync(...stockArguments(possible[0] as Facts))).to.equal(true);
       expect(canary.canary).to.equal(1);
     });
 
-    it('is refused, whatever it is put together from', () => {
+    it('is refused, in every combination', () => {
       const piece = fc.constantFrom(
         ...[
           'constructor',
@@ -191,7 +191,7 @@ describe(`a text that nobody meant (seed ${SEED})`, function () {
       fc.assert(
         fc.property(code, (rule) => {
           const read = attempt(rule);
-          // What is left of it in a rule that is accepted can only be a literal.
+          // In a rule that is accepted, it can only be inside a literal.
           if (!(read instanceof RuleError))
             expect(read.text.replaceAll(/'[^']*'/g, '')).not.to.match(
               /constructor|proto|this|call|eval|Function|value|\[/,

@@ -1,4 +1,4 @@
-/** A large policy such as a large platform might have: the shipped rows, and rows for certain keys on certain actions. */
+/** A large policy: the shipped rows, and rows for single keys on single actions. */
 
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 
@@ -21,7 +21,7 @@ export function largePolicy(
     return `p, row-${index}, noun${index % actions}:create, "${when}", deny, PERMISSION_DENIED`;
   });
   const invariants = (shipped.get('invariants.yaml') ?? '')
-    // These rows deny a permission where the contract does not; the other statements hold of them.
-    .replace(/ {2}- name: A permission is denied only where one is lacking\n(?: {4}.*\n)+/, '');
+    // These rows violate that invariant, and no other.
+    .replace(/ {2}- name: PERMISSION_DENIED is only said where a permission is lacking\n(?: {4}.*\n)+/, '');
   return new Map([...shipped, ['50-large.csv', `${lines.join('\n')}\n`], ['invariants.yaml', invariants]]);
 }

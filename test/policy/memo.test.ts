@@ -1,4 +1,4 @@
-/** What may be remembered of a decision: nothing that could ever say anything else. */
+/** The memo of `decide`: it must never return anything but what `decide` would. */
 
 import { expect } from 'chai';
 import type { decide, Policy } from '../../src/policy/decide.ts';
@@ -6,7 +6,7 @@ import { closed, type Facts } from '../../src/policy/facts.ts';
 import { memoizedDecide } from '../../src/policy/memo.ts';
 import { shippedPolicy } from './texts.ts';
 
-describe('the memory of decisions', () => {
+describe('the memo of decisions', () => {
   let policy: Policy;
   let evaluated: number;
   let remembering: typeof decide;
@@ -34,7 +34,7 @@ describe('the memory of decisions', () => {
     remembering = memoizedDecide();
   });
 
-  it('spares the second evaluation of the same objects, and of no others', () => {
+  it('evaluates the same objects once, and others again', () => {
     for (let n = 0; n < 3; n += 1) expect(codeOf({ ...ACTIVE })).to.equal('OK');
     expect(evaluated).to.equal(1);
     expect(Object.isFrozen(remembering(policy, ACTIVE))).to.equal(true);
@@ -50,7 +50,7 @@ describe('the memory of decisions', () => {
     expect(evaluated).to.equal(before + 1);
   });
 
-  it('is of one policy', () => {
+  it('is kept for each policy apart', () => {
     expect(codeOf(ACTIVE)).to.equal('OK');
     const row = policy.rows.find(({ effect }) => effect === 'deny');
     const denying: Policy = Object.freeze({ ...policy, match: () => ({ row, allowed: false }) });
@@ -58,7 +58,7 @@ describe('the memory of decisions', () => {
     expect(codeOf(ACTIVE)).to.equal('OK');
   });
 
-  it('is not of a failure', () => {
+  it('does not keep failures', () => {
     let broken = true;
     const failing: Policy = Object.freeze({
       ...policy,
@@ -72,7 +72,7 @@ describe('the memory of decisions', () => {
     expect(codeOf(ACTIVE, failing)).to.equal('OK');
   });
 
-  it('keeps out what could change: what is not frozen, has a prototype, or answers by a getter', () => {
+  it('does not keep what could change: facts that are not frozen, have a prototype or a getter', () => {
     let status: Facts['key']['status'] = 'active';
     const getter = Object.create(null, {
       ...Object.getOwnPropertyDescriptors(ACTIVE.key),
@@ -92,7 +92,7 @@ describe('the memory of decisions', () => {
     expect(codeOf({ ...ACTIVE, key: Object.freeze(getter) })).to.equal('INVALID_API_KEY');
   });
 
-  it('keeps no more than so many actions of a target', () => {
+  it('bounds the actions that it keeps of a target', () => {
     const ask = (n: number) => codeOf({ ...ACTIVE, request: closed({ action: `call:a${n}` }) });
     for (let n = 0; n < 200; n += 1) ask(n);
     evaluated = 0;

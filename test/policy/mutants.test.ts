@@ -1,6 +1,6 @@
 /**
- * Whether the checks that a folder must pass, its cases above all, would notice an edit that changes what the policy
- * says. Every small change of the shipped rows is made; each must be refused, or be proved to change no decision.
+ * Mutation testing of the shipped policy: every small change of its rows must be refused by the checks (its cases above all),
+ * or be proved equivalent.
  */
 
 import { expect } from 'chai';
@@ -30,7 +30,7 @@ interface Mutant {
   readonly texts: PolicyTexts;
 }
 
-/** What became of a mutant: refused by the reading, by a case, by the enumeration; the same policy; or overlooked. */
+/** The verdict on a mutant: refused by parsing, by a case or by the proofs; equivalent; or overlooked. */
 type Fate = 'unreadable' | 'case fails' | 'situations' | 'equivalent' | 'SURVIVES';
 
 const CODES = ['OK', 'INVALID_API_KEY', 'USER_DISABLED', 'RATE_LIMITED', 'PERMISSION_DENIED', 'BUSINESS_DISABLED'];
@@ -42,7 +42,7 @@ function replaceAt(text: string, match: RegExpMatchArray, to: string): string {
   return text.slice(0, at) + to + text.slice(at + match[0].length);
 }
 
-/** Every rule that is one token away from `rule`, and a few that are one thought away. */
+/** Every rule that is one token away from `rule`, and a few likely mistakes. */
 function* ruleMutants(rule: string): Generator<string> {
   const swaps: Readonly<Record<string, string>> = { '==': '!=', '!=': '==', '&&': '||', '||': '&&' };
   for (const match of rule.matchAll(/[=!]=|&&|\|\|/g)) yield replaceAt(rule, match, swaps[match[0]] ?? '');
@@ -62,7 +62,7 @@ function* ruleMutants(rule: string): Generator<string> {
   for (const atom of ATOMS) yield* [`(${rule}) && !${atom}`, `(${rule}) || ${atom}`];
 }
 
-/** What a row could except, or take in as well: every condition on one closed fact, and on the nouns that the rows know. */
+/** Conditions to add to or except from a rule: each on one closed fact, or on the nouns that the rows name. */
 const ATOMS = [
   ...[...FACT_PATHS].flatMap(([path, type]) =>
     typeof type === 'object' ? type.map((word) => `(${path} == '${word}')`) : type === 'boolean' ? [path] : [],
@@ -126,7 +126,7 @@ describe('mutants of the shipped rows', function () {
       ],
     ]);
 
-  /** Reads, then runs the cases until one fails, and only where none does builds the policy, which costs far more. */
+  /** Parses, then runs the cases until one fails, and only then proves, which costs far more. */
   async function fateOf(mutant: PolicyTexts): Promise<Fate> {
     const rules: string[] = [];
     const rows = runToEnd(parseRows(mutant, shipped.codes, ({ rule }) => void rules.push(rule)));
@@ -150,7 +150,7 @@ describe('mutants of the shipped rows', function () {
     }
   }
 
-  /** Kills all of them, and says how. Every 150th verdict is held against that of buildPolicy itself. */
+  /** The verdicts on all of them. Every 150th is compared with that of buildPolicy. */
   async function kill(mutants: Iterable<Mutant>): Promise<void> {
     const fates = new Map<Fate, string[]>();
     let count = 0;
@@ -158,7 +158,7 @@ describe('mutants of the shipped rows', function () {
       const fate = await fateOf(mutant);
       fates.set(fate, [...(fates.get(fate) ?? []), what]);
       count += 1;
-      // An equivalent one may be refused all the same, for a row that decides nothing.
+      // An equivalent mutant may still be refused: for a row that decides nothing.
       if (count % 150 === 0 && fate !== 'equivalent')
         expect((await buildPolicy(mutant)).policy === undefined, what).to.equal(fate !== 'SURVIVES');
     }
@@ -172,7 +172,7 @@ describe('mutants of the shipped rows', function () {
     expect(total).to.be.above(0);
   }
 
-  it('are made of rows that say what the shipped ones do', async () => {
+  it('are made of rows that are equivalent to the shipped ones', async () => {
     const { policy } = await buildPolicy(folderOf(lines));
     expect(saysTheSame(policy?.rows ?? [])).to.equal(true);
     expect(saysTheSame(shipped.rows.slice(1))).to.equal(false);
@@ -207,7 +207,7 @@ describe('mutants of the shipped rows', function () {
   });
 });
 
-/** Whether a case holds, as `checkCases` sees it. */
+/** Whether a case holds, as in `checkCases`. */
 function holdsOf({ facts, want }: Case, policy: Policy): boolean {
   try {
     const got = decide(policy, facts);
@@ -217,7 +217,7 @@ function holdsOf({ facts, want }: Case, policy: Policy): boolean {
   }
 }
 
-/** Which row decides, and how: told by our evaluator, so that thousands of situations cost little. */
+/** The decision by the tests' own evaluator, which is much faster than Casbin. */
 function decider(rows: readonly Row[]): (facts: Facts) => string {
   const trees = rows.map((row) => ({ row, tree: readPrint(row.when.text) }));
   return (facts) => {
@@ -226,7 +226,7 @@ function decider(rows: readonly Row[]): (facts: Facts) => string {
   };
 }
 
-/** Proof, by enumeration of whatever either can tell apart, that the same row of both decides, in the same way. */
+/** Proves by enumeration that the same row of both decides every situation, in the same way. */
 function prover(rows: readonly Row[]): (others: readonly Row[]) => boolean {
   const decides = decider(rows);
   const known = new Map<string, readonly (readonly [Facts, string])[]>();

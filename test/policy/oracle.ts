@@ -1,11 +1,11 @@
 /**
- * What the contract says, written from its prose alone: the table of codes of POST /authorize, and which facts can
- * occur together. It shares nothing with `src/policy` but the types, so that the two can disagree.
+ * The oracle: the contract's table of codes of POST /authorize, and which facts can occur together, written from its prose
+ * alone. It shares nothing with `src/policy` but the types, so that the two can disagree.
  */
 
 import type { Facts } from '../../src/policy/facts.ts';
 
-/** The code of the contract's table, whose first line that applies wins. */
+/** The code by the contract's table: the first line that applies. */
 export function codeOf({ key, user, target, limit, request }: Facts): string {
   const noun = request.action.slice(0, request.action.indexOf(':'));
   const hasTarget = target.status !== 'none';
@@ -30,24 +30,24 @@ export function codeOf({ key, user, target, limit, request }: Facts): string {
   return 'OK';
 }
 
-/** Whether anything in the world has these facts. */
+/** Whether these facts can occur. */
 export function canOccur({ key, user, target, limit }: Facts): boolean {
   const named = (id: string): boolean => id.length > 0;
 
-  // What is not known, or not there, has no name; what is known has one.
+  // An id is empty exactly when the thing is unknown or absent.
   if (key.status === 'unknown' ? named(key.id) : !named(key.id)) return false;
   if (user.status === 'unknown' ? named(user.id) : !named(user.id)) return false;
   if (target.status === 'none' ? named(target.id) : !named(target.id)) return false;
 
-  // Nothing is known of a key that is not: neither what it may do, nor where it belongs, nor whose it is.
+  // An unknown key has no permission, environment, user or restriction.
   if (key.status === 'unknown') {
     if (key.userManagement || named(key.environment) || user.status !== 'unknown' || target.inRestriction) return false;
   }
-  // A user that is not there has had nothing switched off, and is a member of nothing.
+  // An unknown user has no disabled businesses and no role.
   if (user.status === 'unknown' && (user.businesses === 'disabled' || target.role !== 'none')) return false;
-  // Nobody is a member of a business that is not there.
+  // An unknown business has no members.
   if (target.status === 'unknown' && target.role !== 'none') return false;
-  // A question about no business has no membership, and no restriction that it could be within.
+  // Without a target there is no role, and no restriction that names it.
   if (target.status === 'none' && (target.role !== 'none' || target.inRestriction)) return false;
   // A point of the limit is consumed only by an active key of an active user.
   if (limit.exceeded && !(key.status === 'active' && user.status === 'active')) return false;
@@ -65,7 +65,7 @@ const ACTIONS = [
   'a-user:read',
 ] as const;
 
-/** Every value of every closed fact, times texts that stand for the rest: possible or not. */
+/** The product of all values of closed facts with sample texts, whether it can occur or not. */
 export function* everything(): Generator<Facts> {
   const both = [true, false];
   const keys = ['', 'k1'].flatMap((id) =>

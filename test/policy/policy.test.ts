@@ -1,6 +1,5 @@
 /**
- * What holds of a policy as a whole: every situation is decided, nothing but a proven allow is one, and once it is
- * built nothing changes it.
+ * Properties of a whole policy: every situation is decided, it allows only what is proven, and once built it is immutable.
  */
 
 import { getLogger } from 'casbin';
@@ -57,7 +56,7 @@ describe('a policy', () => {
     });
   });
 
-  describe('allows nothing that is not proved:', () => {
+  describe('allows nothing that is not proven:', () => {
     const row = (id: string): Policy['rows'][number] =>
       policy.rows.find((one) => one.id === id) as Policy['rows'][number];
     const fails = (match: Policy['match'], facts: Facts): void => {
@@ -81,7 +80,7 @@ describe('a policy', () => {
       fails(() => ({ row: row('allow-on-target'), allowed: false }), allowed);
     });
 
-    it('fails where a rule throws, or the answer is of another kind', () => {
+    it('fails where a rule throws, or Casbin returns something else', () => {
       fails(() => {
         throw new Error('a rule throws');
       }, allowed);
@@ -97,7 +96,7 @@ describe('a policy', () => {
   });
 
   describe('once built', () => {
-    it('offers nothing that changes it, and no way to the enforcer', () => {
+    it('has no mutators, and does not expose the enforcer', () => {
       expect(Object.keys(policy)).to.have.members(['digest', 'rows', 'codes', 'match', 'costOf']);
       for (const value of [
         policy,
@@ -111,7 +110,7 @@ describe('a policy', () => {
       expect(() => Object.assign(policy.rows[0] ?? {}, { effect: 'allow', code: 'OK' })).to.throw(TypeError);
     });
 
-    it('decides alike however often, and in whatever order, it is asked', () => {
+    it('decides alike whatever was asked before', () => {
       const first = all.map((facts) => decide(policy, facts));
       expect(
         [...all]
@@ -121,7 +120,7 @@ describe('a policy', () => {
       ).to.deep.equal(first);
     });
 
-    it('is not touched by the building of another', async () => {
+    it('is not changed by building another', async () => {
       const other = await buildPolicy(
         new Map([...texts].map(([name, text]) => [name, text.replace("r.key.status != 'active'", 'true')])),
       );
@@ -129,7 +128,7 @@ describe('a policy', () => {
       expect(decide(policy, allowed).effect).to.equal('allow');
     });
 
-    it('says nothing in the log of Casbin; with that log on, a question is answered as without or not at all', () => {
+    it('writes nothing to the log of Casbin; with that log on, a decision is the same or a failure', () => {
       expect(getLogger().isEnable()).to.equal(false);
       const { log } = console;
       const lines: unknown[] = [];
@@ -150,7 +149,7 @@ describe('a policy', () => {
       expect(JSON.stringify(lines)).not.to.contain('production');
     });
 
-    it('has a digest of model, rows and codes, and of nothing else', async () => {
+    it('has a digest over model, rows and codes, and nothing else', async () => {
       const digestOf = async (folder: PolicyTexts): Promise<string | undefined> =>
         (await buildPolicy(folder)).policy?.digest;
       expect(policy.digest).to.match(/^sha256:[0-9a-f]{64}$/);
@@ -171,7 +170,7 @@ describe('a policy', () => {
       expect(new Set([policy.digest, ...digests]).size).to.equal(6);
       expect(digests).not.to.include(undefined);
 
-      // The same bytes, names and texts one after the other, in two files and in one.
+      // The same bytes when names and texts are concatenated: two files, and one.
       const rows = texts.get('30-permission.csv') ?? '';
       const two = withFile(withFile(texts, '20-limit.csv', `${limit}#`), '30-permission.csv', `\n${rows}`);
       const one = withFile(

@@ -1,4 +1,4 @@
-/** Facts that were written down by an older version: what came since takes its default, and nothing else is forgiven. */
+/** Facts recorded by an older version: a fact that came later takes its default, any other deviation is refused. */
 
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -6,7 +6,7 @@ import { FACT_GROUPS, FACTS, FACTS_VERSION, type FactTable, NOTHING_KNOWN, readF
 import { addDefaults, readRecordedFacts } from '../../src/policy/recorded-facts.ts';
 import { SEED, times } from './texts.ts';
 
-/** The facts as they could be two versions from now: one more in a group that is there, and a group of its own. */
+/** The table as it could be two versions from now: one more fact in an existing group, and a new group. */
 const LATER: FactTable = {
   ...FACTS,
   key: {
@@ -25,7 +25,7 @@ describe(`recorded facts (seed ${SEED})`, () => {
     expect(assumed).to.deep.equal([]);
   });
 
-  it('of a version that is none, or newer than this one, are refused with advice', () => {
+  it('of an impossible version, or one newer than this, are refused with advice', () => {
     for (const version of [0, -1, 1.5, Number.NaN, FACTS_VERSION + 1]) {
       expect(() => readRecordedFacts(QUESTION, version), String(version)).to.throw(TypeError, /upgrade/);
     }
@@ -57,14 +57,14 @@ describe(`recorded facts (seed ${SEED})`, () => {
     expect(assumed).to.deep.equal(['r.freeze.active']);
   });
 
-  it('that hold what their version did not have are told as such', () => {
+  it('that hold a fact which their version did not have are reported as such', () => {
     const forged = { ...QUESTION, freeze: { active: true } };
     const { groups, early } = addDefaults(forged, FACTS_VERSION, LATER);
     expect(early).to.deep.equal(['r.freeze.active']);
     expect(groups['freeze'], 'what is there is not overwritten').to.deep.equal({ active: true });
   });
 
-  it('are never changed, whatever they are', () => {
+  it('are never modified', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.integer({ min: 1, max: FACTS_VERSION + 2 }), (value, version) => {
         const before = JSON.stringify(value);

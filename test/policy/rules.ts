@@ -1,6 +1,6 @@
 /**
- * Rules as the tests see them: trees made at random, their text written in every way that the language has, their
- * meaning by an evaluator of our own, and a reader of what `parseRule` prints. Nothing here asks Casbin or its parser.
+ * Rules for property tests: random syntax trees, their texts in all notations of the language, an evaluator of our own, and a
+ * parser of what `parseRule` prints. Nothing here calls Casbin or its parser.
  */
 
 import { expect } from 'chai';
@@ -47,7 +47,7 @@ const name = fc.oneof(
   fc.stringMatching(/^[a-z][a-z0-9_-]{0,5}$/),
 );
 
-/** Actions of the contract's grammar, many of them next to what patterns tell apart. */
+/** Actions of the contract's grammar, many of them near the edges of patterns. */
 const action = fc.array(name, { minLength: 2, maxLength: 4 }).map((names) => names.join(':'));
 export const pattern = fc.oneof(
   fc.constant('*'),
@@ -123,7 +123,7 @@ export function write(node: Tree, choose: (ways: number) => number): string {
   }
 }
 
-/** The tree that a print of `parseRule` stands for: it has one way to write each thing, and this reads no other. */
+/** Parses the canonical print of `parseRule`, and nothing else. */
 export function readPrint(text: string): Tree {
   let at = 0;
   const take = (token: RegExp): string | undefined => {
@@ -170,7 +170,7 @@ export function readPrint(text: string): Tree {
   return whole;
 }
 
-/** What a rule means. */
+/** The value of a rule. */
 export function holds(node: Tree, facts: Facts): boolean {
   switch (node.kind) {
     case 'constant':
@@ -203,7 +203,7 @@ function valueAt(fact: string, facts: Facts): string | boolean {
   return (facts[group] as Record<string, string | boolean>)[last] as string | boolean;
 }
 
-/** Ways to write, chosen by a number: the same number, the same text. */
+/** Chooses notations deterministically by a number. */
 export function chooser(seed: number): (ways: number) => number {
   let state = seed >>> 0;
   return (ways) => {
@@ -215,7 +215,7 @@ export function chooser(seed: number): (ways: number) => number {
 /** A tree and one of its texts. */
 export const ruleText = fc.tuple(tree, fc.nat()).map(([node, seed]) => ({ node, text: write(node, chooser(seed)) }));
 
-/** The rule, or why it is none. Whatever else parseRule throws is a defect, and is thrown on. */
+/** The rule, or its RuleError. Anything else that parseRule throws is a defect, and is rethrown. */
 export function attempt(rule: string): Rule | RuleError {
   try {
     return parseRule(rule);
@@ -225,7 +225,7 @@ export function attempt(rule: string): Rule | RuleError {
   }
 }
 
-/** Facts like `possible` ones, but with ids, environments and actions from outside. */
+/** `possible` facts with other ids, environments and actions. */
 export const factsLike = (possible: readonly Facts[]): fc.Arbitrary<Facts> =>
   fc
     .tuple(fc.nat(possible.length - 1), id, id, id, id, action)

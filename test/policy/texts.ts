@@ -1,6 +1,6 @@
 /**
- * What the tests of `policy/` share: the shipped folder's texts, edits of them that are sure to apply, what building
- * says of the result, and stock Casbin, so that a trap is shown where it is before it is shown to be closed.
+ * What the tests of `policy/` share: the shipped folder's texts, edits that fail when they do not apply, the findings of the
+ * result, and stock Casbin, so that a test first shows that a trap of Casbin is real.
  */
 
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ import { readPolicyFolder } from '../../src/rollout/folder.ts';
 
 export const POLICY_FOLDER = fileURLToPath(new URL('../../policies', import.meta.url));
 
-/** Of all properties of a run; they name it in their titles. `FC_SEED=n` repeats, or explores, another run. */
+/** The seed of all properties; titles name it. `FC_SEED=n` repeats a run. */
 export const SEED = Number(process.env['FC_SEED'] ?? 20_260_101);
 
 /** Parameters of a property: the seed, and how often it runs. */
@@ -52,7 +52,7 @@ export async function findingsOf(texts: PolicyTexts): Promise<string[]> {
   return findings.map(({ file, line, column, rule }) => `${file}:${line}:${column} ${rule}`);
 }
 
-/** Casbin as it comes: `rows` of any shape under any model. */
+/** Stock Casbin: `rows` of any shape under any model. */
 export const stockEnforcer = (rows: readonly (readonly string[])[], model = MODEL): Promise<Enforcer> =>
   newEnforcer(newModelFromString(model), {
     loadPolicy: async (into: Model) => {
@@ -60,7 +60,7 @@ export const stockEnforcer = (rows: readonly (readonly string[])[], model = MODE
     },
   });
 
-/** Stock Casbin on the files as they stand, as its own text adapter reads them. */
+/** Stock Casbin on the files, read by its own text adapter. */
 export function stockOf(folder: PolicyTexts): Promise<Enforcer> {
   const rows = [...folder.keys()].filter((name) => name.endsWith('.csv')).sort();
   return newEnforcer(
@@ -71,7 +71,7 @@ export function stockOf(folder: PolicyTexts): Promise<Enforcer> {
 
 export const stockArguments = (facts: Facts): unknown[] => FACT_GROUPS.map((group) => facts[group]);
 
-/** A policy of rows that nothing has checked, under stock Casbin. */
+/** A policy of unchecked rows, under stock Casbin. */
 export async function uncheckedPolicy(rows: readonly Row[], codes: Policy['codes'] = new Map()): Promise<Policy> {
   const byId = new Map(rows.map((row) => [row.id, row]));
   const enforcer = await stockEnforcer(rows.map((row) => [row.id, row.action, row.when.text, row.effect, row.code]));

@@ -152,7 +152,7 @@ describe('authz policy', function () {
         .and.include('true is true');
     });
 
-    it('refuses what are no facts, and says why', async () => {
+    it('refuses malformed facts, and says why', async () => {
       const wrong: Readonly<Record<string, RegExp>> = {
         '{}': /must hold exactly: key, user/,
         [JSON.stringify({ ...FACTS, key: { ...FACTS.key, status: 'unknown' } })]: /contradict each other/,
@@ -245,7 +245,7 @@ describe('authz policy', function () {
   });
 
   describe('table', () => {
-    it('says for each row when it decides, for people, for programs and for a report', async () => {
+    it('prints the conditions of each row, as text, JSON and Markdown', async () => {
       const text = ended(await run(['table', POLICY_FOLDER]), 0);
       expect(text).to.match(
         /^user-disabled: deny USER_DISABLED \(\d+ of \d+ situations\)\n {2}when r\.key\.status == 'active' && r\.user\.status == 'disabled'$/m,
@@ -287,7 +287,7 @@ describe('authz policy', function () {
       expect(text).to.match(/for example key\.id='\w+' key\.status='active'/);
     });
 
-    it('prints what a program and a report can take', async () => {
+    it('prints JSON and Markdown', async () => {
       const copy = await folder('codes.yaml', 'status: 429', 'status: 403');
       const args = ['diff', POLICY_FOLDER, copy];
       const difference = JSON.parse(ended(await run([...args, '--json']), 1));
@@ -325,7 +325,7 @@ describe('authz policy', function () {
       expect(ended(await run(['diff', POLICY_FOLDER, rich]), 3)).to.include('bound');
     });
 
-    it('reads git revisions of the policy folder, and takes no name for an option', async () => {
+    it('reads git revisions of the policy folder, and passes no name to git as an option', async () => {
       const policies = await folder();
       const git = (...args: readonly string[]): void =>
         void execFileSync('git', ['-C', policies, '-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args]);

@@ -1,4 +1,4 @@
-/** The cases as a report: what fails and in which facts it differs, and which sides of which rows nobody has stated. */
+/** The report on the cases: which fail, in which facts they differ from their base, and the branch coverage of the rows. */
 
 import { expect } from 'chai';
 import { type CaseReport, runCases } from '../../../src/policy/analysis/coverage.ts';
@@ -32,7 +32,7 @@ const sideOf = ({ rows }: CaseReport, rule: string): unknown => {
 };
 
 describe('the report on the cases', () => {
-  it('of the shipped folder says that all hold, and that they state both sides of every row', async () => {
+  it('of the shipped folder: all hold, and cover both sides of every row', async () => {
     const { cases, findings, sides, percent } = await report(await shippedTexts());
     expect(cases.length).to.be.above(70);
     expect(cases.filter(({ holds }) => !holds)).to.deep.equal([]);
@@ -41,7 +41,7 @@ describe('the report on the cases', () => {
     expect(percent).to.equal(100);
   });
 
-  it('says what was wanted, what came, and which facts are not those of the base', async () => {
+  it('shows the wanted and the actual decision, and the facts that differ from the base', async () => {
     const { cases } = await reportOf(`  - name: an owner
     given: { target: { role: owner, inRestriction: true }, key: { status: revoked } }
     want: { effect: allow, code: OK, rule: allow-on-target }
@@ -74,11 +74,11 @@ describe('the report on the cases', () => {
     }
   });
 
-  it('counts a row as matched where it decides, and as passed where an action that it takes comes to it', async () => {
+  it('counts a row as matched where it decides, and as passed where its action matches and its rule is false', async () => {
     const one = await reportOf('  - { name: x, want: { effect: allow, code: OK, rule: allow-on-target } }\n');
     expect(sideOf(one, 'allow-on-target')).to.deep.equal({ matched: 1, passed: null });
     expect(sideOf(one, 'key-not-active')).to.deep.equal({ matched: 0, passed: 1 });
-    // call:create is none of its actions, so nothing is said of it.
+    // Its pattern does not match call:create, so neither side is counted.
     expect(sideOf(one, 'user-management-not-permitted')).to.deep.equal({ matched: 0, passed: 0 });
 
     const user = await reportOf(`  - name: x
@@ -96,7 +96,7 @@ describe('the report on the cases', () => {
     expect(early.sides).to.deep.equal({ covered: 1, all: 23 });
   });
 
-  it('asks for no side that no situation can reach', async () => {
+  it('leaves out sides that no situation can reach', async () => {
     const hidden = edited(
       await shippedTexts(),
       '10-api-key.csv',
@@ -109,7 +109,7 @@ describe('the report on the cases', () => {
     expect((await report(hidden)).percent).to.equal(100);
   });
 
-  it('asks for all sides, and says so, where there are too many situations to prove which are reached', async () => {
+  it('counts all sides, and says so, where there are too many situations to prove which are unreachable', async () => {
     const ids = (of: string): string => Array.from({ length: 40 }, (_, index) => `'${of}${index}'`).join(', ');
     const rule = `(r.key.id in [${ids('k')}]) && (r.user.id in [${ids('u')}]) && (r.target.id in [${ids('t')}])`;
     const rich = edited(
@@ -124,7 +124,7 @@ describe('the report on the cases', () => {
     expect((await report(await shippedTexts())).proved).to.equal(true);
   });
 
-  it('has cases that cannot be read as findings, and runs the others', async () => {
+  it('reports malformed cases as findings, and runs the others', async () => {
     const { cases, findings } = await reportOf(`  - { name: x }
   - { name: y, want: { effect: allow, code: OK, rule: allow-on-target } }
 `);
@@ -132,7 +132,7 @@ describe('the report on the cases', () => {
     expect(cases.map(({ name, holds }) => [name, holds])).to.deep.equal([['y', true]]);
   });
 
-  it('has no case and nothing covered where there is none', async () => {
+  it('of a folder without cases: a finding, and nothing covered', async () => {
     const texts = withFile(withFile(await shippedTexts(), 'cases/order.yaml', undefined), 'cases/rows.yaml', undefined);
     expect(await report(texts)).to.deep.include({ cases: [], percent: 0 });
   });

@@ -1,6 +1,6 @@
 /**
- * The semantic difference of two policies, held against brute force: for policies at random each of all situations is
- * asked of both, one after the other. `ROUNDS=300` asks about more policies than the default.
+ * The semantic difference of two policies, compared with brute force over all situations of random policies. `ROUNDS=300`
+ * tries more policies than the default.
  */
 
 import { expect } from 'chai';
@@ -30,7 +30,7 @@ const summary = ({ old, new: now, when, rules }: Change): unknown => [
 ];
 
 describe('the difference to the shipped policy', () => {
-  it('of itself is none, proved on every situation', async () => {
+  it('of itself: none, proved over every situation', async () => {
     const policy = await shippedPolicy();
     const difference = diffOf(policy, policy);
     expect(difference).to.include({ equivalent: true, old: policy.digest, new: policy.digest });
@@ -38,7 +38,7 @@ describe('the difference to the shipped policy', () => {
     expect(difference.situations).to.equal(partitionOf(policy.rows).classes.length).and.to.be.above(500);
   });
 
-  it('of a row that lets owners past is one sentence, with an example', async () => {
+  it('of a row that exempts owners: one condition, with an example', async () => {
     const newer = await policyWith(
       '20-limit.csv',
       '"r.limit.exceeded"',
@@ -54,7 +54,7 @@ describe('the difference to the shipped policy', () => {
     ).to.equal(true);
   });
 
-  it('of a misspelt action is what that action loses', async () => {
+  it('of a misspelt action: the situations that its row loses', async () => {
     const newer = await policyWith(
       '30-permission.csv',
       'user-management-not-permitted, user:*',
@@ -70,7 +70,7 @@ describe('the difference to the shipped policy', () => {
     );
   });
 
-  it('of an order that makes none is none; another row that answers the same is told, and changes no answer', async () => {
+  it('of a reordering without effect: none; another row with the same answer is a rule change only', async () => {
     const texts = edited(await shippedTexts(), '10-api-key.csv', 'p, user-unknown, *,', 'p, nobody, *,');
     const { policy } = await compilePolicy(texts);
     const { equivalent, changes, ruleChanges } = diffOf(await shippedPolicy(), policy ?? expect.fail());
@@ -85,7 +85,7 @@ describe('the difference to the shipped policy', () => {
     ]);
   });
 
-  it('of a code that means something else is that code, and no equivalence; of one that nobody is given it is', async () => {
+  it('of a changed code: not equivalent if a row uses it, equivalent if none does', async () => {
     const shipped = await shippedPolicy();
     const reworded = diffOf(shipped, await policyWith('codes.yaml', 'status: 429', 'status: 403'));
     expect(reworded).to.include({ equivalent: false });
@@ -105,7 +105,7 @@ describe('the difference to the shipped policy', () => {
     expect(unused.equivalent).to.equal(true);
   });
 
-  it('tells apart what only one of the two names', async () => {
+  it('tells situations apart by constants that only one of the two names', async () => {
     const newer = await policyWith(
       '90-allow.csv',
       'p, allow-without-target',
@@ -148,7 +148,7 @@ describe('the difference to the shipped policy', () => {
 });
 
 describe('the difference of two rich policies', () => {
-  it('is found where the rows of few actions differ, however many situations the others have', async () => {
+  it('is found where the rows of few actions differ, though the others have more situations than the bound', async () => {
     const texts = largePolicy(await shippedTexts(), { rows: 100, actions: 30 });
     const older = compilePolicy(texts).policy ?? expect.fail();
     expect(() => partitionOf(older.rows)).to.throw(OverBound);
@@ -166,7 +166,7 @@ describe('the difference of two rich policies', () => {
   });
 });
 
-describe(`the difference of two policies (seed ${SEED})`, function () {
+describe(`the difference of two random policies (seed ${SEED})`, function () {
   this.timeout(600_000);
 
   let all: readonly Facts[];
@@ -174,7 +174,7 @@ describe(`the difference of two policies (seed ${SEED})`, function () {
     all = everySituation();
   });
 
-  /** What brute force says of each change, by `old,new`; undefined where there is none. */
+  /** The change of a situation by brute force, as `old,new`; undefined where there is none. */
   function compare(rows: readonly [readonly Line[], readonly Line[]], changes: readonly Change[], label: Label): void {
     const stated = changes.map((change) => ({ label: label.of(change), holds: change.when.map(meaningOf) }));
     expect(new Set(stated.map((one) => one.label)).size, 'each change is stated once').to.equal(stated.length);
@@ -211,7 +211,7 @@ describe(`the difference of two policies (seed ${SEED})`, function () {
     by: (older, newer) => (older.code !== newer.code || older.id === newer.id ? undefined : `${older.id},${newer.id}`),
   };
 
-  it('is what asking both about every situation finds, no more and no less', async () => {
+  it('is exactly what brute force finds', async () => {
     const found = { equivalent: 0, different: 0 };
     const property = fc.asyncProperty(pairOfLines, async (rows) => {
       const difference = diffOf(await policyOf(rows[0]), await policyOf(rows[1]));
@@ -226,7 +226,7 @@ describe(`the difference of two policies (seed ${SEED})`, function () {
     );
   });
 
-  it('and the table of a policy says of every situation which row decides it', async () => {
+  it('and the table agrees with brute force on which row decides each situation', async () => {
     const property = fc.asyncProperty(lines, async (rows) => {
       const table = tableOf(await policyOf(rows));
       const stated = table.rows.map((row) => ({ rule: row.rule, holds: row.when.map(meaningOf) }));

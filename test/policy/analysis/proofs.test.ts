@@ -1,6 +1,5 @@
 /**
- * That what is proved cell by cell is so: for policies and invariants made at random, each finding of the proofs is
- * held against brute force, which puts every situation to the whole policy.
+ * The proofs, compared with brute force over all situations: for random policies and invariants they find the same.
  */
 
 import { expect } from 'chai';
@@ -17,7 +16,7 @@ import type { Row } from '../../../src/policy/row.ts';
 import { pattern, tree, write } from '../rules.ts';
 import { SEED, times } from '../texts.ts';
 
-/** `ROUNDS=2000 npx mocha test/policy/proofs.test.ts` looks harder. */
+/** `ROUNDS=2000` tries more. */
 const ROUNDS = Number(process.env['ROUNDS'] ?? 100);
 
 const codeOf = (code: string): Pick<Row, 'effect' | 'code'> => ({ effect: code === 'OK' ? 'allow' : 'deny', code });
@@ -25,7 +24,7 @@ const ruleOf = tree.map((node) => parseRule(write(node, () => 0)));
 const somePattern = fc.oneof({ arbitrary: fc.constant('*'), weight: 2 }, { arbitrary: pattern, weight: 1 });
 const code = fc.constantFrom('OK', 'A', 'B');
 
-/** Rows of which many are near copies of one another, so that some hide others. */
+/** Random rows, many of them near copies, so that some hide others. */
 const someRows = fc
   .tuple(
     fc.array(ruleOf, { minLength: 1, maxLength: 3 }),
@@ -45,7 +44,7 @@ const someInvariants = fc.array(fc.tuple(ruleOf, somePattern, code, fc.boolean()
   }),
 );
 
-/** What there is to find, by asking about every situation. */
+/** The findings by brute force. */
 function bruteForce(matcher: Matcher, rows: readonly Row[], invariants: readonly Invariant[]): Set<string> {
   const found = new Set<string>();
   const deciders = new Set<Row>();

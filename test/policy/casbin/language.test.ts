@@ -1,6 +1,6 @@
 /**
- * The language of rules, by rules made at random: what is accepted means in Casbin what our own evaluator says, prints
- * to a form that is stable, and has every case that it can tell apart among the situations that are enumerated.
+ * Property tests of the rule language: Casbin evaluates an accepted rule as our own evaluator does, its print is a fixed point,
+ * and the enumerated situations have every combination that the rules tell apart.
  */
 
 import { expect } from 'chai';
@@ -46,7 +46,7 @@ describe(`a rule of the language (seed ${SEED})`, function () {
     facts = factsLike([...situations(policy.rows)]);
   });
 
-  it('is accepted, and its print means what the rule does', () => {
+  it('is accepted, and its print has the same value', () => {
     fc.assert(
       fc.property(text, fc.array(facts, { minLength: 20, maxLength: 20 }), (rule, samples) => {
         const print = readPrint(parseRule(rule.text).text);
@@ -56,12 +56,12 @@ describe(`a rule of the language (seed ${SEED})`, function () {
     );
   });
 
-  it('prints to a text that prints to itself', () => {
+  it('prints to a fixed point', () => {
     fc.assert(
       fc.property(text, (rule) => {
         const once = parseRule(rule.text);
         const twice = attempt(once.text);
-        // The print writes lists out, so it can be longer, or deeper, than what a rule may be.
+        // The print writes lists out, so it can exceed the bounds of length and depth.
         if (twice instanceof RuleError) expect(twice.message).to.match(/split (it|the rule) into rows/);
         else expect(twice).to.deep.equal(once);
       }),
@@ -69,7 +69,7 @@ describe(`a rule of the language (seed ${SEED})`, function () {
     );
   });
 
-  it('decides in Casbin as our evaluator says: the first row that matches, whole', async () => {
+  it('decides in Casbin as in our evaluator: by the first row that matches', async () => {
     const rows = fc.array(fc.tuple(pattern, text), { minLength: 1, maxLength: 6 });
     await fc.assert(
       fc.asyncProperty(rows, fc.array(facts, { minLength: 20, maxLength: 20 }), async (made, samples) => {
@@ -83,7 +83,7 @@ describe(`a rule of the language (seed ${SEED})`, function () {
     );
   });
 
-  describe('has each of its cases among the situations, all of which can occur:', () => {
+  describe('has every combination of matches among the situations, all of which can occur:', () => {
     const hasAllOf = (rows: Rows): void => {
       const known = [...(vectorsOf(rows, Number.POSITIVE_INFINITY) ?? [])];
       fc.assert(
@@ -98,7 +98,7 @@ describe(`a rule of the language (seed ${SEED})`, function () {
       hasAllOf(rowsOf(policy.rows));
     });
 
-    it('rows that name what stands for all that no row names', () => {
+    it('rows that name the word that stands for all other texts', () => {
       const always: Tree = { kind: 'constant', value: true };
       const named = (value: string): Tree => ({ kind: 'equals', path: 'r.key.id', value, not: false });
       hasAllOf(['x:*', 'x:x', 'xx:*', 'user:*', 'user:x', 'user:x:*', 'user:xx:xx'].map((by) => [by, always]));
@@ -109,7 +109,7 @@ describe(`a rule of the language (seed ${SEED})`, function () {
       ]);
     });
 
-    it('rows made at random', () => {
+    it('random rows', () => {
       const some = fc.array(fc.tuple(pattern, tree), { minLength: 1, maxLength: 2 });
       let compared = 0;
       fc.assert(
@@ -134,7 +134,7 @@ const rowsOf = (rows: readonly Row[]): Rows => rows.map(({ action, when }) => [a
 const vectorOf = (rows: Rows, facts: Facts): string =>
   rows.map(([by, node]) => Number(matches(facts.request.action, by) && holds(node, facts))).join('');
 
-/** The vectors of all situations that the rows can tell apart; undefined where those are more than `most`. */
+/** Which rows match, for all situations that they tell apart; undefined above `most`. */
 function vectorsOf(rows: Rows, most: number): Set<string> | undefined {
   const vectors = new Set<string>();
   let count = 0;

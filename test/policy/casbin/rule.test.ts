@@ -1,6 +1,6 @@
 /**
- * Each trap of the rule language: what stock Casbin takes without a word, here a finding with its name and its place.
- * That rules which are accepted mean what they say is in language.test.ts.
+ * Each trap of the rule language: what stock Casbin accepts silently is a finding here, with its name and place.
+ * language.test.ts tests the meaning of accepted rules.
  */
 
 import { expect } from 'chai';
@@ -159,7 +159,7 @@ describe('a rule', () => {
     describe(`is refused for ${title}:`, () => {
       for (const [rule, finding, offset] of traps) {
         it(JSON.stringify(rule.length > 60 ? `${rule.slice(0, 20)}… (${rule.length})` : rule), async () => {
-          // Stock Casbin loads it: it looks at a rule no sooner than the question comes.
+          // Stock Casbin loads it: it parses a rule at the first enforcement only.
           await stockEnforcer([['trap', '*', rule, 'allow', 'OK']]);
 
           expect(attempt(rule)).to.include({ fault: finding, offset });
@@ -176,7 +176,7 @@ describe('a rule', () => {
     expect((await findingsOf(wide))[0]).to.match(/^20-limit\.csv:2:\d+ unknown-fact$/);
   });
 
-  describe('that Casbin, as it comes, would have taken for an allow to a revoked key:', () => {
+  describe('with which stock Casbin would allow a revoked key:', () => {
     const allows: Readonly<Record<string, string>> = {
       'a fact that does not exist': '!r.user.disabled',
       'a misspelt fact': "r.key.staus != 'revoked'",
@@ -200,13 +200,13 @@ describe('a rule', () => {
       });
     }
 
-    it('the way out of the guard of an action', async () => {
+    it('that breaks out of the guard of its action', async () => {
       const stock = await stockEnforcer([['trap', 'nothing:here', 'true) || (true', 'allow', 'OK']]);
       expect(stock.enforceSync(...stockArguments(revoked))).to.equal(true);
     });
   });
 
-  it('with a list in it means what it says, where Casbin would take parentheses for brackets and throw', async () => {
+  it('with a list evaluates as written, where Casbin would turn its brackets into parentheses and throw', async () => {
     const rule = "(r.key.status in ['active', 'expired']) && true";
     const stock = await stockEnforcer([['x', '*', rule, 'allow', 'OK']]);
     expect(() => stock.enforceSync(...stockArguments(good))).to.throw(/Unclosed/);
@@ -216,7 +216,7 @@ describe('a rule', () => {
     expect(ours.enforceSync(...stockArguments(revoked))).to.equal(false);
   });
 
-  it('reads alike before and after Casbin has run', async () => {
+  it('parses alike before and after Casbin has run', async () => {
     const rule = "true && (r.key.status in ['active']) && !keyMatch(r.request.action, 'user:*')";
     const first = parseRule(rule);
     const stock = await stockEnforcer([['x', '*', "r.key.id in ['x']", 'allow', 'OK']]);

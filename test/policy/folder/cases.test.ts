@@ -1,6 +1,6 @@
 /**
- * The YAML of a policy folder: codes that hand out an allow by another name, cases that do not say what they seem to,
- * and YAML's own ways to be read otherwise than it looks.
+ * The YAML of a policy folder: codes that would be an allow or a failure under another name, malformed cases, and YAML that
+ * parsers read differently.
  */
 
 import { expect } from 'chai';
@@ -22,7 +22,7 @@ const BASE = `base:
 `;
 const WANT = 'want: { effect: allow, code: OK, rule: allow-on-target }';
 
-/** What a reader of YAML reports, as `line:column rule message`. */
+/** The findings of a YAML file, as `line:column rule message`. */
 function reported(read: (report: (finding: Finding) => void) => unknown): string[] {
   const findings: string[] = [];
   read(({ line, column, rule, message }) => findings.push(`${line}:${column} ${rule} ${message}`));
@@ -104,7 +104,7 @@ describe('codes.yaml', () => {
     }
   });
 
-  it('is refused, not crashed over, for a nesting of thousands', () => {
+  it('is refused for a nesting of thousands, without a stack overflow', () => {
     for (const [open, close] of [
       ['[', ']'],
       ['{a: ', '}'],
@@ -163,7 +163,7 @@ describe('a case', () => {
     });
   }
 
-  it('that says what it means is read', () => {
+  it('that is well-formed is parsed', () => {
     expect(ofCase(`name: n\ngiven: { key: { status: revoked } }\n${WANT}`)).to.deep.equal([]);
   });
 
@@ -206,7 +206,7 @@ describe('the cases of a folder', () => {
   const withCase = (want: string): PolicyTexts =>
     withFile(texts, 'cases/x.yaml', `${BASE}cases:\n  - { name: my case, want: ${want} }\n`);
 
-  it('are there, or it is refused', async () => {
+  it('must exist, or the folder is refused', async () => {
     const without = new Map([...texts].filter(([name]) => !name.startsWith('cases/')));
     expect(await findingsOf(without)).to.deep.equal(['cases:1:1 no-cases']);
     const empty = new Map(
@@ -215,7 +215,7 @@ describe('the cases of a folder', () => {
     expect(await findingsOf(empty)).to.deep.equal(['cases:1:1 no-cases']);
   });
 
-  it('hold, or it is refused with what was wanted, what came and where', async () => {
+  it('must hold, or the folder is refused with the wanted and the actual decision, and the place', async () => {
     for (const want of [
       '{ effect: deny, code: OK, rule: allow-on-target }',
       '{ effect: allow, code: X, rule: allow-on-target }',
@@ -229,7 +229,7 @@ describe('the cases of a folder', () => {
     }
   });
 
-  it('fail where there is no decision at all, however they are worded', async () => {
+  it('fail where there is no decision, whatever they want', async () => {
     const undecided = edited(
       texts,
       '90-allow.csv',

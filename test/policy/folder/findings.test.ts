@@ -28,7 +28,7 @@ const without =
 const invariant = (rest: string): Edit =>
   replace('invariants.yaml', 'invariants:\n', `invariants:\n  - { name: n, ${rest} }\n`);
 
-/** Rows that can only be judged by all combinations of what they list. */
+/** Rows that cannot be proved without all combinations of what they list. */
 const MULTIPLYING = Array.from({ length: 20 }, (_, row) => {
   const list = (fact: string): string =>
     `(r.${fact} in [${Array.from({ length: 12 }, (_, n) => `'i${row}-${n}'`).join(', ')}])`;
@@ -36,7 +36,7 @@ const MULTIPLYING = Array.from({ length: 20 }, (_, row) => {
   return `p, row-${row}, *, "!(${rule}) && r.limit.exceeded", deny, RATE_LIMITED`;
 }).join('\n');
 
-/** An edit for each rule, and where its finding stands. */
+/** For each rule an edit that provokes it, and the place of its finding. */
 const PROVOKED: Readonly<Record<FindingRule, readonly [edit: Edit, place: string]>> = {
   'missing-file': [put('codes.yaml', undefined), 'codes.yaml:1:1'],
   'unknown-file': [put('limit.csv', LIMIT), 'limit.csv:1:1'],
@@ -91,7 +91,7 @@ describe('each finding', function () {
   });
 
   for (const [rule, [edit, place]] of Object.entries(PROVOKED)) {
-    it(`${rule} is found where it is`, async () => {
+    it(`${rule} is found, with its place`, async () => {
       const { findings } = await buildPolicy(edit(texts));
       const places = findings
         .filter((finding) => finding.rule === rule)
@@ -107,7 +107,7 @@ describe('each finding', function () {
     expect(new Set(sections).size).to.equal(sections.length);
   });
 
-  it('names those that hide a row', async () => {
+  it('of a hidden row names the rows that hide it', async () => {
     const { findings } = await buildPolicy(PROVOKED['row-hidden'][0](texts));
     expect(findings.find(({ rule }) => rule === 'row-hidden')?.message).to.contain('limit-exceeded (20-limit.csv:2)');
   });
@@ -121,7 +121,7 @@ describe('each finding', function () {
     );
   });
 
-  it('is printed in one line, whatever its names hold', () => {
+  it('is printed on one line, with control characters escaped', () => {
     const finding: Finding = { file: 'a\u001b[2K', line: 1, column: 1, rule: 'case-fails', message: 'x\ny\u202ez' };
     expect(printFinding(finding)).to.equal('a\\u{1b}[2K:1:1: x\\u{a}y\\u{202e}z [case-fails]');
   });

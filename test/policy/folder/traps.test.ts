@@ -1,6 +1,5 @@
 /**
- * Each trap of loading model and rows: what stock Casbin loads without a word, here a finding with its file, line and
- * column. Traps within a rule are in rule.test.ts, those of YAML in cases.test.ts.
+ * Each trap of loading model and rows: what stock Casbin loads silently is a finding here, with its file, line and column. Traps within a rule are in rule.test.ts, those of YAML in cases.test.ts.
  */
 
 import { expect } from 'chai';
@@ -163,7 +162,7 @@ const MODELS: readonly Trap[] = [
   ['a priority among the columns', replaced('model.conf', 'eft, code', 'eft, code, priority'), 'model.conf:8:1 model'],
 ];
 
-/** What Casbin's own adapter throws at; it is as strict as that, and no stricter. */
+/** What Casbin's own adapter refuses too. */
 const UNLOADABLE = new Set([
   'a quote that is not closed',
   'a field over two lines',
@@ -197,7 +196,7 @@ describe('a policy folder', () => {
   suite('a model with', MODELS, true);
   suite('files with', FILES, false);
 
-  it('is refused for all that is wrong with it at once, sorted by place', async () => {
+  it('is refused with all findings at once, sorted by place', async () => {
     const edits: Edit[] = [
       put('model.conf', undefined),
       replaced('90-allow.csv', 'allow, OK\np, allow-on', 'deny, OK\np, Allow-on'),
@@ -220,7 +219,7 @@ describe('a policy folder', () => {
     ]);
   });
 
-  describe('that Casbin, as it comes, would have taken for an allow to a revoked key:', () => {
+  describe('with which stock Casbin would allow a revoked key:', () => {
     const stockAllows = async (folder: PolicyTexts): Promise<void> => {
       expect((await stockOf(folder)).enforceSync(...stockArguments(revoked))).to.equal(true);
       expect(await findingsOf(folder)).not.to.deep.equal([]);
@@ -246,7 +245,7 @@ describe('a policy folder', () => {
       await stockAllows(edited(texts, '10-api-key.csv', 'its user.\n', 'its user.\r'));
     });
 
-    it('an effect under which whatever no row denies is an allow', async () => {
+    it('a policy effect that allows what no row denies', async () => {
       const deniesOnly = MODEL.replace('priority(p.eft) || deny', '!some(where (p.eft == deny))');
       for (const rows of [[], [['x', 'other:action', 'true', 'deny', 'X']]]) {
         expect((await stockEnforcer(rows, deniesOnly)).enforceSync(...stockArguments(revoked))).to.equal(true);
