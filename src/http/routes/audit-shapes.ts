@@ -2,7 +2,21 @@
 
 import { z } from 'zod';
 import { type Column, type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../../audit/columns.ts';
+import { FACT_GROUPS, type FactGroup, type FactType, factsOf } from '../../policy/facts.ts';
 import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
+
+/** The facts by group. A record that is older than a fact lacks it, so none is required. */
+const factsShape: z.ZodType<Readonly<Record<string, unknown>>> = z.looseObject(
+  Object.fromEntries(FACT_GROUPS.map((group) => [group, groupShape(group).optional()])),
+);
+function groupShape(group: FactGroup): z.ZodType {
+  const facts = factsOf(group).map(([fact, { type, says }]) => [fact, factValue(type).describe(says).optional()]);
+  return z.looseObject(Object.fromEntries(facts));
+}
+function factValue(type: FactType): z.ZodType {
+  if (type === 'text') return z.string();
+  return type === 'boolean' ? z.boolean() : z.enum(type);
+}
 
 /** A column's value as the API shows it. */
 const fieldOf = ({ type, values, nullable, says }: Column): z.ZodType => {
@@ -17,7 +31,8 @@ const VALUES: Readonly<Record<ColumnType, () => z.ZodType>> = {
   integer: z.int,
   smallint: z.int,
   text: z.string,
-  jsonb: () => z.looseObject({}),
+  // The only one is `facts`.
+  jsonb: () => factsShape,
   bytea: z.string,
 };
 
@@ -52,7 +67,7 @@ export const shownDecisionData = shape(
     explanation: z
       .object({
         policy: z.string(),
-        facts: z.looseObject({}),
+        facts: factsShape,
         decision: z.object({ effect, code: z.string(), rule: z.string() }),
         tried: z.array(tried).describe('In their order, up to the row that decided'),
       })
