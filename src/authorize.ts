@@ -50,7 +50,7 @@ interface Parts {
   readonly consume: Limits['consume'];
   /** The policy that is live now. */
   readonly livePolicy: () => Policy;
-  /** Evaluates the policy on trial, if there is one. */
+  /** Evaluates the shadow policy, if there is one. */
   readonly compare: Shadow['compare'];
   readonly record: RecordEntries;
   /** A keyed hash that tells unknown credentials apart in the log. */

@@ -51,7 +51,7 @@ const SETTINGS = {
   POLICY_DIR: { schema: folder, default: path.join(ROOT, 'policies'), help: 'folder of the policy files' },
   SHADOW_POLICY_DIR: {
     schema: folder,
-    help: 'folder of a policy on trial, evaluated beside the live one; unset: none',
+    help: 'folder of a shadow policy, evaluated beside the live one; unset: none',
   },
   POLICY_POLL_MS: {
     schema: integer(10, 3_600_000),

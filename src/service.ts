@@ -36,7 +36,7 @@ export interface Readiness {
   readonly policy: string;
 }
 
-export interface Service extends Pick<Policies, 'live' | 'trial' | 'shadow'> {
+export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shadow'> {
   readonly config: Config;
   readonly log: Log;
   readonly authorize: Authorize;
@@ -112,7 +112,7 @@ async function compose(
   const checkpoints = await openCheckpoints(config, url, log);
   if (checkpoints) part(checkpoints);
   const policies = part(await followPolicies(config, adminDb, log));
-  const { live, trial, shadow } = policies;
+  const { live, shadowPolicy, shadow } = policies;
   const partitions = part(keepPartitions(adminDb, log));
   await partitions.made;
   const recorder = part(createRecorder(logDb, log));
@@ -144,7 +144,7 @@ async function compose(
     config,
     log,
     live,
-    trial,
+    shadowPolicy,
     shadow,
     authorize: authorizer({
       loadFacts: factsLoader(db, peppers, breaker, facts),

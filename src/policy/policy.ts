@@ -117,7 +117,7 @@ function digestOf(texts: PolicyTexts): string {
 }
 
 /**
- * A policy from texts that were checked before, or that need not pass (a policy on trial, one of the past): parsed only, in
+ * A policy from texts that were checked before, or that need not pass (a shadow policy, one of the past): parsed only, in
  * slices of the event loop. Every rule is evaluated once, so that no decision waits for Casbin to compile it.
  * @throws Error with the first finding, when they cannot be parsed.
  */

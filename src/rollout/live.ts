@@ -29,7 +29,7 @@ export interface LiveState<P> {
   readonly failures: number;
 }
 
-/** `P` includes undefined for a folder that may start without a policy (the one on trial). */
+/** `P` includes undefined for a folder that may start without a policy (the shadow policy). */
 export interface Live<P extends Policy | undefined> {
   /** The live policy. To be called once per decision or batch: the next call may return another. */
   readonly policy: () => P;

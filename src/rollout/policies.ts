@@ -1,4 +1,4 @@
-/** The policies of a service: the live one, without which it does not start, and the one on trial, which may be missing. */
+/** The policies of a service: the live one, without which it does not start, and the shadow policy, which may be missing. */
 
 import type { Knex } from 'knex';
 import type { Log } from '../log.ts';
@@ -18,8 +18,8 @@ interface Settings {
 
 export interface Policies {
   readonly live: Live<Policy>;
-  /** The policy on trial, of SHADOW_POLICY_DIR; its state has no policy until one passes the check. */
-  readonly trial: Live<Policy | undefined> | undefined;
+  /** The shadow policy, of SHADOW_POLICY_DIR; its state has no policy until one passes the check. */
+  readonly shadowPolicy: Live<Policy | undefined> | undefined;
   readonly shadow: Shadow;
   readonly close: () => Promise<void>;
 }
@@ -40,15 +40,15 @@ export async function followPolicies(settings: Settings, db: Knex, log: Log): Pr
   await storePolicy(db, policy.digest, texts);
   const live = followFolder({ ...shared, folder: POLICY_DIR, first: { policy, content: { texts } } });
   const unread = { policy: undefined, content: { unreadable: new Error('it has not been read yet') } };
-  const trial = SHADOW_POLICY_DIR
+  const shadowPolicy = SHADOW_POLICY_DIR
     ? followFolder<Policy | undefined>({ ...shared, folder: SHADOW_POLICY_DIR, first: unread })
     : undefined;
   return {
     live,
-    trial,
-    shadow: createShadow(() => trial?.policy(), log),
+    shadowPolicy,
+    shadow: createShadow(() => shadowPolicy?.policy(), log),
     close: async () => {
-      await Promise.all([live.close(), trial?.close()]);
+      await Promise.all([live.close(), shadowPolicy?.close()]);
     },
   };
 }

@@ -130,7 +130,7 @@ export async function estimateDecisions(db: Knex, period: Period): Promise<numbe
   return rows[0]?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0;
 }
 
-/** The recorded disagreements of policies on trial, by their digest. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+/** The recorded disagreements of shadow policies, by their digest. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function shadowShifts(db: Knex, period: Period): Promise<{ policy: string; shifts: Shift[] }[]> {
   const tallies = new Map<string, ReturnType<typeof createTally>>();
   const columns = ['shadow_policy', 'id', 'code', 'shadow_code', 'api_key_id', 'user_id', 'business_id'];

@@ -1,5 +1,5 @@
 /**
- * Shadow evaluation: a policy on trial decides on the same facts as the live one, and nothing acts on its decisions. Where
+ * Shadow evaluation: a shadow policy decides on the same facts as the live one, and nothing acts on its decisions. Where
  * its code differs, that is counted, and recorded with the live decision.
  */
 
@@ -10,9 +10,9 @@ import type { Decision, Policy } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
 import { memoizedDecide } from '../policy/memo.ts';
 
-/** The decision of the policy on trial, where its code differs. */
+/** The decision of the shadow policy, where its code differs. */
 export interface ShadowDecision {
-  /** Digest of the policy on trial. */
+  /** Digest of the shadow policy. */
   readonly policy: string;
   readonly code: string;
   readonly rule: string;
@@ -30,7 +30,7 @@ export interface ShadowCounts {
 }
 
 export interface Shadow {
-  /** The decision of the policy on trial, where its code differs. Never throws, and keeps to its time budget. */
+  /** The decision of the shadow policy, where its code differs. Never throws, and keeps to its time budget. */
   readonly compare: (facts: Facts, decision: Decision) => ShadowDecision | undefined;
   readonly counts: () => ShadowCounts;
 }
@@ -41,8 +41,8 @@ const SAVED_MS = 20;
 /** Most that one evaluation may cost, in units of about 20 ns: 5 ms, for which it blocks the event loop. */
 const MAX_COST = 250_000;
 
-/** `trial()` is the current policy on trial; undefined: none. */
-export function createShadow(trial: () => Policy | undefined, log: Log, now = () => performance.now()): Shadow {
+/** `shadowPolicy()` is the current shadow policy; undefined: none. */
+export function createShadow(shadowPolicy: () => Policy | undefined, log: Log, now = () => performance.now()): Shadow {
   const counts = { compared: 0, disagreed: 0, failed: 0, skipped: 0 };
   const budget = createTimeBudget(now);
   const decide = memoizedDecide();
@@ -51,7 +51,7 @@ export function createShadow(trial: () => Policy | undefined, log: Log, now = ()
   return {
     counts: () => ({ ...counts }),
     compare: (facts, decision) => {
-      const policy = trial();
+      const policy = shadowPolicy();
       if (policy === undefined) return undefined;
       if (!budget.left() || policy.costOf(facts) > MAX_COST) {
         counts.skipped += 1;
@@ -70,7 +70,7 @@ export function createShadow(trial: () => Policy | undefined, log: Log, now = ()
         if (warned !== policy)
           log.warn(
             { digest: policy.digest, error: causeOf(error) },
-            'the policy on trial in SHADOW_POLICY_DIR threw on a decision (logged once); live decisions are not affected',
+            'the shadow policy in SHADOW_POLICY_DIR threw on a decision (logged once); live decisions are not affected',
           );
         warned = policy;
         return undefined;
@@ -103,7 +103,7 @@ const causeOf = (error: unknown): unknown => (error instanceof Failure ? (error.
 export const shadowMetrics = (counts: () => ShadowCounts): Metric[] => [
   counter(
     'shadow_decisions_total',
-    'Decisions that the policy on trial was asked about, by outcome.',
+    'Decisions that the shadow policy was asked about, by outcome.',
     () => sampleEach({ ...counts() }, (count) => count),
     ['outcome'],
   ),

@@ -1,4 +1,4 @@
-/** A policy on trial: its disagreements are counted and recorded, and nothing that it does changes an answer. */
+/** a shadow policy: its disagreements are counted and recorded, and nothing that it does changes an answer. */
 
 import { appendFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ import { insertKey, startService, type TestService } from '../support/service.ts
 
 const log = createLog('silent');
 
-describe('a policy on trial', () => {
+describe('a shadow policy', () => {
   let policy: Policy;
   let facts: Facts[];
 
@@ -26,7 +26,7 @@ describe('a policy on trial', () => {
     facts = [...situations(policy.rows)].slice(0, 500);
   });
 
-  /** Compares every situation with the policy on trial, on a clock that advances by `stepMs` each. */
+  /** Compares every situation with the shadow policy, on a clock that advances by `stepMs` each. */
   function compareAll(candidate: Policy | undefined, stepMs = 1) {
     let time = 0;
     const shadow = createShadow(
@@ -103,7 +103,7 @@ describe('a policy on trial', () => {
   });
 });
 
-describe('a service with a policy on trial', () => {
+describe('a service with a shadow policy', () => {
   let folder: string;
   let url: string;
   let service: TestService;
@@ -125,13 +125,13 @@ describe('a service with a policy on trial', () => {
     await rm(folder, { recursive: true });
   });
 
-  interface Trial {
+  interface ShadowState {
     readonly digest: string | null;
     readonly refused: { findings: { rule: string }[] } | null;
     readonly compared: number;
     readonly disagreed: number;
   }
-  const trial = async () => (await service.ask('/policy')).body.Data?.['shadow'] as Trial;
+  const shadow = async () => (await service.ask('/policy')).body.Data?.['shadow'] as ShadowState;
   const ask = async () => {
     const { body } = await service.ask('/authorize', { apiKey, action: 'account:close' });
     const id = body.Data?.['decisionId'] as string;
@@ -140,7 +140,7 @@ describe('a service with a policy on trial', () => {
 
   it('decides without it while it is refused, and shows why', async () => {
     const state = await eventually(async () => {
-      const now = await trial();
+      const now = await shadow();
       return now.refused?.findings.length ? now : undefined;
     });
     expect(state.digest).to.equal(null);
@@ -158,7 +158,7 @@ describe('a service with a policy on trial', () => {
     await appendFile(path.join(folder, 'codes.yaml'), 'NOT_OPEN:\n  status: 403\n  message: Not open.\n');
     await cp(path.join(POLICY_FOLDER, 'cases'), path.join(folder, 'cases'), { recursive: true });
     const { digest } = await eventually(async () => {
-      const now = await trial();
+      const now = await shadow();
       return now.digest !== null && now;
     });
     const { code, record } = await ask();
@@ -169,7 +169,7 @@ describe('a service with a policy on trial', () => {
       'NOT_OPEN',
       'no-accounts',
     ]);
-    expect(await trial()).to.include({ compared: 1, disagreed: 1 });
+    expect(await shadow()).to.include({ compared: 1, disagreed: 1 });
   });
 
   it('summarises the disagreements as text and as JSON', async () => {

@@ -25,7 +25,7 @@ export interface Entry {
   readonly durationUs: number;
   /** Of the credential, where there was one and no key was found for it. */
   readonly fingerprint: string | undefined;
-  /** What a policy on trial would have decided, where that is another code. */
+  /** What a shadow policy would have decided, where that is another code. */
   readonly shadow: { readonly policy: string; readonly code: string; readonly rule: string } | undefined;
 }
 

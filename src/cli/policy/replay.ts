@@ -33,7 +33,7 @@ export function addReplayVerbs(policy: Command): void {
       return replayVerb(options);
     });
   periodOptions(
-    verb(policy, 'shadow', 'what the policy on trial would have decided otherwise', 'shadow --from 7d'),
+    verb(policy, 'shadow', 'what the shadow policy would have decided otherwise', 'shadow --from 7d'),
   ).action(shadowVerb);
 }
 
@@ -110,7 +110,7 @@ async function shadowVerb({ json, ...moments }: Format & PeriodOptions): Promise
   if (json) return printJson({ ...period, policies });
   if (policies.length === 0) {
     const { SHADOW_POLICY_DIR } = loadConfig();
-    const hint = SHADOW_POLICY_DIR === undefined ? '; SHADOW_POLICY_DIR puts a policy on trial' : '';
+    const hint = SHADOW_POLICY_DIR === undefined ? '; SHADOW_POLICY_DIR puts a shadow policy' : '';
     return print(
       `no disagreement is recorded from ${period.from} to ${period.to}${hint}; GET /policy says how many decisions were ` +
         'compared, and how many skipped or failed',

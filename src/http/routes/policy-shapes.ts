@@ -1,4 +1,4 @@
-/** The shape of what /policy answers of the live policy and the one on trial, with examples for the OpenAPI document. */
+/** The shape of what /policy answers of the live policy and the shadow policy, with examples for the OpenAPI document. */
 
 import { z } from 'zod';
 import { exampleOf, instant, shape } from '../shared-shapes.ts';
@@ -58,7 +58,7 @@ export const policyData = shape(
     loadedAt: instant.describe('when it went live in the process that answers'),
     rows: z.array(rowData).describe('in the order in which they are tried'),
     refused: refusedData.nullable().describe('what the folder holds instead, where that was refused'),
-    shadow: trialData.nullable().describe('the policy on trial; null: none is configured'),
+    shadow: trialData.nullable().describe('the shadow policy; null: none is configured'),
   },
   {
     digest: 'sha256:5ed05654',

@@ -7,7 +7,7 @@ import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { policyData } from './policy-shapes.ts';
 
-export const policyRoutes = ({ live, trial, shadow }: Service): Route[] => [
+export const policyRoutes = ({ live, shadowPolicy, shadow }: Service): Route[] => [
   route({
     method: 'get',
     path: '/policy',
@@ -21,8 +21,12 @@ export const policyRoutes = ({ live, trial, shadow }: Service): Route[] => [
         loadedAt: since.toISOString(),
         rows: policy.rows.map(({ when, ...row }) => ({ ...row, when: when.text })),
         refused: refusedOf(live.state()),
-        shadow: trial
-          ? { digest: trial.policy()?.digest ?? null, refused: refusedOf(trial.state()), ...shadow.counts() }
+        shadow: shadowPolicy
+          ? {
+              digest: shadowPolicy.policy()?.digest ?? null,
+              refused: refusedOf(shadowPolicy.state()),
+              ...shadow.counts(),
+            }
           : null,
       };
       return { reply: success('The live policy.', data) };
