@@ -5,7 +5,7 @@
 
 import { evaluatorFor } from './casbin/evaluate.ts';
 import { type Decision, decide, type Policy } from './decide.ts';
-import { ACTION_PATH, FACT_GROUPS, type Facts, readFacts, valueAt } from './facts.ts';
+import { ACTION_PATH, type Facts, readFacts, valueAt } from './facts.ts';
 import type { Effect, Predicate, Row } from './row.ts';
 
 /** A test of a row that settled whether it matches. */
@@ -103,34 +103,3 @@ const reasonOf = ({ text, path }: Predicate & { readonly kind: 'test' }, value: 
   value,
   ...(path !== undefined && { fact: { path, value: valueAt(facts, path) } }),
 });
-
-/** An explanation as text, to be pasted into a report. */
-export function printExplanation({ policy, facts, decision, tried }: Explanation): string {
-  const named = FACT_GROUPS.map((group) =>
-    Object.entries(facts[group])
-      .map(([fact, value]) => `${group}.${fact}=${literal(value)}`)
-      .join(' '),
-  );
-  return [
-    `${decision.effect} ${decision.code} by the row ${decision.rule}`,
-    `policy ${policy}`,
-    '',
-    'Facts:',
-    ...named.map((line) => `  ${line}`),
-    '',
-    'Rows, in their order, up to the first that matches:',
-    ...tried.map((row, index) => rowText(row, index + 1)),
-  ].join('\n');
-}
-
-const literal = (value: string | boolean): string =>
-  typeof value === 'string' ? `'${JSON.stringify(value).slice(1, -1)}'` : String(value);
-
-function rowText({ rule, file, line, effect, code, matched, reasons }: TriedRow, number: number): string {
-  const because = reasons.map(
-    ({ test, value, fact }) =>
-      `       ${test} is ${value}${fact && fact.path !== test ? `: ${fact.path} is ${literal(fact.value)}` : ''}`,
-  );
-  const verdict = matched ? `matches: ${effect} ${code}` : 'does not match';
-  return [`  ${number}. ${rule} (${file}:${line}) ${verdict}, because`, ...because].join('\n');
-}

@@ -40,7 +40,7 @@ interface Completed {
   readonly early: readonly string[];
 }
 
-/** Adds each fact that came after `version` and is not there; all else is left as it is, for `readFacts` to check. */
+/** Adds each fact that came after `version` and is not there; all else stays, for `readFacts` to check. */
 export function addDefaults(value: unknown, version: number, table: FactTable = FACTS): Completed {
   const given = isRecord(value) ? value : {};
   const groups = { ...given } as Record<string, Record<string, unknown>>;

@@ -1,15 +1,20 @@
 /** Terminal output: text from outside is escaped, tables are aligned by display width; --json stays exact. */
 
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { explanationText } from '../../src/cli/terminal/explanation.ts';
 import { escaped, escapedLines, table } from '../../src/cli/terminal/output.ts';
 import { connect } from '../../src/db/connect.ts';
-import { POLICY_FOLDER } from '../policy/texts.ts';
-import { authz, type Outcome } from '../support/cli.ts';
+import { explain } from '../../src/policy/explain.ts';
+import type { Facts } from '../../src/policy/facts.ts';
+import { drawer, insertRecords, makeRecord } from '../audit/records.ts';
+import { POLICY_FOLDER, shippedPolicy } from '../policy/texts.ts';
+import { authz, type Outcome, outputWith, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
 
 const RAW = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
@@ -76,6 +81,23 @@ describe('a table', () => {
   it('shows empty cells as -, and nothing of no rows', () => {
     expect(table([{ name: '', next: null }])).to.equal('name  next\n-     -');
     expect(table([])).to.equal('');
+  });
+});
+
+describe('an explanation', () => {
+  it('is printed as sentences, with facts escaped', async () => {
+    const facts: Facts = {
+      key: { id: 'k\u001b[2J\n\u202e', status: 'active', userManagement: false, environment: 'production' },
+      user: { id: 'u1', status: 'active', businesses: 'active' },
+      target: { id: 'b1', status: 'active', role: 'member', inRestriction: true },
+      limit: { exceeded: false },
+      request: { action: 'call:create' },
+    };
+    const text = explanationText(explain(await shippedPolicy(), facts));
+    expect(text).to.match(/^allow OK by the row allow-on-target\npolicy sha256:/);
+    expect(text).to.include("r.key.status != 'active' is false: r.key.status is 'active'");
+    expect(text).to.include("key.id='k\\u{1b}[2J\\u{a}\\u{202e}' key.status='active'");
+    expect(RAW.test(text)).to.equal(false);
   });
 });
 
@@ -153,6 +175,21 @@ describe('a command', function () {
     expect(shown(await authz(['policy', 'check', folder]))).to.include('policy\\u{1b}[2J\\u{202e}: 1 findings');
     const review = shown(await authz(['policy', 'review', POLICY_FOLDER, folder]));
     expect(review).to.include('**added**: "odd \\u001b[2J').and.include('\\u{202e}');
+  });
+
+  it('follows the log with a line for each decision, whatever its texts', async () => {
+    const child = startAuthz(['audit', 'tail'], env);
+    try {
+      await outputWith(child, 'following the decision log');
+      const output = outputWith(child, 'tail-of-it');
+      const rule = `odd${all}tail-of-it`;
+      await insertRecords(db, [makeRecord(Date.now(), drawer(5), { rule })]);
+      expect(await output).to.match(/\S {2}odd\\u\{1b\}\[2J.*tail-of-it/);
+      expect(RAW.test(await output)).to.equal(false);
+    } finally {
+      child.kill('SIGINT');
+      await once(child, 'close');
+    }
   });
 
   it('shows errors that quote its input', async () => {

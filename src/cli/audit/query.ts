@@ -1,6 +1,5 @@
 /** `authz audit query`, `tail`, `show`, `stats`: what was decided, for people and for programs. */
 
-import { stripVTControlCharacters } from 'node:util';
 import { type Command, Option } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
 import type { DecisionRecord } from '../../audit/columns.ts';
@@ -11,10 +10,10 @@ import { BY, countDecisions, statsQuery } from '../../audit/query/stats.ts';
 import { followDecisions } from '../../audit/query/tail.ts';
 import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
-import { printExplanation } from '../../policy/explain.ts';
 import { withDatabase } from '../terminal/database.ts';
+import { explanationText } from '../terminal/explanation.ts';
 import { type Format, pageOptions, verb } from '../terminal/options.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { escaped, print, printJson } from '../terminal/output.ts';
 import { show, showList, showPage } from '../terminal/records.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
 
@@ -48,11 +47,11 @@ export function addDecisionVerbs(audit: Command): void {
 }
 
 const query = (options: FilterOptions & { limit: string; cursor?: string }): Promise<void> =>
-  withDatabase(async (session) => {
-    const { db, actor, cursors } = session;
+  withDatabase(async (opened) => {
+    const { db, actor, cursors } = opened;
     const named = { ...namesOf(options), limit: options.limit, cursor: options.cursor };
     const { limit, cursor, ...given } = validate(decisionQuery, named);
-    const filter = await withCredential(session, options, given);
+    const filter = await withCredential(opened, options, given);
     const page = await listDecisions(db, filter, { limit, cursor }, cursors);
     await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
     showPage(page, COLUMNS, options);
@@ -61,10 +60,10 @@ const query = (options: FilterOptions & { limit: string; cursor?: string }): Pro
   });
 
 const stats = (options: FilterOptions & { by: string; limit: string }): Promise<void> =>
-  withDatabase(async (session) => {
-    const { db, actor } = session;
+  withDatabase(async (opened) => {
+    const { db, actor } = opened;
     const { by, limit, ...given } = validate(statsQuery, { ...namesOf(options), by: options.by, limit: options.limit });
-    const filter = await withCredential(session, options, given);
+    const filter = await withCredential(opened, options, given);
     const counted = await countDecisions(db, by, filter, limit);
     await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by });
     if (options.json) return printJson(counted);
@@ -83,21 +82,21 @@ const showVerb = (id: string, { json }: Format): Promise<void> =>
     const { explanation, note, ...record } = await showDecision(db, actor, validate(idSchema, id));
     if (json) return printJson({ ...record, explanation, note });
     show(record, {});
-    if (note !== null) print(`\n${note}`);
-    if (explanation !== null) print(`\nWhy, by the policy of its time:\n\n${printExplanation(explanation)}`);
+    if (note !== null) print(`\n${escaped(note)}`);
+    if (explanation !== null) print(`\nWhy, by the policy of its time:\n\n${explanationText(explanation)}`);
   });
 
 const tail = ({ from, to, ...options }: FilterOptions): Promise<void> =>
-  withDatabase(async (session) => {
+  withDatabase(async (opened) => {
     if (from !== undefined || to !== undefined)
       throw new Refusal('tail shows what comes from now on; for a time range there is authz audit query');
-    const { db, actor } = session;
-    const filter = await withCredential(session, options, validate(decisionRange, namesOf(options)));
+    const { db, actor } = opened;
+    const filter = await withCredential(opened, options, validate(decisionRange, namesOf(options)));
     await recordAccess(db, actor, 'tail', filter);
-    await follow(filter, session.db, options);
+    await follow(filter, db, options);
   });
 
-/** Ends at SIGINT or SIGTERM, and when nobody reads any more. */
+/** Ends at SIGINT or SIGTERM, and at EPIPE: the reader closed the pipe. */
 async function follow(filter: DecisionFilter, db: Parameters<typeof followDecisions>[0], { json }: Format) {
   const stop = new AbortController();
   const end = (): void => stop.abort();
@@ -120,5 +119,4 @@ async function follow(filter: DecisionFilter, db: Parameters<typeof followDecisi
   }
 }
 
-const lineOf = (record: DecisionRecord): string =>
-  stripVTControlCharacters(COLUMNS.map((column) => record[column] ?? '-').join('  '));
+const lineOf = (record: DecisionRecord): string => COLUMNS.map((column) => escaped(record[column] ?? '-')).join('  ');

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { type Change, type CodeChange, type Difference, diffOf, Undecided } from '../../policy/analysis/diff.ts';
 import { FACT_GROUPS, type Facts } from '../../policy/facts.ts';
+import { factsText } from '../terminal/explanation.ts';
 import { verb } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { exitUnless, type FormatOptions, folderOf, formatOption, printAs, readNamed, type Source } from './source.ts';
@@ -50,7 +51,7 @@ export function compare(before: Source, after: Source): Difference {
     );
   } catch (cause) {
     if (!(cause instanceof Undecided)) throw cause;
-    const example = factsText(cause.facts);
+    const example = situationText(cause.facts);
     throw new Error(`nothing is compared, because of the ${cause.which} policy: ${cause.message}, where ${example}`, {
       cause,
     });
@@ -60,13 +61,8 @@ export function compare(before: Source, after: Source): Difference {
 }
 
 const answer = ({ effect, code }: Change['old']): string => `${effect} ${code}`;
-const literal = (value: unknown): string => (typeof value === 'string' ? `'${value}'` : String(value));
-
 /** Facts on one line. */
-const factsText = (facts: Facts): string =>
-  FACT_GROUPS.flatMap((group) =>
-    Object.entries(facts[group]).map(([fact, value]) => `${group}.${fact}=${literal(value)}`),
-  ).join(' ');
+const situationText = (facts: Facts): string => FACT_GROUPS.map((group) => factsText(facts, group)).join(' ');
 
 const conclusionOf = ({ equivalent, situations, changes, codes }: Difference): string => {
   const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
@@ -95,7 +91,7 @@ function changeText(heading: string, { when, rules, situations, example }: Chang
     `${heading} (${situations} classes of situations)`,
     ...when.map((condition, index) => `  ${index === 0 ? 'when' : '  or'} ${condition}`),
     ...rules.map((pair) => `  rows ${pair.old} -> ${pair.new}`),
-    `  for example ${factsText(example.facts)}`,
+    `  for example ${situationText(example.facts)}`,
   ].join('\n');
 }
 
@@ -119,6 +115,6 @@ function changeMarkdown(heading: string, { when, rules, situations, example }: C
     ...when.map((condition) => `- \`${condition}\``),
     '',
     `Rows: ${rules.map((pair) => `\`${pair.old}\` → \`${pair.new}\``).join(', ')}.`,
-    `For example: \`${factsText(example.facts)}\``,
+    `For example: \`${situationText(example.facts)}\``,
   ].join('\n');
 }

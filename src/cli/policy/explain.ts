@@ -9,14 +9,15 @@ import { getDecision } from '../../audit/query/decisions.ts';
 import { explainUnder, type Verdict } from '../../audit/query/explanation.ts';
 import { Refusal } from '../../errors.ts';
 import type { Policy } from '../../policy/decide.ts';
-import { explain, printExplanation } from '../../policy/explain.ts';
+import { explain } from '../../policy/explain.ts';
 import { type Facts, readFacts } from '../../policy/facts.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { parseYaml } from '../../policy/folder/yaml.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
+import { explanationText } from '../terminal/explanation.ts';
 import { type Format, verb } from '../terminal/options.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { escaped, print, printJson } from '../terminal/output.ts';
 import { readStdin } from '../terminal/prompt.ts';
 import { exitUnless, folderOf, readSource } from './source.ts';
 
@@ -43,7 +44,7 @@ export function addExplainVerb(policy: Command): void {
       const { policy } = await readSource(folderOf(options.policy));
       const explanation = explain(policy, await readFactsFrom(options.facts ?? '-'));
       if (options.json) printJson(explanation);
-      else print(printExplanation(explanation));
+      else print(explanationText(explanation));
     });
 }
 
@@ -83,11 +84,12 @@ async function explainDecision(id: string, options: Options): Promise<void> {
   if (options.json) {
     printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation, note });
   } else {
-    print(`decision ${id} of ${at}, recorded as ${effect} ${code} by the row ${rule}`);
-    if (verdict === 'another policy' && why !== undefined) print(`The policy that decided is not at hand: ${why}.`);
-    print(SAYS[verdict](recorded));
-    if (note !== null) print(note);
-    print(`\n${printExplanation(explanation)}`);
+    print(escaped(`decision ${id} of ${at}, recorded as ${effect} ${code} by the row ${rule}`));
+    if (verdict === 'another policy' && why !== undefined)
+      print(escaped(`The policy that decided is not at hand: ${why}.`));
+    print(escaped(SAYS[verdict](recorded)));
+    if (note !== null) print(escaped(note));
+    print(`\n${explanationText(explanation)}`);
   }
   exitUnless(verdict !== 'CONTRADICTS THE RECORD');
 }

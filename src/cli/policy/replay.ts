@@ -1,4 +1,4 @@
-/** `authz policy replay | shadow`: what another policy says of decisions that were really made. */
+/** `authz policy replay | shadow`: which recorded decisions another policy would have decided otherwise. */
 
 import type { Command } from 'commander';
 import type { Knex } from 'knex';
@@ -15,7 +15,7 @@ import {
 } from '../../rollout/replay.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { type Format, verb } from '../terminal/options.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { escaped, print, printJson } from '../terminal/output.ts';
 import { type PeriodOptions, periodOptions, readPeriod } from '../terminal/period.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { shiftText } from './shifts.ts';
@@ -64,7 +64,7 @@ async function replayVerb({
   if (own && report.ruleChanged > 0) process.exitCode = 1;
 }
 
-/** Runs a replay, showing how far it is. */
+/** Runs a replay with progress. */
 export async function withProgress<T>(
   db: Knex,
   period: Period,
@@ -80,7 +80,7 @@ export async function withProgress<T>(
   return run(show).finally(progress.clear);
 }
 
-/** The report in words. */
+/** The report for a terminal. */
 export function replayText({
   from,
   to,
@@ -96,7 +96,7 @@ export function replayText({
     `${n(replayed)} decisions from ${from} to ${to}`,
     `${n(changed)} would get another code, ${n(ruleChanged)} the same code by another rule`,
   ];
-  const why = reasons.map((reason) => `failure: ${reason}`);
+  const why = reasons.map((reason) => `failure: ${escaped(reason)}`);
   if (assumed.length > 0) why.push(`older records have no ${assumed.join(', ')}: their defaults were assumed`);
   return [head.join('\n'), why.join('\n'), shiftText(shifts)].filter((part) => part !== '').join('\n\n');
 }
@@ -116,5 +116,5 @@ async function shadowVerb({ json, ...moments }: Format & PeriodOptions): Promise
         'compared, and how many skipped or failed',
     );
   }
-  for (const { policy, shifts } of policies) print(`${policy}\n\n${shiftText(shifts)}\n`);
+  for (const { policy, shifts } of policies) print(`${escaped(policy)}\n\n${shiftText(shifts)}\n`);
 }

@@ -1,0 +1,39 @@
+/** An explanation of a decision as text, for `policy explain` and `audit show`. */
+
+import type { Explanation, TriedRow } from '../../policy/explain.ts';
+import { FACT_GROUPS, type FactGroup, type Facts } from '../../policy/facts.ts';
+import { escaped } from './output.ts';
+
+/** The decision, the facts, and the rows that were tried, each with what settled it; escaped. */
+export function explanationText({ policy, facts, decision, tried }: Explanation): string {
+  return [
+    `${decision.effect} ${decision.code} by the row ${decision.rule}`,
+    `policy ${policy}`,
+    '',
+    'Facts:',
+    ...FACT_GROUPS.map((group) => `  ${factsText(facts, group)}`),
+    '',
+    'Rows, in their order, up to the first that matches:',
+    ...tried.flatMap((row, index) => rowLines(row, index + 1)),
+  ]
+    .map(escaped)
+    .join('\n');
+}
+
+/** The facts of a group on one line: `key.id='k1' key.status='active' ..`. */
+export const factsText = (facts: Facts, group: FactGroup): string =>
+  Object.entries(facts[group])
+    .map(([fact, value]) => `${group}.${fact}=${literal(value)}`)
+    .join(' ');
+
+const literal = (value: string | boolean): string =>
+  typeof value === 'string' ? `'${escaped(value)}'` : String(value);
+
+function rowLines({ rule, file, line, effect, code, matched, reasons }: TriedRow, number: number): string[] {
+  const because = reasons.map(
+    ({ test, value, fact }) =>
+      `       ${test} is ${value}${fact && fact.path !== test ? `: ${fact.path} is ${literal(fact.value)}` : ''}`,
+  );
+  const verdict = matched ? `matches: ${effect} ${code}` : 'does not match';
+  return [`  ${number}. ${rule} (${file}:${line}) ${verdict}, because`, ...because];
+}
