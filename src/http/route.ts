@@ -1,6 +1,6 @@
 /**
- * A route is one value: what it is asked, what it answers, who may ask, and the function that does it. The router and
- * the OpenAPI document are both made from these values, so that neither can say what the other does not.
+ * A route is one value: its path, schemas, answers, scope and handler. Router, validation and OpenAPI document are made from
+ * it, so that they cannot disagree.
  */
 
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
@@ -20,7 +20,7 @@ import type { Answered } from './exchange.ts';
 
 export type Method = 'get' | 'put' | 'post' | 'patch' | 'delete';
 
-/** What a handler gets: every part of it has passed its schema. */
+/** What a handler gets: the parsed parts of the request, and who asks. */
 export interface Asked<Params, Query, Headers, Body> {
   readonly params: Params;
   readonly query: Query;
@@ -31,16 +31,16 @@ export interface Asked<Params, Query, Headers, Body> {
   readonly deadline: Deadline;
 }
 
-/** One of the answers that a route may give, for the document. */
+/** An answer of a route, for the OpenAPI document. */
 export interface AnswerShape {
   readonly description: string;
-  /** Of `Data`; none where there is no Data. Its `examples` are the document's. */
+  /** The schema of `Data`, with an example (`shape`); undefined: no Data. */
   readonly data?: z.ZodType;
-  /** Of the whole body, where that is not in the one shape of the others. */
+  /** The schema of the whole body, where that has no Success, Code and Message. */
   readonly body?: z.ZodType;
-  /** Of a body that is no JSON: its media type, and an example. */
+  /** Of a body that is not JSON. */
   readonly text?: { readonly type: string; readonly example: string };
-  /** Name -> what it says. */
+  /** Name -> description. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -51,25 +51,25 @@ interface RouteShape<
   Body extends z.ZodType,
 > {
   readonly method: Method;
-  /** As OpenAPI writes it: `/users/{id}`. */
+  /** With parameters as OpenAPI writes them: `/users/{id}`. */
   readonly path: string;
-  /** What the caller's token must have; null: nobody is asked for one. */
+  /** The scope that the caller needs; null: no authentication. */
   readonly scope: Scope | null;
   readonly summary: string;
   readonly params?: Params;
   readonly query?: Query;
-  /** Those that the handler reads. */
+  /** The headers that the handler reads. */
   readonly headers?: Headers;
   readonly body?: Body;
   /** Compiles `body` into a fast acceptor (input/compile.ts): for routes that are asked thousands of times a second. */
   readonly compileBody?: true;
-  /** Bytes; 16 KiB unless said otherwise. */
+  /** The size limit of the body, in bytes; default 16 KiB. */
   readonly maxBytes?: number;
-  /** A body of which every field may be left out may be left out itself. */
+  /** Whether the body may be absent. Every field of it must be optional. */
   readonly bodyOptional?: true;
   readonly bodyExample?: object;
   readonly answers: Readonly<Record<number, AnswerShape>>;
-  /** Those beyond what any route may answer. */
+  /** The failures besides those that scope and body imply (`failuresOf` in openapi.ts). */
   readonly failures?: readonly FailureCode[];
   readonly handle: (
     asked: Asked<z.output<Params>, z.output<Query>, z.output<Headers>, z.output<Body>>,
@@ -85,7 +85,7 @@ export type Route = Omit<RouteShape<z.ZodType, z.ZodType, z.ZodObject, z.ZodType
 const NOTHING = z.strictObject({});
 const BODY_BYTES = 16 * 1024;
 
-/** Keeps the types of the schemas and of the handler together. */
+/** Makes a route, inferring the types of its handler from its schemas. */
 export const route = <
   Params extends z.ZodType = typeof NOTHING,
   Query extends z.ZodType = typeof NOTHING,
@@ -97,7 +97,7 @@ export const route = <
 }: RouteShape<Params, Query, Headers, Body>): Route =>
   ({ ...shape, acceptBody: compileBody && shape.body && compile(shape.body) }) as unknown as Route;
 
-/** What its address told of a request: the parameters in the path, and what stands after the question mark. */
+/** The parameters of the path, and the query without its question mark, as they were sent. */
 interface Address {
   readonly params: object;
   readonly query: string;
@@ -116,7 +116,7 @@ export function mount(router: Router<State>, routes: readonly Route[], service: 
   }
 }
 
-/** What a route answers: from the token of who asks to the reply. @throws Failure */
+/** Authenticates the caller, reads and validates the request, and calls the handler. @throws Failure */
 export async function answer(
   shape: Route,
   { findCaller }: Service,
@@ -128,7 +128,7 @@ export async function answer(
   const since = performance.now();
   const json = shape.body && !(shape.bodyOptional && hasNoBody(request));
   const body = json ? await deadline.excuse(readJson(request, shape.maxBytes ?? BODY_BYTES)) : NONE;
-  // Whoever sends a body slowly may have been revoked meanwhile.
+  // Authenticate again after a slow body: the caller may have been revoked while it was sent.
   if (shape.scope && performance.now() - since > SLOW_BODY_MS) {
     caller = await authenticate(request, findCaller, shape.scope, deadline);
   }
@@ -153,14 +153,14 @@ const hasNoBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] === undefined &&
   (headers['content-length'] ?? '0') === '0';
 
-/** All that is wrong with any part is told at once. */
+/** Validates all parts before it fails. @throws Failure INVALID_REQUEST with the issues of all of them */
 function validateParts(
   shape: Route,
   parts: { params: unknown; query: ReadonlyMap<string, string[]>; headers: object; body: unknown },
 ) {
   const issues: Issue[] = [];
   const attempt = (schema: z.ZodType | undefined, value: unknown, path?: string): unknown => {
-    // Most routes take nothing in most places, and most requests bring nothing there.
+    // The usual case, without zod: no schema, and nothing sent.
     if (!schema && value === NONE) return NONE;
     try {
       return validate(schema ?? NOTHING, value);
@@ -178,7 +178,7 @@ function validateParts(
   const valid = {
     params: attempt(shape.params, parts.params),
     query: attempt(shape.query, query),
-    // The name of a header would be taken for that of a field; the message says which it is.
+    // Without a path, which would read as a field of the body: the message names the header.
     headers: attempt(shape.headers, parts.headers, ''),
     body: shape.acceptBody?.(parts.body) ?? attempt(shape.body, parts.body),
   };
@@ -197,7 +197,7 @@ const headersOf = ({ headers }: Route, given: IncomingHttpHeaders): object =>
 
 const NO_QUERY: ReadonlyMap<string, string[]> = new Map();
 
-/** @throws Failure INVALID_REQUEST for what URLSearchParams would replace, and for what the database would not take. */
+/** @throws Failure INVALID_REQUEST for bytes that URLSearchParams would replace by U+FFFD, and for NUL, which PostgreSQL refuses */
 function queryOf(text: string): ReadonlyMap<string, string[]> {
   if (text === '') return NO_QUERY;
   let decoded: string;
@@ -209,7 +209,7 @@ function queryOf(text: string): ReadonlyMap<string, string[]> {
   if (decoded.includes('\0')) throw invalid('', 'the character NUL is not accepted');
   const query = new Map<string, string[]>();
   for (const [name, value] of new URLSearchParams(text)) query.set(name, [...(query.get(name) ?? []), value]);
-  // Something like `?&`, which is no parameter, and not nothing either.
+  // A query without a parameter, such as `?&`, counts as an unknown one.
   if (query.size === 0) query.set('', ['']);
   return query;
 }

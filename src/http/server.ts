@@ -1,4 +1,4 @@
-/** The listening socket: its limits, and its orderly end. */
+/** The HTTP server: its timeouts and connection limit, and its graceful shutdown. */
 
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -10,7 +10,7 @@ import { createApp } from './app.ts';
 import type { Phase } from './exchange.ts';
 import { failureReply } from './replies.ts';
 
-/** Milliseconds. A request's head, a whole request, and a connection without one; a slower client is cut off. */
+/** Node's timeouts of a request's head, a whole request and an idle connection, in milliseconds. */
 const LIMITS = {
   headersTimeout: 5_000,
   requestTimeout: 15_000,
@@ -21,8 +21,8 @@ const LIMITS = {
 export interface HttpServer {
   readonly address: string;
   /**
-   * Fails readiness, serves on for DRAIN_DELAY_MS, then stops listening, finishes what was accepted, and closes. What
-   * is not done SHUTDOWN_LIMIT_MS after that is cut off. Idempotent.
+   * Graceful shutdown: readiness fails while requests are served for DRAIN_DELAY_MS; then the server stops listening and
+   * finishes the requests under way. Connections that are open after SHUTDOWN_LIMIT_MS are destroyed. Idempotent.
    */
   readonly close: () => Promise<void>;
 }
@@ -32,10 +32,10 @@ export async function listen(service: Service, limits: Partial<typeof LIMITS> = 
   const { HOST, PORT, MAX_CONNECTIONS, DRAIN_DELAY_MS, SHUTDOWN_LIMIT_MS } = service.config;
   let phase: Phase = 'serving';
   const answer = createApp(service, () => phase);
-  // A missing Host is refused by the application: Node would do it without a body.
+  // The application refuses a missing Host: Node's own answer has no body.
   const server = createServer({ ...LIMITS, ...limits, requireHostHeader: false }, answer);
   server.maxConnections = MAX_CONNECTIONS;
-  // Their size is limited. Node would drop those beyond a count in silence, a second Authorization among them.
+  // No limit on their count, beyond which Node silently drops headers, such as a second Authorization. Their size is limited.
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);
   server.on('clientError', answerUnreadable);
@@ -64,8 +64,8 @@ export async function listen(service: Service, limits: Partial<typeof LIMITS> = 
 }
 
 /**
- * Returns what closes the connections without a request under way. Node's own `closeIdleConnections` spares those that
- * have sent nothing yet, or half a head, and no time limit ends them once the server is closing.
+ * Tracks the requests under way on each connection, and returns a function that destroys the connections without one. Node's
+ * `closeIdleConnections` leaves those that have sent nothing or half a head, and no timeout ends them while the server closes.
  */
 function trackRequests(server: Server): () => void {
   const connections = new Map<Socket, { requests: number; readonly done: () => void }>();
@@ -101,7 +101,7 @@ function listening(server: Server, host: string, port: number): Promise<void> {
   });
 }
 
-/** What is not HTTP, or too slow to become a request, still gets a body of our shape, if anybody reads it. */
+/** Answers a parse error or a timeout of node:http with a 400 in the shape of every body. */
 function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();

@@ -1,9 +1,9 @@
 /**
- * Rate limits: how much of its limit each question uses up. Whether that denies it is the policy's business; what is
- * found here becomes the fact `limit.exceeded`.
+ * Fixed-window rate limits of API keys. They deny nothing themselves: their outcome is the fact `limit.exceeded`, on which
+ * the policy decides.
  *
- * A window begins with a key's first request and has a fixed length. A change of `requests` holds at once, in the window
- * under way; a change of `windowSeconds` begins another window, since the old one may have a day to go.
+ * A window begins with a key's first request and has a fixed length. A change of `requests` applies at once, in the window
+ * under way; a change of `windowSeconds` begins another window, because the old one may last up to a day.
  */
 
 import type { Loaded } from '../facts/load.ts';
@@ -15,21 +15,21 @@ import { closed, type Facts } from '../policy/facts.ts';
 import { type Count, memoryCounter } from './memory.ts';
 import { type RedisOptions, redisCounter } from './redis.ts';
 
-/** The state of a key's limit, once a request has been counted. */
+/** The state of a key's limit after a request has been counted. */
 export interface RateLimitState {
   readonly exceeded: boolean;
-  /** Requests that a window lets through. */
+  /** Requests allowed in a window. */
   readonly limit: number;
-  /** How many more this one will. */
+  /** Requests left in this window. */
   readonly remaining: number;
-  /** Whole seconds, at least 1, until the next window can begin. */
+  /** Whole seconds until the window ends, at least 1. */
   readonly resetSeconds: number;
 }
 
 export interface Limits {
   /**
-   * Takes a point for each question of an active key of an active user, in their order; undefined for the others.
-   * Never rejects, and never waits for Redis longer than it was told.
+   * Consumes a point for each question of an active key of an active user, in their order; undefined for the others.
+   * Never rejects, and waits for Redis no longer than `waitMs`.
    */
   readonly consume: (loaded: readonly Loaded[]) => Promise<(RateLimitState | undefined)[]>;
   readonly stats: () => LimitStats;
@@ -37,14 +37,14 @@ export interface Limits {
 }
 
 export interface LimitStats {
-  /** Whether Redis counts; undefined when there is none to. */
+  /** Whether Redis counts; undefined where none is configured. */
   readonly redisUp: boolean | undefined;
-  /** How many times this process counted on its own because Redis was lost. */
+  /** How many times this process counted in its memory alone because Redis was unavailable. */
   readonly countedLocally: number;
 }
 
 interface Options {
-  /** Of keys that have none, and whose users have none. */
+  /** The limit of keys without one of their own or of their user's. */
   readonly fallback: RateLimit;
   readonly redis: RedisOptions | undefined;
 }
@@ -58,8 +58,9 @@ export async function createLimits({ fallback, redis: options }: Options, log: L
     const asked = performance.now();
     const shared = await redis?.add(name, points, seconds);
     if (redis && !shared) countedLocally += 1;
-    // INVARIANT: what Redis counts is counted here too, so that a process lets no more than one limit through in a window
-    // even when Redis is lost in it, or comes back empty. Ours ends no later than the shared one, lest it outlive it.
+    // INVARIANT: every point is counted in memory too, so that a process allows no more than one limit in a window even
+    // if Redis fails within it or comes back empty. The local window ends no later than the shared one, so it cannot deny
+    // requests of the next.
     const lastsMs = shared ? shared.endsInMs - (performance.now() - asked) : seconds * 1000;
     const own = await addLocally(name, points, lastsMs);
     return shared && shared.total >= own.total ? shared : own;
@@ -80,23 +81,23 @@ export async function createLimits({ fallback, redis: options }: Options, log: L
 interface Window {
   readonly name: string;
   readonly seconds: number;
-  /** How many questions use it. */
+  /** How many of these questions fall into it. */
   points: number;
 }
 
 interface Place {
   readonly window: Window;
-  /** From 1: the first of these questions in its window. */
+  /** The place of the question among those in its window, from 1. */
   readonly number: number;
   readonly requests: number;
 }
 
-/** The windows that the questions fall into, and the place of each in its own: a batch asks once for each window. */
+/** The windows of the questions, and the place of each question in its window: a batch adds once to each window. */
 function windowsOf(loaded: readonly Loaded[], fallback: RateLimit) {
   const windows = new Map<string, Window>();
   const places = loaded.map(({ facts, limit = fallback }): Place | undefined => {
     if (!mayBeAllowed(facts)) return undefined;
-    // No key's id can change what comes before it.
+    // Unambiguous, whatever the id: the length comes first and holds no colon.
     const name = `${limit.windowSeconds}:${facts.key.id}`;
     const window = windows.get(name) ?? { name, seconds: limit.windowSeconds, points: 0 };
     windows.set(name, window);
@@ -107,20 +108,20 @@ function windowsOf(loaded: readonly Loaded[], fallback: RateLimit) {
 }
 
 function stateOf({ window, number, requests }: Place, count: Count | undefined): RateLimitState {
-  if (!count) throw new Error('a window was left uncounted');
+  if (!count) throw new Error('a window was not counted');
   const used = count.total - window.points + number;
   return {
     exceeded: used > requests,
     limit: requests,
     remaining: Math.max(0, requests - used),
-    // A clock that is set back would make a window seem longer than any.
+    // Capped, because the end is computed from the wall clock, which may be set back.
     resetSeconds: Math.min(window.seconds, Math.max(1, Math.ceil(count.endsInMs / 1000))),
   };
 }
 
 const EXCEEDED: Facts['limit'] = closed({ exceeded: true });
 
-/** The facts to decide on: as they were loaded, within the limit, unless it is exceeded. */
+/** The loaded facts, with `limit.exceeded` where it is. */
 export const withLimit = (facts: Facts, state: RateLimitState | undefined): Facts =>
   state?.exceeded ? closed({ ...facts, limit: EXCEEDED }) : facts;
 

@@ -1,6 +1,7 @@
 /**
- * Counting in Redis or Valkey, for several processes together. It is asked for a bounded time and only while it is known
- * to answer: one that hangs, refuses, resets or is slow costs a few requests that time once, and no request an error.
+ * Counts rate limits in Redis or Valkey, for several processes together. A circuit breaker with a timeout: an addition that
+ * fails or is late opens it, and a probe every half second closes it, so a Redis that hangs or is slow costs the requests
+ * under way one timeout, and none of them an error.
  */
 
 import { Redis } from 'ioredis';
@@ -9,52 +10,58 @@ import type { Log } from '../log.ts';
 import type { Count } from './memory.ts';
 
 export interface RedisCounter {
-  /** As AddLocally, the window in whole seconds; undefined when Redis is lost. Never rejects. */
+  /** As AddLocally, the window in whole seconds; undefined while Redis is unavailable. Never rejects. */
   readonly add: (name: string, points: number, windowSeconds: number) => Promise<Count | undefined>;
-  /** Whether it answered when it was last asked. */
+  /** Whether the last addition or probe succeeded. */
   readonly up: () => boolean;
   readonly close: () => void;
 }
 
 export interface RedisOptions {
-  /** May hold a password: it goes to the client, and nowhere else. */
+  /** May hold a password: pass it to the client only, never to a log or an error. */
   readonly url: string;
-  /** Milliseconds for which it is waited for. */
+  /** The timeout of an addition, in milliseconds. */
   readonly waitMs: number;
 }
 
-/** How long a lost Redis is left alone before it is tried again. */
+/** Between two probes of an unavailable Redis, and the longest wait between two reconnections. */
 const PAUSE_MS = 500;
 const CONNECT_MS = 1000;
-/** A connection on which nothing comes back for so long is replaced: it may lead to a server that is gone. */
+/** The socket timeout: a connection without an answer for so long is replaced, since its peer may be dead. */
 const SILENT_MS = 1000;
 const GOODBYE_MS = 250;
-/** While Redis is lost, the log says so this often at most, whatever the reasons. */
+/** The least time between two log lines about an unavailable Redis. */
 const REPEAT_MS = 60_000;
-/** No window of a key has this name. */
-const TRIAL = 'trial';
+/** The window that probes count in. Those of keys have a colon in their names. */
+const PROBE = 'trial';
 
 const ignore = (): void => undefined;
 
-/** Connects, and waits until Redis has answered or failed to, for a second or two: a start does not depend on it. */
-export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Promise<RedisCounter> {
-  const client = new Redis(url, {
+const clientOf = (url: string): Redis =>
+  new Redis(url, {
     lazyConnect: true,
     connectionName: 'iqra-authz',
-    // Understood by every server and proxy; we need nothing of the newer one.
+    // RESP2, which every server and proxy speaks.
     protocol: 2,
     disableClientInfo: true,
-    // Whether it can be used is what `tryAgain` finds out.
+    // `probe` finds out whether it can be used.
     enableReadyCheck: false,
     connectTimeout: CONNECT_MS,
     socketTimeout: SILENT_MS,
     disconnectTimeout: GOODBYE_MS,
     retryStrategy: (attempt) => Math.min(50 * attempt, PAUSE_MS),
-    // What cannot be sent now, or was cut off, is counted locally. Sent later, it would be counted twice.
+    // No queue and no resending: an addition that fails is counted locally, and sent later would be counted twice.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
   });
+
+/**
+ * Connects and probes once, for two seconds at most. Resolves even if Redis does not answer: a start does not depend on it.
+ * One function, because additions, probes and errors of the connection share the state of the breaker.
+ */
+export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Promise<RedisCounter> {
+  const client = clientOf(url);
   const limiter = new RateLimiterRedis({
     storeClient: client,
     points: Number.MAX_SAFE_INTEGER,
@@ -63,51 +70,51 @@ export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Pro
   });
   let up = false;
   let closed = false;
-  let trial: NodeJS.Timeout | undefined;
-  let saidAt = Number.NEGATIVE_INFINITY;
-  /** What the connection died of, which its commands are not told. */
-  let diedOf: unknown;
+  let nextProbe: NodeJS.Timeout | undefined;
+  let loggedAt = Number.NEGATIVE_INFINITY;
+  /** The last error of the connection; its commands are rejected with a general one. */
+  let connectionError: unknown;
 
-  const ask = async (name: string, points: number, customDuration: number): Promise<Count> => {
+  const consume = async (name: string, points: number, customDuration: number): Promise<Count> => {
     const { consumedPoints, msBeforeNext } = await within(waitMs, limiter.consume(name, points, { customDuration }));
     return { total: consumedPoints, endsInMs: msBeforeNext };
   };
-  const lose = (error: unknown): void => {
+  const openBreaker = (error: unknown): void => {
     if (closed) return;
     up = false;
-    trial ??= setTimeout(tryAgain, PAUSE_MS).unref();
-    if (performance.now() < saidAt + REPEAT_MS) return;
-    saidAt = performance.now();
+    nextProbe ??= setTimeout(probe, PAUSE_MS).unref();
+    if (performance.now() < loggedAt + REPEAT_MS) return;
+    loggedAt = performance.now();
     log.warn(
-      { error: diedOf ?? error },
+      { error: connectionError ?? error },
       'Redis cannot be used: each process counts rate limits on its own until it is back',
     );
   };
-  /** Asks what a decision would ask, so that a Redis that may not be written, or is too slow, is not taken for one that is back. */
-  const tryAgain = async (): Promise<void> => {
-    trial = undefined;
+  /** Adds a point, as a decision would, so that a Redis that is read-only or slow does not pass for a usable one. */
+  const probe = async (): Promise<void> => {
+    nextProbe = undefined;
     try {
-      await ask(TRIAL, 1, 1);
+      await consume(PROBE, 1, 1);
       up = true;
-      diedOf = undefined;
+      connectionError = undefined;
       log.info('Redis counts rate limits for all processes');
     } catch (error) {
-      lose(error);
+      openBreaker(error);
     }
   };
 
   client.on('error', (error) => {
-    diedOf = error;
+    connectionError = error;
   });
   await client.connect().catch(ignore);
-  await tryAgain();
+  await probe();
   return {
     add: async (name, points, windowSeconds) => {
       if (!up) return undefined;
       try {
-        return await ask(name, points, windowSeconds);
+        return await consume(name, points, windowSeconds);
       } catch (error) {
-        lose(error);
+        openBreaker(error);
         return undefined;
       }
     },
@@ -115,17 +122,17 @@ export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Pro
     close: () => {
       closed = true;
       up = false;
-      clearTimeout(trial);
+      clearTimeout(nextProbe);
       client.disconnect();
     },
   };
 }
 
-/** The promise's outcome, or an error after so many milliseconds. */
+/** The outcome of the promise, or an Error after so many milliseconds. */
 const within = <T>(milliseconds: number, promise: Promise<T>): Promise<T> =>
   new Promise((resolve, reject) => {
     const late = (): void => reject(new Error(`no answer within ${milliseconds} ms`));
-    // Where this process itself was busy, the answer may lie in the socket; it is read before the immediate runs.
+    // If this process was blocked, the answer may wait in the socket: the poll phase reads it before the immediate runs.
     const timer = setTimeout(() => setImmediate(late), milliseconds);
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });

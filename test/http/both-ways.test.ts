@@ -265,7 +265,7 @@ describe('both ways of a request', function () {
       make: (asked) => ({ ...asked, path: `${asked.path}${asked.path.includes('?') ? '&' : '?'}nothing=1` }),
       code: 'INVALID_REQUEST',
     },
-    'an empty query and no more': {
+    'a query without a parameter': {
       of: every,
       make: (asked) => ({ ...asked, path: `${asked.path}?&` }),
       code: 'INVALID_REQUEST',
@@ -360,7 +360,7 @@ describe('both ways of a request', function () {
     }
   });
 
-  it('refuse everything at the end, and close the connection', async () => {
+  it('refuse every request once the service is stopping, and close the connection', async () => {
     for (const way of ways) way.setPhase('refusing');
     for (const route of routes) {
       const answer = await askBoth(sound(route));
@@ -394,7 +394,7 @@ describe('both ways of a request', function () {
     }
   });
 
-  it('say that they do not know what failed inside', async () => {
+  it('answer a defect with INTERNAL', async () => {
     const broken = (service: Service): Service => ({
       ...service,
       authorize: () => Promise.reject(Object.assign(new Error('a defect'), { status: 418, expose: true })),
@@ -413,7 +413,7 @@ describe('both ways of a request', function () {
     for (const listener of listeners) await listener.close();
   });
 
-  it('tell that the deadline has passed, or that the database is gone', async () => {
+  it('answer a passed deadline with 504, and a lost database with 503', async () => {
     const tokens = await Promise.all(
       ways.map(({ service }) => insertCaller(service, SCOPES, { id: 'late', name: 'late' })),
     );

@@ -15,7 +15,7 @@ describe('/businesses', () => {
 
   after(() => service?.close());
 
-  it('makes a business, shows it, and takes the same PUT again for done', async () => {
+  it('makes a business, shows it, and answers the same PUT again with 200', async () => {
     const made = await client.call('PUT', '/businesses/1', { disabled: true, disabledReason: 'Unpaid.' });
     expect(made.status).to.equal(201);
     expect(made.body.Data).to.include({ id: '1', disabled: true, disabledReason: 'Unpaid.' });
@@ -34,7 +34,7 @@ describe('/businesses', () => {
     expect(reset).to.include({ disabled: false, disabledReason: null, disabledAt: null });
   });
 
-  it('has each state of a business in the next decision, with its reason', async () => {
+  it('decides by each state of a business at once, with its reason', async () => {
     await client.newUser('ann', 'shop');
     const { apiKey } = await client.newKey('ann');
     expect(await client.decide(apiKey, 'shop')).to.equal('OK');
@@ -46,7 +46,7 @@ describe('/businesses', () => {
     expect(await client.decide(apiKey, 'shop')).to.equal('OK');
   });
 
-  it('deletes a business with its memberships, and gives none of them back', async () => {
+  it('deletes a business with its memberships, and a new one of the same id has none of them', async () => {
     await client.newUser('bob', 'gone');
     const { apiKey } = await client.newKey('bob');
     expect((await client.call('DELETE', '/businesses/gone')).status).to.equal(204);
@@ -65,7 +65,7 @@ describe('/businesses', () => {
       await client.data('PUT', '/businesses/cafe', {});
     });
 
-    it('gives a user access, changes the role, and takes the same PUT again for done', async () => {
+    it('gives a user access, changes the role, and answers the same PUT again with 200', async () => {
       const { apiKey } = await client.newKey('carl');
       expect(await client.decide(apiKey, 'cafe')).to.equal('PERMISSION_DENIED');
       const path = '/businesses/cafe/members/carl';

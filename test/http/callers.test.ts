@@ -1,4 +1,4 @@
-/** Who may ask: a live token with the scope, in one plain Authorization header, and nobody else. */
+/** Authentication of callers: one Authorization header, a live token, and the scope of the route. */
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,7 +39,7 @@ describe('a caller', () => {
 
   for (const address of Object.keys(ADDRESSES)) {
     describe(`of ${address}`, () => {
-      it('stands in the record of what it asked', async () => {
+      it('is named in the record of its decision', async () => {
         const reply = await asked(address, `Bearer ${token}`);
         expect(reply.status).to.equal(200);
         expect(new Set(await callersOf(reply))).to.deep.equal(new Set(['telephony']));
@@ -144,7 +144,7 @@ describe('a caller', () => {
     await other.close();
   });
 
-  it('is asked for again when its body came slowly: it may have been revoked meanwhile', async () => {
+  it('is authenticated again after a slow body, since it may have been revoked meanwhile', async () => {
     const id = 'slow';
     const authorization = `Bearer ${await insertCaller(service, ['authorize'], { id })}`;
     const body = JSON.stringify({ apiKey, action: 'account:read' });

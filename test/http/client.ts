@@ -1,4 +1,4 @@
-/** Asking the routes of a test's service in any way, and looking at whether anything came of it. */
+/** A client of a test's service, and its view of what the database holds before and after a request. */
 
 import { expect } from 'chai';
 import type { Reply, TestService } from '../support/service.ts';

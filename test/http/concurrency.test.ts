@@ -1,4 +1,4 @@
-/** Requests that meet: no change is lost, no key slips by, and no circle of locks ends as a failure. */
+/** Concurrent requests: no lost update, no key that escapes a revocation, and no deadlock that becomes a failure. */
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
@@ -9,7 +9,7 @@ import { type Client, clientOf } from './client.ts';
 const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n));
 const statuses = (replies: readonly Reply[]): number[] => replies.map(({ status }) => status).sort();
 
-describe('requests that meet', () => {
+describe('concurrent requests:', () => {
   let service: TestService;
   let client: Client;
 
@@ -40,7 +40,7 @@ describe('requests that meet', () => {
     }
   }
 
-  it('one of many PATCHes with the same If-Match is done, and the others hear so', async () => {
+  it('of many PATCHes with the same If-Match one succeeds, and the others get 412', async () => {
     await client.newUser('patch');
     const { id, etag } = await client.newKey('patch');
     const before = await client.contents();
@@ -54,7 +54,7 @@ describe('requests that meet', () => {
     expect(after['admin_events']).to.have.length((before['admin_events']?.length ?? 0) + 1);
   });
 
-  it('no PATCH loses what another has changed besides', async () => {
+  it('a PATCH does not overwrite other fields that another has changed', async () => {
     await client.newUser('fields', 'f1');
     const { id } = await client.newKey('fields');
     const changes = [
@@ -106,7 +106,7 @@ describe('requests that meet', () => {
     expect(bodies.size).to.equal(1);
   });
 
-  it('a PUT makes anew what is deleted while it waits', async () => {
+  it('a PUT creates the resource again when it is deleted while the PUT waits', async () => {
     await client.newUser('anew', 'anew-shop');
     const replies = await whileWaiting(
       async (trx) => {
@@ -171,7 +171,7 @@ describe('requests that meet', () => {
       expect(await client.decide(restricted, 'haunted')).to.equal('PERMISSION_DENIED');
   });
 
-  it('a circle of locks is untied, not reported, and the change is made once', async () => {
+  it('a deadlock is retried, not reported, and the change is made once', async () => {
     // A number from a sequence stays taken when the transaction that took it is ended, so the third attempt succeeds.
     await service.db.raw(`
       create sequence attempts;
@@ -190,7 +190,7 @@ describe('requests that meet', () => {
     }
   });
 
-  it('whatever meets, nothing fails and every change is recorded', async () => {
+  it('any mix of requests: none fails, and every change is recorded', async () => {
     const names = ['s1', 's2', 's3'];
     for (const name of names) await client.newUser(name, ...names.map((business) => `${business}-biz`));
     const keys = await Promise.all(

@@ -1,4 +1,4 @@
-/** Which strings are a live key: all others, however odd, are a decision against it, recorded and without an echo. */
+/** Which strings are a live key: any other is decided as INVALID_API_KEY, recorded, and echoed nowhere. */
 
 import { expect } from 'chai';
 import { createToken } from '../../src/credentials/token.ts';
@@ -104,7 +104,7 @@ describe('the credential of a question', () => {
     });
   }
 
-  it('is refused as a businessId, which would be kept', async () => {
+  it('is refused as a businessId, which the log would keep', async () => {
     for (const businessId of [key, callerToken]) {
       const reply = await service.ask('/authorize', { action: 'account:read', businessId });
       expectFailure(reply, 'INVALID_REQUEST', [key, callerToken]);

@@ -284,7 +284,7 @@ for (const postgres of POSTGRES) {
       });
     }
 
-    it('decides an unknown key without telling a live business from none', async () => {
+    it('answers an unknown key alike for a live business and for none', async () => {
       const [live, none] = await Promise.all(
         ['42', 'nowhere'].map((businessId) =>
           service.ask('/authorize', { apiKey: 'junk', action: 'call:create', businessId }),

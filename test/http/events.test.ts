@@ -1,4 +1,4 @@
-/** Every change with its event, its number and its announcement, or nothing of all that. */
+/** A change commits with its admin event, its change-feed number and its notification, or with none of them. */
 
 import { expect } from 'chai';
 import pg from 'pg';

@@ -1,4 +1,4 @@
-/** Each failure code, provoked: its status, its shape, what its headers say, and nothing of what went wrong inside. */
+/** Provokes each failure code: status, shape and headers of the answer, which shows no internal error. */
 
 import { expect } from 'chai';
 import { loadConfig } from '../../src/config.ts';
@@ -14,7 +14,7 @@ import { askRaw, countDecisions, expectFailure } from './wire.ts';
 
 const QUESTION = { apiKey: 'junk', action: 'account:read' };
 
-/** No route that there is yet can answer with these. */
+/** Tested with the keys: no request of this file can provoke them. */
 const OUT_OF_REACH: readonly FailureCode[] = ['CONFLICT', 'PRECONDITION_FAILED'];
 
 describe('the failure', () => {

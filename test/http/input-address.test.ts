@@ -1,4 +1,4 @@
-/** Address, method and repeated headers of a request, and which of its faults is told first. */
+/** Path, query, method and repeated headers of a request, and the order in which its faults are reported. */
 
 import { expect } from 'chai';
 import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';

@@ -1,4 +1,4 @@
-/** How many questions a batch may hold, and that one bad one among them refuses all of them, by its place. */
+/** The size of a batch, and that one bad question refuses the whole, named by its index. */
 
 import { expect } from 'chai';
 import { startService, type TestService } from '../support/service.ts';

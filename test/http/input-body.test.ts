@@ -1,4 +1,4 @@
-/** The body as a whole: its media type, its coding, its size, and how it arrives. */
+/** The body as a whole: media type, content-encoding, size, chunks, and slow or aborted sending. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
@@ -53,7 +53,7 @@ describe('the body of a question', () => {
     expect((await post([JSON_TYPE], batch, '/authorize/batch')).body.Code).to.equal('OK');
   });
 
-  it('is decided when the client asks first whether to go on, expects something else, or speaks HTTP/1.0', async () => {
+  it('is decided with Expect: 100-continue, with another expectation, and over HTTP/1.0', async () => {
     for (const expectation of ['100-continue', 'the best']) {
       expect((await post([JSON_TYPE, ['Expect', expectation]], good())).body.Code).to.equal('OK');
     }
@@ -113,7 +113,7 @@ describe('the body of a question', () => {
       expectFailure(await post([JSON_TYPE], gzipSync(good())), 'INVALID_REQUEST');
     });
 
-    it('at one byte too many, in a way that the client can read', async () => {
+    it('at one byte too many, with an answer that the client can read', async () => {
       const reply = await service.ask('/authorize', padded(16 * KIB + 1));
       expectFailure(reply, 'PAYLOAD_TOO_LARGE', secrets());
       expect(reply.body.Message).to.include('16384 bytes');
@@ -122,7 +122,7 @@ describe('the body of a question', () => {
       expect(batch.body.Message).to.include('262144 bytes');
     });
 
-    it('at a mebibyte more, in chunks of any size, in a way that a client reads who sends it all first', async () => {
+    it('at a mebibyte more, in chunks of any size, with an answer that a client can read which sends all of it first', async () => {
       for (const size of [64 * KIB, 1000]) {
         const body = chunked(Buffer.alloc(16 * KIB + 1024 * KIB, ' '), size);
         const wire = await dial(service.address);

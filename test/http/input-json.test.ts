@@ -1,4 +1,4 @@
-/** JSON that two readers could understand differently, or that is none, is refused before anybody reads it. */
+/** JSON that is invalid, or that two parsers could read differently, is refused. */
 
 import { expect } from 'chai';
 import { insertKey, startService, type TestService } from '../support/service.ts';
@@ -28,7 +28,7 @@ describe('the JSON of a question', () => {
     expect((await service.ask('/authorize/batch', { requests })).body.Code).to.equal('OK');
   });
 
-  it('may have characters beyond the first 65536', async () => {
+  it('may have characters beyond the Basic Multilingual Plane', async () => {
     const body = '{"action":"a:b","context":{"userAgent":"😀\\ud83d\\ude00\\uffff"}}';
     const reply = await service.ask('/authorize', body);
     const row = await service.db('decisions').where({ id: reply.body.Data?.['decisionId'] }).first();
@@ -177,7 +177,7 @@ describe('the JSON of a question', () => {
       });
     }
 
-    it('at the ninth level exactly', async () => {
+    it('at the ninth level and not at the eighth', async () => {
       const [issue] = await refused('{"a":[[[[[[[{}]]]]]]]}');
       expect(issue).to.deep.equal({ path: 'a[0][0][0][0][0][0][0]', message: 'nested deeper than 8 levels' });
     });

@@ -1,5 +1,5 @@
 /**
- * Whatever is sent, the answer is of our shape and no 5xx, and there is a record exactly for what was decided. FC_SEED
+ * Fuzzing: any input gets an answer in the shape of the contract, never a 5xx, and only decisions are recorded. FC_SEED
  * repeats a run; FC_RUNS lengthens it.
  */
 
@@ -16,7 +16,7 @@ const SEED = Number(process.env['FC_SEED'] ?? 20_240_229);
 const RUNS = Number(process.env['FC_RUNS'] ?? 1);
 const runs = (numRuns: number) => ({ seed: SEED, numRuns: numRuns * RUNS });
 
-describe(`whatever is sent (FC_SEED=${SEED})`, function () {
+describe(`fuzzed input (FC_SEED=${SEED})`, function () {
   this.timeout(30_000 * RUNS);
   let service: TestService;
   let apiKey: string;
@@ -28,7 +28,7 @@ describe(`whatever is sent (FC_SEED=${SEED})`, function () {
   });
   after(() => service?.close());
 
-  it('is JSON to us exactly when it is unambiguous to a second reader', () => {
+  it('is accepted as JSON exactly when the oracle accepts it', () => {
     const taken = (text: string): boolean => {
       try {
         parseJson(Buffer.from(text));
@@ -78,7 +78,7 @@ describe(`whatever is sent (FC_SEED=${SEED})`, function () {
     expect(await countDecisions(service)).to.equal(decided);
   };
 
-  it('as a body, gets its answer', async () => {
+  it('as a body, gets an answer of the contract', async () => {
     const field = (...values: unknown[]) =>
       fc.oneof({ arbitrary: fc.constantFrom(...values), weight: 6 }, { arbitrary: odd, weight: 1 });
     const question = fc.record(
@@ -139,7 +139,7 @@ describe(`whatever is sent (FC_SEED=${SEED})`, function () {
     fc.oneof(headerValue, fc.constantFrom('application/json', 'text/plain', 'gzip', '100-continue', 'trailers', '*/*')),
   );
 
-  it('as headers, gets its answer', async () => {
+  it('as headers, gets an answer of the contract', async () => {
     const credentials = fc.constantFrom<HeaderList>(
       [['Authorization', 'Bearer TOKEN']],
       [['Authorization', 'Bearer x']],
@@ -166,7 +166,7 @@ describe(`whatever is sent (FC_SEED=${SEED})`, function () {
     );
   });
 
-  it('as bytes, gets answers of our shape or none, and the connection ends', async () => {
+  it('as bytes, gets answers of the contract or none, and the connection ends', async () => {
     const line = request('POST /authorize', [['Authorization', 'Bearer x']], '{"action":"a:b"}').toString('latin1');
     const bytes = fc.oneof(
       fc.uint8Array({ minLength: 1, maxLength: 200 }).map((array) => Buffer.from(array)),

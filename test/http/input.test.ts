@@ -1,4 +1,4 @@
-/** What a question may hold: each field on both sides of the edges of its values; what is refused is not recorded. */
+/** The fields of a question at the boundaries of their values; a refused question is not recorded. */
 
 import { expect } from 'chai';
 import { insertKey, startService, type TestService } from '../support/service.ts';
@@ -151,7 +151,7 @@ describe('the fields of a question', () => {
       expect(({} as Record<string, unknown>)['action']).to.equal(undefined);
     });
 
-    it('by every fault at once', async () => {
+    it('with all of their faults at once', async () => {
       const body = {
         apiKey: 7,
         action: 'x',

@@ -1,4 +1,4 @@
-/** Which JSON we take, said a second time: a recursive descent that shares nothing with src/input/json.ts. */
+/** The oracle of strict JSON: a recursive descent parser that shares no code with src/input/json.ts. */
 
 const LEVELS = 8;
 const ESCAPES: Record<string, string> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };

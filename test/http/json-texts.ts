@@ -1,4 +1,4 @@
-/** JSON texts for the fuzz tests: sound, odd, and just about broken. */
+/** Arbitraries of JSON texts for the fuzz tests: valid, at the edges, and just about invalid. */
 
 import fc from 'fast-check';
 
@@ -8,7 +8,7 @@ const oddText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 8 }),
 );
 const oddNumber = fc.oneof(fc.constantFrom(0, -0, 1.5, -1, 2 ** 53, 2 ** 53 - 1, 1e300), fc.integer(), fc.double());
-/** Any JSON value, with a liking for the edges of what we take. */
+/** Any JSON value, biased towards the edges of what is accepted. */
 export const odd: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
   leaf: fc.oneof(oddText, oddNumber, fc.constantFrom(null, true, false)),
   node: fc.oneof(

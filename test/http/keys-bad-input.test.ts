@@ -1,4 +1,4 @@
-/** What the routes of the directory and the keys refuse: each with its code, words that help, and nothing done. */
+/** Bad requests to the routes of directory and keys: each gets its code and a helpful message, and changes nothing. */
 
 import { expect } from 'chai';
 import { allRoutes } from '../../src/http/routes/index.ts';
@@ -145,7 +145,7 @@ describe('the directory and the keys', () => {
     });
   }
 
-  it('tell all that is wrong at once', async () => {
+  it('report all issues at once', async () => {
     const reply = await client.call('POST', '/keys?x=1', { userId: 'a b', friendlyName: 7, environment: 'A', y: 1 });
     const { issues } = reply.body.Data as { issues: { path: string }[] };
     const paths = issues.map(({ path }) => path).sort();

@@ -1,4 +1,4 @@
-/** Health, readiness, what every answer carries, and how the connection of a slow or greedy client ends. */
+/** Health, readiness, the headers of every answer, and the timeouts and limits of connections. */
 
 import { expect } from 'chai';
 import { loadConfig } from '../../src/config.ts';

@@ -1,4 +1,4 @@
-/** What is not HTTP, or only just: an answer of our shape, and never a second question out of what was one. */
+/** Malformed HTTP: an answer in the shape of the contract, and no request smuggling. */
 
 import { expect } from 'chai';
 import { startService, type TestService } from '../support/service.ts';

@@ -1,4 +1,4 @@
-/** The OpenAPI document: sound in itself, the same set of routes as the router's, and true of what is answered. */
+/** The OpenAPI document: valid, with the same routes as the router, and matched by the real answers. */
 
 import Router from '@koa/router';
 import { expect } from 'chai';

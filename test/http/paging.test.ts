@@ -1,4 +1,4 @@
-/** The pages of every list: all of it once, in one order, whatever is inserted meanwhile; and cursors that cannot be made up. */
+/** Keyset pages of every list: each item once, in order, whatever is inserted meanwhile; and cursors that cannot be forged. */
 
 import { expect } from 'chai';
 import { insertKey, startService, type TestService } from '../support/service.ts';

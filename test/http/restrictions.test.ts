@@ -1,6 +1,6 @@
 /**
- * Restrictions stay restrictions. A model that knows nothing of SQL says after each step which businesses each key may
- * reach, and every order of the steps that could widen a key is walked.
+ * A restricted key never widens. A model without SQL predicts after each step which businesses each key may reach, and every
+ * order of the steps that could widen a key is tried.
  */
 
 import { expect } from 'chai';

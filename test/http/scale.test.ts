@@ -1,4 +1,4 @@
-/** Many keys, and many businesses in a restriction: what is read to list, to make and to decide stays the same. */
+/** With many keys, and many businesses in a restriction, listing, making and deciding read no more rows. */
 
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';

@@ -1,6 +1,6 @@
 /**
- * No API key, caller token, pepper or password comes out again: not in an answer, not in the log at its most talkative,
- * not in the database, wherever somebody put it and whatever fails.
+ * No API key, caller token, pepper or password appears in an answer, in the log at level trace, or in the database, wherever
+ * a client puts it and whatever fails.
  */
 
 import { expect } from 'chai';

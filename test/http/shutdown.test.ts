@@ -1,4 +1,4 @@
-/** The end of a process: what was accepted is answered, nothing else is waited for, and nothing keeps it for ever. */
+/** Graceful shutdown: accepted requests are answered, others refused, and SHUTDOWN_LIMIT_MS bounds it. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';

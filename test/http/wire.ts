@@ -1,4 +1,4 @@
-/** What fetch cannot say, said on a bare socket; and what must hold whenever the service refuses a request. */
+/** Raw requests over a socket, for what fetch cannot send; and the assertions that hold for every refused request. */
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

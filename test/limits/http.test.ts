@@ -1,4 +1,4 @@
-/** Rate limits as a calling service meets them: who is counted, what the answers tell, and that exactly the limit passes. */
+/** Rate limits over HTTP: which keys are counted, what answers say of the limit, and that exactly the limit passes. */
 
 import { expect } from 'chai';
 import { eventually } from '../http/process.ts';
@@ -189,7 +189,7 @@ describe('rate limits over HTTP', () => {
     expect(body.Data?.['rateLimit']).to.include({ remaining: 1 });
   });
 
-  it('begins anew when the window has ended', async () => {
+  it('begins another window when one has ended', async () => {
     const apiKey = await insertKey(service, {
       user_id: 'ann',
       rate_limit_requests: 1,

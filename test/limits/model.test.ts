@@ -1,6 +1,6 @@
 /**
- * The limits held against a model of a few lines, for random sequences of questions, batches and changed limits: in this
- * process alone, and with Redis. Windows are far longer than the test, so that none ends in it.
+ * Compares the limits with a model of a few lines, for random sequences of questions, batches and changed limits, in memory
+ * and in Redis. Windows are far longer than the test, so that none ends in it.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -79,7 +79,7 @@ describe('the limits of one process', () => {
     expect(limits.stats()).to.deep.equal({ redisUp: undefined, countedLocally: 0 });
   });
 
-  it('make one of two facts, whoever asks', async () => {
+  it('share two frozen facts among all keys', async () => {
     const limits = await createLimits({ fallback: { requests: 1, windowSeconds: 60 }, redis: undefined }, log);
     const ask = async (key: string): Promise<Facts> => {
       const loaded = loadedOf(key);

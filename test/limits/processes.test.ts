@@ -1,4 +1,4 @@
-/** Several processes on one Redis: together they let exactly the limit through, and each its own when Redis is lost. */
+/** Several processes on one Redis: together they allow exactly the limit, and each at most the limit while Redis is unavailable. */
 
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';

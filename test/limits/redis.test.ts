@@ -1,6 +1,6 @@
 /**
- * Limits counted in Redis, and everything that can happen to it: killed, suspended, cut off, slow, full, locked. What
- * must hold of all: each question gets its decision, and no process lets more through than the limit in a window.
+ * Faults of Redis: killed, suspended, cut off, slow, full, with few rights. Under each, every question is counted, and no
+ * process allows more than the limit in a window.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -99,7 +99,7 @@ describeWithRedis('limits whose Redis', () => {
     });
   }
 
-  it('answers too late cost the wait once, not once for each request', async function () {
+  it('answers too late cost one timeout, not one for each request', async function () {
     // If each waited, these would take half a minute.
     this.timeout(15_000);
     const limits = await start(300);
@@ -124,7 +124,7 @@ describeWithRedis('limits whose Redis', () => {
     await isUp(hanging);
   });
 
-  it('is slow end no later than there', async () => {
+  it('is slow end locally no later than in Redis', async () => {
     const limits = await start();
     const second = { ...loadedOf('a second'), limit: { requests: 1, windowSeconds: 1 } };
     proxy.delay(400);
@@ -137,7 +137,7 @@ describeWithRedis('limits whose Redis', () => {
     expect([state?.exceeded, limits.stats().countedLocally]).to.deep.equal([false, 0]);
   });
 
-  it('has answered while this process was busy are counted there', async () => {
+  it('has answered while this process was blocked are counted in Redis', async () => {
     // Past the proxy, which is busy with this process.
     const limits = await start(50, redis.url);
     const counted = limits.consume([loadedOf('busy')]);
@@ -147,7 +147,7 @@ describeWithRedis('limits whose Redis', () => {
     expect(limits.stats()).to.deep.equal({ redisUp: true, countedLocally: 0 });
   });
 
-  it('allows no more than the documents ask for are counted there', async () => {
+  it('grants only the rights that the docs name are counted in Redis', async () => {
     const page = await readFile(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
     const rights = /`(\+@connection [^`]+)`/.exec(page)?.[1]?.split(/\s+/) ?? [];
     const client = new Redis(redis.url);
@@ -162,7 +162,7 @@ describeWithRedis('limits whose Redis', () => {
     client.disconnect();
   });
 
-  it('holds them leave nothing there that does not end', async () => {
+  it('holds their windows expires every one of them', async () => {
     const limits = await start();
     await pass(limits, 'ending', 3);
     const client = new Redis(redis.url);
@@ -170,7 +170,7 @@ describeWithRedis('limits whose Redis', () => {
     expect(names).to.include('iqra-authz:limit:3600:ending');
     for (const name of names) {
       const seconds = await client.ttl(name);
-      // -2: gone meanwhile, as the trial's is within a second.
+      // -2: expired meanwhile, as the window of probes does within a second.
       expect(seconds === -2 || (seconds >= 0 && seconds <= 3600), `${name}: ${seconds}`).to.equal(true);
     }
     client.disconnect();

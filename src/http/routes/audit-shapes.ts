@@ -1,4 +1,4 @@
-/** The shapes of what auditors are answered from the decision log, and of findings about keys. */
+/** The shapes of what /audit answers: decisions, statistics, findings about keys, admin events. */
 
 import { z } from 'zod';
 import { type Column, type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../../audit/columns.ts';

@@ -1,4 +1,4 @@
-/** /audit: what auditors ask. Each access is recorded before it is answered. */
+/** /audit: queries of the decision log and of admin events. Each read is recorded itself before it is answered. */
 
 import { recordAccess } from '../../audit/access-log.ts';
 import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';

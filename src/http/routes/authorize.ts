@@ -1,4 +1,4 @@
-/** POST /authorize and /authorize/batch: the questions of the other services. */
+/** POST /authorize and /authorize/batch: decisions for other services. */
 
 import type { Service } from '../../service.ts';
 import { decisionReply, success } from '../replies.ts';

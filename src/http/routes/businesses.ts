@@ -1,4 +1,4 @@
-/** /businesses and their members: what actions are on, and who has access. */
+/** /businesses and their members. */
 
 import { z } from 'zod';
 import {

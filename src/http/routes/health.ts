@@ -1,4 +1,4 @@
-/** GET /healthz (this process) and /readyz (may it be sent requests). */
+/** GET /healthz (liveness) and /readyz (readiness). */
 
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';

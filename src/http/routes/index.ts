@@ -1,4 +1,4 @@
-/** Every route that the service answers. */
+/** All routes of the service. */
 
 import { z } from 'zod';
 import type { Service } from '../../service.ts';

@@ -1,4 +1,4 @@
-/** /keys: the life of API keys. */
+/** /keys: make, change, rotate, revoke and delete API keys. */
 
 import { z } from 'zod';
 import { keyBody, keyChanges, pageQuery, reasonBody, rotateBody } from '../../input/resources.ts';
@@ -120,7 +120,7 @@ const ETAG = { ETag: 'Of the version of the key, for If-Match. Uses of the key l
 
 const etag = (version: number): string => `"${version}"`;
 
-/** The resource as the contract has it; the version is its ETag. */
+/** The key resource of the contract: without the version, which is its ETag. */
 function resource({ version, ...key }: ApiKey): Omit<ApiKey, 'version'> {
   return key;
 }
@@ -136,11 +136,11 @@ const made = ({ apiKey, key }: NewKey): Answered => ({
   headers: { ETag: etag(key.version) },
 });
 
-/** What a PATCH names. A field that is there is meant, null included. */
+/** The fields that a PATCH names: absent ones are left as they are, and null is a value. */
 const defined = <T extends object>(body: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as never;
 
-/** RFC 9110, 13.1.1: `*`, or a list of ETags of which one must be that of the present version, compared strongly. */
+/** The precondition of If-Match (RFC 9110, 13.1.1): `*`, or a list of ETags, compared strongly; undefined: none. */
 function ifMatch(header: string | undefined): ((version: number) => boolean) | undefined {
   if (header === undefined || header === '*') return undefined;
   const tags = header.split(',').map((tag) => tag.trim());

@@ -1,4 +1,4 @@
-/** GET /metrics: the numbers of this process, for Prometheus. */
+/** GET /metrics: the metrics of this process, for Prometheus. */
 
 import type { Service } from '../../service.ts';
 import { type Route, route } from '../route.ts';

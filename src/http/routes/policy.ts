@@ -1,4 +1,4 @@
-/** /policy: what this replica decides by. */
+/** GET /policy: the live policy of this replica, the last refused one, and the one on trial. */
 
 import type { Policy } from '../../policy/decide.ts';
 import type { LiveState } from '../../rollout/live.ts';

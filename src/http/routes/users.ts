@@ -1,4 +1,4 @@
-/** /users: who API keys belong to. */
+/** /users: the owners of API keys. */
 
 import { z } from 'zod';
 import { deleteUser, getUser, listUsers, putUser } from '../../directory/users.ts';
