@@ -151,6 +151,19 @@ describe('a command', function () {
     expect(text).to.include('key-unused: The key ').and.include('\\u{202e}');
   });
 
+  it('shows what a client said on the lines of its own record, and prints it exactly as JSON', async () => {
+    const requestId = `a\nOK  forged  row${all}`;
+    const record = makeRecord(Date.now() - 1000, drawer(1), { request_id: requestId, rule: `row${all}` });
+    await insertRecords(db, [record]);
+    const one = shown(await authz(['audit', 'show', record.id], env));
+    expect(one)
+      .to.match(/^requestId +a\\u\{a\}OK {2}forged/m)
+      .and.not.match(/^OK/m);
+    expect(shown(await authz(['audit', 'query'], env))).to.include('row\\u{1b}[2J');
+    const json = await authz(['audit', 'show', record.id, '--json'], env);
+    expect(JSON.parse(json.stdout)).to.include({ requestId });
+  });
+
   it('shows case names and file names of a policy folder on one line each, and prints them exactly as JSON', async () => {
     const folder = path.join(root, 'policy\u001b[2J\u202e');
     await cp(POLICY_FOLDER, folder, { recursive: true });
