@@ -36,7 +36,8 @@ interface Options {
 
 /**
  * Calls `work` every `intervalMs` (at most 2 ** 31 - 1), counted from start to start; after a run that took longer, the next
- * one starts at once. The timer is unref'd: it does not keep the process alive. `ending` is aborted by `stop`.
+ * one starts at once. The timer is unref'd: it does not keep the process alive. `ending` is aborted by `stop`. Longer than a
+ * screen, because timer, run and wake-up are one state machine.
  *
  * INVARIANT: two runs never overlap.
  */

@@ -73,7 +73,10 @@ interface Link {
   readonly history: string;
 }
 
-/** Keeps `freshness` confirmed from the primary at `url`, until it is closed. Of a series of failures the first is logged. */
+/**
+ * Keeps `freshness` confirmed from the primary at `url`, until it is closed. Of a series of failures the first is logged.
+ * Longer than a screen, because connection, polls and notifications share one state.
+ */
 export function followChanges(url: string, freshness: Freshness, log: Log): Changes {
   const counts = { lagMs: 0, flushes: 0, failedPolls: 0 };
   let announced = 0;

@@ -79,7 +79,11 @@ export interface CheckpointFiles {
   readonly close: () => Promise<void>;
 }
 
-/** Reads files of checkpoints, keeping of each checkpoint no more than its place. @throws Refusal when one cannot be read */
+/**
+ * Reads files of checkpoints, keeping of each checkpoint only its place. Longer than a screen, because its functions share
+ * what was found so far.
+ * @throws Refusal when a file cannot be read
+ */
 export async function openCheckpointFiles(files: readonly string[]): Promise<CheckpointFiles> {
   const readings: Reading[] = [];
   const places = new Map<number, Place>();

@@ -46,13 +46,17 @@ const READ = `
   select ${HEAD_COLUMNS}, coalesce((select max(number) from checkpoints), 0)::float8 as last
   from chain_heads`;
 
-// Another process may have taken the number; or we have, and never heard of it.
+// Another process may have taken the number; or this one has, and lost the answer.
 const STORE = `
   insert into checkpoints (number, at, writer, size, root, heads, public_key, signature)
   values (?, ?, ?, ?, decode(?, 'hex'), ?, decode(?, 'base64'), decode(?, 'base64')) on conflict (number) do nothing`;
 
 const IS_STORED = `select from checkpoints where number = ? and writer = ? and signature = decode(?, 'base64')`;
 
+/**
+ * Makes a checkpoint every `seconds`. Longer than a screen, because its functions are one state machine: heads that were read,
+ * heads that reached no file yet, and the checkpoint under way.
+ */
 export function createCheckpoints({ db, log, writer, signer, file, seconds }: Parts): Checkpoints {
   const known = createHeads();
   /** Those that changed since the last checkpoint that reached the file. */

@@ -142,7 +142,8 @@ function readRow(row: StoredCheckpoint, previous: string | null): Checkpoint | u
 
 /**
  * Follows the heads from checkpoint to checkpoint, of all writers: each is of all heads, and a later number never
- * knows less. So one set of heads is enough, however many writers there were.
+ * knows less. So one set of heads is enough, however many writers there were. Longer than a screen, because its checks share
+ * these heads.
  */
 function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: Options) {
   const heads = createHeads();

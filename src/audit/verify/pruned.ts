@@ -57,7 +57,10 @@ export function sumOf(heads: readonly Head[]): DaySum {
   return { records: heads.reduce((sum, { records }) => sum + records, 0), root: set.root() };
 }
 
-/** Adds a finding for every statement that is not sound, and for every dropped day without a sound statement. */
+/**
+ * Adds a finding for every statement that is not valid, and for every dropped day without a valid statement. Longer than a
+ * screen, because its checks share the statements of a day.
+ */
 export async function verifyPruned(
   db: Knex,
   { files, accepted, heads, state, findings }: Options,
