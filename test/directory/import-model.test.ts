@@ -144,7 +144,7 @@ for (const postgres of POSTGRES) {
               replaced.add(id);
               await db.raw(
                 `insert into api_keys (id, user_id, friendly_name, digest, pepper_id, hint, allow_user_management, restricted, environment, rotated_from)
-                 select 'next-' || id, user_id, '', sha256(digest), 'p', '', false, false, environment, id from api_keys where id = ?`,
+                 select 'next-' || id, user_id, 'successor', sha256(digest), 'p', '', false, false, environment, id from api_keys where id = ?`,
                 [id],
               );
             }
