@@ -40,9 +40,14 @@ export function createRowReader(): (row: LogRow) => StoredRecord {
     // NOT NULL can have been dropped; '' is no value that was hashed.
     absent: COLUMNS[name].nullable ? null : '',
   }));
+  const blank: Record<string, unknown> = Object.fromEntries(
+    [...COLUMN_NAMES, 'day', 'fault'].map((name) => [name, null]),
+  );
   return (row) => {
-    const record: Record<string, unknown> = {};
-    for (const [index, { name, read, absent }] of columns.entries()) {
+    // A copy has all its properties from the start, which V8 writes to twice as fast as it adds them one by one.
+    const record = { ...blank };
+    for (let index = 0; index < columns.length; index += 1) {
+      const { name, read, absent } = columns[index] as (typeof columns)[number];
       const text = row[index] ?? null;
       record[name] = text === null ? absent : read(text);
     }
