@@ -1,4 +1,4 @@
-/** a shadow policy: its disagreements are counted and recorded, and nothing that it does changes an answer. */
+/** A shadow policy: its disagreements are counted and recorded, and nothing that it does changes an answer. */
 
 import { appendFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
