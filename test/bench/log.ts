@@ -7,7 +7,7 @@ import path from 'node:path';
 import autocannon from 'autocannon';
 import type { RecorderStats } from '../../src/audit/record/recorder.ts';
 import { connect } from '../../src/db/connect.ts';
-import { newDatabase, stopPostgres } from '../support/postgres.ts';
+import { startMigratedCluster } from '../support/cluster.ts';
 import { insertKey } from '../support/service.ts';
 import { type Bench, median } from './report.ts';
 
@@ -22,7 +22,8 @@ interface Server {
 export async function benchLog({ short, figure, progress }: Bench): Promise<void> {
   const seconds = short ? 2 : 6;
   const rounds = short ? 2 : 5;
-  const url = await newDatabase();
+  const cluster = await startMigratedCluster();
+  const { url } = cluster;
   const pepper = { id: 'bench', secret: randomBytes(32) };
   const token = randomBytes(16).toString('hex');
   const bodies = await fill(url, pepper);
@@ -59,7 +60,7 @@ export async function benchLog({ short, figure, progress }: Bench): Promise<void
       child.disconnect();
       await exit;
     }
-    await stopPostgres();
+    await cluster.close();
   }
 }
 

@@ -4,12 +4,13 @@ import { connect } from '../../src/db/connect.ts';
 import { replay } from '../../src/rollout/replay.ts';
 import { shippedPolicy } from '../policy/texts.ts';
 import { generate, insertDecisions } from '../rollout/decisions.ts';
-import { newDatabase } from '../support/postgres.ts';
+import { startMigratedCluster } from '../support/cluster.ts';
 import type { Bench } from './report.ts';
 
 export async function benchReplay({ short, figure, progress }: Bench): Promise<void> {
   const count = short ? 50_000 : 1_000_000;
-  const db = connect({ url: await newDatabase(), poolSize: 2 });
+  const cluster = await startMigratedCluster();
+  const db = connect({ url: cluster.url, poolSize: 2 });
   const policy = await shippedPolicy();
   const at = new Date();
   progress(`writing ${count} decisions`);
@@ -34,4 +35,5 @@ export async function benchReplay({ short, figure, progress }: Bench): Promise<v
   });
   figure({ name: 'memory that a replay adds', value: (most - before) / 2 ** 20, unit: 'MB', want: { atMost: 100 } });
   await db.destroy();
+  await cluster.close();
 }

@@ -11,7 +11,7 @@ import { verifyLog } from '../../src/audit/verify/verify.ts';
 import { connect } from '../../src/db/connect.ts';
 import { createLog } from '../../src/log.ts';
 import { createWriter, makeDays } from '../audit/written-log.ts';
-import { newDatabase, stopPostgres } from '../support/postgres.ts';
+import { startMigratedCluster } from '../support/cluster.ts';
 import { type Bench, median } from './report.ts';
 
 const BOOTS = 4;
@@ -21,7 +21,8 @@ const MEGABYTE = 2 ** 20;
 export async function benchVerify({ short, figure, progress }: Bench): Promise<void> {
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-bench-'));
   const file = path.join(folder, 'checkpoints.jsonl');
-  const db = connect({ url: await newDatabase(), poolSize: 2 });
+  const cluster = await startMigratedCluster();
+  const db = connect({ url: cluster.url, poolSize: 2 });
   const size = short ? 40_000 : 400_000;
   try {
     const signer = await loadSigner(makeSigningKey());
@@ -72,7 +73,7 @@ export async function benchVerify({ short, figure, progress }: Bench): Promise<v
   } finally {
     await db.destroy();
     await rm(folder, { recursive: true, force: true });
-    await stopPostgres();
+    await cluster.close();
   }
 }
 

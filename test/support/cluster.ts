@@ -5,7 +5,9 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { connect } from '../../src/db/connect.ts';
 import { openEmbedded } from '../../src/db/embedded/server.ts';
+import { migrate } from '../../src/db/migrate.ts';
 
 export interface Cluster {
   readonly url: string;
@@ -33,6 +35,14 @@ export async function startCluster(): Promise<Cluster> {
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** As `startCluster`, with the tables. */
+export async function startMigratedCluster(): Promise<Cluster> {
+  const cluster = await startCluster();
+  const db = connect({ url: cluster.url, poolSize: 1 });
+  await migrate(db).finally(() => db.destroy());
+  return cluster;
 }
 
 async function childrenOf(pid: number): Promise<number[]> {

@@ -1,9 +1,13 @@
-/** Root hooks: servers start when a test first needs them, and stop with the run. */
+/** Global fixtures of a run: PostgreSQL servers for all its workers. */
 
-import { stopPostgres } from './postgres.ts';
+import { startPostgres } from './postgres.ts';
 
-export const mochaHooks = {
-  async afterAll(): Promise<void> {
-    await stopPostgres();
-  },
-};
+let stop: (() => Promise<void>) | undefined;
+
+export async function mochaGlobalSetup(): Promise<void> {
+  stop = await startPostgres();
+}
+
+export async function mochaGlobalTeardown(): Promise<void> {
+  await stop?.();
+}

@@ -19,16 +19,38 @@ const PROGRAMS: ReadonlyMap<string, string | undefined> = new Map([
     .filter(([, bin]) => existsSync(path.join(bin, 'initdb'))),
 ]);
 
-/** The names of all PostgreSQL servers on this machine. */
-export const POSTGRES: readonly string[] = [...PROGRAMS.keys()];
+/** The servers that tests run on: the embedded one; with ALL_POSTGRES=1 each other version that the machine has, too. */
+export const POSTGRES: readonly string[] = process.env['ALL_POSTGRES'] === '1' ? [...PROGRAMS.keys()] : [EMBEDDED];
+
+/** Where the run tells its workers, which are processes of their own, the URLs of the servers: JSON, by name. */
+const SERVERS = 'TEST_POSTGRES_URLS';
+const TEMPLATE = 'migrated';
 
 interface Running {
   readonly server: EmbeddedServer;
   readonly folder: string;
 }
 
-const running = new Map<string, Promise<Running>>();
-let databases = 0;
+/** Starts the servers of POSTGRES, each with a migrated template, before any test. Returns what stops them. */
+export async function startPostgres(): Promise<() => Promise<void>> {
+  const running = new Map<string, Running>();
+  const stop = async (): Promise<void> => {
+    for (const { server, folder } of running.values()) {
+      await server.close();
+      await rm(folder, { recursive: true, force: true });
+    }
+  };
+  try {
+    for (const name of POSTGRES) running.set(name, await start(name));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  process.env[SERVERS] = JSON.stringify(
+    Object.fromEntries([...running].map(([name, { server }]) => [name, server.url])),
+  );
+  return stop;
+}
 
 async function start(name: string): Promise<Running> {
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-test-'));
@@ -36,11 +58,20 @@ async function start(name: string): Promise<Running> {
   await chmod(folder, 0o755);
   const binDir = PROGRAMS.get(name);
   const server = await openEmbedded({ dataDir: path.join(folder, 'data'), ...(binDir && { binDir }) });
-  const template = await createDatabase(server.url, 'migrated');
+  await withoutFlushes(server.url);
+  const template = await createDatabase(server.url, TEMPLATE);
   const db = connect({ url: template, poolSize: 1 });
   await migrate(db);
   await db.destroy();
   return { server, folder };
+}
+
+/** Nobody cuts the power of this server. Those that tests kill are started by startCluster, and flush as ever. */
+async function withoutFlushes(url: string): Promise<void> {
+  const db = connect({ url, poolSize: 1 });
+  for (const setting of ['fsync', 'full_page_writes']) await db.raw(`alter system set ${setting} = off`);
+  await db.raw('select pg_reload_conf()');
+  await db.destroy();
 }
 
 async function createDatabase(serverUrl: string, name: string, template = 'template1'): Promise<string> {
@@ -52,18 +83,12 @@ async function createDatabase(serverUrl: string, name: string, template = 'templ
   return url.href;
 }
 
-/** The URL of a new database: migrated and empty, or without tables (`template1`). */
-export async function newDatabase(name = EMBEDDED, template: 'migrated' | 'template1' = 'migrated'): Promise<string> {
-  const started = running.get(name) ?? start(name);
-  running.set(name, started);
-  databases += 1;
-  return createDatabase((await started).server.url, `test_${databases}`, template);
-}
+let databases = 0;
 
-export async function stopPostgres(): Promise<void> {
-  for (const started of running.values()) {
-    const { server, folder } = await started;
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  }
+/** The URL of a new database: migrated, and without any row; or without any table, from template `template1`. */
+export function newDatabase(name = EMBEDDED, template: typeof TEMPLATE | 'template1' = TEMPLATE): Promise<string> {
+  const url = (JSON.parse(process.env[SERVERS] ?? '{}') as Record<string, string>)[name];
+  if (url === undefined) throw new Error(`${name} was not started: see test/support/fixtures.ts`);
+  databases += 1;
+  return createDatabase(url, `test_${process.pid}_${databases}`, template);
 }
