@@ -1,12 +1,17 @@
-/** Mocha's settings. It adds its `spec` to files that are named on the command line; here those stand in its place. */
+/**
+ * Mocha's settings. `*.alone.test.ts` kill processes or depend on how fast they run: they come after the others, one by one
+ * (ALONE=1). Files that are named on the command line stand in place of the globs, to which mocha would add them.
+ */
+const alone = process.env.ALONE === '1';
 const named = process.argv.slice(2).some((word) => word.endsWith('.test.ts'));
+const all = alone ? { spec: ['test/**/*.alone.test.ts'] } : { spec: ['test/**/*.test.ts'], ignore: ['test/**/*.alone.test.ts'] };
 
 module.exports = {
   'node-option': ['import=tsx'],
-  ...(!named && { spec: ['test/**/*.test.ts'] }),
+  ...(!named && { ...all, parallel: !alone, jobs: 2 }),
   require: ['test/support/fixtures.ts'],
   reporter: 'test/support/reporter.mjs',
   'forbid-only': true,
-  timeout: 30_000,
+  timeout: 60_000,
   exit: true,
 };

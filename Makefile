@@ -30,7 +30,7 @@ check: setup ## types and style
 
 .PHONY: test
 test: check build ## every check and every test; what CI runs
-	$(BIN)/mocha
+	@node test/support/run-all.mjs
 
 .PHONY: bench
 bench: build ## measure what is promised of speed and memory; ARGS="--help" says more

@@ -1,5 +1,9 @@
-/** Mocha's spec reporter, the slowest tests, and a closing line that programs can read. */
+/**
+ * Mocha's spec reporter, with the slowest tests and a closing line that programs can read. Where TEST_REPORT names a file, both
+ * are left to run-all.mjs, for which the results are appended to it as a line of JSON.
+ */
 
+import { appendFileSync } from 'node:fs';
 import Mocha from 'mocha';
 
 const SLOWEST = 10;
@@ -9,17 +13,28 @@ export default class Reporter extends Mocha.reporters.Spec {
 
   constructor(runner, options) {
     super(runner, options);
-    runner.on('test end', (test) =>
-      this.#tests.push({ title: test.fullTitle(), file: test.file, ms: test.duration ?? 0 }),
-    );
+    runner.on('test end', (test) => this.#tests.push({ title: test.fullTitle(), ms: test.duration ?? 0 }));
   }
 
   epilogue() {
     super.epilogue();
-    const slowest = this.#tests.sort((a, b) => b.ms - a.ms).slice(0, SLOWEST);
-    console.log('The slowest tests:');
-    for (const { title, ms } of slowest) console.log(`  ${(ms / 1000).toFixed(1).padStart(6)} s  ${title}`);
     const { passes, failures, pending } = this.stats;
-    console.log(`\n${passes} passed, ${failures} failed${pending > 0 ? `, ${pending} skipped` : ''}`);
+    const results = { passes, failures, pending, tests: this.#tests };
+    const file = process.env['TEST_REPORT'];
+    if (file) appendFileSync(file, `${JSON.stringify(results)}\n`);
+    else printResults([results]);
   }
+}
+
+/** The slowest tests of all runs, and the closing line. */
+export function printResults(runs) {
+  const slowest = runs
+    .flatMap(({ tests }) => tests)
+    .sort((a, b) => b.ms - a.ms)
+    .slice(0, SLOWEST);
+  console.log('The slowest tests:');
+  for (const { title, ms } of slowest) console.log(`  ${(ms / 1000).toFixed(1).padStart(6)} s  ${title}`);
+  const sum = (count) => runs.reduce((total, run) => total + run[count], 0);
+  const skipped = sum('pending');
+  console.log(`\n${sum('passes')} passed, ${sum('failures')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 }

@@ -41,7 +41,7 @@ describe("a disk without room for the log's records", () => {
 
   it('gets 503s and no answer, and none is missing when there is room again, without a restart', async function () {
     if (disk.why !== undefined) {
-      console.log(`      skipped: ${disk.why}; test/faults/database.test.ts has PostgreSQL only say so`);
+      console.log(`      skipped: ${disk.why}; test/faults/database.alone.test.ts has PostgreSQL only say so`);
       return this.skip();
     }
     cluster = await startCluster();
