@@ -32,7 +32,7 @@ const service = {
   log: createLog('silent'),
   authorize: async (_callerId, requests) => requests.map(answer),
   findCaller: async () => caller,
-  metrics: createMetrics({ policy: () => ({}), pools: () => ({}), breakers: () => ({}) }),
+  metrics: createMetrics([]),
 };
 
 const { address, close } = await listen(service);
