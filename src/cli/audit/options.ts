@@ -1,6 +1,7 @@
 /** What the verbs that read the decision log share: the options that name decisions, and a key in clear. */
 
 import type { Command } from 'commander';
+import { SHOWN_COLUMNS } from '../../audit/columns.ts';
 import { findCredential } from '../../audit/query/credential.ts';
 import type { DecisionFilter, decisionFilter } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
@@ -42,8 +43,14 @@ export function filterOptions(command: Command): Command {
   return command;
 }
 
+const INDEXED = SHOWN_COLUMNS.flatMap(({ api, indexed }) => {
+  if (indexed === undefined) return [];
+  const flag = `--${OPTIONS[api as FilterName][0]}`;
+  return indexed === true ? flag : `${flag} (but ${indexed.except})`;
+});
+
 export const FILTER_HELP = `
-Key, user, business and any code but OK have an index. Another filter alone searches all decisions of the time range, and
+These have an index: ${INDEXED.join(', ')}. Another filter alone searches all decisions of the time range, and
 the answer says so: name a range that is no longer than needed.`;
 
 /** The options under the names that the filters have over HTTP. A key that stands on standard input (`-`) is none of them. */
