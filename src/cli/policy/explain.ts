@@ -13,6 +13,7 @@ import { explain } from '../../policy/explain.ts';
 import { type Facts, readFacts } from '../../policy/facts.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { parseYaml } from '../../policy/folder/yaml.ts';
+import { addDefaults } from '../../policy/recorded-facts.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
@@ -65,7 +66,8 @@ async function readFactsFrom(file: string): Promise<Facts> {
 
 function factsOf(value: unknown): Facts {
   try {
-    return readFacts(value);
+    // A file that was written before a fact came takes its default, as cases do.
+    return readFacts(addDefaults(value, 1).groups);
   } catch (cause) {
     throw new Refusal(`these are no facts: ${(cause as Error).message}`, cause);
   }
