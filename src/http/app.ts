@@ -7,7 +7,7 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import Router from '@koa/router';
-import Koa from 'koa';
+import Koa, { type Context } from 'koa';
 import { Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
 import { type State, stateOf } from './context.ts';
@@ -48,8 +48,7 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[]): 
   mount(router, routes, service);
   const app = new Koa<State>();
   app.use(async (ctx, next) => {
-    // Any other form of address (http://.., *) is meant for a proxy, and Koa's parser throws at some of them.
-    const match = ctx.url.startsWith('/') ? router.match(ctx.path, ctx.method) : NO_MATCH;
+    const match = matchOf(router, ctx);
     ctx.state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, match.pathAndMethod.at(-1)?.name);
     const answered = await settle(service, phase, ctx.req, ctx.state, () => {
       refuseUnknownRoute(match);
@@ -71,6 +70,19 @@ const undelivered = ({ log }: Service, error: unknown): void => log.debug({ erro
 
 type Match = ReturnType<Router<State>['match']>;
 const NO_MATCH: Match = { path: [], pathAndMethod: [], route: false };
+
+/**
+ * Any address that does not begin with a slash (http://.., *) is meant for a proxy. Koa's parser throws at some addresses, such
+ * as `//%zz@#`: no route has those. This runs outside `settle`, so it must not throw.
+ */
+function matchOf(router: Router<State>, ctx: Context): Match {
+  if (!ctx.url.startsWith('/')) return NO_MATCH;
+  try {
+    return router.match(ctx.path, ctx.method);
+  } catch {
+    return NO_MATCH;
+  }
+}
 
 /** @throws Failure NOT_FOUND, or METHOD_NOT_ALLOWED with the methods of the address */
 function refuseUnknownRoute({ path, route }: Match): void {

@@ -73,14 +73,21 @@ export async function policyOfTime(db: Knex, digest: string): Promise<PolicyOfTi
     if (policy.digest === digest) return { policy };
     return { why: `what is stored as the policy ${digest} has another digest: IT WAS ALTERED` };
   } catch (error) {
-    if (error instanceof Refusal) return { why: error.message };
+    if (error instanceof Refusal || error instanceof UnreadablePolicy) return { why: error.message };
     throw error;
+  }
+}
+
+/** What is stored is no texts, so it was altered. */
+class UnreadablePolicy extends Failure {
+  constructor(digest: string) {
+    super('UNAVAILABLE', `the stored policy ${digest} cannot be read`);
   }
 }
 
 function textsOf({ digest, texts }: { digest: string; texts: Record<string, unknown> }): PolicyTexts {
   for (const text of Object.values(texts)) {
-    if (typeof text !== 'string') throw new Failure('UNAVAILABLE', `the stored policy ${digest} cannot be read`);
+    if (typeof text !== 'string') throw new UnreadablePolicy(digest);
   }
   // jsonb does not keep the order of keys; texts are sorted by file name.
   return new Map(Object.entries(texts).sort(([a], [b]) => (a < b ? -1 : 1))) as PolicyTexts;

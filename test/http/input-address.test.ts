@@ -73,7 +73,7 @@ describe('a question is refused', () => {
       '/ // /authorize/ //authorize /authorize//batch /authorize/batch/ /authorize/x /Authorize /AUTHORIZE * ' +
       '/%61uthorize /authorize%2fbatch /authorize%00 /authorize;x /./authorize /x/../authorize /authorize.json /% ' +
       '/%zz /%ff /v1/authorize /__proto__ /constructor /toString http://test/authorize http://[/authorize ' +
-      'http://xn--/authorize http://test:x/authorize authorize /healthz/ /Healthz /readyz/';
+      '//%zz%zz@# /\\%@[# http://xn--/authorize http://test:x/authorize authorize /healthz/ /Healthz /readyz/';
     const addresses = [...others.split(' '), `/${'x'.repeat(8000)}`, `/authorize/${apiKey}`];
     for (const address of addresses) {
       const [reply] = await exchange(

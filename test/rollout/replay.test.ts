@@ -104,6 +104,18 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     expect(report.shifts[0]?.samples).to.deep.equal([second?.id]);
   });
 
+  it('goes on where the stored texts of one policy were altered, and says so', async () => {
+    const third = decisions.filter(({ code }) => code === 'OK')[2];
+    const digest = `sha256:${'1'.repeat(64)}`;
+    await db('policies').insert({ digest, texts: JSON.stringify({ 'model.conf': 1 }) });
+    await db('decisions')
+      .where({ id: third?.id ?? '' })
+      .update({ policy: digest });
+    const report = await selfCheck(db, period, ignore);
+    expect(report.replayed).to.equal(DECISIONS);
+    expect(report.reasons.join()).to.contain('111111');
+  });
+
   it('reports contradictory facts as a failure', async () => {
     const [first] = decisions;
     const redecide = redecider(recorded);

@@ -110,7 +110,7 @@ async function shadowVerb({ json, ...moments }: Format & PeriodOptions): Promise
   if (json) return printJson({ ...period, policies });
   if (policies.length === 0) {
     const { SHADOW_POLICY_DIR } = loadConfig();
-    const hint = SHADOW_POLICY_DIR === undefined ? '; SHADOW_POLICY_DIR puts a shadow policy' : '';
+    const hint = SHADOW_POLICY_DIR === undefined ? '; SHADOW_POLICY_DIR names the folder of one' : '';
     return print(
       `no disagreement is recorded from ${period.from} to ${period.to}${hint}; GET /policy says how many decisions were ` +
         'compared, and how many skipped or failed',
