@@ -37,7 +37,9 @@ export interface Loaded {
 export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, Pick<Facts, 'key' | 'user' | 'target'> {}
 
 // The memo compares facts by identity, so what is the same for everybody is one object.
-const { key: UNKNOWN_KEY, user: UNKNOWN_USER, limit: WITHIN_LIMIT } = NOTHING_KNOWN;
+const { key: UNKNOWN_KEY, user: UNKNOWN_USER } = NOTHING_KNOWN;
+// Spelled out, as `request` is below: a fact that is added to these groups must not compile until its value is loaded.
+const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
 
 export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Loaded[]>;
 
@@ -80,7 +82,7 @@ export function factsLoader(
     const knownOf = new Map<Question, Known | undefined>(asked.map((question, place) => [question, known[place]]));
     return questions.map((question) => {
       const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? noKey(question.businessId);
-      const request = closed({ ...NOTHING_KNOWN.request, action: question.action });
+      const request: Facts['request'] = closed({ action: question.action });
       return { facts: closed({ key, user, target, limit: WITHIN_LIMIT, request }), reasons, limit, redigest };
     });
   };

@@ -52,6 +52,7 @@ export function memoizedDecide(): typeof decide {
     // Each part is read once, so that what is decided on is what the entry is filed under.
     const { key, user, target, limit, request } = given;
     const { action } = request;
+    // INVARIANT: entries are filed under every fact of `request`. One that is added must become part of that, too.
     const facts: Facts = { key, user, target, limit, request: { action } };
     const known = typeof action === 'string' ? actionsOf(policy, facts)?.get(action) : undefined;
     if (known) return known;

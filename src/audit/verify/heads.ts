@@ -55,7 +55,7 @@ export function reportUnknownFormats(
 ): void {
   for (const { boot, day, format } of heads.values()) {
     if (RECORD_HASHES.has(format) || !isRead(day)) continue;
-    const message = `${printChain({ boot, day })} has records of format ${format}, which this version does not know, so they were not verified: upgrade authz`;
+    const message = `${printChain({ boot, day })} has records of format ${format}, which this version does not know: upgrade authz, unless its head was altered`;
     findings.add({ code: 'format', boot, day, seq: 1, message });
   }
 }

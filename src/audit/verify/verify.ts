@@ -8,7 +8,7 @@ import type { Knex } from 'knex';
 import { type CheckpointFiles, openCheckpointFiles } from '../checkpoint/file.ts';
 import type { Pruned } from '../format/checkpoint-line.ts';
 import { chainOf, type Head } from '../format/heads.ts';
-import { FIRST_OPENING, FORMAT, RECORD_HASHES } from '../format/record-hash.ts';
+import { FIRST_OPENING, FORMAT, RECORD_HASHES, type RecordHash } from '../format/record-hash.ts';
 import { type ChainWalk, endChain, startChain, stepChain } from './chain.ts';
 import { type CheckpointState, verifyCheckpoints } from './checkpoints.ts';
 import { createFindings, printChain, type VerifyFinding, type VerifyFindings } from './findings.ts';
@@ -142,7 +142,9 @@ async function verifySnapshot(
 function uncovered(heads: ReadonlyMap<string, Head>, state: CheckpointState): number {
   let records = 0;
   for (const [chain, head] of heads) {
-    const covered = state.external === null ? 0 : (state.heads.get(chain)?.records ?? 0);
+    // A chain of an unknown format says nothing about its records, whoever attests its head.
+    const isCovered = state.external !== null && RECORD_HASHES.has(head.format);
+    const covered = isCovered ? (state.heads.get(chain)?.records ?? 0) : 0;
     records += Math.max(0, head.records - covered);
   }
   return records;
@@ -152,6 +154,7 @@ function summary(day: string, heads: ReadonlyMap<string, Head>, { attested }: Ch
   const ofDay = [...heads.values()].filter((head) => head.day === day);
   const covered = ofDay.every((head) => {
     const last = attested.get(chainOf(head))?.at(-1);
+    if (!RECORD_HASHES.has(head.format)) return false;
     return last?.outside === true && last.records === head.records && last.hash === head.hash;
   });
   return { day, ...sumOf(ofDay), covered };
@@ -234,7 +237,8 @@ async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promis
 }
 
 /** Undefined for a chain whose format is not known: it has a finding, and nothing can be said of its records. */
-function beginChain(read: RecordsRead, { boot, day }: StoredRecord): ChainWalk | undefined {
+function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk | undefined {
+  const { boot, day } = first;
   const { state, findings, erasureRecorded, visited } = read;
   const chain = chainOf({ boot, day });
   const head = read.heads.get(chain);
@@ -245,11 +249,27 @@ function beginChain(read: RecordsRead, { boot, day }: StoredRecord): ChainWalk |
   }
   visited.add(chain);
   read.chains += 1;
-  const hashOf = RECORD_HASHES.get((head ?? attestedHead)?.format ?? FORMAT);
-  if (hashOf === undefined) return undefined;
   const openings = openingsOf(head, attestedHead);
+  const hashOf = hashOfChain(head, attestedHead, openings, first);
+  if (hashOf === undefined) return undefined;
   const attested = state.attested.get(chain) ?? [];
   return startChain({ boot, day, head, hashOf, openings, attested, findings, erasureRecorded });
+}
+
+/**
+ * The hash of the format that the head names. Where that is none that is known, the head may have been altered to hide what
+ * happened to the records: then that of the attested format, or of one under which the first record fits.
+ */
+function hashOfChain(
+  head: Head | undefined,
+  attested: Head | undefined,
+  openings: readonly Buffer[],
+  first: StoredRecord,
+): RecordHash | undefined {
+  const known =
+    RECORD_HASHES.get((head ?? attested)?.format ?? FORMAT) ?? (attested && RECORD_HASHES.get(attested.format));
+  const fits = (hashOf: RecordHash): boolean => openings.some((opening) => hashOf(opening, first).equals(first.hash));
+  return known ?? [...RECORD_HASHES.values()].find(fits);
 }
 
 /** The chains that have a head of that day and no record. */

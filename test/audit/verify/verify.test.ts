@@ -282,10 +282,25 @@ describe('the verification', () => {
     expect(report.findings.map(({ code, boot, day }) => [code, boot, day])).to.deep.equal([
       ['format', later.boot, day],
     ]);
-    expect(report.findings[0]?.message).to.match(/of format 2, .* upgrade authz$/);
+    expect(report.findings[0]?.message).to.match(/of format 2, .*: upgrade authz, unless its head was altered$/);
     expect(report).to.deep.include({ clean: false, records: 7, chains: 3 });
     await db('decisions').where({ boot: known.boot, seq: 2 }).update({ rule: 'x' });
     expect((await verifyLog(db, {})).findings.map(({ code }) => code)).to.include('altered');
+  });
+
+  it('locates what was done to records though the format of their head was altered to an unknown one', async () => {
+    await createWriter(db).append(day, 6);
+    await db('decisions').where({ seq: 3 }).update({ rule: 'x' });
+    await db('decisions').where({ seq: 5 }).delete();
+    await db('chain_heads').update({ format: 7 });
+    const report = await verifyLog(db, {});
+    const found = report.findings.map(({ code, seq }) => [code, seq]);
+    expect(found).to.deep.include.members([
+      ['format', 1],
+      ['altered', 3],
+      ['removed', 5],
+    ]);
+    expect(report).to.deep.include({ clean: false, uncovered: 6 });
   });
 
   it('finds records outside of all days that are known, and keeps a hundred findings of a kind', async () => {
