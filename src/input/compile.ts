@@ -55,14 +55,16 @@ function compileType(def: Definition): Accept {
       return (value) => (value === null ? null : accept(value));
     }
     case 'union':
-      // A later option counts only for what the earlier ones reject, and rejecting is zod's.
-      return def.options[0] ? compileSchema(def.options[0]) : leaveToZod;
+      // A later option counts only for what the earlier ones reject, and rejecting is zod's. An exclusive union (xor) asks all.
+      return def.options[0] && def.inclusive !== false ? compileSchema(def.options[0]) : leaveToZod;
     case 'pipe':
+      // That of a codec has transforms of its own.
+      if ('transform' in def) return leaveToZod;
       return piped(compileSchema(def.in), compileSchema(def.out));
     case 'transform': {
       const transform: (value: unknown, context: never) => unknown = def.transform;
-      // One that takes a second argument may report issues through it.
-      return transform.length > 1 ? leaveToZod : (value) => transform(value, undefined as never);
+      // One that takes more than the value, or says nothing of what it takes, may report issues through the second argument.
+      return transform.length !== 1 ? leaveToZod : (value) => transform(value, undefined as never);
     }
     case 'array':
       return arrayOf(compileSchema(def.element));
@@ -106,7 +108,10 @@ function strictObject(shape: Readonly<Record<string, Schema>>): Accept {
     let unread = Object.keys(given).length;
     for (const { name, accept, mayBeAbsent } of fields) {
       const field = given[name];
-      if (field === undefined && mayBeAbsent) continue;
+      if (field === undefined) {
+        if (mayBeAbsent) continue;
+        return UNDECIDED;
+      }
       const parsed = accept(field);
       if (parsed === UNDECIDED) return UNDECIDED;
       unread -= 1;

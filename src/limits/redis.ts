@@ -33,7 +33,7 @@ const GOODBYE_MS = 250;
 /** The least time between two log lines about an unavailable Redis. */
 const REPEAT_MS = 60_000;
 /** The window that probes count in. Those of keys have a colon in their names. */
-const PROBE = 'trial';
+const PROBE = 'probe';
 
 const ignore = (): void => undefined;
 

@@ -52,6 +52,10 @@ export function decide(policy: Policy, given: Facts): Decision {
   return { effect: row.effect, code: row.code, rule: row.id };
 }
 
+/** Whether two decisions are the same: the effect, the code, and the row that decided. */
+export const isSameDecision = (a: Decision, b: Decision): boolean =>
+  a.effect === b.effect && a.code === b.code && a.rule === b.rule;
+
 /** Compiled in, so that no policy can change it: a key or a user that is not active is allowed nothing. */
 export const mayBeAllowed = (facts: Facts): boolean => facts.key.status === 'active' && facts.user.status === 'active';
 

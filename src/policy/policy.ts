@@ -8,7 +8,16 @@ import { createMatcher, type Matcher } from './casbin/matcher.ts';
 import type { Policy } from './decide.ts';
 import { parseAllCases } from './folder/cases.ts';
 import { checkCodesUsed, parseCodes } from './folder/codes.ts';
-import { checkFiles, checkSizes, decisiveFiles, INVARIANTS_FILE, type PolicyTexts, ROW_FILE } from './folder/files.ts';
+import {
+  CODES_FILE,
+  checkFiles,
+  checkSizes,
+  decisiveFiles,
+  INVARIANTS_FILE,
+  MODEL_FILE,
+  type PolicyTexts,
+  ROW_FILE,
+} from './folder/files.ts';
 import { collector, type Finding, printFinding, type Report } from './folder/findings.ts';
 import { parseInvariants } from './folder/invariants.ts';
 import { parseRows } from './folder/rows.ts';
@@ -58,7 +67,7 @@ function* readPolicy(texts: PolicyTexts, report: Report): Generator<void, Read> 
     if (ROW_FILE.test(finding.file)) valid = false;
     report(finding);
   });
-  const codes = parseCodes(texts.get('codes.yaml'), report);
+  const codes = parseCodes(texts.get(CODES_FILE), report);
   const rows = yield* validRows(texts, codes, report);
   if (!rows || !valid) return { codes };
   const matcher = createMatcher(rows);
@@ -76,7 +85,7 @@ async function check(texts: PolicyTexts, report: Report): Promise<Policy | undef
   const cases = parseAllCases(texts, report);
   const invariants = parseInvariants(texts.get(INVARIANTS_FILE), codes, report);
   if (!policy || !matcher) return undefined;
-  checkCodesUsed(codes, policy.rows, texts.get('codes.yaml'), report);
+  checkCodesUsed(codes, policy.rows, texts.get(CODES_FILE), report);
   for (const work of [
     prove(matcher, policy.rows, invariants, report),
     checkCases(policy, cases, matcher.costOf, report),
@@ -100,7 +109,7 @@ function* validRows(
   if (!valid || codes.size === 0) return undefined;
   if (rows.length > 0) return rows;
   const message = 'there is no row beside it; write rows into files such as 10-api-key.csv';
-  report({ file: 'model.conf', line: 1, column: 1, rule: 'no-rows', message });
+  report({ file: MODEL_FILE, line: 1, column: 1, rule: 'no-rows', message });
   return undefined;
 }
 

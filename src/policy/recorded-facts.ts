@@ -26,11 +26,17 @@ export function readRecordedFacts(value: unknown, version: number): RecordedFact
   return { facts: readFacts(groups), assumed };
 }
 
+/** The facts that came after `version`. */
+const laterFacts = (version: number, table: FactTable) =>
+  Object.entries(table).flatMap(([group, facts]) =>
+    Object.entries(facts).flatMap(([fact, { since, none }]) =>
+      since > version ? [{ group, fact, none, path: `r.${group}.${fact}` }] : [],
+    ),
+  );
+
 /** The paths of the facts that came after `version`. */
 export const factsSince = (version: number, table: FactTable = FACTS): string[] =>
-  Object.entries(table).flatMap(([group, facts]) =>
-    Object.entries(facts).flatMap(([fact, { since }]) => (since > version ? [`r.${group}.${fact}`] : [])),
-  );
+  laterFacts(version, table).map(({ path }) => path);
 
 interface Completed {
   readonly groups: Groups;
@@ -45,13 +51,10 @@ export function addDefaults(value: unknown, version: number, table: FactTable = 
   const given = isRecord(value) ? value : {};
   const groups = { ...given } as Record<string, Record<string, unknown>>;
   const [assumed, early]: [string[], string[]] = [[], []];
-  for (const [group, facts] of Object.entries(table)) {
-    for (const [fact, { since, none }] of Object.entries(facts)) {
-      if (since <= version) continue;
-      const isThere = isRecord(given[group]) && Object.hasOwn(given[group], fact);
-      (isThere ? early : assumed).push(`r.${group}.${fact}`);
-      if (!isThere) groups[group] = { ...groups[group], [fact]: none };
-    }
+  for (const { group, fact, none, path } of laterFacts(version, table)) {
+    const isThere = isRecord(given[group]) && Object.hasOwn(given[group], fact);
+    (isThere ? early : assumed).push(path);
+    if (!isThere) groups[group] = { ...groups[group], [fact]: none };
   }
   return { groups, assumed, early };
 }

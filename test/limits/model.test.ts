@@ -28,7 +28,7 @@ const often = <T>(value: T, ...others: T[]): fc.Arbitrary<T> =>
   fc.oneof({ weight: 8, arbitrary: fc.constant(value) }, { weight: 1, arbitrary: fc.constantFrom(...others) });
 const asked: fc.Arbitrary<Asked> = fc.record({
   // Some that could be taken for another key's window.
-  key: fc.constantFrom('a', 'b', '3600:a', '60:60:a', 'trial', '__proto__'),
+  key: fc.constantFrom('a', 'b', '3600:a', '60:60:a', 'trial', 'probe', '__proto__'),
   keyStatus: often<Asked['keyStatus']>('active', 'expired', 'revoked'),
   userStatus: often<Asked['userStatus']>('active', 'disabled'),
   limit: fc.option(

@@ -5,7 +5,7 @@
 
 import type { Knex } from 'knex';
 import type { Actor } from '../../db/mutate.ts';
-import type { Decision, Policy } from '../../policy/decide.ts';
+import { type Decision, isSameDecision, type Policy } from '../../policy/decide.ts';
 import { type Explanation, explain } from '../../policy/explain.ts';
 import { readRecordedFacts } from '../../policy/recorded-facts.ts';
 import { policyOfTime } from '../../rollout/store.ts';
@@ -73,8 +73,7 @@ export async function showDecision(db: Knex, actor: Actor, id: string): Promise<
 
 function verdictOn(recorded: Explicable, { policy, decision }: Explanation): Verdict {
   if (recorded.policy !== policy) return 'another policy';
-  const same = (['effect', 'code', 'rule'] as const).every((part) => recorded[part] === decision[part]);
-  return same ? 'same policy, same decision' : 'CONTRADICTS THE RECORD';
+  return isSameDecision(recorded, decision) ? 'same policy, same decision' : 'CONTRADICTS THE RECORD';
 }
 
 const contradiction = ({ effect, code, rule }: Decision): string =>

@@ -69,7 +69,8 @@ export interface BoundSql {
   readonly bindings: readonly (string | readonly string[])[];
 }
 
-const FILTER_COLUMNS = SHOWN_COLUMNS.filter(({ filter }) => filter).map(({ api, column, indexed }) => ({
+/** The columns that decisions can be filtered by, with the index that leads to them. */
+export const FILTER_COLUMNS = SHOWN_COLUMNS.filter(({ filter }) => filter).map(({ api, column, indexed }) => ({
   field: api as FilterField,
   column,
   indexed,

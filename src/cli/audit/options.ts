@@ -1,9 +1,8 @@
 /** What the verbs that read the decision log share: the options that name decisions, and a key in clear. */
 
 import type { Command } from 'commander';
-import { SHOWN_COLUMNS } from '../../audit/columns.ts';
 import { findCredential } from '../../audit/query/credential.ts';
-import type { DecisionFilter, decisionFilter } from '../../audit/query/filters.ts';
+import { type DecisionFilter, type decisionFilter, FILTER_COLUMNS } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
 import type { CommandDatabase } from '../terminal/database.ts';
 import type { Format } from '../terminal/options.ts';
@@ -43,9 +42,9 @@ export function filterOptions(command: Command): Command {
   return command;
 }
 
-const INDEXED = SHOWN_COLUMNS.flatMap(({ api, indexed }) => {
+const INDEXED = FILTER_COLUMNS.flatMap(({ field, indexed }) => {
   if (indexed === undefined) return [];
-  const flag = `--${OPTIONS[api as FilterName][0]}`;
+  const flag = `--${OPTIONS[field][0]}`;
   return indexed === true ? flag : `${flag} (but ${indexed.except})`;
 });
 

@@ -19,7 +19,7 @@ const refusedData = shape(
   { at: '2030-01-31T12:00:00.000Z', reason: 'The check has findings. Mend them.', findings: [exampleOf(findingData)] },
 );
 
-const trialData = shape(
+const shadowData = shape(
   {
     digest: z.string().nullable().describe('null while there is none that passes'),
     refused: refusedData.nullable(),
@@ -58,7 +58,7 @@ export const policyData = shape(
     loadedAt: instant.describe('when it went live in the process that answers'),
     rows: z.array(rowData).describe('in the order in which they are tried'),
     refused: refusedData.nullable().describe('what the folder holds instead, where that was refused'),
-    shadow: trialData.nullable().describe('the shadow policy; null: none is configured'),
+    shadow: shadowData.nullable().describe('the shadow policy; null: none is configured'),
   },
   {
     digest: 'sha256:5ed05654',

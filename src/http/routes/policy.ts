@@ -1,4 +1,4 @@
-/** GET /policy: the live policy of this replica, the last refused one, and the one on trial. */
+/** GET /policy: the live policy of this replica, the last refused one, and the shadow policy. */
 
 import type { Policy } from '../../policy/decide.ts';
 import type { LiveState } from '../../rollout/live.ts';

@@ -4,7 +4,7 @@
  */
 
 import { matchesPattern } from '../action-patterns.ts';
-import type { Decision, Policy } from '../decide.ts';
+import { type Decision, isSameDecision, type Policy } from '../decide.ts';
 import { FACT_PATHS, type FactGroup, type Facts, valueAt } from '../facts.ts';
 import { type Case, parseAllCases } from '../folder/cases.ts';
 import type { PolicyTexts } from '../folder/files.ts';
@@ -124,8 +124,7 @@ function sidesOf(
 }
 
 function outcomeOf({ name, file, line, column, facts, base, want }: Case, got: Decision | string): Outcome {
-  const holds =
-    typeof got === 'object' && (['effect', 'code', 'rule'] as const).every((part) => got[part] === want[part]);
+  const holds = typeof got === 'object' && isSameDecision(got, want);
   const { groups } = addDefaults(base, 1);
   const differing = [...FACT_PATHS.keys()].flatMap((path): Differing[] => {
     const [, group, fact] = path.split('.') as [string, FactGroup, string];

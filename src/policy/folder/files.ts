@@ -103,7 +103,7 @@ export function checkFiles(texts: PolicyTexts, report: Report): void {
       report({ file, line: index + 1, column: found.index + 1, rule: 'unseen-character', message });
     }
   }
-  checkModel(texts.get('model.conf'), report);
+  checkModel(texts.get(MODEL_FILE), report);
 }
 
 /**
