@@ -173,10 +173,10 @@ export function createRecorder(db: Knex, log: Log): Recorder {
           continue;
         }
         if (endsElsewhere(error)) return abandon(error);
-        const trouble = writeOutcomeOf(error, sent);
-        if (!uncertain && trouble !== 'unknown') return { is: trouble, error };
-        // The rows that are there now cannot be those, and other ones must not come before it is known.
-        if (trouble === 'refused') return abandon(error);
+        const outcome = writeOutcomeOf(error, sent);
+        if (!uncertain && outcome !== 'unknown') return { is: outcome, error };
+        // Refused after an unknown outcome: other rows hold these numbers, so the chain is given up.
+        if (outcome === 'refused') return abandon(error);
         uncertain = true;
         totals.resent += 1;
         if (attempt === 1) continue;
@@ -200,10 +200,12 @@ export function createRecorder(db: Knex, log: Log): Recorder {
 }
 
 const NO_PARTITION = 'a partition of the decision log is missing and could not be made';
-const UNCERTAIN = 'nobody knows whether a batch of decisions was recorded; it is sent again until somebody does';
+const UNCERTAIN =
+  'the outcome of a batch of decisions is unknown (connection lost during the commit); the same rows are sent again until it is known';
 const ELSEWHERE =
   "this process's chain does not end where it did: the database has been restored or changed; it begins a new chain";
-const ABANDONED = 'decisions that nobody was told of may or may not be in the log; this process begins a new chain';
+const ABANDONED =
+  'a batch of unknown outcome was given up; none of its decisions was delivered, some may be in the log; a new chain begins';
 
 function isInTime({ deadline, reject }: Waiting): boolean {
   try {
