@@ -1,4 +1,4 @@
-/** The settings: their names, schemas and defaults. The only reader of process.env. */
+/** The settings: their names, schemas and defaults. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -132,7 +132,7 @@ export type Config = {
 };
 
 /** Reads the settings; an empty variable counts as unset. @throws Refusal that names each bad setting, without its value. */
-export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+export function loadConfig(environment: NodeJS.ProcessEnv): Config {
   const faults: string[] = [];
   const entries = Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
     const text = environment[name] || setting.default;
@@ -147,7 +147,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
 
 /** Every setting for a person to read: secrets are masked, whatever their value. */
 export function describeConfig(
-  environment: NodeJS.ProcessEnv = process.env,
+  environment: NodeJS.ProcessEnv,
 ): { name: string; value: string | null; source: 'environment' | 'default'; help: string }[] {
   loadConfig(environment);
   return Object.entries<Setting>(SETTINGS).map(([name, setting]) => {

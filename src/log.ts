@@ -1,5 +1,6 @@
 /** The operators' log: JSON lines on standard error. Decisions are recorded in the database instead (src/audit). */
 
+import type { Writable } from 'node:stream';
 import { pino } from 'pino';
 
 export type Log = pino.Logger;
@@ -8,10 +9,11 @@ export type Log = pino.Logger;
  * Of errors only name, code, message, stack and causes are logged: other fields may hold secrets, such as `detail` of a
  * PostgreSQL error, which quotes values of the row.
  */
-export function createLog(level: string): Log {
+export function createLog(level: string, out: Writable & { readonly fd?: number } = process.stderr): Log {
   return pino(
     { level, serializers: { error: describe }, base: { pid: process.pid } },
-    pino.destination({ fd: 2, sync: true }),
+    // By descriptor, where there is one: at once, and a reader that went away (EPIPE) is no crash.
+    out.fd === undefined ? out : pino.destination({ fd: out.fd, sync: true }),
   );
 }
 

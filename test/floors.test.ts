@@ -15,6 +15,7 @@ const SOURCE = path.join(import.meta.dirname, '..', 'src');
  */
 const FLOORS: readonly (readonly string[])[] = [
   ['main'],
+  ['run-cli'],
   ['cli/verbs'],
   ['cli/audit', 'cli/demo', 'cli/directory', 'cli/policy'],
   ['cli/terminal'],
@@ -82,7 +83,7 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['limits'],
   'prom-client': ['metrics'],
   canonicalize: ['audit/verify'],
-  commander: ['main', 'cli'],
+  commander: ['run-cli', 'cli'],
 };
 const TYPES_TOO = ['casbin', '@casbin/expression-eval', 'jsep'];
 
@@ -185,9 +186,11 @@ describe('the source', () => {
     expect(strays.map(({ file, to }) => `${file} imports ${to}`)).to.deep.equal([]);
   });
 
-  it('reads the environment in config.ts only', () => {
-    const readers = files.filter((file) => /process\.env\b/.test(readFileSync(path.join(SOURCE, file), 'utf8')));
-    expect(readers).to.deep.equal(['config.ts']);
+  it('reads the process in main.ts only: its environment, arguments, input, output, exit code', () => {
+    const GLOBALS = /\bprocess\.(?:env|argv|stdin|stdout|exitCode|exit\b)/;
+    const readers = files.filter((file) => GLOBALS.test(readFileSync(path.join(SOURCE, file), 'utf8')));
+    // A check of a policy is a process of its own.
+    expect(readers.toSorted()).to.deep.equal(['main.ts', 'rollout/check-process.ts']);
   });
 });
 

@@ -7,7 +7,8 @@ import type { Config } from '../config.ts';
 import type { Database } from '../database.ts';
 import { createCaller } from '../directory/callers.ts';
 import { importFile } from '../directory/import.ts';
-import { print, table } from './terminal/output.ts';
+import { table } from './terminal/output.ts';
+import type { Terminal } from './terminal/terminal.ts';
 
 /** Kept in DATA_DIR, mode 0600: the database has only their digests. */
 interface DemoSecrets {
@@ -88,7 +89,11 @@ async function ask(address: string, token: string, question: object): Promise<An
 }
 
 /** Asks the running service the demo questions, prints a table of its answers, and a `curl` line to go on with. */
-export async function showDemo(address: string, { callerToken: token, apiKeys: keys }: DemoSecrets): Promise<void> {
+export async function showDemo(
+  { print }: Pick<Terminal, 'print'>,
+  address: string,
+  { callerToken: token, apiKeys: keys }: DemoSecrets,
+): Promise<void> {
   const rows: Record<string, string>[] = [];
   for (const { key, action, businessId } of QUESTIONS) {
     const authorization = key === '' ? null : `Token ${keys[key] ?? key}`;

@@ -1,7 +1,7 @@
 /** Adds all verbs but `serve`; `migrate` and `config` are defined here. */
 
 import type { Command } from 'commander';
-import { describeConfig, loadConfig } from '../config.ts';
+import { describeConfig } from '../config.ts';
 import { openDatabase } from '../database.ts';
 import { addAuditVerbs } from './audit/index.ts';
 import { addCallerVerbs, addPepperVerbs } from './directory/callers.ts';
@@ -9,45 +9,47 @@ import { addImportVerb } from './directory/import.ts';
 import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory/index.ts';
 import { addKeyVerbs } from './directory/keys.ts';
 import { addPolicyVerbs } from './policy/index.ts';
-import type { Format } from './terminal/options.ts';
-import { print, printJson, table } from './terminal/output.ts';
+import type { JsonOption } from './terminal/options.ts';
+import { table } from './terminal/output.ts';
+import type { Terminal } from './terminal/terminal.ts';
 
-export function addVerbs(program: Command): void {
-  addKeyVerbs(program);
-  addUserVerbs(program);
-  addBusinessVerbs(program);
-  addMemberVerbs(program);
-  addCallerVerbs(program);
-  addPepperVerbs(program);
-  addAuditVerbs(program);
-  addPolicyVerbs(program);
-  addImportVerb(program);
+export function addVerbs(program: Command, terminal: Terminal): void {
+  addKeyVerbs(program, terminal);
+  addUserVerbs(program, terminal);
+  addBusinessVerbs(program, terminal);
+  addMemberVerbs(program, terminal);
+  addCallerVerbs(program, terminal);
+  addPepperVerbs(program, terminal);
+  addAuditVerbs(program, terminal);
+  addPolicyVerbs(program, terminal);
+  addImportVerb(program, terminal);
 
   program
     .command('migrate')
     .description('bring the database to the tables that this version needs')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://... KEY_PEPPERS=p1:... authz migrate')
-    .action(migrateVerb);
+    .action((options: JsonOption) => migrateVerb(terminal, options));
 
   program
     .command('config')
     .description('show every setting and where it comes from; secrets are masked')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  PORT=9090 authz config')
-    .action(configVerb);
+    .action((options: JsonOption) => configVerb(terminal, options));
 }
 
-async function migrateVerb({ json }: Format): Promise<void> {
-  const database = await openDatabase(loadConfig());
+async function migrateVerb(terminal: Terminal, { json }: JsonOption): Promise<void> {
+  const database = await openDatabase(terminal.config());
   await database.close();
   const { migrated } = database;
-  if (json) printJson({ migrated });
-  else print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');
+  if (json) terminal.printJson({ migrated });
+  else
+    terminal.print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');
 }
 
-function configVerb({ json }: Format): void {
-  const settings = describeConfig();
-  if (json) printJson(settings);
-  else print(table(settings.map(({ name, value, source, help }) => ({ name, value, from: source, help }))));
+function configVerb(terminal: Terminal, { json }: JsonOption): void {
+  const settings = describeConfig(terminal.env);
+  if (json) terminal.printJson(settings);
+  else terminal.print(table(settings.map(({ name, value, source, help }) => ({ name, value, from: source, help }))));
 }

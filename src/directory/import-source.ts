@@ -5,6 +5,7 @@
 
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import { type Issue, Refusal } from '../errors.ts';
 import { parseJson } from '../input/json.ts';
 import { entryOfLine, issuesOf, itemsOf, LISTS, type List, type RawEntry } from './document.ts';
@@ -33,33 +34,37 @@ export interface Source {
 /** The form by the file's name; of standard input, a document. */
 export const formOf = (file: string): Form => (/\.(?:jsonl|ndjson)$/i.test(file) ? 'jsonl' : 'json');
 
-/** @throws Refusal when there is no such file */
-export async function openSource(file: string, form: Form): Promise<Source> {
-  const stats = file === '-' ? undefined : await stat(file).catch((cause) => unreadable(file, cause));
+/** Reads the file, or `input` in its place: standard input. @throws Refusal when there is no such file */
+export async function openSource(file: string, form: Form, input?: Readable): Promise<Source> {
+  const stats = input ? undefined : await stat(file).catch((cause) => unreadable(file, cause));
   const common = { name: file, form, bytes: stats?.isFile() ? stats.size : undefined };
   if (form === 'jsonl') {
     return {
       ...common,
-      items: (onBytes) => itemsOfLines(chunksOf(file, onBytes)),
+      items: (onBytes) => itemsOfLines(chunksOf(file, input, onBytes)),
       place: (list, n) => ({ path: `line ${n}: ${LISTS[list]}`, short: `line ${n}` }),
     };
   }
   return {
     ...common,
-    items: (onBytes) => itemsOfDocument(file, chunksOf(file, onBytes)),
+    items: (onBytes) => itemsOfDocument(file, chunksOf(file, input, onBytes)),
     place: (list, n) => ({ path: `${list}[${n}]`, short: `${list}[${n}]` }),
   };
 }
 
-async function* chunksOf(file: string, onBytes: (read: number) => void): AsyncGenerator<Buffer> {
+async function* chunksOf(
+  file: string,
+  input: Readable | undefined,
+  onBytes: (read: number) => void,
+): AsyncGenerator<Buffer> {
   let read = 0;
-  if (file === '-' && process.stdin.readableDidRead) {
+  if (input?.readableDidRead) {
     throw new Refusal(
       'the database rolled the import back to break a deadlock, and standard input cannot be read twice; import it again',
     );
   }
   try {
-    for await (const chunk of (file === '-' ? process.stdin : createReadStream(file)) as AsyncIterable<Buffer>) {
+    for await (const chunk of (input ?? createReadStream(file)) as AsyncIterable<Buffer>) {
       read += chunk.length;
       onBytes(read);
       yield chunk;

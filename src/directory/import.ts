@@ -5,6 +5,7 @@
  */
 
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import type { Knex } from 'knex';
 import type { Pepper } from '../credentials/token.ts';
 import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
@@ -58,8 +59,9 @@ export interface ImportOptions {
   /** The first is the current one, for new keys. */
   readonly peppers: readonly [Pepper, ...Pepper[]];
   readonly actor: Actor;
-  /** `-` is standard input. */
   readonly file: string;
+  /** Read in place of the file: standard input. */
+  readonly input?: Readable | undefined;
   readonly form: Form;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -71,7 +73,7 @@ export interface ImportOptions {
  */
 export async function importFile(options: ImportOptions): Promise<ImportReport> {
   const { db, peppers, actor, file } = options;
-  const source = await openSource(file, options.form);
+  const source = await openSource(file, options.form, options.input);
   const keyOf = createKeyGenerator();
   const progress = { step: '', entries: 0, bytes: 0, ofBytes: source.bytes };
   const advance = (changes: Partial<Progress>): void => {

@@ -17,7 +17,7 @@ import { createLimits } from '../../src/limits/limits.ts';
 import { createLog } from '../../src/log.ts';
 import { createService } from '../../src/service.ts';
 
-const config = loadConfig();
+const config = loadConfig(process.env);
 const log = createLog(config.LOG_LEVEL);
 const database = await openDatabase(config);
 const service = await createService(config, log, database);

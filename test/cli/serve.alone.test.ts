@@ -9,7 +9,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { loadPolicy } from '../../src/rollout/folder.ts';
-import { authz, outputWith, ROOT, startAuthz } from '../support/cli.ts';
+import { authzProcess, outputWith, ROOT, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
 
 const PEPPERS = { KEY_PEPPERS: `t:${Buffer.alloc(32, 7).toString('base64')}` };
@@ -58,7 +58,7 @@ describe('authz serve', function () {
   it('shares its server with a verb that is run meanwhile', async () => {
     const child = start(['--demo']);
     await outputWith(child, "}'\n");
-    const { code, stdout } = await authz(['migrate', '--json'], { DATA_DIR: path.join(folder, 'data') });
+    const { code, stdout } = await authzProcess(['migrate', '--json'], { DATA_DIR: path.join(folder, 'data') });
     expect({ code, ...JSON.parse(stdout) }).to.deep.equal({ code: 0, migrated: [] });
     child.kill();
     await once(child, 'close');
@@ -77,7 +77,7 @@ describe('authz serve', function () {
   });
 
   it('is refused with DATABASE_URL and no KEY_PEPPERS, saying what to do', async () => {
-    const { code, stderr } = await authz(['serve'], { DATABASE_URL: await newDatabase() });
+    const { code, stderr } = await authzProcess(['serve'], { DATABASE_URL: await newDatabase() });
     expect(code).to.equal(1);
     expect(stderr).to.include('KEY_PEPPERS').and.include('openssl rand');
   });
@@ -87,7 +87,7 @@ describe('authz serve', function () {
     spawnSync('cp', ['-r', path.join(import.meta.dirname, '..', '..', 'policies'), policies]);
     spawnSync('sed', ['-i', 's/, deny, USER_DISABLED/, dney, USER_DISABLED/', path.join(policies, '10-api-key.csv')]);
     const env = { DATABASE_URL: await newDatabase(), ...PEPPERS, POLICY_DIR: policies, PORT: '0' };
-    const { code, stderr } = await authz(['serve'], env);
+    const { code, stderr } = await authzProcess(['serve'], env);
     expect(code).to.equal(1);
     expect(stderr).to.match(/10-api-key\.csv:4:\d+: the effect is allow or deny, not "dney"/);
   });
@@ -95,7 +95,11 @@ describe('authz serve', function () {
   it('is refused when the port is taken', async () => {
     const first = startAuthz(['serve'], { DATABASE_URL: await newDatabase(), ...PEPPERS, PORT: '0' });
     const port = /127\.0\.0\.1:(\d+)/.exec(await outputWith(first, 'listening'))?.[1] ?? '';
-    const { code, stderr } = await authz(['serve'], { DATABASE_URL: await newDatabase(), ...PEPPERS, PORT: port });
+    const { code, stderr } = await authzProcess(['serve'], {
+      DATABASE_URL: await newDatabase(),
+      ...PEPPERS,
+      PORT: port,
+    });
     expect(code).to.equal(1);
     expect(stderr).to.include('set HOST or PORT to another');
     first.kill();

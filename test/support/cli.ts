@@ -1,8 +1,11 @@
-/** Runs the built `authz` as a real process. */
+/** Runs `authz`: as a function, or from the build as a process. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { runCli } from '../../src/run-cli.ts';
 
 export const ROOT = path.join(import.meta.dirname, '..', '..');
 
@@ -14,8 +17,24 @@ export interface Outcome {
 
 const ENVIRONMENT = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
 
-/** Runs `authz ...args` to its end, with no settings in its environment but `env`. */
+/** Runs `authz ...args` to its end in this process, with no settings in its environment but `env`. */
 export async function authz(args: readonly string[], env: Record<string, string> = {}, input = ''): Promise<Outcome> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const output = Promise.all([text(stdout), text(stderr)]);
+  const { signal } = new AbortController();
+  const code = await runCli(args, { env, stdin: Readable.from([Buffer.from(input)]), stdout, stderr, signal });
+  stdout.end();
+  stderr.end();
+  const [out, err] = await output;
+  return { code, stdout: out, stderr: err };
+}
+
+/** As `authz`, from the build and as a process: for what only a process has, such as its descriptors and its environment. */
+export async function authzProcess(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  input = '',
+): Promise<Outcome> {
   const child = startAuthz(args, env);
   child.stdin?.end(input);
   const output = { stdout: '', stderr: '' };

@@ -13,6 +13,7 @@ import { validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { escaped } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
+import type { Output, Terminal } from '../terminal/terminal.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
 
 const HELP = `
@@ -23,7 +24,7 @@ ${FILTER_HELP}
 Example:
   authz audit export --format csv --user ada --from 2030-01-01T00:00:00Z --out ada.csv`;
 
-export function addExportVerb(audit: Command): void {
+export function addExportVerb(audit: Command, terminal: Terminal): void {
   filterOptions(
     audit
       .command('export')
@@ -33,7 +34,7 @@ export function addExportVerb(audit: Command): void {
       .option('--out <file>', 'write to this new file; default: standard output'),
   )
     .addHelpText('after', HELP)
-    .action(exportVerb);
+    .action((options: Options) => exportVerb(terminal, options));
 }
 
 interface Options extends FilterOptions {
@@ -41,33 +42,41 @@ interface Options extends FilterOptions {
   readonly out?: string;
 }
 
-async function exportVerb(options: Options): Promise<void> {
+async function exportVerb(terminal: Terminal, options: Options): Promise<void> {
   const format = options.json ? 'jsonl' : options.format;
-  await withDatabase(async (opened) => {
+  await withDatabase(terminal, async (opened) => {
     const { db, actor } = opened;
-    const filter = await withCredential(opened, options, validate(decisionRange, namesOf(options)));
+    const filter = await withCredential(terminal, opened, options, validate(decisionRange, namesOf(options)));
     const range = rangeOf(filter);
     await recordAccess(db, actor, 'export', { ...filter, from: range.from, format });
     const parts = exportDecisions(db, filter, range, format);
     if (options.out !== undefined) {
-      const records = await writeFile(options.out, headingOf(format), parts, range);
-      process.stderr.write(`${records.toLocaleString('en')} decisions written to ${escaped(options.out)}\n`);
+      const records = await writeFile(terminal, options.out, headingOf(format), parts, range);
+      terminal.stderr.write(`${records.toLocaleString('en')} decisions written to ${escaped(options.out)}\n`);
       return;
     }
-    const show = process.stdout.isTTY ? undefined : progressOf(range);
-    await write(process.stdout, headingOf(format), parts, show).catch((cause: NodeJS.ErrnoException) => {
-      // EPIPE: the reader closed the pipe (`| head`).
-      if (cause.code !== 'EPIPE') throw cause;
-    });
+    const show = terminal.stdout.isTTY ? undefined : progressOf(terminal.stderr, range);
+    await write(terminal.stdout, headingOf(format), parts, show, { end: false }).catch(
+      (cause: NodeJS.ErrnoException) => {
+        // EPIPE: the reader closed the pipe (`| head`).
+        if (cause.code !== 'EPIPE') throw cause;
+      },
+    );
   });
 }
 
 /** @throws Refusal when the file exists or cannot be opened. A file that fails halfway is removed. */
-async function writeFile(file: string, heading: string, parts: AsyncIterable<Part>, range: TimeRange): Promise<number> {
+async function writeFile(
+  { stderr }: Terminal,
+  file: string,
+  heading: string,
+  parts: AsyncIterable<Part>,
+  range: TimeRange,
+): Promise<number> {
   // wx: fail if it exists. 0600: it holds personal data (addresses).
   const out = createWriteStream(file, { flags: 'wx', mode: 0o600 });
   try {
-    return await write(out, heading, parts, progressOf(range));
+    return await write(out, heading, parts, progressOf(stderr, range), { end: true });
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw new Refusal(`${file} is there already; name a new file`);
@@ -77,12 +86,13 @@ async function writeFile(file: string, heading: string, parts: AsyncIterable<Par
   }
 }
 
-/** Streams with backpressure, so memory stays flat. Returns how many records were written. */
+/** Streams with backpressure, so memory stays flat, and then ends `out` or leaves it open. Returns how many records were written. */
 async function write(
   out: Writable,
   heading: string,
   parts: AsyncIterable<Part>,
   progress: Show | undefined,
+  { end }: { readonly end: boolean },
 ): Promise<number> {
   let records = 0;
   let bytes = 0;
@@ -96,7 +106,7 @@ async function write(
     }
   }
   try {
-    await pipeline(Readable.from(texts()), out, { end: out !== process.stdout });
+    await pipeline(Readable.from(texts()), out, { end });
   } finally {
     progress?.clear();
   }
@@ -104,8 +114,8 @@ async function write(
 }
 
 /** Progress as the share of the time range: the number of records is not known beforehand. */
-function progressOf({ from, to }: TimeRange): Show {
-  const progress = createProgress();
+function progressOf(stderr: Output, { from, to }: TimeRange): Show {
+  const progress = createProgress(stderr);
   const start = Date.parse(from);
   const length = Math.max((to === null ? Date.now() : Date.parse(to)) - start, 1);
   return {

@@ -6,13 +6,14 @@ import { validate } from '../../input/scalars.ts';
 import { hygieneQuery, listHygieneFindings } from '../../key-hygiene/findings.ts';
 import { THRESHOLDS } from '../../key-hygiene/rules.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { type Format, pageOptions, verb } from '../terminal/options.ts';
-import { escaped, print, printJson } from '../terminal/output.ts';
+import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
+import { escaped } from '../terminal/output.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
-type Options = Format & Readonly<Record<string, string>>;
+type Options = JsonOption & Readonly<Record<string, string>>;
 
 /** Adds the verb to `authz audit`. */
-export function addFindingsVerb(audit: Command): void {
+export function addFindingsVerb(audit: Command, terminal: Terminal): void {
   const command = pageOptions(
     verb(
       audit,
@@ -24,20 +25,22 @@ export function addFindingsVerb(audit: Command): void {
   for (const [name, { default: value, help }] of Object.entries(THRESHOLDS)) {
     command.option(`--${dashed(name)} <n>`, help, String(value));
   }
-  command.action(findings);
+  command.action((options: Options) => findings(terminal, options));
 }
 
 const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-const findings = ({ json, ...options }: Options): Promise<void> =>
-  withDatabase(async ({ db, actor, cursors }) => {
+const findings = (terminal: Terminal, { json, ...options }: Options): Promise<void> =>
+  withDatabase(terminal, async ({ db, actor, cursors }) => {
     const { limit, cursor, finding, ...thresholds } = validate(hygieneQuery, options);
     const page = await listHygieneFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
     await recordAccess(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
-    if (json) return printJson(page);
-    if (page.items.length === 0) return print('nothing was found');
+    if (json) return terminal.printJson(page);
+    if (page.items.length === 0) return terminal.print('nothing was found');
     for (const { finding: name, says, advice, commands } of page.items) {
-      print([`${name}: ${says}`, `  ${advice}`, ...commands.map((line) => `    ${line}`)].map(escaped).join('\n'));
+      terminal.print(
+        [`${name}: ${says}`, `  ${advice}`, ...commands.map((line) => `    ${line}`)].map(escaped).join('\n'),
+      );
     }
-    if (page.nextCursor) print(`\nMore: add --cursor ${page.nextCursor}`);
+    if (page.nextCursor) terminal.print(`\nMore: add --cursor ${page.nextCursor}`);
   });

@@ -5,19 +5,20 @@ import { recordAccess } from '../../audit/access-log.ts';
 import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';
 import { validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { type Format, pageOptions, verb } from '../terminal/options.ts';
+import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { showPage } from '../terminal/records.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { addExportVerb } from './export.ts';
 import { addFindingsVerb } from './findings.ts';
 import { addDecisionVerbs } from './query.ts';
 import { addRetentionVerbs } from './retention.ts';
 import { addVerifyVerb } from './verify.ts';
 
-export function addAuditVerbs(program: Command): void {
+export function addAuditVerbs(program: Command, terminal: Terminal): void {
   const audit = program.command('audit').description('what was decided and done, by whom');
-  addDecisionVerbs(audit);
-  addExportVerb(audit);
-  addFindingsVerb(audit);
+  addDecisionVerbs(audit, terminal);
+  addExportVerb(audit, terminal);
+  addFindingsVerb(audit, terminal);
   pageOptions(
     verb(
       audit,
@@ -32,14 +33,14 @@ export function addAuditVerbs(program: Command): void {
     .option('--subject <id>', 'of what was changed')
     .option('--from <time>', 'RFC 3339, inclusive')
     .option('--to <time>', 'RFC 3339, exclusive')
-    .action(({ json, ...options }: Format & Record<string, string>) =>
-      withDatabase(async ({ db, actor, cursors }) => {
+    .action(({ json, ...options }: JsonOption & Record<string, string>) =>
+      withDatabase(terminal, async ({ db, actor, cursors }) => {
         const { limit, cursor, ...filter } = validate(adminQuery, options);
         const events = await listAdminEvents(db, filter, { limit, cursor }, cursors);
         await recordAccess(db, actor, 'admin', { ...filter, limit, cursor });
-        showPage(events, ['at', 'actor', 'action', 'kind', 'subject'], json ? { json } : {});
+        showPage(terminal, events, ['at', 'actor', 'action', 'kind', 'subject'], json ? { json } : {});
       }),
     );
-  addVerifyVerb(audit);
-  addRetentionVerbs(audit);
+  addVerifyVerb(audit, terminal);
+  addRetentionVerbs(audit, terminal);
 }

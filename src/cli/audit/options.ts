@@ -5,8 +5,9 @@ import { findCredential } from '../../audit/query/credential.ts';
 import { type DecisionFilter, type decisionFilter, FILTER_COLUMNS } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
 import type { CommandDatabase } from '../terminal/database.ts';
-import type { Format } from '../terminal/options.ts';
+import type { JsonOption } from '../terminal/options.ts';
 import { readStdin } from '../terminal/prompt.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 type FilterName = keyof typeof decisionFilter;
 
@@ -35,7 +36,7 @@ type OptionName<Name extends FilterName> = Camel<(typeof OPTIONS)[Name][0]>;
 const optionName = (name: FilterName): OptionName<FilterName> =>
   OPTIONS[name][0].replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as OptionName<FilterName>;
 
-export type FilterOptions = Format & { readonly [Name in FilterName as OptionName<Name>]?: string };
+export type FilterOptions = JsonOption & { readonly [Name in FilterName as OptionName<Name>]?: string };
 
 export function filterOptions(command: Command): Command {
   for (const [flag, takes, help] of Object.values(OPTIONS)) command.option(`--${flag} <${takes}>`, help);
@@ -62,12 +63,13 @@ export const namesOf = (options: FilterOptions): Partial<Record<FilterName, stri
 
 /** The filter, once it is valid, with the key that stands in clear on standard input. @throws Refusal: it is empty */
 export async function withCredential(
+  terminal: Terminal,
   { db, peppers }: CommandDatabase,
   { key }: FilterOptions,
   filter: DecisionFilter,
 ): Promise<DecisionFilter> {
   if (key !== '-') return filter;
-  if (process.stdin.isTTY)
+  if (terminal.stdin.isTTY)
     throw new Refusal('--key - reads the key from standard input, so that no history keeps it: --key - < FILE');
-  return { ...filter, credential: await findCredential(db, peppers, await readStdin()) };
+  return { ...filter, credential: await findCredential(db, peppers, await readStdin(terminal)) };
 }

@@ -6,16 +6,16 @@ import { loadSigner, type Signer } from '../../audit/format/signatures.ts';
 import { erasePersonalData, type Subject } from '../../audit/retention/erase.ts';
 import { requireOwner } from '../../audit/retention/owner.ts';
 import { LEAST_KEPT_DAYS, type PrunePlan, planPrune, pruneDay } from '../../audit/retention/prune.ts';
-import { loadConfig } from '../../config.ts';
 import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { withOwnDatabase } from '../terminal/database.ts';
-import { collect, destructiveVerb, type Format } from '../terminal/options.ts';
-import { escaped, print, printJson } from '../terminal/output.ts';
+import { collect, destructiveVerb, type JsonOption } from '../terminal/options.ts';
+import { escaped } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { defaultFiles, readPublicKeys, verifyProgress } from './verify.ts';
 
-interface PruneOptions extends Format {
+interface PruneOptions extends JsonOption {
   readonly keep: string;
   readonly checkpoints?: string[];
   readonly publicKey?: string;
@@ -23,7 +23,7 @@ interface PruneOptions extends Format {
 }
 
 /** Adds the verbs to `authz audit`. */
-export function addRetentionVerbs(audit: Command): void {
+export function addRetentionVerbs(audit: Command, terminal: Terminal): void {
   destructiveVerb(
     audit,
     'prune',
@@ -33,7 +33,7 @@ export function addRetentionVerbs(audit: Command): void {
     .requiredOption('--keep <days>', `how many days stay, such as 400d; at least ${LEAST_KEPT_DAYS}d`)
     .option('--checkpoints <files>', 'all files of checkpoints that there are; default: AUDIT_CHECKPOINTS', collect)
     .option('--public-key <file>', 'PEM of the keys that may have signed; default: those that the checkpoints name')
-    .action(prune);
+    .action((options: PruneOptions) => prune(terminal, options));
   destructiveVerb(
     audit,
     'erase',
@@ -42,40 +42,40 @@ export function addRetentionVerbs(audit: Command): void {
   )
     .option('--user <id>', 'whose records')
     .option('--key <id>', 'of which key')
-    .action(erase);
+    .action((options: EraseOptions) => erase(terminal, options));
 }
 
-async function prune({ keep, json, yes, ...options }: PruneOptions): Promise<void> {
+async function prune(terminal: Terminal, { keep, json, yes, ...options }: PruneOptions): Promise<void> {
   const keepDays = daysOf(keep);
   const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
-  const files = options.checkpoints ?? defaultFiles() ?? [];
+  const files = options.checkpoints ?? defaultFiles(terminal) ?? [];
   const file = files.at(-1);
   if (file === undefined)
     throw new Refusal(
       'only what checkpoints outside the database cover is dropped; name their files with --checkpoints',
     );
-  const signer = await signerOf();
+  const signer = await signerOf(terminal);
   const done: { day: string; records: number }[] = [];
-  const plan = await withOwnDatabase(async ({ db, actor }): Promise<PrunePlan> => {
+  const plan = await withOwnDatabase(terminal, async ({ db, actor }): Promise<PrunePlan> => {
     await requireOwner(db);
-    const progress = verifyProgress();
+    const progress = verifyProgress(terminal);
     const made = await planPrune(db, { keepDays, files, publicKeys, signer, onProgress: progress.onProgress }).finally(
       progress.clear,
     );
-    if (made.ready.length > 0) await confirm(questionOf(made), yes);
+    if (made.ready.length > 0) await confirm(terminal, questionOf(made), yes);
     for (const day of made.ready) {
       await pruneDay(db, actor, day, { signer, file });
       done.push({ day: day.day, records: day.records });
-      if (!json) print(`${day.day}: ${day.records} records dropped`);
+      if (!json) terminal.print(`${day.day}: ${day.records} records dropped`);
     }
     return made;
   });
-  if (json) printJson({ pruned: done, refused: plan.refused });
+  if (json) terminal.printJson({ pruned: done, refused: plan.refused });
   else {
-    for (const { day, why } of plan.refused) print(`${day} stays: ${escaped(why)}`);
-    if (plan.ready.length + plan.refused.length === 0) print(`no day is older than ${keep}`);
+    for (const { day, why } of plan.refused) terminal.print(`${day} stays: ${escaped(why)}`);
+    if (plan.ready.length + plan.refused.length === 0) terminal.print(`no day is older than ${keep}`);
   }
-  if (plan.refused.length > 0) process.exitCode = 1;
+  if (plan.refused.length > 0) terminal.exitCode = 1;
 }
 
 function daysOf(keep: string): number {
@@ -87,8 +87,8 @@ function daysOf(keep: string): number {
 }
 
 /** The key that signs the checkpoints. @throws Refusal */
-function signerOf(): Promise<Signer> {
-  const { AUDIT_SIGNING_KEY, DATABASE_URL, DATA_DIR } = loadConfig();
+function signerOf({ config }: Terminal): Promise<Signer> {
+  const { AUDIT_SIGNING_KEY, DATABASE_URL, DATA_DIR } = config();
   const key = AUDIT_SIGNING_KEY ?? (DATABASE_URL === undefined ? embeddedSigningKey(DATA_DIR) : undefined);
   if (key === undefined)
     throw new Refusal(
@@ -104,22 +104,22 @@ function questionOf({ ready }: PrunePlan): string {
   return `Drop the ${records} records of ${days} for good`;
 }
 
-interface EraseOptions extends Format {
+interface EraseOptions extends JsonOption {
   readonly user?: string;
   readonly key?: string;
   readonly yes?: true;
 }
 
-async function erase({ user, key, yes, json }: EraseOptions): Promise<void> {
+async function erase(terminal: Terminal, { user, key, yes, json }: EraseOptions): Promise<void> {
   if ((user === undefined) === (key === undefined)) throw new Refusal('name one subject, with --user or with --key');
   const subject: Subject = { kind: user === undefined ? 'key' : 'user', id: validate(idSchema, user ?? key) };
   const { kind, id } = subject;
-  const records = await withOwnDatabase(async ({ db, actor }) => {
+  const records = await withOwnDatabase(terminal, async ({ db, actor }) => {
     await requireOwner(db);
-    await confirm(`Erase ip and user agent from all records of the ${kind} ${id}`, yes);
+    await confirm(terminal, `Erase ip and user agent from all records of the ${kind} ${id}`, yes);
     return erasePersonalData(db, actor, subject);
   });
-  if (json) printJson({ ...subject, erased: records });
-  else if (records > 0) print(`the personal data of ${records} records of the ${kind} ${id} have been erased`);
-  else print(`no record of the ${kind} ${id} has personal data: nothing was erased`);
+  if (json) terminal.printJson({ ...subject, erased: records });
+  else if (records > 0) terminal.print(`the personal data of ${records} records of the ${kind} ${id} have been erased`);
+  else terminal.print(`no record of the ${kind} ${id} has personal data: nothing was erased`);
 }

@@ -5,23 +5,23 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { embeddedCheckpoints } from '../../audit/checkpoint/open.ts';
 import { parsePublicKeys } from '../../audit/format/signatures.ts';
 import { type VerifyProgress, type VerifyReport, verifyLog } from '../../audit/verify/verify.ts';
-import { loadConfig } from '../../config.ts';
 import { instantSchema } from '../../input/scalars.ts';
 import { withReadableDatabase } from '../terminal/database.ts';
-import { collect, type Format, verb } from '../terminal/options.ts';
-import { escaped, print, printJson } from '../terminal/output.ts';
+import { collect, type JsonOption, verb } from '../terminal/options.ts';
+import { escaped } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 const FAULTS = 1;
 
-interface Options extends Format {
+interface Options extends JsonOption {
   readonly from?: string;
   readonly to?: string;
   readonly checkpoints?: string[];
   readonly publicKey?: string;
 }
 
-export function addVerifyVerb(audit: Command): void {
+export function addVerifyVerb(audit: Command, terminal: Terminal): void {
   verb(
     audit,
     'verify',
@@ -32,23 +32,25 @@ export function addVerifyVerb(audit: Command): void {
     .option('--to <day>', 'up to this UTC day, inclusive', dayOf)
     .option('--checkpoints <files>', 'all files of checkpoints that there are; default: AUDIT_CHECKPOINTS', collect)
     .option('--public-key <file>', 'PEM of the keys that may have signed; default: those that the checkpoints name')
-    .action(verify);
+    .action((options: Options) => verify(terminal, options));
 }
 
-async function verify({ json, from, to, ...options }: Options): Promise<void> {
+async function verify(terminal: Terminal, { json, from, to, ...options }: Options): Promise<void> {
   if (from !== undefined && to !== undefined && from > to) throw new Error('--from lies after --to');
   const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
-  const files = options.checkpoints ?? defaultFiles();
-  const { onProgress, clear } = verifyProgress();
-  const report = await withReadableDatabase((db) => verifyLog(db, { from, to, files, publicKeys, onProgress }))
+  const files = options.checkpoints ?? defaultFiles(terminal);
+  const { onProgress, clear } = verifyProgress(terminal);
+  const report = await withReadableDatabase(terminal, (db) =>
+    verifyLog(db, { from, to, files, publicKeys, onProgress }),
+  )
     .catch((cause: Error) => {
       // Exit code 3, also for a Refusal: 1 means that the log was altered.
       throw new Error(cause.message, { cause });
     })
     .finally(clear);
-  if (json) printJson(report);
-  else print(describe(report));
-  if (!report.clean) process.exitCode = FAULTS;
+  if (json) terminal.printJson(report);
+  else terminal.print(describe(report));
+  if (!report.clean) terminal.exitCode = FAULTS;
 }
 
 function dayOf(text: string): string {
@@ -67,8 +69,8 @@ export function readPublicKeys(file: string): ReadonlySet<string> {
 }
 
 /** AUDIT_CHECKPOINTS, or the embedded file once there is one; if it was deleted, its checkpoints are faults by the database. */
-export function defaultFiles(): string[] | undefined {
-  const { AUDIT_CHECKPOINTS, DATABASE_URL, DATA_DIR } = loadConfig();
+export function defaultFiles({ config }: Terminal): string[] | undefined {
+  const { AUDIT_CHECKPOINTS, DATABASE_URL, DATA_DIR } = config();
   if (AUDIT_CHECKPOINTS !== undefined) return [AUDIT_CHECKPOINTS];
   if (DATABASE_URL !== undefined) return undefined;
   return [embeddedCheckpoints(DATA_DIR)].filter((file) => existsSync(file));
@@ -100,8 +102,11 @@ function describe(report: VerifyReport): string {
 }
 
 /** A progress line for `verifyLog`. */
-export function verifyProgress(): { onProgress: (progress: VerifyProgress) => void; clear: () => void } {
-  const progress = createProgress();
+export function verifyProgress({ stderr }: Terminal): {
+  onProgress: (progress: VerifyProgress) => void;
+  clear: () => void;
+} {
+  const progress = createProgress(stderr);
   return {
     onProgress: ({ checkpoints, records, ofRecords }) =>
       progress.show(`${checkpoints} checkpoints, ${records} of ${ofRecords} records`, records / Math.max(ofRecords, 1)),

@@ -8,32 +8,33 @@ import { SCOPES } from '../../directory/find-caller.ts';
 import { rotateBody } from '../../input/resources.ts';
 import { idSchema, nameSchema, validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { collect, destructiveVerb, type Format, verb, wholeNumber } from '../terminal/options.ts';
-import { print, printJson } from '../terminal/output.ts';
+import { collect, destructiveVerb, type JsonOption, verb, wholeNumber } from '../terminal/options.ts';
+
 import { confirm } from '../terminal/prompt.ts';
 import { show, showList } from '../terminal/records.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 const callerBody = z.strictObject({
   name: nameSchema,
   scopes: z.array(z.enum(SCOPES, `must be of ${SCOPES.join(', ')}`)).min(1),
 });
 
-export function addCallerVerbs(program: Command): void {
+export function addCallerVerbs(program: Command, terminal: Terminal): void {
   const caller = program.command('caller').description('the services that may ask, and their tokens');
 
   verb(caller, 'create', 'make a caller; its token is printed this once', 'create --name billing --scope authorize')
     .requiredOption('--name <name>', 'which service it is')
     .requiredOption('--scope <scopes>', `what it may ask, separated by commas: ${SCOPES.join(', ')}`, collect)
-    .action((options: Format & { name: string; scope: string[] }) =>
-      withDatabase(async ({ db, peppers, actor }) => {
+    .action((options: JsonOption & { name: string; scope: string[] }) =>
+      withDatabase(terminal, async ({ db, peppers, actor }) => {
         const { name, scopes } = validate(callerBody, { name: options.name, scopes: options.scope });
-        showNew(await createCaller(db, peppers[0], actor, name, scopes), options);
+        showNew(terminal, await createCaller(db, peppers[0], actor, name, scopes), options);
       }),
     );
 
-  verb(caller, 'list', 'list callers', 'list').action((options: Format) =>
-    withDatabase(async ({ db }) =>
-      showList(await listCallers(db), ['id', 'name', 'scopes', 'status', 'createdAt', 'expiresAt'], options),
+  verb(caller, 'list', 'list callers', 'list').action((options: JsonOption) =>
+    withDatabase(terminal, async ({ db }) =>
+      showList(terminal, await listCallers(db), ['id', 'name', 'scopes', 'status', 'createdAt', 'expiresAt'], options),
     ),
   );
 
@@ -44,40 +45,40 @@ export function addCallerVerbs(program: Command): void {
     'rotate CALLER-ID --overlap-seconds 3600',
   )
     .option('--overlap-seconds <n>', 'how long the old one still works', '0')
-    .action((id: string, options: Format & { overlapSeconds: string }) =>
-      withDatabase(async ({ db, peppers, actor }) => {
+    .action((id: string, options: JsonOption & { overlapSeconds: string }) =>
+      withDatabase(terminal, async ({ db, peppers, actor }) => {
         const { overlapSeconds } = validate(rotateBody, { overlapSeconds: wholeNumber(options.overlapSeconds) });
-        showNew(await rotateCaller(db, peppers[0], actor, validate(idSchema, id), overlapSeconds), options);
+        showNew(terminal, await rotateCaller(db, peppers[0], actor, validate(idSchema, id), overlapSeconds), options);
       }),
     );
 
   destructiveVerb(caller, 'revoke <id>', 'end a caller, at once and for good', 'revoke CALLER-ID --yes').action(
-    (id: string, options: Format & { yes?: true }) =>
-      withDatabase(async ({ db, actor }) => {
-        await confirm(`Revoke the caller ${validate(idSchema, id)}`, options.yes);
-        show(await revokeCaller(db, actor, validate(idSchema, id)), options);
+    (id: string, options: JsonOption & { yes?: true }) =>
+      withDatabase(terminal, async ({ db, actor }) => {
+        await confirm(terminal, `Revoke the caller ${validate(idSchema, id)}`, options.yes);
+        show(terminal, await revokeCaller(db, actor, validate(idSchema, id)), options);
       }),
   );
 }
 
-export function addPepperVerbs(program: Command): void {
+export function addPepperVerbs(program: Command, terminal: Terminal): void {
   const pepper = program.command('pepper').description('the secrets that keys and tokens are digested under');
   verb(
     pepper,
     'status',
     'count the keys and callers under each pepper; one that counts none can be retired',
     'status',
-  ).action((options: Format) =>
-    withDatabase(async ({ db, peppers }) =>
-      showList(await pepperUse(db, peppers), ['id', 'current', 'held', 'apiKeys', 'callers'], options),
+  ).action((options: JsonOption) =>
+    withDatabase(terminal, async ({ db, peppers }) =>
+      showList(terminal, await pepperUse(db, peppers), ['id', 'current', 'held', 'apiKeys', 'callers'], options),
     ),
   );
 }
 
-function showNew({ token, caller }: NewCaller, format: Format): void {
-  if (format.json) printJson({ token, caller });
+function showNew(terminal: Terminal, { token, caller }: NewCaller, format: JsonOption): void {
+  if (format.json) terminal.printJson({ token, caller });
   else {
-    show(caller, format);
-    print(`\nThe token, shown this once:\n\n${token}`);
+    show(terminal, caller, format);
+    terminal.print(`\nThe token, shown this once:\n\n${token}`);
   }
 }

@@ -7,9 +7,10 @@ import { type Progress as ImportProgress, type ImportReport, importFile } from '
 import { type Form, formOf } from '../../directory/import-source.ts';
 import { Refusal } from '../../errors.ts';
 import { withDatabase } from '../terminal/database.ts';
-import type { Format } from '../terminal/options.ts';
+import type { JsonOption } from '../terminal/options.ts';
 import { escaped, table } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 const HELP = `
 A file that ends in .jsonl or .ndjson has an entry on each line and may be of any size; any other file, and standard input
@@ -22,7 +23,7 @@ Example:
 docs/import.md describes both.`;
 
 /** Adds the verb `import`. */
-export function addImportVerb(program: Command): void {
+export function addImportVerb(program: Command, terminal: Terminal): void {
   program
     .command('import')
     .description('load users, businesses, members and API keys, all of them or nothing')
@@ -30,25 +31,26 @@ export function addImportVerb(program: Command): void {
     .addOption(new Option('--format <format>', 'the form of the file').choices(['json', 'jsonl']))
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
-    .action(importVerb);
+    .action((file: string, options: Options) => importVerb(terminal, file, options));
 }
 
-interface Options extends Format {
+interface Options extends JsonOption {
   readonly format?: Form;
 }
 
-async function importVerb(file: string, { format, json }: Options): Promise<void> {
-  const progress = createProgress();
+async function importVerb(terminal: Terminal, file: string, { format, json }: Options): Promise<void> {
+  const progress = createProgress(terminal.stderr);
   const onProgress = ({ step, entries, bytes, ofBytes }: ImportProgress): void => {
     const amount = `${entries.toLocaleString('en')} entries, ${(bytes / 1e6).toFixed(1)} MB`;
     progress.show(`${amount}: ${step}`, ofBytes === undefined ? undefined : bytes / Math.max(ofBytes, 1), step);
   };
-  await withDatabase(async ({ db, peppers, actor }) => {
+  await withDatabase(terminal, async ({ db, peppers, actor }) => {
     const form = format ?? formOf(file);
-    const report = await importFile({ db, peppers, actor, file, form, onProgress }).finally(progress.clear);
+    const input = file === '-' ? terminal.stdin : undefined;
+    const report = await importFile({ db, peppers, actor, file, input, form, onProgress }).finally(progress.clear);
     // Streamed with backpressure: there may be very many generated keys.
     const output = Readable.from(json ? asJson(report) : asText(report));
-    await pipeline(output, process.stdout, { end: false }).catch((cause: unknown) => {
+    await pipeline(output, terminal.stdout, { end: false }).catch((cause: unknown) => {
       if ((cause as NodeJS.ErrnoException).code !== 'EPIPE') throw cause;
       if (report.generatedCount === 0) return;
       const message =

@@ -17,15 +17,16 @@ import { businessBody, memberBody, pageQuery, reasonBody, userBody } from '../..
 import { idSchema, validate } from '../../input/scalars.ts';
 import { revokeKeysOf } from '../../keys/keys.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { destructiveVerb, type Format, pageOptions, rateLimitOption, verb } from '../terminal/options.ts';
+import { destructiveVerb, type JsonOption, pageOptions, rateLimitOption, verb } from '../terminal/options.ts';
 import { confirm } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
-interface PageOptions extends Format {
+interface PageOptions extends JsonOption {
   readonly limit: string;
   readonly cursor?: string;
 }
-interface Destructive extends Format {
+interface Destructive extends JsonOption {
   readonly yes?: true;
 }
 interface StateOptions extends Destructive {
@@ -43,6 +44,7 @@ const stateOptions = (command: Command): Command =>
  * `before`: the current state; a rejection with NOT_FOUND means that there is none.
  */
 async function confirmEnabling(
+  terminal: Terminal,
   what: string,
   before: Promise<{ readonly disabled: boolean; readonly businessesDisabled?: boolean }>,
   after: { readonly disabled: boolean; readonly businessesDisabled?: boolean },
@@ -52,19 +54,20 @@ async function confirmEnabling(
     if (error instanceof Failure && error.code === 'NOT_FOUND') return undefined;
     throw error;
   });
-  if (now?.disabled && !after.disabled) await confirm(`Enable ${what} again`, yes);
+  if (now?.disabled && !after.disabled) await confirm(terminal, `Enable ${what} again`, yes);
   if (now?.businessesDisabled && !after.businessesDisabled)
-    await confirm(`Enable the businesses of ${what} again`, yes);
+    await confirm(terminal, `Enable the businesses of ${what} again`, yes);
 }
 
-export function addUserVerbs(program: Command): void {
+export function addUserVerbs(program: Command, terminal: Terminal): void {
   const user = program.command('user').description('users: make, change, list, delete, revoke their keys');
 
-  addUserPut(user);
+  addUserPut(user, terminal);
 
   pageOptions(verb(user, 'list', 'list users', 'list --limit 200')).action((options: PageOptions) =>
-    withDatabase(async ({ db, cursors }) =>
+    withDatabase(terminal, async ({ db, cursors }) =>
       showPage(
+        terminal,
         await listUsers(db, page(options), cursors),
         ['id', 'disabled', 'businessesDisabled', 'rateLimit', 'createdAt'],
         options,
@@ -72,16 +75,16 @@ export function addUserVerbs(program: Command): void {
     ),
   );
 
-  verb(user, 'show <id>', 'show a user', 'show ada').action((name: string, options: Format) =>
-    withDatabase(async ({ db }) => show(await getUser(db, id(name)), options)),
+  verb(user, 'show <id>', 'show a user', 'show ada').action((name: string, options: JsonOption) =>
+    withDatabase(terminal, async ({ db }) => show(terminal, await getUser(db, id(name)), options)),
   );
 
   destructiveVerb(user, 'delete <id>', 'delete a user, its keys and its memberships', 'delete ada --yes').action(
     (name: string, options: Destructive) =>
-      withDatabase(async ({ db, actor }) => {
-        await confirm(`Delete the user ${id(name)} with all its keys`, options.yes);
+      withDatabase(terminal, async ({ db, actor }) => {
+        await confirm(terminal, `Delete the user ${id(name)} with all its keys`, options.yes);
         await deleteUser(db, actor, id(name));
-        show({ deleted: name }, options);
+        show(terminal, { deleted: name }, options);
       }),
   );
 
@@ -93,15 +96,15 @@ export function addUserVerbs(program: Command): void {
   )
     .option('--reason <text>', 'why, for the record')
     .action((name: string, options: Destructive & { reason?: string }) =>
-      withDatabase(async ({ db, actor }) => {
+      withDatabase(terminal, async ({ db, actor }) => {
         const { reason } = validate(reasonBody, { reason: options.reason });
-        await confirm(`Revoke all keys of the user ${id(name)}`, options.yes);
-        show({ revoked: await revokeKeysOf(db, actor, id(name), reason) }, options);
+        await confirm(terminal, `Revoke all keys of the user ${id(name)}`, options.yes);
+        show(terminal, { revoked: await revokeKeysOf(db, actor, id(name), reason) }, options);
       }),
     );
 }
 
-function addUserPut(user: Command): void {
+function addUserPut(user: Command, terminal: Terminal): void {
   stateOptions(
     destructiveVerb(
       user,
@@ -113,17 +116,17 @@ function addUserPut(user: Command): void {
     .option('--businesses-disabled', 'disable all its businesses for it')
     .option('--rate-limit <n/s>', 'requests per seconds, for its keys without their own')
     .action((name: string, options: StateOptions & { businessesDisabled?: true; rateLimit?: string }) =>
-      withDatabase(async ({ db, actor }) => {
+      withDatabase(terminal, async ({ db, actor }) => {
         const { disabled, reason: disabledReason, businessesDisabled, rateLimit } = options;
         const asked = { disabled, disabledReason, businessesDisabled, rateLimit: rateLimitOption(rateLimit) };
         const state = validate(userBody, asked);
-        await confirmEnabling(`the user ${id(name)}`, getUser(db, id(name)), state, options.yes);
-        show((await putUser(db, actor, id(name), state)).user, options);
+        await confirmEnabling(terminal, `the user ${id(name)}`, getUser(db, id(name)), state, options.yes);
+        show(terminal, (await putUser(db, actor, id(name), state)).user, options);
       }),
     );
 }
 
-export function addBusinessVerbs(program: Command): void {
+export function addBusinessVerbs(program: Command, terminal: Terminal): void {
   const business = program.command('business').description('businesses: make, change, list, delete');
 
   stateOptions(
@@ -134,16 +137,17 @@ export function addBusinessVerbs(program: Command): void {
       'put bakery --disabled --reason "Unpaid."',
     ),
   ).action((name: string, options: StateOptions) =>
-    withDatabase(async ({ db, actor }) => {
+    withDatabase(terminal, async ({ db, actor }) => {
       const state = validate(businessBody, { disabled: options.disabled, disabledReason: options.reason });
-      await confirmEnabling(`the business ${id(name)}`, getBusiness(db, id(name)), state, options.yes);
-      show((await putBusiness(db, actor, id(name), state)).business, options);
+      await confirmEnabling(terminal, `the business ${id(name)}`, getBusiness(db, id(name)), state, options.yes);
+      show(terminal, (await putBusiness(db, actor, id(name), state)).business, options);
     }),
   );
 
   pageOptions(verb(business, 'list', 'list businesses', 'list')).action((options: PageOptions) =>
-    withDatabase(async ({ db, cursors }) =>
+    withDatabase(terminal, async ({ db, cursors }) =>
       showPage(
+        terminal,
         await listBusinesses(db, page(options), cursors),
         ['id', 'disabled', 'disabledReason', 'createdAt'],
         options,
@@ -151,36 +155,41 @@ export function addBusinessVerbs(program: Command): void {
     ),
   );
 
-  verb(business, 'show <id>', 'show a business', 'show bakery').action((name: string, options: Format) =>
-    withDatabase(async ({ db }) => show(await getBusiness(db, id(name)), options)),
+  verb(business, 'show <id>', 'show a business', 'show bakery').action((name: string, options: JsonOption) =>
+    withDatabase(terminal, async ({ db }) => show(terminal, await getBusiness(db, id(name)), options)),
   );
 
   destructiveVerb(business, 'delete <id>', 'delete a business and its memberships', 'delete bakery --yes').action(
     (name: string, options: Destructive) =>
-      withDatabase(async ({ db, actor }) => {
-        await confirm(`Delete the business ${id(name)}`, options.yes);
+      withDatabase(terminal, async ({ db, actor }) => {
+        await confirm(terminal, `Delete the business ${id(name)}`, options.yes);
         await deleteBusiness(db, actor, id(name));
-        show({ deleted: name }, options);
+        show(terminal, { deleted: name }, options);
       }),
   );
 }
 
-export function addMemberVerbs(program: Command): void {
+export function addMemberVerbs(program: Command, terminal: Terminal): void {
   const member = program.command('member').description('who has access to a business');
 
   verb(member, 'put <business> <user>', 'give a user a role in a business', 'put bakery ada --role owner')
     .requiredOption('--role <role>', 'owner or member')
-    .action((business: string, user: string, options: Format & { role: string }) =>
-      withDatabase(async ({ db, actor }) => {
+    .action((business: string, user: string, options: JsonOption & { role: string }) =>
+      withDatabase(terminal, async ({ db, actor }) => {
         const { role } = validate(memberBody, { role: options.role });
-        show((await putMember(db, actor, { businessId: id(business), userId: id(user), role })).member, options);
+        show(
+          terminal,
+          (await putMember(db, actor, { businessId: id(business), userId: id(user), role })).member,
+          options,
+        );
       }),
     );
 
   pageOptions(verb(member, 'list <business>', 'list the members of a business', 'list bakery')).action(
     (business: string, options: PageOptions) =>
-      withDatabase(async ({ db, cursors }) =>
+      withDatabase(terminal, async ({ db, cursors }) =>
         showPage(
+          terminal,
           await listMembers(db, id(business), page(options), cursors),
           ['businessId', 'userId', 'role'],
           options,
@@ -190,10 +199,10 @@ export function addMemberVerbs(program: Command): void {
 
   destructiveVerb(member, 'delete <business> <user>', "take a user's access away", 'delete bakery ada --yes').action(
     (business: string, user: string, options: Destructive) =>
-      withDatabase(async ({ db, actor }) => {
-        await confirm(`Take the access of ${id(user)} to ${id(business)} away`, options.yes);
+      withDatabase(terminal, async ({ db, actor }) => {
+        await confirm(terminal, `Take the access of ${id(user)} to ${id(business)} away`, options.yes);
         await deleteMember(db, actor, id(business), id(user));
-        show({ deleted: `${business}/${user}` }, options);
+        show(terminal, { deleted: `${business}/${user}` }, options);
       }),
   );
 }

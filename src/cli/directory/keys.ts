@@ -20,17 +20,18 @@ import { withDatabase } from '../terminal/database.ts';
 import {
   collect,
   destructiveVerb,
-  type Format,
+  type JsonOption,
   pageOptions,
   rateLimitOption,
   verb,
   wholeNumber,
 } from '../terminal/options.ts';
-import { print, printJson } from '../terminal/output.ts';
+
 import { confirm, readStdin } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
-interface GrantOptions extends Format {
+interface GrantOptions extends JsonOption {
   readonly name?: string;
   readonly allowUserManagement?: boolean;
   readonly restrict?: string[] | false;
@@ -50,15 +51,15 @@ const COLUMNS = [
   'lastUsedAt',
 ] as const;
 
-export function addKeyVerbs(program: Command): void {
+export function addKeyVerbs(program: Command, terminal: Terminal): void {
   const key = program.command('key').description('API keys: make, show, change, rotate, revoke, delete');
-  addGrantVerbs(key);
-  addReadVerbs(key);
-  addEndVerbs(key);
+  addGrantVerbs(key, terminal);
+  addReadVerbs(key, terminal);
+  addEndVerbs(key, terminal);
 }
 
 /** `create`, and `update`, which changes what is named. */
-function addGrantVerbs(key: Command): void {
+function addGrantVerbs(key: Command, terminal: Terminal): void {
   verb(
     key,
     'create',
@@ -72,7 +73,7 @@ function addGrantVerbs(key: Command): void {
     .option('--environment <name>', 'such as production, staging')
     .option('--expires-at <time>', 'RFC 3339')
     .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60')
-    .action(create);
+    .action((options: GrantOptions & { user: string }) => create(terminal, options));
 
   verb(key, 'update <id>', 'change what is named, and leave the rest', 'update KEY-ID --restrict bakery,garage')
     .option('--name <name>', 'its friendly name')
@@ -86,32 +87,35 @@ function addGrantVerbs(key: Command): void {
     .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60')
     .option('--no-rate-limit', "use its user's, or the default")
     .action((id: string, options: GrantOptions) =>
-      withDatabase(async ({ db, actor }) =>
-        show(await updateKey(db, actor, validate(idSchema, id), changes(options)), options),
+      withDatabase(terminal, async ({ db, actor }) =>
+        show(terminal, await updateKey(db, actor, validate(idSchema, id), changes(options)), options),
       ),
     );
 }
 
 /** `list` and `show`. */
-function addReadVerbs(key: Command): void {
+function addReadVerbs(key: Command, terminal: Terminal): void {
   pageOptions(verb(key, 'list', 'list keys', 'list --user ada'))
     .option('--user <id>', 'of this user only')
-    .action((options: Format & { user?: string; limit: string; cursor?: string }) =>
-      withDatabase(async ({ db, cursors }) => {
+    .action((options: JsonOption & { user?: string; limit: string; cursor?: string }) =>
+      withDatabase(terminal, async ({ db, cursors }) => {
         const page = validate(z.strictObject(pageQuery), { limit: options.limit, cursor: options.cursor });
         const user = options.user === undefined ? undefined : validate(idSchema, options.user);
-        showPage(await listKeys(db, user, page, cursors), COLUMNS, options);
+        showPage(terminal, await listKeys(db, user, page, cursors), COLUMNS, options);
       }),
     );
 
   verb(key, 'show [id]', 'show a key, by its id or by its clear text', 'show --key-stdin < leaked.txt')
     .option('--key-stdin', 'read the key in clear from standard input')
-    .action((id: string | undefined, options: Format & { keyStdin?: true }) =>
-      withDatabase(async ({ db, peppers }) => {
+    .action((id: string | undefined, options: JsonOption & { keyStdin?: true }) =>
+      withDatabase(terminal, async ({ db, peppers }) => {
         if ((id === undefined) === (options.keyStdin === undefined))
           throw new Refusal('name a key by its id, or with --key-stdin');
         show(
-          id === undefined ? await findKey(db, peppers, await readStdin()) : await getKey(db, validate(idSchema, id)),
+          terminal,
+          id === undefined
+            ? await findKey(db, peppers, await readStdin(terminal))
+            : await getKey(db, validate(idSchema, id)),
           options,
         );
       }),
@@ -119,7 +123,7 @@ function addReadVerbs(key: Command): void {
 }
 
 /** `rotate`, `revoke` and `delete`. */
-function addEndVerbs(key: Command): void {
+function addEndVerbs(key: Command, terminal: Terminal): void {
   verb(
     key,
     'rotate <id>',
@@ -127,10 +131,10 @@ function addEndVerbs(key: Command): void {
     'rotate KEY-ID --overlap-seconds 3600',
   )
     .option('--overlap-seconds <n>', 'how long the old one still works', '0')
-    .action((id: string, options: Format & { overlapSeconds: string }) =>
-      withDatabase(async ({ db, peppers, actor }) => {
+    .action((id: string, options: JsonOption & { overlapSeconds: string }) =>
+      withDatabase(terminal, async ({ db, peppers, actor }) => {
         const { overlapSeconds } = validate(rotateBody, { overlapSeconds: wholeNumber(options.overlapSeconds) });
-        showNew(await rotateKey(db, peppers[0], actor, validate(idSchema, id), overlapSeconds), options);
+        showNew(terminal, await rotateKey(db, peppers[0], actor, validate(idSchema, id), overlapSeconds), options);
       }),
     );
 
@@ -141,32 +145,32 @@ function addEndVerbs(key: Command): void {
     'revoke KEY-ID --reason "posted in a public channel" --yes',
   )
     .option('--reason <text>', 'why, for the record')
-    .action((id: string, options: Format & { reason?: string; yes?: true }) =>
-      withDatabase(async ({ db, actor }) => {
+    .action((id: string, options: JsonOption & { reason?: string; yes?: true }) =>
+      withDatabase(terminal, async ({ db, actor }) => {
         const { reason } = validate(reasonBody, { reason: options.reason });
-        await confirm(`Revoke the key ${validate(idSchema, id)}`, options.yes);
-        show(await revokeKey(db, actor, validate(idSchema, id), reason), options);
+        await confirm(terminal, `Revoke the key ${validate(idSchema, id)}`, options.yes);
+        show(terminal, await revokeKey(db, actor, validate(idSchema, id), reason), options);
       }),
     );
 
   destructiveVerb(key, 'delete <id>', 'delete a key, at once', 'delete KEY-ID --yes').action(
-    (id: string, options: Format & { yes?: true }) =>
-      withDatabase(async ({ db, actor }) => {
-        await confirm(`Delete the key ${validate(idSchema, id)}`, options.yes);
+    (id: string, options: JsonOption & { yes?: true }) =>
+      withDatabase(terminal, async ({ db, actor }) => {
+        await confirm(terminal, `Delete the key ${validate(idSchema, id)}`, options.yes);
         await deleteKey(db, actor, validate(idSchema, id));
-        show({ deleted: id }, options);
+        show(terminal, { deleted: id }, options);
       }),
   );
 }
 
-async function create(options: GrantOptions & { user: string }): Promise<void> {
+async function create(terminal: Terminal, options: GrantOptions & { user: string }): Promise<void> {
   const { userId, ...grants } = validate(keyBody, {
     allowUserManagementApiRequests: false,
     ...fields(options),
     userId: options.user,
   });
-  await withDatabase(async ({ db, peppers, actor }) =>
-    showNew(await createKey(db, peppers[0], actor, userId, grants), options),
+  await withDatabase(terminal, async ({ db, peppers, actor }) =>
+    showNew(terminal, await createKey(db, peppers[0], actor, userId, grants), options),
   );
 }
 
@@ -192,10 +196,10 @@ function fields(options: GrantOptions): object {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
-function showNew({ apiKey, key }: NewKey, format: Format): void {
-  if (format.json) printJson({ apiKey, key });
+function showNew(terminal: Terminal, { apiKey, key }: NewKey, format: JsonOption): void {
+  if (format.json) terminal.printJson({ apiKey, key });
   else {
-    show(key, format);
-    print(`\nThe key, shown this once:\n\n${apiKey}`);
+    show(terminal, key, format);
+    terminal.print(`\nThe key, shown this once:\n\n${apiKey}`);
   }
 }

@@ -3,7 +3,7 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Command, Option } from 'commander';
-import { loadConfig, VERSION } from '../../config.ts';
+import { VERSION } from '../../config.ts';
 import { Failure, Refusal } from '../../errors.ts';
 import type { Policy } from '../../policy/decide.ts';
 import type { PolicyTexts } from '../../policy/folder/files.ts';
@@ -11,11 +11,12 @@ import { type Finding, printFinding } from '../../policy/folder/findings.ts';
 import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
 import { buildPolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
-import { type Format, verb } from '../terminal/options.ts';
-import { escaped, print, printJson } from '../terminal/output.ts';
+import { type JsonOption, verb } from '../terminal/options.ts';
+import { escaped } from '../terminal/output.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 /** Adds the verb `check`. */
-export function addCheckVerb(policy: Command): void {
+export function addCheckVerb(policy: Command, terminal: Terminal): void {
   verb(
     policy,
     'check [dir]',
@@ -23,22 +24,26 @@ export function addCheckVerb(policy: Command): void {
     'check policies --format sarif > policy.sarif',
   )
     .addOption(new Option('--format <format>', 'how to print').choices(Object.keys(FORMATS)).default('text'))
-    .action(checkVerb);
+    .action((dir: string | undefined, options: CheckOptions) => checkVerb(terminal, dir, options));
 }
 
-interface CheckOptions extends Format {
+interface CheckOptions extends JsonOption {
   readonly format: keyof typeof FORMATS;
 }
 
-async function checkVerb(dir: string | undefined, { format: asked, json }: CheckOptions): Promise<void> {
+async function checkVerb(
+  terminal: Terminal,
+  dir: string | undefined,
+  { format: asked, json }: CheckOptions,
+): Promise<void> {
   const format = json ? 'json' : asked;
   const printer = FORMATS[format];
   if (!printer)
     throw new Refusal(`there is no format ${JSON.stringify(format)}; write ${Object.keys(FORMATS).join(', ')}`);
-  const folder = dir ?? loadConfig().POLICY_DIR;
+  const folder = dir ?? terminal.config().POLICY_DIR;
   const { policy, findings } = await buildPolicy(await readFolder(folder));
-  printer(folder, findings, policy);
-  if (!policy) process.exitCode = 1;
+  printer(terminal, folder, findings, policy);
+  if (!policy) terminal.exitCode = 1;
 }
 
 /** @throws Failure for exit code 3: a folder that cannot be read is not one with findings (1) */
@@ -51,16 +56,17 @@ async function readFolder(folder: string): Promise<PolicyTexts> {
   }
 }
 
-type Printer = (folder: string, findings: readonly Finding[], policy: Policy | undefined) => void;
+type Printer = (terminal: Terminal, folder: string, findings: readonly Finding[], policy: Policy | undefined) => void;
 
 const FORMATS = {
-  text: (folder, findings, policy) => {
+  text: ({ print }, folder, findings, policy) => {
     for (const finding of findings) print(printFinding(finding));
     if (policy) print(`${escaped(folder)}: nothing found in ${policy.rows.length} rows; ${policy.digest}`);
     else print(`\n${escaped(folder)}: ${findings.length} findings; ${FINDINGS_PAGE} says what each means`);
   },
-  json: (_, findings, policy) => printJson({ digest: policy?.digest ?? null, findings }),
-  sarif: (folder, findings) => printJson(toSarif(findings, VERSION, (file) => uriOf(path.join(folder, file)))),
+  json: ({ printJson }, _, findings, policy) => printJson({ digest: policy?.digest ?? null, findings }),
+  sarif: ({ printJson }, folder, findings) =>
+    printJson(toSarif(findings, VERSION, (file) => uriOf(path.join(folder, file)))),
 } as const satisfies Record<string, Printer>;
 
 /** Relative to the working directory, as code scanning wants it; a file: URL for what lies elsewhere. */

@@ -6,6 +6,7 @@ import { FACT_GROUPS, type Facts } from '../../policy/facts.ts';
 import { factsText } from '../terminal/explanation.ts';
 import { verb } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { exitUnless, type FormatOptions, folderOf, formatOption, printAs, readNamed, type Source } from './source.ts';
 
 interface Options extends FormatOptions {
@@ -17,7 +18,7 @@ OLD and NEW are folders, digests that were live (sha256:..), or git revisions of
 equivalent, 1 where they differ, 3 where it cannot be said.`;
 
 /** Adds the verb `diff`. */
-export function addDiffVerb(policy: Command): void {
+export function addDiffVerb(policy: Command, terminal: Terminal): void {
   formatOption(
     verb(policy, 'diff <old> <new>', 'show every situation that an edit decides otherwise', 'diff HEAD policies'),
     ['text', 'json', 'markdown'],
@@ -25,26 +26,29 @@ export function addDiffVerb(policy: Command): void {
     .option('--policy <dir>', 'the folder whose revisions are meant; default: POLICY_DIR')
     .addHelpText('after', HELP)
     .action(async (older: string, newer: string, options: Options) => {
-      const folder = folderOf(options.policy);
-      const [before, after] = [await readOne('old', older, folder), await readOne('new', newer, folder)];
-      const difference = compare(before, after);
-      printAs(difference, options, text, markdown);
-      exitUnless(difference.equivalent);
+      const folder = folderOf(terminal, options.policy);
+      const [before, after] = [
+        await readOne(terminal, 'old', older, folder),
+        await readOne(terminal, 'new', newer, folder),
+      ];
+      const difference = compare(terminal, before, after);
+      printAs(terminal, difference, options, text, markdown);
+      exitUnless(terminal, difference.equivalent);
     });
 }
 
 /** @throws Error, for exit code 3: a policy that cannot be read is no difference (1) */
-async function readOne(which: 'old' | 'new', name: string, folder: string): Promise<Source> {
+async function readOne(terminal: Terminal, which: 'old' | 'new', name: string, folder: string): Promise<Source> {
   try {
-    return await readNamed(name, folder);
+    return await readNamed(terminal, name, folder);
   } catch (cause) {
     throw new Error(`nothing is compared, because of the ${which} policy: ${(cause as Error).message}`, { cause });
   }
 }
 
 /** The difference, with progress. @throws Error where one of the two leaves a situation undecided */
-export function compare(before: Source, after: Source): Difference {
-  const progress = createProgress();
+export function compare({ stderr }: Terminal, before: Source, after: Source): Difference {
+  const progress = createProgress(stderr);
   try {
     return diffOf(before.policy, after.policy, (done, of) =>
       progress.show(`${done} of ${of} classes of situations`, done / Math.max(of, 1)),

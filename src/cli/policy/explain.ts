@@ -17,18 +17,19 @@ import { addDefaults } from '../../policy/recorded-facts.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
-import { type Format, verb } from '../terminal/options.ts';
-import { escaped, print, printJson } from '../terminal/output.ts';
+import { type JsonOption, verb } from '../terminal/options.ts';
+import { escaped } from '../terminal/output.ts';
 import { readStdin } from '../terminal/prompt.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { exitUnless, folderOf, readSource } from './source.ts';
 
-interface Options extends Format {
+interface Options extends JsonOption {
   readonly facts?: string;
   readonly policy?: string;
 }
 
 /** Adds the verb `explain`. */
-export function addExplainVerb(policy: Command): void {
+export function addExplainVerb(policy: Command, terminal: Terminal): void {
   verb(
     policy,
     'explain [decision-id]',
@@ -41,18 +42,18 @@ export function addExplainVerb(policy: Command): void {
       if ((id === undefined) === (options.facts === undefined)) {
         command.error('error: name a decision, or facts with --facts FILE');
       }
-      if (id !== undefined) return explainDecision(id, options);
-      const { policy } = await readSource(folderOf(options.policy));
-      const explanation = explain(policy, await readFactsFrom(options.facts ?? '-'));
-      if (options.json) printJson(explanation);
-      else print(explanationText(explanation));
+      if (id !== undefined) return explainDecision(terminal, id, options);
+      const { policy } = await readSource(folderOf(terminal, options.policy));
+      const explanation = explain(policy, await readFactsFrom(terminal, options.facts ?? '-'));
+      if (options.json) terminal.printJson(explanation);
+      else terminal.print(explanationText(explanation));
     });
 }
 
-async function readFactsFrom(file: string): Promise<Facts> {
+async function readFactsFrom(terminal: Terminal, file: string): Promise<Facts> {
   const text =
     file === '-'
-      ? await readStdin()
+      ? await readStdin(terminal)
       : await readFile(file, 'utf8').catch((cause: Error) => {
           throw new Refusal(`the facts cannot be read (${cause.message}); name a file, or - for standard input`, cause);
         });
@@ -73,10 +74,10 @@ function factsOf(value: unknown): Facts {
   }
 }
 
-async function explainDecision(id: string, options: Options): Promise<void> {
-  const { recorded, source, why } = await withDatabase(async ({ db, actor }) => {
+async function explainDecision(terminal: Terminal, id: string, options: Options): Promise<void> {
+  const { recorded, source, why } = await withDatabase(terminal, async ({ db, actor }) => {
     const recorded = await getDecision(db, id);
-    const source = await sourceFor(db, recorded, options);
+    const source = await sourceFor(terminal, db, recorded, options);
     await recordShow(db, actor, id);
     return { recorded, ...source };
   });
@@ -84,27 +85,30 @@ async function explainDecision(id: string, options: Options): Promise<void> {
   if (explanation === null) throw new Refusal(note);
   const { effect, code, rule, at, policy: digest } = recorded;
   if (options.json) {
-    printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation, note });
+    terminal.printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation, note });
   } else {
-    print(escaped(`decision ${id} of ${at}, recorded as ${effect} ${code} by the row ${rule}`));
+    terminal.print(escaped(`decision ${id} of ${at}, recorded as ${effect} ${code} by the row ${rule}`));
     if (verdict === 'another policy' && why !== undefined)
-      print(escaped(`The policy that decided is not at hand: ${why}.`));
-    print(escaped(SAYS[verdict](recorded)));
-    if (note !== null) print(escaped(note));
-    print(`\n${explanationText(explanation)}`);
+      terminal.print(escaped(`The policy that decided is not at hand: ${why}.`));
+    terminal.print(escaped(SAYS[verdict](recorded)));
+    if (note !== null) terminal.print(escaped(note));
+    terminal.print(`\n${explanationText(explanation)}`);
   }
-  exitUnless(verdict !== 'CONTRADICTS THE RECORD');
+  exitUnless(terminal, verdict !== 'CONTRADICTS THE RECORD');
 }
 
 /** The policy to explain a decision under: the folder that was named, or the one that decided; where none knows it, POLICY_DIR's. */
 async function sourceFor(
+  terminal: Terminal,
   db: Knex,
   recorded: DecisionRecord,
   { policy: folder }: Options,
 ): Promise<{ readonly source: Policy; readonly why?: string }> {
-  if (folder !== undefined) return { source: (await readSource(folderOf(folder))).policy };
+  if (folder !== undefined) return { source: (await readSource(folderOf(terminal, folder))).policy };
   const { policy, why } = await policyOfTime(db, recorded.policy);
-  return policy === undefined ? { source: (await readSource(folderOf(undefined))).policy, why } : { source: policy };
+  return policy === undefined
+    ? { source: (await readSource(folderOf(terminal, undefined))).policy, why }
+    : { source: policy };
 }
 
 /** Before the explanation. What it means that a record contradicts its policy is in the note. */

@@ -1,6 +1,7 @@
 /** `authz policy ...`: what a policy says, what an edit changes, and what runs where. */
 
 import type { Command } from 'commander';
+import type { Terminal } from '../terminal/terminal.ts';
 import { addCheckVerb } from './check.ts';
 import { addDiffVerb } from './diff.ts';
 import { addExplainVerb } from './explain.ts';
@@ -10,14 +11,14 @@ import { addRolloutVerbs } from './rollout.ts';
 import { addTableVerb } from './table.ts';
 import { addTestVerb } from './test.ts';
 
-export function addPolicyVerbs(program: Command): void {
+export function addPolicyVerbs(program: Command, terminal: Terminal): void {
   const policy = program.command('policy').description('what a policy says, what an edit changes, and what runs where');
-  addCheckVerb(policy);
-  addTestVerb(policy);
-  addExplainVerb(policy);
-  addTableVerb(policy);
-  addDiffVerb(policy);
-  addReplayVerbs(policy);
-  addReviewVerb(policy);
-  addRolloutVerbs(policy);
+  addCheckVerb(policy, terminal);
+  addTestVerb(policy, terminal);
+  addExplainVerb(policy, terminal);
+  addTableVerb(policy, terminal);
+  addDiffVerb(policy, terminal);
+  addReplayVerbs(policy, terminal);
+  addReviewVerb(policy, terminal);
+  addRolloutVerbs(policy, terminal);
 }

@@ -3,7 +3,6 @@
 import type { Command } from 'commander';
 import type { Knex } from 'knex';
 import { recordAccess } from '../../audit/access-log.ts';
-import { loadConfig } from '../../config.ts';
 import { compileFolder } from '../../rollout/folder.ts';
 import {
   estimateDecisions,
@@ -14,13 +13,14 @@ import {
   shadowShifts,
 } from '../../rollout/replay.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { type Format, verb } from '../terminal/options.ts';
-import { escaped, print, printJson } from '../terminal/output.ts';
+import { type JsonOption, verb } from '../terminal/options.ts';
+import { escaped } from '../terminal/output.ts';
 import { type PeriodOptions, periodOptions, readPeriod } from '../terminal/period.ts';
 import { createProgress } from '../terminal/progress.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { shiftText } from './shifts.ts';
 
-export function addReplayVerbs(policy: Command): void {
+export function addReplayVerbs(policy: Command, terminal: Terminal): void {
   periodOptions(
     verb(policy, 'replay', 'run recorded decisions through another policy', 'replay --policy policies --from 7d'),
   )
@@ -30,47 +30,45 @@ export function addReplayVerbs(policy: Command): void {
     .action((options: ReplayOptions, command: Command) => {
       if ((options.policy === undefined) === (options.selfCheck === undefined))
         command.error('error: give --policy DIR, or --self-check');
-      return replayVerb(options);
+      return replayVerb(terminal, options);
     });
   periodOptions(
     verb(policy, 'shadow', 'what the shadow policy would have decided otherwise', 'shadow --from 7d'),
-  ).action(shadowVerb);
+  ).action((options: JsonOption & PeriodOptions) => shadowVerb(terminal, options));
 }
 
-interface ReplayOptions extends Format, PeriodOptions {
+interface ReplayOptions extends JsonOption, PeriodOptions {
   readonly policy?: string;
   readonly selfCheck?: true;
   readonly failOnChange?: true;
 }
 
-async function replayVerb({
-  policy: folder,
-  selfCheck: own,
-  failOnChange,
-  json,
-  ...moments
-}: ReplayOptions): Promise<void> {
+async function replayVerb(
+  terminal: Terminal,
+  { policy: folder, selfCheck: own, failOnChange, json, ...moments }: ReplayOptions,
+): Promise<void> {
   const period = readPeriod(moments);
   const policy = folder === undefined ? undefined : await compileFolder(folder);
-  const report = await withDatabase(async ({ db, actor }) => {
+  const report = await withDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'replay', { ...period, policy: policy?.digest ?? 'of each decision' });
-    return withProgress(db, period, (show) =>
+    return withProgress(terminal, db, period, (show) =>
       policy ? replay(db, policy, period, show) : selfCheck(db, period, show),
     );
   });
-  if (json) printJson(report);
-  else print(replayText(report));
-  if (report.changed > 0 && (failOnChange || own)) process.exitCode = 1;
-  if (own && report.ruleChanged > 0) process.exitCode = 1;
+  if (json) terminal.printJson(report);
+  else terminal.print(replayText(report));
+  if (report.changed > 0 && (failOnChange || own)) terminal.exitCode = 1;
+  if (own && report.ruleChanged > 0) terminal.exitCode = 1;
 }
 
 /** Runs a replay with progress. */
 export async function withProgress<T>(
+  { stderr }: Terminal,
   db: Knex,
   period: Period,
   run: (show: (replayed: number) => void) => Promise<T>,
 ): Promise<T> {
-  const progress = createProgress();
+  const progress = createProgress(stderr);
   const expected = Math.max(1, await estimateDecisions(db, period));
   const show = (replayed: number): void =>
     progress.show(
@@ -101,20 +99,20 @@ export function replayText({
   return [head.join('\n'), why.join('\n'), shiftText(shifts)].filter((part) => part !== '').join('\n\n');
 }
 
-async function shadowVerb({ json, ...moments }: Format & PeriodOptions): Promise<void> {
+async function shadowVerb(terminal: Terminal, { json, ...moments }: JsonOption & PeriodOptions): Promise<void> {
   const period = readPeriod(moments);
-  const policies = await withDatabase(async ({ db, actor }) => {
+  const policies = await withDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'shadow', period);
     return shadowShifts(db, period);
   });
-  if (json) return printJson({ ...period, policies });
+  if (json) return terminal.printJson({ ...period, policies });
   if (policies.length === 0) {
-    const { SHADOW_POLICY_DIR } = loadConfig();
+    const { SHADOW_POLICY_DIR } = terminal.config();
     const hint = SHADOW_POLICY_DIR === undefined ? '; SHADOW_POLICY_DIR names the folder of one' : '';
-    return print(
+    return terminal.print(
       `no disagreement is recorded from ${period.from} to ${period.to}${hint}; GET /policy says how many decisions were ` +
         'compared, and how many skipped or failed',
     );
   }
-  for (const { policy, shifts } of policies) print(`${escaped(policy)}\n\n${shiftText(shifts)}\n`);
+  for (const { policy, shifts } of policies) terminal.print(`${escaped(policy)}\n\n${shiftText(shifts)}\n`);
 }

@@ -10,21 +10,22 @@ import { caseChanges, type GuardChanges, invariantChanges } from '../../policy/f
 import { buildPolicy, compilePolicy } from '../../policy/policy.ts';
 import { type Period, type ReplayReport, replay } from '../../rollout/replay.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { type Format, verb } from '../terminal/options.ts';
-import { escaped, escapedLines, print, printJson } from '../terminal/output.ts';
+import { type JsonOption, verb } from '../terminal/options.ts';
+import { escaped, escapedLines } from '../terminal/output.ts';
 import { readPeriod } from '../terminal/period.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { compare, markdown } from './diff.ts';
 import { withProgress } from './replay.ts';
 import { shiftMarkdown } from './shifts.ts';
 import { exitUnless, folderOf, readNamed, readNamedTexts } from './source.ts';
 
-interface Options extends Format {
+interface Options extends JsonOption {
   readonly policy?: string;
   readonly replay?: string;
 }
 
 /** Adds the verb `review`. */
-export function addReviewVerb(policy: Command): void {
+export function addReviewVerb(policy: Command, terminal: Terminal): void {
   verb(
     policy,
     'review <old> <new>',
@@ -33,7 +34,7 @@ export function addReviewVerb(policy: Command): void {
   )
     .option('--policy <dir>', 'the folder whose revisions are meant; default: POLICY_DIR')
     .option('--replay <since>', 'run recorded decisions through the new policy too: since when, such as 7d')
-    .action(reviewVerb);
+    .action((older: string, newer: string, options: Options) => reviewVerb(terminal, older, newer, options));
 }
 
 interface Review {
@@ -50,10 +51,15 @@ interface Review {
   readonly replay: ReplayReport | null;
 }
 
-async function reviewVerb(older: string, newer: string, { policy, replay: since, json }: Options): Promise<void> {
-  const folder = folderOf(policy);
-  const before = await readNamed(older, folder);
-  const texts = await readNamedTexts(newer, folder);
+async function reviewVerb(
+  terminal: Terminal,
+  older: string,
+  newer: string,
+  { policy, replay: since, json }: Options,
+): Promise<void> {
+  const folder = folderOf(terminal, policy);
+  const before = await readNamed(terminal, older, folder);
+  const texts = await readNamedTexts(terminal, newer, folder);
   const { policy: after } = compilePolicy(texts);
   const review: Review = {
     old: before.policy.digest,
@@ -62,18 +68,18 @@ async function reviewVerb(older: string, newer: string, { policy, replay: since,
     invariants: invariantChanges(before.texts, texts),
     caseChanges: caseChanges(before.texts, texts),
     cases: after ? runCases(after, texts) : null,
-    difference: after ? compare(before, { policy: after, texts }) : null,
-    replay: after && since !== undefined ? await replayed(after, readPeriod({ from: since })) : null,
+    difference: after ? compare(terminal, before, { policy: after, texts }) : null,
+    replay: after && since !== undefined ? await replayed(terminal, after, readPeriod({ from: since })) : null,
   };
-  if (json) printJson(review);
-  else print(escapedLines(reportOf(review)));
-  exitUnless(review.findings.length === 0);
+  if (json) terminal.printJson(review);
+  else terminal.print(escapedLines(reportOf(review)));
+  exitUnless(terminal, review.findings.length === 0);
 }
 
-const replayed = (policy: Policy, period: Period): Promise<ReplayReport> =>
-  withDatabase(async ({ db, actor }) => {
+const replayed = (terminal: Terminal, policy: Policy, period: Period): Promise<ReplayReport> =>
+  withDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'replay', { ...period, policy: policy.digest });
-    return withProgress(db, period, (show) => replay(db, policy, period, show));
+    return withProgress(terminal, db, period, (show) => replay(db, policy, period, show));
   });
 
 const NOT_READ = 'The rows cannot be read; see the findings.';

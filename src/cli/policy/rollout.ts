@@ -9,39 +9,45 @@ import { readPolicyFolder } from '../../rollout/folder.ts';
 import { listReplicas, type Replica } from '../../rollout/replicas.ts';
 import { findPolicy, listPolicies } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { destructiveVerb, type Format, verb } from '../terminal/options.ts';
-import { escaped, escapedLines, print, printJson } from '../terminal/output.ts';
+import { destructiveVerb, type JsonOption, verb } from '../terminal/options.ts';
+import { escaped, escapedLines } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
 import { showList } from '../terminal/records.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
-export function addRolloutVerbs(policy: Command): void {
+export function addRolloutVerbs(policy: Command, terminal: Terminal): void {
   verb(policy, 'status', 'which replicas run which policy since when; exit 1 where they differ', 'status').action(
-    status,
+    (options: JsonOption) => status(terminal, options),
   );
-  verb(policy, 'history', 'every policy that was ever live, the newest first', 'history').action(history);
-  verb(policy, 'show <digest>', 'the files of a policy that was live once', 'show sha256:5ed05654').action(showPolicy);
+  verb(policy, 'history', 'every policy that was ever live, the newest first', 'history').action(
+    (options: JsonOption) => history(terminal, options),
+  );
+  verb(policy, 'show <digest>', 'the files of a policy that was live once', 'show sha256:5ed05654').action(
+    (digest: string, options: JsonOption) => showPolicy(terminal, digest, options),
+  );
   destructiveVerb(
     policy,
     'restore <digest> <dir>',
     'write the files of a policy that was live once into a folder, in place of what it holds',
     'restore sha256:5ed05654 policies',
-  ).action(restore);
+  ).action((digest: string, dir: string, options: RestoreOptions) => restore(terminal, digest, dir, options));
 }
 
-const status = (format: Format): Promise<void> =>
-  withDatabase(async ({ db }) => {
+const status = (terminal: Terminal, format: JsonOption): Promise<void> =>
+  withDatabase(terminal, async ({ db }) => {
     const replicas = await listReplicas(db);
     const disagreement = disagreementOf(replicas.filter(({ alive }) => alive));
-    if (format.json) printJson({ agreed: disagreement === undefined, replicas });
+    if (format.json) terminal.printJson({ agreed: disagreement === undefined, replicas });
     else {
       showList(
+        terminal,
         replicas.map((replica) => ({ ...replica, alive: replica.alive ? 'yes' : 'no' })),
         ['id', 'alive', 'policy', 'policySince', 'policyRefusedAt', 'version'],
         format,
       );
-      if (disagreement) print(`\n${disagreement}`);
+      if (disagreement) terminal.print(`\n${disagreement}`);
     }
-    if (disagreement) process.exitCode = 1;
+    if (disagreement) terminal.exitCode = 1;
   });
 
 function disagreementOf(alive: readonly Replica[]): string | undefined {
@@ -52,24 +58,28 @@ function disagreementOf(alive: readonly Replica[]): string | undefined {
   return undefined;
 }
 
-const history = (format: Format): Promise<void> =>
-  withDatabase(async ({ db }) => showList(await listPolicies(db), ['digest', 'firstSeenAt'], format));
+const history = (terminal: Terminal, format: JsonOption): Promise<void> =>
+  withDatabase(terminal, async ({ db }) =>
+    showList(terminal, await listPolicies(db), ['digest', 'firstSeenAt'], format),
+  );
 
-const showPolicy = (digest: string, { json }: Format): Promise<void> =>
-  withDatabase(async ({ db }) => {
+const showPolicy = (terminal: Terminal, digest: string, { json }: JsonOption): Promise<void> =>
+  withDatabase(terminal, async ({ db }) => {
     const stored = await findPolicy(db, digest);
-    if (json) return printJson({ ...stored, texts: Object.fromEntries(stored.texts) });
-    print(`# ${stored.digest}, first seen ${stored.firstSeenAt}`);
-    for (const [file, text] of stored.texts) print(`\n# ${escaped(file)}\n${escapedLines(text.trimEnd())}`);
+    if (json) return terminal.printJson({ ...stored, texts: Object.fromEntries(stored.texts) });
+    terminal.print(`# ${stored.digest}, first seen ${stored.firstSeenAt}`);
+    for (const [file, text] of stored.texts) terminal.print(`\n# ${escaped(file)}\n${escapedLines(text.trimEnd())}`);
   });
 
-const restore = (digest: string, folder: string, { yes, json }: Format & { yes?: true }): Promise<void> =>
-  withDatabase(async ({ db }) => {
+type RestoreOptions = JsonOption & { yes?: true };
+
+const restore = (terminal: Terminal, digest: string, folder: string, { yes, json }: RestoreOptions): Promise<void> =>
+  withDatabase(terminal, async ({ db }) => {
     const stored = await findPolicy(db, digest);
     const into = path.resolve(folder);
     const before = await filesIn(into);
     if (before.length > 0)
-      await confirm(`replace the ${before.length} policy files in ${into}, cases and invariants too`, yes);
+      await confirm(terminal, `replace the ${before.length} policy files in ${into}, cases and invariants too`, yes);
     // Parsed only: cases and invariants are checked again when a service takes the folder up.
     const policy = await assemblePolicy(stored.texts).catch((cause: unknown) => {
       throw new Refusal(
@@ -81,8 +91,11 @@ const restore = (digest: string, folder: string, { yes, json }: Format & { yes?:
     await mkdir(path.join(into, 'cases'), { recursive: true });
     for (const [file, text] of stored.texts) await replace(path.join(into, file), text);
     for (const file of before) if (!stored.texts.has(file)) await rm(path.join(into, file));
-    if (json) printJson({ digest: stored.digest, folder: into, files: [...stored.texts.keys()] });
-    else print(`${escaped(into)} holds ${stored.digest} again; a service that reads it takes it up within seconds`);
+    if (json) terminal.printJson({ digest: stored.digest, folder: into, files: [...stored.texts.keys()] });
+    else
+      terminal.print(
+        `${escaped(into)} holds ${stored.digest} again; a service that reads it takes it up within seconds`,
+      );
   });
 
 async function filesIn(folder: string): Promise<string[]> {

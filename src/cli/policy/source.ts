@@ -3,7 +3,6 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
-import { loadConfig } from '../../config.ts';
 import { Refusal } from '../../errors.ts';
 import type { Policy } from '../../policy/decide.ts';
 import type { PolicyTexts } from '../../policy/folder/files.ts';
@@ -13,7 +12,8 @@ import { readPolicyFolder } from '../../rollout/folder.ts';
 import { readPolicyRevision } from '../../rollout/revision.ts';
 import { findPolicy } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { escapedLines, print, printJson } from '../terminal/output.ts';
+import { escapedLines } from '../terminal/output.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export interface Source {
   readonly policy: Policy;
@@ -21,8 +21,8 @@ export interface Source {
 }
 
 /** The named folder, or POLICY_DIR. */
-export const folderOf = (named: string | undefined): string =>
-  named === undefined ? loadConfig().POLICY_DIR : path.resolve(named);
+export const folderOf = ({ config }: Terminal, named: string | undefined): string =>
+  named === undefined ? config().POLICY_DIR : path.resolve(named);
 
 /** The policy of a folder, compiled without proofs or cases. @throws Refusal with the findings */
 export const readSource = async (folder: string): Promise<Source> => compile(folder, await readPolicyFolder(folder));
@@ -31,16 +31,16 @@ export const readSource = async (folder: string): Promise<Source> => compile(fol
  * The files of a folder, or those of a digest (`sha256:..`) that was live, or else those of `folder` at a git revision.
  * @throws Refusal
  */
-export async function readNamedTexts(name: string, folder: string): Promise<PolicyTexts> {
+export async function readNamedTexts(terminal: Terminal, name: string, folder: string): Promise<PolicyTexts> {
   const entry = await stat(name).catch(() => undefined);
   if (entry?.isDirectory()) return readPolicyFolder(name);
-  if (name.startsWith('sha256:')) return withDatabase(async ({ db }) => (await findPolicy(db, name)).texts);
+  if (name.startsWith('sha256:')) return withDatabase(terminal, async ({ db }) => (await findPolicy(db, name)).texts);
   return readPolicyRevision(folder, name);
 }
 
 /** The policy of `readNamedTexts`, compiled without proofs or cases. @throws Refusal with the findings */
-export const readNamed = async (name: string, folder: string): Promise<Source> =>
-  compile(name, await readNamedTexts(name, folder));
+export const readNamed = async (terminal: Terminal, name: string, folder: string): Promise<Source> =>
+  compile(name, await readNamedTexts(terminal, name, folder));
 
 function compile(what: string, texts: PolicyTexts): Source {
   const { policy, findings } = compilePolicy(texts);
@@ -65,6 +65,7 @@ export const formatOption = (command: Command, formats: readonly PrintFormat[]):
 
 /** Prints `value` in the chosen format. `text` and `markdown` escape what could hold a line end. */
 export function printAs<T>(
+  { print, printJson }: Terminal,
   value: T,
   { format, json }: FormatOptions,
   text: (value: T) => string,
@@ -75,6 +76,6 @@ export function printAs<T>(
 }
 
 /** Sets the exit code 1 unless `clean`. */
-export function exitUnless(clean: boolean): void {
-  if (!clean) process.exitCode = 1;
+export function exitUnless(terminal: Terminal, clean: boolean): void {
+  if (!clean) terminal.exitCode = 1;
 }

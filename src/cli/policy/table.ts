@@ -3,16 +3,17 @@
 import type { Command } from 'commander';
 import { type Table, type TableRow, tableOf } from '../../policy/analysis/table.ts';
 import { verb } from '../terminal/options.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { type FormatOptions, folderOf, formatOption, printAs, readSource } from './source.ts';
 
 /** Adds the verb `table`. */
-export function addTableVerb(policy: Command): void {
+export function addTableVerb(policy: Command, terminal: Terminal): void {
   formatOption(
     verb(policy, 'table [dir]', 'show for each row when it really decides, after the rows above it', 'table policies'),
     ['text', 'json', 'markdown'],
   ).action(async (dir: string | undefined, options: FormatOptions) => {
-    const source = await readSource(folderOf(dir));
-    printAs(tableOf(source.policy), options, text, markdown);
+    const source = await readSource(folderOf(terminal, dir));
+    printAs(terminal, tableOf(source.policy), options, text, markdown);
   });
 }
 

@@ -6,6 +6,7 @@ import { outcomeText } from '../../policy/analysis/run-cases.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { verb } from '../terminal/options.ts';
 import { escaped, table } from '../terminal/output.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { exitUnless, type FormatOptions, folderOf, formatOption, printAs, readSource } from './source.ts';
 
 interface Options extends FormatOptions {
@@ -13,7 +14,7 @@ interface Options extends FormatOptions {
 }
 
 /** Adds the verb `test`. */
-export function addTestVerb(policy: Command): void {
+export function addTestVerb(policy: Command, terminal: Terminal): void {
   const command = verb(
     policy,
     'test [dir]',
@@ -23,11 +24,11 @@ export function addTestVerb(policy: Command): void {
   formatOption(command, ['text', 'json'])
     .option('--min-coverage <percent>', 'fail below this share of covered sides of rows', percent, 0)
     .action(async (dir: string | undefined, options: Options) => {
-      const { policy, texts } = await readSource(folderOf(dir));
+      const { policy, texts } = await readSource(folderOf(terminal, dir));
       const report = runCases(policy, texts);
-      printAs(report, options, () => reportText(report, options.minCoverage));
+      printAs(terminal, report, options, () => reportText(report, options.minCoverage));
       const holds = report.findings.length === 0 && report.cases.length > 0 && report.cases.every((one) => one.holds);
-      exitUnless(holds && report.percent >= options.minCoverage);
+      exitUnless(terminal, holds && report.percent >= options.minCoverage);
     });
 }
 

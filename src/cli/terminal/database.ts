@@ -2,7 +2,6 @@
 
 import { userInfo } from 'node:os';
 import type { Knex } from 'knex';
-import { loadConfig } from '../../config.ts';
 import { openDatabase, type Peppers } from '../../database.ts';
 import { connect } from '../../db/connect.ts';
 import { orFailure } from '../../db/failure.ts';
@@ -10,6 +9,7 @@ import { migrationsCurrent } from '../../db/migrate.ts';
 import type { Actor } from '../../db/mutate.ts';
 import { type Cursors, createCursors } from '../../db/page.ts';
 import { Refusal } from '../../errors.ts';
+import type { Terminal } from './terminal.ts';
 
 /** What a command works with. */
 export interface CommandDatabase {
@@ -21,8 +21,8 @@ export interface CommandDatabase {
 }
 
 /** Runs `work` on the migrated database, attached to the embedded server or starting it for as long as this takes. */
-export async function withDatabase<T>(work: (opened: CommandDatabase) => Promise<T>): Promise<T> {
-  const { db, peppers, close } = await openDatabase(loadConfig());
+export async function withDatabase<T>({ config }: Terminal, work: (opened: CommandDatabase) => Promise<T>): Promise<T> {
+  const { db, peppers, close } = await openDatabase(config());
   try {
     return await work({ db, peppers, actor: actorHere(), cursors: createCursors(peppers[0].secret) });
   } finally {
@@ -36,15 +36,16 @@ const READ_MS = 10_000;
  * As `withDatabase`, but with DATABASE_URL needs no pepper and migrates nothing: for an auditor, who has the right to read
  * only. @throws Refusal when the database is not at the migrations of this version
  */
-export const withReadableDatabase = <T>(work: (db: Knex) => Promise<T>): Promise<T> =>
-  withOwnDatabase(({ db }) => work(db));
+export const withReadableDatabase = <T>(terminal: Terminal, work: (db: Knex) => Promise<T>): Promise<T> =>
+  withOwnDatabase(terminal, ({ db }) => work(db));
 
 /** As `withReadableDatabase`, for the owner of the log, who changes it. @throws Refusal */
 export async function withOwnDatabase<T>(
+  terminal: Terminal,
   work: (opened: Pick<CommandDatabase, 'db' | 'actor'>) => Promise<T>,
 ): Promise<T> {
-  const { DATABASE_URL } = loadConfig();
-  if (DATABASE_URL === undefined) return withDatabase(work);
+  const { DATABASE_URL } = terminal.config();
+  if (DATABASE_URL === undefined) return withDatabase(terminal, work);
   const db = connect({ url: DATABASE_URL, poolSize: 1 });
   try {
     if (!(await orFailure(migrationsCurrent(db, READ_MS)))) {

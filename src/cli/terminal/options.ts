@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { Refusal } from '../../errors.ts';
 
 /** The options of every verb. */
-export interface Format {
+export interface JsonOption {
   readonly json?: true;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What commands print: tables for people, JSON for programs. Whatever comes from outside (names, ids, file names, error
+ * How commands lay out what they print: tables, and escaped text. Whatever comes from outside (names, ids, file names, error
  * messages) is escaped, so that it cannot drive the terminal that shows it, nor look like another line. JSON stays exact.
  */
 
@@ -31,8 +31,3 @@ export function table(rows: readonly Readonly<Record<string, string | null>>[]):
   const pad = (cell: string, column: number): string => cell + ' '.repeat((widths[column] ?? 0) - stringWidth(cell));
   return lines.map((line) => line.map(pad).join('  ').trimEnd()).join('\n');
 }
-
-/** Writes text and a line end, as they are: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. */
-export const print = (text: string): void => void process.stdout.write(`${text}\n`);
-
-export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));

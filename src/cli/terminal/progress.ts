@@ -1,6 +1,7 @@
 /** Progress of long work: on a terminal one line that is overwritten, elsewhere (a job's log) a line every ten seconds. */
 
 import { escaped } from './output.ts';
+import type { Output } from './terminal.ts';
 
 export interface Progress {
   /** `share`: how much is done, 0 to 1, where that is known. A new `step` is shown at once on a terminal. */
@@ -13,8 +14,8 @@ const WIDTH = 24;
 const INTERVAL_MS = 100;
 const PLAIN_INTERVAL_MS = 10_000;
 
-/** Progress on standard error, throttled. */
-export function createProgress(stream: NodeJS.WriteStream = process.stderr): Progress {
+/** Progress on `stream`, standard error, throttled. */
+export function createProgress(stream: Output): Progress {
   let shownAt = stream.isTTY ? 0 : Date.now();
   let shownStep: string | undefined;
   return {

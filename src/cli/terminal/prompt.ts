@@ -3,22 +3,23 @@
 import { createInterface } from 'node:readline/promises';
 import { Refusal } from '../../errors.ts';
 import { escaped } from './output.ts';
+import type { Terminal } from './terminal.ts';
 
 /** Asks before what cannot be undone. @throws Refusal when the answer is no, or there is no terminal and no `--yes` */
-export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
+export async function confirm({ stdin, stderr }: Terminal, question: string, yes: boolean | undefined): Promise<void> {
   if (yes) return;
-  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+  if (!stdin.isTTY || !stderr.isTTY) {
     throw new Refusal(`this cannot be taken back (${question}); add --yes to do it without being asked`);
   }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const terminal = createInterface({ input: stdin, output: stderr });
   const answer = await terminal.question(`${escaped(question)}? [y/N] `);
   terminal.close();
   if (!/^y(es)?$/i.test(answer.trim())) throw new Refusal('nothing was changed');
 }
 
 /** The whole of standard input, trimmed. */
-export async function readStdin(): Promise<string> {
+export async function readStdin({ stdin }: Terminal): Promise<string> {
   let text = '';
-  for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;
+  for await (const chunk of stdin.setEncoding('utf8')) text += chunk;
   return text.trim();
 }

@@ -1,20 +1,22 @@
 /** Prints records: a table for a person, with `--json` all of each record for a program. */
 
 import type { Page } from '../../db/page.ts';
-import type { Format } from './options.ts';
-import { print, printJson, table } from './output.ts';
+import type { JsonOption } from './options.ts';
+import { table } from './output.ts';
+import type { Terminal } from './terminal.ts';
 
 /** One record, a line for each field. */
-export function show(record: object, { json }: Format): void {
+export function show({ print, printJson }: Terminal, record: object, { json }: JsonOption): void {
   if (json) printJson(record);
   else print(table(Object.entries(record).map(([field, value]) => ({ field, value: cellOf(value) }))));
 }
 
 /** A line for each record, with the named columns. */
 export function showList<T extends object>(
+  { print, printJson }: Terminal,
   records: readonly T[],
   columns: readonly (keyof T & string)[],
-  { json }: Format,
+  { json }: JsonOption,
 ): void {
   if (json) printJson(records);
   else if (records.length === 0) print('none');
@@ -23,14 +25,15 @@ export function showList<T extends object>(
 
 /** As `showList`, and how to get the next page. */
 export function showPage<T extends object>(
+  terminal: Terminal,
   page: Page<T>,
   columns: readonly (keyof T & string)[],
-  format: Format,
+  format: JsonOption,
 ): void {
-  if (format.json) printJson(page);
+  if (format.json) terminal.printJson(page);
   else {
-    showList(page.items, columns, format);
-    if (page.nextCursor) print(`\nMore: add --cursor ${page.nextCursor}`);
+    showList(terminal, page.items, columns, format);
+    if (page.nextCursor) terminal.print(`\nMore: add --cursor ${page.nextCursor}`);
   }
 }
 

@@ -1,0 +1,45 @@
+/**
+ * One run of the CLI: the environment, streams and stop signal that it was given, and its exit code. Verbs get it as an
+ * argument and touch nothing of the process itself, so that runs share a process (tests), each with its own output.
+ */
+
+import type { Readable, Writable } from 'node:stream';
+import { type Config, loadConfig } from '../../config.ts';
+
+export type Input = Readable & { readonly isTTY?: boolean };
+export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
+/** What a run is given. */
+export interface Streams {
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdin: Input;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  /** Aborted at SIGINT or SIGTERM, with the signal's name as its reason. Verbs that do not listen are killed by it. */
+  readonly signal: AbortSignal;
+}
+
+export interface Terminal extends Streams {
+  /** The settings, read from `env` when first asked for. @throws Refusal, as loadConfig */
+  readonly config: () => Config;
+  /** Writes text and a line end, as they are: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. */
+  readonly print: (text: string) => void;
+  readonly printJson: (value: unknown) => void;
+  /** 0 until a verb says otherwise. */
+  exitCode: number;
+}
+
+export function createTerminal(streams: Streams): Terminal {
+  let config: Config | undefined;
+  const print = (text: string): void => void streams.stdout.write(`${text}\n`);
+  return {
+    ...streams,
+    config: () => {
+      config ??= loadConfig(streams.env);
+      return config;
+    },
+    print,
+    printJson: (value) => print(JSON.stringify(value, null, 2)),
+    exitCode: 0,
+  };
+}
