@@ -52,8 +52,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
 describe('a database that', () => {
   let world: World;
 
-  before(async function () {
-    this.timeout(60_000);
+  before(async () => {
     world = await theWorld();
     await expectRecovery(world);
   });

@@ -9,8 +9,7 @@ const BURST = 100;
 describe('the network to PostgreSQL', () => {
   let world: World;
 
-  before(async function () {
-    this.timeout(60_000);
+  before(async () => {
     world = await theWorld();
     await expectRecovery(world);
   });

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { type Answered, type Outcome, POOL, type World } from './world.ts';
 
-/** The limit for recovery, on a busy machine. */
-const RECOVERY_MS = 20_000;
+/** When a service counts as one that does not recover; the machine may be slow for a while. */
+const RECOVERY_MS = 120_000;
 /** So many questions at once use every connection; so many successes in a row are no coincidence. */
 const ROUND = 20;
 const ROUNDS = 3;
@@ -34,11 +34,11 @@ export async function expectRecovery(world: World): Promise<number> {
   const since = performance.now();
   let recoveredAt = since;
   for (let inARow = 0; inARow < ROUNDS; ) {
-    const failures = failuresOf(await world.ask(ROUND)).length;
-    inARow = failures === 0 ? inARow + 1 : 0;
+    const failures = failuresOf(await world.ask(ROUND));
+    inARow = failures.length === 0 ? inARow + 1 : 0;
     if (inARow > 0) continue;
     recoveredAt = performance.now();
-    if (recoveredAt - since > RECOVERY_MS) expect(failures, `failures after ${RECOVERY_MS} ms`).to.equal(0);
+    if (recoveredAt - since > RECOVERY_MS) expect(failures, `failures after ${RECOVERY_MS} ms`).to.deep.equal([]);
     await sleep(25);
   }
   await expectSoundness(world);

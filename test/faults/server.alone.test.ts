@@ -30,8 +30,7 @@ const FAULTS: readonly Fault[] = [
 describe('with 200 requests in flight, PostgreSQL', () => {
   let world: World;
 
-  before(async function () {
-    this.timeout(60_000);
+  before(async () => {
     world = await theWorld();
     await expectRecovery(world);
   });

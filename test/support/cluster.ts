@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { connect } from '../../src/db/connect.ts';
 import { openEmbedded } from '../../src/db/embedded/server.ts';
 import { migrate } from '../../src/db/migrate.ts';
+import { withoutFlushes } from './postgres.ts';
 
 export interface Cluster {
   readonly url: string;
@@ -22,6 +23,7 @@ export async function startCluster(): Promise<Cluster> {
   await chmod(folder, 0o755);
   const dataDir = path.join(folder, 'data');
   const { url, close } = await openEmbedded({ dataDir });
+  await withoutFlushes(url);
   const postmaster = async (): Promise<number> =>
     Number((await readFile(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]);
   return {

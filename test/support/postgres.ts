@@ -66,8 +66,11 @@ async function start(name: string): Promise<Running> {
   return { server, folder };
 }
 
-/** Nobody cuts the power of this server. Those that tests kill are started by startCluster, and flush as ever. */
-async function withoutFlushes(url: string): Promise<void> {
+/**
+ * Turns fsync off: nobody cuts the power, and what a killed server wrote is in the page cache. So no test waits for the disk,
+ * or fails because a busy one takes longer than a decision may.
+ */
+export async function withoutFlushes(url: string): Promise<void> {
   const db = connect({ url, poolSize: 1 });
   for (const setting of ['fsync', 'full_page_writes']) await db.raw(`alter system set ${setting} = off`);
   await db.raw('select pg_reload_conf()');
