@@ -9,8 +9,24 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { outputWith, ROOT, startAuthz } from './support/cli.ts';
 
+const execute = promisify(execFile);
+/** npx takes a second each time; that it finds the binary is a test of its own. */
+const WITHOUT_NPX = `npx() { shift; "$NODE" bin/authz.mjs "$@"; }`;
+
 describe('the README', function () {
   this.timeout(90_000);
+
+  it('may say npx authz, which finds the binary of the checkout', async () => {
+    const { version } = JSON.parse(await readFile(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    // A cache of its own: npx remembers where a checkout's binary was when it first ran it; here it is to find out.
+    const cache = await mkdtemp(path.join(tmpdir(), 'authz-npx-'));
+    const { stdout } = await execute('npx', ['authz', '--version'], {
+      cwd: ROOT,
+      env: { ...process.env, npm_config_cache: cache },
+    });
+    expect(stdout.trim()).to.equal(version);
+    await rm(cache, { recursive: true });
+  });
 
   it('walks through the life of a key, and each question is answered as it says', async () => {
     const readme = await readFile(path.join(ROOT, 'README.md'), 'utf8');
@@ -20,14 +36,13 @@ describe('the README', function () {
 
     const folder = await mkdtemp(path.join(tmpdir(), 'authz readme '));
     await chmod(folder, 0o755);
-    // npx remembers where a checkout's binary was when it first ran it; here it is to find out.
-    const env = { DATA_DIR: path.join(folder, 'data'), PORT: '0', npm_config_cache: path.join(folder, 'npm') };
+    const env = { DATA_DIR: path.join(folder, 'data'), PORT: '0' };
     const service = startAuthz(['serve', '--demo'], env);
     try {
       const port = /127\.0\.0\.1:(\d+)/.exec(await outputWith(service, "}'\n"))?.[1] ?? '';
-      const { stdout } = await promisify(execFile)('/bin/sh', ['-ec', script], {
+      const { stdout } = await execute('/bin/sh', ['-ec', `${WITHOUT_NPX}\n${script}`], {
         cwd: ROOT,
-        env: { ...process.env, ...env, PORT: port },
+        env: { ...process.env, ...env, PORT: port, NODE: process.execPath },
       });
       expect(stdout.match(/^[A-Z_]{2,}$/gm)).to.deep.equal(wanted);
       expect(stdout).to.match(/cli:\S+ +key\.revoke/);

@@ -5,6 +5,7 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { amount } from '../support/long.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 import { type Client, clientOf } from './client.ts';
 
@@ -187,7 +188,11 @@ describe('a restriction', () => {
   it('is never widened, in any order of that and of its being narrowed', async () => {
     const ways = [...orders<Step>([...LIFE, { do: 'restrict', to: ['b'] }])];
     expect(ways).to.have.length(120);
-    await walkAll(['a', 'b'], ways);
+    const every = amount(4, 1);
+    await walkAll(
+      ['a', 'b'],
+      ways.filter((_, index) => index % every === 0),
+    );
   });
 
   it('of a rotated key is that of its predecessor, and goes on alike', async () => {

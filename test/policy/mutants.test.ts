@@ -14,6 +14,7 @@ import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { parseRows } from '../../src/policy/folder/rows.ts';
 import { buildPolicy, compilePolicy } from '../../src/policy/policy.ts';
 import type { Row } from '../../src/policy/row.ts';
+import { amount } from '../support/long.ts';
 import { holds, matches, readPrint } from './rules.ts';
 import { shippedPolicy, shippedTexts, uncheckedPolicy } from './texts.ts';
 
@@ -29,6 +30,9 @@ interface Mutant {
   readonly what: string;
   readonly texts: PolicyTexts;
 }
+
+/** Of how many equivalent mutants one is proved by `authz policy diff`, too. */
+const DIFF_EVERY = amount(5, 1);
 
 /** The verdict on a mutant: refused by parsing, by a case or by the proofs; equivalent; or overlooked. */
 type Fate = 'unreadable' | 'case fails' | 'situations' | 'equivalent' | 'SURVIVES';
@@ -97,6 +101,7 @@ describe('mutants of the shipped rows', function () {
   let lines: readonly Line[];
   let cases: readonly Case[];
   let saysTheSame: ReturnType<typeof prover>;
+  let uncovered = 0;
 
   before(async () => {
     texts = await shippedTexts();
@@ -133,9 +138,11 @@ describe('mutants of the shipped rows', function () {
     if (rules.length > 0) return 'unreadable';
     const policy = await uncheckedPolicy(rows);
     if (!cases.every((one) => holdsOf(one, policy))) return 'case fails';
+    const equivalent = saysTheSame(rows);
+    uncovered += 1;
     // What `authz policy diff` proves, held against an oracle that shares nothing with it.
-    const equivalent = provedEquivalent(mutant);
-    expect(equivalent, [...mutant.values()].join('\n')).to.equal(saysTheSame(rows));
+    if (uncovered % DIFF_EVERY === 0)
+      expect(provedEquivalent(mutant), [...mutant.values()].join('\n')).to.equal(equivalent);
     if (equivalent) return 'equivalent';
     return (await buildPolicy(mutant)).policy ? 'SURVIVES' : 'situations';
   }

@@ -24,7 +24,15 @@ export const times = (numRuns: number): { seed: number; numRuns: number } => ({ 
 
 export const shippedTexts = (): Promise<PolicyTexts> => readPolicyFolder(POLICY_FOLDER);
 
-export async function shippedPolicy(): Promise<Policy> {
+let shipped: Promise<Policy> | undefined;
+
+/** The shipped policy, checked once a process. */
+export function shippedPolicy(): Promise<Policy> {
+  shipped ??= buildShipped();
+  return shipped;
+}
+
+async function buildShipped(): Promise<Policy> {
   const { policy, findings } = await buildPolicy(await shippedTexts());
   if (!policy) throw new Error(`the shipped policy is refused: ${findings[0]?.message}`);
   return policy;

@@ -1,4 +1,4 @@
-/** A replay against the evaluation of each decision by itself. DECISIONS=1000000 is the long variant. */
+/** A replay against the evaluation of each decision by itself. */
 
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,10 +15,11 @@ import { FAILS, type Period, replay, selfCheck } from '../../src/rollout/replay.
 import { storePolicy } from '../../src/rollout/store.ts';
 import { POLICY_FOLDER, shippedPolicy, shippedTexts } from '../policy/texts.ts';
 import { authz } from '../support/cli.ts';
+import { amount } from '../support/long.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { type Generated, generate, insertDecisions } from './decisions.ts';
 
-const DECISIONS = Number(process.env['DECISIONS'] ?? 20_000);
+const DECISIONS = Number(process.env['DECISIONS'] ?? amount(4_000, 20_000));
 const ignore = (): void => undefined;
 
 describe(`a replay of ${DECISIONS} decisions`, () => {

@@ -13,11 +13,11 @@ import type { Facts } from '../../../src/policy/facts.ts';
 import type { Finding } from '../../../src/policy/folder/findings.ts';
 import type { Invariant } from '../../../src/policy/folder/invariants.ts';
 import type { Row } from '../../../src/policy/row.ts';
+import { amount } from '../../support/long.ts';
 import { pattern, tree, write } from '../rules.ts';
 import { SEED, times } from '../texts.ts';
 
-/** `ROUNDS=2000` tries more. */
-const ROUNDS = Number(process.env['ROUNDS'] ?? 100);
+const ROUNDS = Number(process.env['ROUNDS'] ?? amount(25, 200));
 
 const codeOf = (code: string): Pick<Row, 'effect' | 'code'> => ({ effect: code === 'OK' ? 'allow' : 'deny', code });
 const ruleOf = tree.map((node) => parseRule(write(node, () => 0)));

@@ -1,0 +1,5 @@
+/** How much a randomised or exhaustive test does: by default what fits into every run, with LONG=1 (as CI) all of it. */
+
+const LONG = process.env['LONG'] === '1';
+
+export const amount = (usual: number, long: number): number => (LONG ? long : usual);
