@@ -77,6 +77,6 @@ function patternsOf(action: string): string[] {
 /** A word that is no substring of any of the texts: it stands for every text that none of them names. */
 export function unnamedWord(texts: Iterable<string>): string {
   let longest = 0;
-  for (const text of texts) for (const [run] of text.matchAll(/x+/g)) longest = Math.max(longest, run.length);
+  for (const text of texts) while (text.includes('x'.repeat(longest + 1))) longest += 1;
   return 'x'.repeat(longest + 1);
 }
