@@ -44,12 +44,22 @@ export async function authzProcess(
   return { code, ...output };
 }
 
-/** Starts `authz ...args` from the build. */
-export const startAuthz = (args: readonly string[], env: Record<string, string> = {}): ChildProcess =>
-  spawn(process.execPath, [path.join(ROOT, 'dist', 'src', 'main.js'), ...args], {
+const running = new Set<ChildProcess>();
+// What a failed test leaves behind would go on working beside all later tests.
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** Starts `authz ...args` from the build. It is killed at the latest when this process exits. */
+export function startAuthz(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+  const child = spawn(process.execPath, [path.join(ROOT, 'dist', 'src', 'main.js'), ...args], {
     env: { ...ENVIRONMENT, ...env },
     stdio: 'pipe',
   });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
 
 /** The output of a process so far, once it contains `text`. Fails when the process ends before. */
 export async function outputWith(child: ChildProcess, text: string): Promise<string> {
