@@ -9,7 +9,7 @@ import { Failure } from '../errors.ts';
 import { gauge, type Metric, type Sample } from '../metric.ts';
 import { databaseFailure } from './failure.ts';
 
-/** Runs a read. @throws Failure UNAVAILABLE (failed, open, or too many under way) or DEADLINE_EXCEEDED. */
+/** Runs a read. @throws Failure UNAVAILABLE (open, or too many under way), or what `databaseFailure` makes of the read's error */
 export type Breaker = <T>(read: () => Promise<T>, deadline: Deadline) => Promise<T>;
 
 const STATES = ['closed', 'halfOpen', 'open'] as const;

@@ -1,4 +1,4 @@
-/** What an error from PostgreSQL, its driver or its pool means to the caller: a Failure with an HTTP status and an exit code. */
+/** What an error during database work means to the caller: a Failure with an HTTP status and an exit code. */
 
 import knex from 'knex';
 import pg from 'pg';
@@ -8,22 +8,25 @@ import { Failure } from '../errors.ts';
 const QUERY_CANCELED = '57014';
 
 /**
- * Classifies what a query threw: DEADLINE_EXCEEDED for a timeout, UNAVAILABLE for all else; a Failure stays as it is. The
- * error becomes the cause, which is logged and never sent.
- */
-export function databaseFailure(cause: unknown): Failure {
-  if (cause instanceof Failure) return cause;
-  const timedOut =
-    cause instanceof knex.KnexTimeoutError || (cause instanceof pg.DatabaseError && cause.code === QUERY_CANCELED);
-  return new Failure(timedOut ? 'DEADLINE_EXCEEDED' : 'UNAVAILABLE', undefined, { cause });
-}
-
-/**
  * Whether code is wrong, rather than the database in trouble: no driver, pool or socket reports trouble with one of these
  * (they throw Error, with a code). SyntaxError does not count: parsing what a broken connection delivered may throw it.
  */
-export const isDefect = (error: unknown): boolean =>
+const isDefect = (error: unknown): boolean =>
   error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+
+const isTimeout = (error: unknown): boolean =>
+  error instanceof knex.KnexTimeoutError || (error instanceof pg.DatabaseError && error.code === QUERY_CANCELED);
+
+/**
+ * Classifies what reads and writes threw: INTERNAL for a defect, DEADLINE_EXCEEDED for a timeout, UNAVAILABLE for all else; a
+ * Failure stays as it is. The error becomes the cause, which is logged and never sent. The code says nothing of a write's
+ * outcome: after each of them it may have been committed (write-outcome.ts).
+ */
+export function databaseFailure(cause: unknown): Failure {
+  if (cause instanceof Failure) return cause;
+  const code = isDefect(cause) ? 'INTERNAL' : isTimeout(cause) ? 'DEADLINE_EXCEEDED' : 'UNAVAILABLE';
+  return new Failure(code, undefined, { cause });
+}
 
 /** The result of a query outside `mutate`. @throws Failure as `databaseFailure` classifies it */
 export async function orFailure<T>(query: PromiseLike<T>): Promise<T> {

@@ -4,9 +4,9 @@
  */
 
 import type { Knex } from 'knex';
-import { asFailure, Failure } from '../errors.ts';
+import { Failure } from '../errors.ts';
 import { uuidv7 } from '../uuid.ts';
-import { databaseFailure, isDefect } from './failure.ts';
+import { databaseFailure } from './failure.ts';
 
 /** Who changes something. */
 export interface Actor {
@@ -83,8 +83,8 @@ const ATTEMPTS = 5;
  * INVARIANT: the feed number is taken by the last statement before the commit, under the counter's row lock. The next
  * transaction waits for that lock, so numbers become visible in order: a reader that sees n sees everything below n.
  *
- * @throws a Failure that `work` throws (nothing is changed then); else Failure UNAVAILABLE, DEADLINE_EXCEEDED, or
- *   INTERNAL for a defect in `work` (a TypeError and the like).
+ * @throws a Failure that `work` throws (rolled back), or what `databaseFailure` makes of any other error. After that the
+ *   outcome is unknown: an error that met the commit left it made or rolled back.
  */
 export async function mutate<T>(
   db: Knex,
@@ -105,7 +105,6 @@ export async function mutate<T>(
       return result;
     } catch (error) {
       if (commit) db.emit(COMMIT, undefined);
-      if (isDefect(error)) throw asFailure(error);
       if (attempt === ATTEMPTS || sqlStateOf(error) !== DEADLOCK) throw databaseFailure(error);
     }
   }

@@ -2,10 +2,12 @@
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { createBreaker } from '../../src/db/breaker.ts';
 import { connect } from '../../src/db/connect.ts';
 import { orFailure } from '../../src/db/failure.ts';
-import { mutate } from '../../src/db/mutate.ts';
-import type { Failure } from '../../src/errors.ts';
+import { type Commit, mutate, onCommit } from '../../src/db/mutate.ts';
+import { deadlineIn } from '../../src/deadline.ts';
+import { FAILURES, type Failure } from '../../src/errors.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { rejection } from '../support/rejection.ts';
 
@@ -31,13 +33,37 @@ describe('a failure of database work', () => {
     return failure as Failure;
   };
 
-  it('is INTERNAL where the code is wrong, and keeps the error for the log', async () => {
+  it('is INTERNAL where the code is wrong, in a read as in a write, and keeps the error for the log', async () => {
     const user = undefined as unknown as { id: string };
-    const failure = await failureOf(() => user.id);
-    expect(failure.code).to.equal('INTERNAL');
-    expect(failure.cause).to.be.an.instanceOf(TypeError);
-    expect(failure.message).to.not.include('undefined');
-    expect((await failureOf(() => new Date(Number.NaN).toISOString())).code).to.equal('INTERNAL');
+    const reads = [orFailure, (read: Promise<unknown>) => createBreaker()(() => read, deadlineIn(5000))];
+    for (const defect of [() => user.id, () => new Date(Number.NaN).toISOString()]) {
+      const ofReads = reads.map((read) => rejection(read(Promise.resolve().then(defect))) as Promise<Failure>);
+      for (const failure of await Promise.all([failureOf(defect), ...ofReads])) {
+        expect(failure.code).to.equal('INTERNAL');
+        expect(failure.cause).to.satisfy((cause: unknown) => cause instanceof TypeError || cause instanceof RangeError);
+        expect(failure.message).to.not.match(/undefined|Invalid time/);
+      }
+    }
+  });
+
+  it('after the commit flushes the caches, and does not say that nothing was written', async () => {
+    const other = connect({ url, poolSize: 1, limitMs: 2000 });
+    const heard: (Commit | undefined)[] = [];
+    onCommit(other, (commit) => {
+      heard.push(commit);
+      if (commit) throw new TypeError('a defect of a listener');
+    });
+    const failure = (await rejection(
+      mutate(other, { id: 'test' }, async (trx) => {
+        await trx('users').insert({ id: 'u2' });
+        return { result: undefined, events: [], changes: [{ kind: 'user', id: 'u2' }] };
+      }),
+    )) as Failure;
+    expect(await other('users').select('id')).to.deep.equal([{ id: 'u2' }]);
+    await other('users').delete();
+    await other.destroy();
+    expect([failure.code, failure.message]).to.deep.equal(['INTERNAL', FAILURES.INTERNAL.message]);
+    expect(heard.map((commit) => commit?.changes.length)).to.deep.equal([1, undefined]);
   });
 
   it('is UNAVAILABLE where the database refuses, ends the connection, or is not there', async () => {
