@@ -18,13 +18,15 @@ export interface Use {
 
 export interface Usage {
   readonly note: (use: Use) => void;
-  /** Writes the pending uses, and stops. Logs what fails. */
+  /** Stops, and writes the pending uses, also where the flush under way fails. Logs those that could not be written. */
   readonly close: () => Promise<void>;
 }
 
 /** Three flushes within the promised minute, so that a key may be locked during the first two. */
 const INTERVAL_MS = 20_000;
 const CHUNK = 5000;
+/** Milliseconds that a statement of the last flush may take. Short, because the end of the process waits for it. */
+const LAST_FLUSH_MS = 5000;
 
 // Skips rows that others have locked rather than wait, and returns their ids for the next flush. Deleted keys are not returned.
 const WRITE = `
@@ -41,33 +43,41 @@ const WRITE = `
   )
   select id from api_keys where id in (select id from used) and id not in (select id from free)`;
 
-export function createUsage(db: Knex, log: Log, intervalMs = INTERVAL_MS): Usage {
+export function createUsage(db: Knex, log: Log, { intervalMs = INTERVAL_MS, lastFlushMs = LAST_FLUSH_MS } = {}): Usage {
   const noted = new Map<string, Use>();
 
-  const flush = async (): Promise<void> => {
+  const flush = async (limitMs?: number): Promise<void> => {
     const uses = [...noted.values()];
     for (let start = 0; start < uses.length; start += CHUNK) {
       const chunk = uses.slice(start, start + CHUNK);
-      const { rows } = await db.raw<{ rows: { id: string }[] }>(WRITE, [JSON.stringify(chunk.map(rowOf))]);
+      const { rows } = await db
+        .raw<{ rows: { id: string }[] }>(WRITE, [JSON.stringify(chunk.map(rowOf))])
+        // At 'start', where the pool sets its own, longer limit (connect.ts).
+        .on('start', (statement: Knex.Raw) => limitMs !== undefined && statement.timeout(limitMs));
       const locked = new Set(rows.map((row) => row.id));
       // A key that was locked, or used again meanwhile, stays noted for the next flush; after a failure, so do all.
       for (const use of chunk) if (noted.get(use.keyId) === use && !locked.has(use.keyId)) noted.delete(use.keyId);
     }
   };
-  let failures = 0;
-  const onError = (error: unknown): void => {
-    failures += 1;
-    log.warn({ error }, 'last_used_at of keys could not be written; the next flush includes it');
-  };
-  const loop = every(intervalMs, flush, { first: 'later', onError });
+  const loop = every(intervalMs, () => flush(), {
+    first: 'later',
+    onError: (error) => log.warn({ error }, 'last_used_at of keys could not be written; the next flush includes it'),
+  });
 
   return {
     note: (use) => void noted.set(use.keyId, { ...use, redigest: use.redigest ?? noted.get(use.keyId)?.redigest }),
     close: async () => {
-      const before = failures;
       await loop.close();
-      // Where the flush under way has just failed, another would only keep the shutdown waiting.
-      if (failures === before) await flush().catch(onError);
+      const last = (): Promise<void> => flush(lastFlushMs);
+      // Twice: a connection that the server has just ended stays in the pool until its socket closes, and fails the first one.
+      const error: unknown = await last()
+        .catch(last)
+        .catch((thrown: unknown) => thrown);
+      if (noted.size > 0)
+        log.warn(
+          { error, keys: noted.size },
+          'last_used_at of keys could not be written before the end; these uses are lost',
+        );
     },
   };
 }

@@ -2,10 +2,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import type { Knex } from 'knex';
+import knex, { type Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
 import { createUsage } from '../../src/keys/usage.ts';
-import { createLog } from '../../src/log.ts';
+import { createLog, type Log } from '../../src/log.ts';
 import { clientOf } from '../http/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
@@ -56,6 +56,7 @@ describe('the last use of a key', () => {
   });
 
   describe('in batches', () => {
+    let url: string;
     let db: Knex;
     const pepper = { id: 'test', secret: randomBytes(32) };
     const lastUse = async (id: string): Promise<number | undefined> =>
@@ -65,7 +66,8 @@ describe('the last use of a key', () => {
     };
 
     before(async () => {
-      db = connect({ url: await newDatabase(), poolSize: 3 });
+      url = await newDatabase();
+      db = connect({ url, poolSize: 3 });
       await db('users').insert({ id: 'ann' });
     });
 
@@ -77,7 +79,7 @@ describe('the last use of a key', () => {
     after(() => db?.destroy());
 
     it('is written periodically', async () => {
-      const usage = createUsage(db, LOG, SOON);
+      const usage = createUsage(db, LOG, { intervalMs: SOON });
       usage.note({ keyId: 'k1', at: AT });
       await becomes('k1', AT);
       usage.note({ keyId: 'k1', at: AT + 1 });
@@ -86,7 +88,7 @@ describe('the last use of a key', () => {
     });
 
     it('is written when the service closes', async () => {
-      const usage = createUsage(db, LOG, NEVER);
+      const usage = createUsage(db, LOG, { intervalMs: NEVER });
       for (const [index, keyId] of ['k1', 'k2', 'gone'].entries()) usage.note({ keyId, at: AT + index });
       expect(await lastUse('k1')).to.equal(undefined);
       await usage.close();
@@ -94,7 +96,7 @@ describe('the last use of a key', () => {
     });
 
     it('never moves to an earlier time', async () => {
-      const uses = [createUsage(db, LOG, NEVER), createUsage(db, LOG, NEVER)];
+      const uses = [createUsage(db, LOG, { intervalMs: NEVER }), createUsage(db, LOG, { intervalMs: NEVER })];
       uses[0]?.note({ keyId: 'k1', at: AT + 5000 });
       uses[1]?.note({ keyId: 'k1', at: AT });
       for (const usage of uses) await usage.close();
@@ -102,7 +104,7 @@ describe('the last use of a key', () => {
     });
 
     it('of a locked key is written with the next batch, and delays no other key', async () => {
-      const usage = createUsage(db, LOG, SOON);
+      const usage = createUsage(db, LOG, { intervalMs: SOON });
       const trx = await db.transaction();
       await trx('api_keys').where({ id: 'k1' }).forUpdate();
       usage.note({ keyId: 'k1', at: AT });
@@ -115,7 +117,7 @@ describe('the last use of a key', () => {
     });
 
     it('is written on closing after the flush under way, which has an earlier one', async () => {
-      const usage = createUsage(db, LOG, SOON);
+      const usage = createUsage(db, LOG, { intervalMs: SOON });
       const trx = await db.transaction();
       await trx.raw('lock table api_keys in access exclusive mode');
       usage.note({ keyId: 'k1', at: AT });
@@ -128,26 +130,38 @@ describe('the last use of a key', () => {
       expect(await lastUse('k1')).to.equal(AT + 1);
     });
 
-    it('is given up on closing where the flush under way fails', async () => {
-      const statements: string[] = [];
-      const listen = ({ sql }: { sql: string }): void => void statements.push(sql);
-      const usage = createUsage(db, LOG, SOON);
+    it('is written on closing where the flush under way fails', async () => {
+      const usage = createUsage(db, LOG, { intervalMs: SOON });
       const trx = await db.transaction();
       await trx.raw('lock table api_keys in access exclusive mode');
       usage.note({ keyId: 'k1', at: AT });
       const waits = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
       while ((await db.raw(waits)).rows.length === 0);
       const closed = usage.close();
-      db.on('query', listen);
       await db.raw(`select pg_terminate_backend(pid) from (${waits}) waiting`);
-      await closed;
-      db.off('query', listen);
       await trx.commit();
-      expect(statements.filter((sql) => sql.includes('last_used_at'))).to.deep.equal([]);
+      await closed;
+      expect(await lastUse('k1')).to.equal(AT);
+    });
+
+    it('is given up on closing where the database takes too long, and says how many keys that concerns', async () => {
+      const warnings: object[] = [];
+      const log = { warn: (fields: object) => void warnings.push(fields) } as unknown as Log;
+      const limited = connect({ url, poolSize: 1, limitMs: 60_000 });
+      const usage = createUsage(limited, log, { intervalMs: NEVER, lastFlushMs: SOON });
+      const trx = await db.transaction();
+      await trx.raw('lock table api_keys in access exclusive mode');
+      for (const keyId of ['k1', 'k2']) usage.note({ keyId, at: AT });
+      await usage.close();
+      await trx.rollback();
+      await limited.destroy();
+      expect(warnings).to.have.length(1);
+      expect(warnings[0]).to.have.property('keys', 2);
+      expect(warnings[0]).to.have.property('error').that.is.an.instanceOf(knex.KnexTimeoutError);
     });
 
     it('is written once a database that failed is back', async () => {
-      const usage = createUsage(db, LOG, SOON);
+      const usage = createUsage(db, LOG, { intervalMs: SOON });
       await db.raw('alter table api_keys rename to hidden');
       usage.note({ keyId: 'k1', at: AT });
       await new Promise((resolve) => setTimeout(resolve, 5 * SOON));
