@@ -435,6 +435,38 @@ describe('both ways of a request', function () {
     for (const { database } of ways) await database.heal();
   });
 
+  it('count a refused request under the path of its route, never under its own', async () => {
+    const answersOf = async ({ address }: Way) =>
+      new Map([...(await metricsOf(address)).samples].filter(([series]) => series.startsWith('authz_answers_total')));
+    const asks = routes.filter(scoped).flatMap((route) => {
+      const asked = sound(route)(ways[0]);
+      const tooLarge = withBody({ ...asked, body: '{}' }, ''.padEnd((route.maxBytes ?? 16 * 1024) + 1));
+      const withoutToken = { ...asked, headers: asked.headers.filter((header) => header !== bearer) };
+      const sent: [FailureCode, Ask][] = [['UNAUTHENTICATED', withoutToken]];
+      if (withABody(route)) sent.push(['PAYLOAD_TOO_LARGE', tooLarge]);
+      return [...sent, ['UNAVAILABLE', asked] as const].map(([code, request]) => ({ route, code, request }));
+    });
+    const before = await Promise.all(ways.map(answersOf));
+    for (const { route, code, request } of asks) {
+      for (const way of ways) way.setPhase(code === 'UNAVAILABLE' ? 'refusing' : 'serving');
+      expectCode(await askBoth(() => request), code, nameOf(route));
+    }
+    for (const way of ways) way.setPhase('serving');
+    const seriesOf = (path: string, status: number) => `authz_answers_total{route="${path}",status="${status}"}`;
+    const expected = new Map<string, number>();
+    for (const series of asks.map(({ route, code }) => seriesOf(route.path, FAILURES[code].status)))
+      expected.set(series, (expected.get(series) ?? 0) + 1);
+    for (const [index, way] of ways.entries()) {
+      const after = await answersOf(way);
+      const grown = [...after]
+        .map(([series, value]) => [series, value - (before[index]?.get(series) ?? 0)] as const)
+        .filter(([series, growth]) => growth !== 0 && series !== seriesOf('/metrics', 200));
+      expect(Object.fromEntries(grown)).to.deep.equal(Object.fromEntries(expected));
+      const labels = [...after.keys()].map((series) => /route="([^"]*)"/.exec(series)?.[1] ?? '');
+      expect(['none', ...routes.map(({ path }) => path)]).to.include.members(labels);
+    }
+  });
+
   it('count the same answers, by route and status', async () => {
     const counts = await Promise.all(
       ways.map(async ({ address }) =>
