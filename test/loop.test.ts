@@ -148,6 +148,36 @@ describe('a background job', () => {
     await loop.close();
   });
 
+  it('has one timer at most, whatever starts its runs, and none once it is stopped', async () => {
+    const real = { setTimeout, clearTimeout };
+    const pending = new Set<unknown>();
+    const counting = (run: () => void, delayMs: number) => {
+      const timer = real.setTimeout(() => {
+        pending.delete(timer);
+        run();
+      }, delayMs);
+      pending.add(timer);
+      return timer;
+    };
+    const clear = (timer: NodeJS.Timeout | undefined) => {
+      pending.delete(timer);
+      real.clearTimeout(timer);
+    };
+    Object.assign(globalThis, { setTimeout: counting, clearTimeout: clear });
+    try {
+      loop = every(NEVER, async () => undefined, { first: 'later', onError });
+      for (let run = 0; run < 3; run += 1) {
+        expect(pending.size).to.equal(1);
+        await loop.now();
+      }
+      loop.stop();
+      expect(pending.size).to.equal(0);
+    } finally {
+      Object.assign(globalThis, real);
+      for (const timer of pending) real.clearTimeout(timer as NodeJS.Timeout);
+    }
+  });
+
   it('does not keep the process alive', async () => {
     const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
     const before = timers();
