@@ -1,26 +1,26 @@
 /**
  * Compiles a zod schema into a fast acceptor, one closure for each node: zod's own parse costs `/authorize` three times as
- * much. Made from the schema, so that there is one definition and no second opinion; it accepts values and never rejects
- * one, because whatever it does not accept is parsed again by zod, which finds the issues.
+ * much. Made from the schema, so that what is valid is defined once. It accepts values and never rejects one: whatever it does
+ * not accept is parsed again by zod, which finds the issues.
  *
- * Compiled are text, arrays, strict objects, optional and null, the first option of a union, and their checks. Any other
- * kind of schema or check is left to zod.
+ * Compiled are text, arrays, strict objects, optional and null, the first option of a union, transforms, and the checks of
+ * these. Any other kind of schema or check is left to zod: it accepts nothing.
  */
 
 import type { z } from 'zod';
 
 type Schema = z.core.$ZodType;
-type Definition = z.core.$ZodTypes['_zod']['def'];
 type Predicate = (value: unknown) => boolean;
-/** The parsed value, or UNDECIDED where zod has to be asked. */
+/** The output, or UNDECIDED where zod has to parse the value. */
 type Accept = (value: unknown) => unknown;
 
 const UNDECIDED = Symbol('undecided');
 const leaveToZod: Accept = () => UNDECIDED;
 
 /**
- * Returns what the schema makes of a value that JSON.parse made, or undefined where zod has to be asked. Parts that no
- * transform changes are those of the value itself. The refinements and transforms must be pure and synchronous.
+ * Returns the output of the schema for a value that JSON.parse returned, or undefined where zod has to parse it. Parts that no
+ * transform changes are not copied: they are the same objects as in the value. The refinements and transforms must be pure
+ * and synchronous.
  * INVARIANT: what is accepted, the schema accepts with the same outcome (test/input/compile.test.ts).
  */
 export function compile<T extends z.ZodType>(schema: T): (value: unknown) => z.output<T> | undefined {
@@ -32,9 +32,8 @@ export function compile<T extends z.ZodType>(schema: T): (value: unknown) => z.o
 }
 
 function compileSchema(schema: Schema): Accept {
-  const { def } = (schema as z.core.$ZodTypes)._zod;
-  const accept = compileType(def);
-  const [first, ...others] = (def.checks ?? []).map(compileCheck);
+  const accept = compileType(schema as z.core.$ZodTypes);
+  const [first, ...others] = (schema._zod.def.checks ?? []).map(compileCheck);
   if (!first) return accept;
   const holds = others.reduce<Predicate>((before, check) => (value) => before(value) && check(value), first);
   return (value) => {
@@ -43,7 +42,8 @@ function compileSchema(schema: Schema): Accept {
   };
 }
 
-function compileType(def: Definition): Accept {
+function compileType(schema: z.core.$ZodTypes): Accept {
+  const { def } = schema._zod;
   switch (def.type) {
     case 'string':
       // The check of a format such as z.uuid() stands in the definition itself.
@@ -61,11 +61,8 @@ function compileType(def: Definition): Accept {
       // That of a codec has transforms of its own.
       if ('transform' in def) return leaveToZod;
       return piped(compileSchema(def.in), compileSchema(def.out));
-    case 'transform': {
-      const transform: (value: unknown, context: never) => unknown = def.transform;
-      // One that takes more than the value, or says nothing of what it takes, may report issues through the second argument.
-      return transform.length !== 1 ? leaveToZod : (value) => transform(value, undefined as never);
-    }
+    case 'transform':
+      return transformed(schema);
     case 'array':
       return arrayOf(compileSchema(def.element));
     case 'object':
@@ -80,6 +77,14 @@ const piped =
   (value) => {
     const parsed = from(value);
     return parsed === UNDECIDED ? UNDECIDED : to(parsed);
+  };
+
+/** By zod's own parse, which gives the transform its context: through it any transform may report issues, whatever its arity. */
+const transformed =
+  ({ _zod }: Schema): Accept =>
+  (value) => {
+    const payload = _zod.parse({ value, issues: [] }, {});
+    return payload instanceof Promise || payload.issues.length > 0 ? UNDECIDED : payload.value;
   };
 
 const arrayOf =

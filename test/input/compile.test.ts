@@ -15,6 +15,14 @@ const runs = (numRuns: number) => ({ seed: SEED, numRuns: numRuns * Number(proce
 const short = z.string().max(3);
 const upper = z.string().transform((text) => text.toUpperCase());
 
+type Context = z.core.$RefinementCtx<string>;
+const refuseB = (text: string, context: Context): string => {
+  if (text === 'b') context.addIssue('no');
+  return text.toUpperCase();
+};
+const NO_CONTEXT = { value: '', issues: [], addIssue: () => undefined } as unknown as Context;
+const refuseBByDefault = (text: string, context = NO_CONTEXT): string => refuseB(text, context);
+
 /** Schema, and a value that the compiled one has to accept. */
 const COMPILED: Readonly<Record<string, readonly [z.ZodType, unknown]>> = {
   text: [z.string(), 'ab'],
@@ -27,6 +35,9 @@ const COMPILED: Readonly<Record<string, readonly [z.ZodType, unknown]>> = {
   ],
   'text that is refined': [z.string().refine((text) => text !== 'ab'), 'b'],
   'text that is transformed': [upper, 'ab'],
+  'text that is transformed, or refused by the transform': [z.string().transform(refuseB), 'ab'],
+  'text that is refused by a transform with a default parameter': [z.string().transform(refuseBByDefault), 'ab'],
+  'a transform of any number of arguments': [z.string().transform((...all: unknown[]) => all.length), 'a'],
   'text or null': [short.nullable(), null],
   'the first of two options': [z.union([short, z.int()]).transform(String), 'ab'],
   'a list of a length': [z.array(upper).min(1).max(2), ['a', 'b']],
@@ -55,8 +66,6 @@ const LEFT: Readonly<Record<string, readonly [z.ZodType, unknown]>> = {
     z.string().superRefine((text, context) => void (text && context.addIssue('no'))),
     '',
   ],
-  'a transform with issues of its own': [z.string().transform((text, context) => [text, typeof context]), 'a'],
-  'a transform of any number of arguments': [z.string().transform((...all: unknown[]) => all[0]), 'a'],
   'an exclusive union': [z.xor([z.string().regex(/a/), z.string().regex(/b/)]), 'a'],
   'a codec': [z.codec(z.string(), z.string(), { decode: (text) => text.toUpperCase(), encode: (text) => text }), 'a'],
   'a value in place of an absent one': [z.strictObject({ a: z.preprocess((given) => given ?? 'x', z.string()) }), {}],
