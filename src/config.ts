@@ -43,6 +43,7 @@ const rateLimit = z
   .transform((text) => ({ requests: Number(text.split('/')[0]), windowSeconds: Number(text.split('/')[1]) }))
   .refine((limit) => rateLimitSchema.safeParse(limit).success, RATE_LIMIT_FORM);
 
+/** A table, and so over a screen: setting, schema, default and help. */
 const SETTINGS = {
   PORT: { schema: integer(0, 65535), default: '8080', help: 'port of the HTTP service; 0: any free one' },
   HOST: { schema: z.string(), default: '127.0.0.1', help: 'address that the HTTP service listens on' },

@@ -47,6 +47,7 @@ const keyOf = ({ subject, friendlyName, userId }: HygieneRow): string =>
 const dayOf = (moment: unknown): string => (moment as Date).toISOString().slice(0, 10);
 const listOf = (values: unknown): readonly string[] => values as readonly string[];
 
+/** A table, and so over a screen: no kind depends on another. */
 export const HYGIENE_KINDS = {
   'key-unused': {
     needs: ['unusedDays'],

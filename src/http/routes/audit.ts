@@ -12,6 +12,7 @@ import { type Route, route } from '../route.ts';
 import { idParams, pageOf } from '../shared-shapes.ts';
 import { adminData, decisionPage, hygieneData, shownDecisionData, statsData } from './audit-shapes.ts';
 
+/** A list, and so over a screen: each route is one value, and none depends on another. */
 export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'get',

@@ -19,6 +19,7 @@ import { businessData, memberData, memberParams } from './businesses-shapes.ts';
 
 export const businessRoutes = (service: Service): Route[] => [...businesses(service), ...members(service)];
 
+/** A list, and so over a screen: each route is one value, and none depends on another. */
 const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'put',

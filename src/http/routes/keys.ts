@@ -21,6 +21,7 @@ import { type Route, route } from '../route.ts';
 import { idParams, pageOf } from '../shared-shapes.ts';
 import { ifMatchHeaders, keyData, newKeyData } from './keys-shapes.ts';
 
+/** A list, and so over a screen: each route is one value, and none depends on another. */
 export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] => [
   route({
     method: 'post',

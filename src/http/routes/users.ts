@@ -10,6 +10,7 @@ import { type Route, route } from '../route.ts';
 import { idParams, pageOf } from '../shared-shapes.ts';
 import { revokedData, userData } from './users-shapes.ts';
 
+/** A list, and so over a screen: each route is one value, and none depends on another. */
 export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'put',
