@@ -28,7 +28,9 @@ export interface Read<V> {
 }
 
 export interface CacheStats {
+  /** Names that were cached and usable. */
   readonly hits: number;
+  /** Names that were not: they were read, or joined a read in flight. */
   readonly misses: number;
   /** Values that were returned but not cached, because a change of them was applied during the read. */
   readonly stale: number;
@@ -211,13 +213,13 @@ export function cacheMetrics(caches: Readonly<Record<string, Pick<Cache<never>, 
   return [
     counter(
       'cache_hits_total',
-      'What a cache had, by cache.',
+      'Names that were served from a cache, by cache.',
       each(({ hits }) => hits),
       labels,
     ),
     counter(
       'cache_misses_total',
-      'What had to be read, by cache.',
+      'Names that a cache had not, which were read or joined a read in flight (single-flight), by cache.',
       each(({ misses }) => misses),
       labels,
     ),
