@@ -27,7 +27,7 @@ export interface Loaded {
   readonly facts: Facts;
   /** The public reasons for which the user and the target are disabled, for the codes that show one. */
   readonly reasons: { readonly user: string | undefined; readonly target: string | undefined };
-  /** The key's own rate limit, else its user's; undefined: the default. */
+  /** The rate limit that holds (`LIMIT_OWNERS` in stored-facts.ts); undefined: the default. */
   readonly limit: RateLimit | undefined;
   /** For a key that is stored under an older pepper than the current one. */
   readonly redigest: Redigest | undefined;

@@ -68,9 +68,16 @@ export const storedGroup = <G extends keyof Stored>(group: G, row: StoredRow): S
   ) as unknown as Stored[G];
 
 /**
+ * Whose rate limit holds, by the aliases of LOAD_FACTS: that of the first which has one, the key before its user; where neither
+ * has, the default (RATE_LIMIT). A CHECK of both tables makes the two halves of a limit NULL together, so limits never mix.
+ */
+const LIMIT_OWNERS = ['k', 'u'];
+const limitPart = (part: string): string =>
+  `coalesce(${LIMIT_OWNERS.map((owner) => `${owner}.rate_limit_${part}`)}) as limit_${part}`;
+
+/**
  * Bindings: for each digest the index of its question, the digest, and the business that is asked about or null.
- * The left join from change_counter returns the snapshot's change number even when no key is found. The two halves of a rate
- * limit are NULL together (a CHECK of both tables), so the two coalesce() never mix a key's limit with its user's.
+ * The left join from change_counter returns the snapshot's change number even when no key is found.
  */
 export const LOAD_FACTS = `
   select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
@@ -80,8 +87,7 @@ export const LOAD_FACTS = `
       .flatMap(([group, facts]) => Object.entries(facts).map(([fact, sql]) => `${sql} as "${group}.${fact}"`))
       .join(',\n    ')},
     u.disabled_reason as user_reason, b.disabled_reason as target_reason,
-    coalesce(k.rate_limit_requests, u.rate_limit_requests) as limit_requests,
-    coalesce(k.rate_limit_window_seconds, u.rate_limit_window_seconds) as limit_window_seconds
+    ${limitPart('requests')}, ${limitPart('window_seconds')}
   from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
   join api_keys k on k.digest = asked.digest
   left join users u on u.id = k.user_id

@@ -12,7 +12,7 @@ export interface Grants {
   readonly environment: string;
   /** RFC 3339. */
   readonly expiresAt: string | null;
-  /** Null: the user's rate limit applies, or else the default. */
+  /** Null: none of its own; facts/stored-facts.ts says which limit holds then. */
   readonly rateLimit: RateLimit | null;
 }
 

@@ -44,7 +44,7 @@ export interface LimitStats {
 }
 
 interface Options {
-  /** The limit of keys without one of their own or of their user's. */
+  /** The limit of a key for which none was loaded. */
   readonly fallback: RateLimit;
   readonly redis: RedisOptions | undefined;
 }

@@ -6,7 +6,7 @@ import { closed, type Facts } from '../../src/policy/facts.ts';
 interface Options {
   readonly keyStatus?: Facts['key']['status'];
   readonly userStatus?: Facts['user']['status'];
-  /** Of the key or its user; undefined: the default limit. */
+  /** Undefined: the default limit. */
   readonly limit?: Loaded['limit'];
 }
 
