@@ -115,7 +115,7 @@ describe('a background job', () => {
     await eventually(() => runs === 3);
   });
 
-  it('runs now for whoever waits for it, who is not told of a failure', async () => {
+  it('is started or joined by now, whose promise resolves when the run has ended, also if it failed', async () => {
     loop = every(NEVER, held, { first: 'later', onError });
     const asked = loop.now();
     await eventually(() => started === 1);

@@ -110,7 +110,7 @@ describe('the metrics', () => {
     expect([...samples.keys()]).to.include('nodejs_eventloop_lag_p99_seconds');
   });
 
-  it('are text, for whoever asks, and hold no id, key or token', async () => {
+  it('are text, need no token, and hold no id, key or token', async () => {
     const response = await fetch(`${service.address}/metrics`);
     expect(response.headers.get('content-type')).to.equal('text/plain; version=0.0.4; charset=utf-8');
     const head = await fetch(`${service.address}/metrics`, { method: 'HEAD' });

@@ -83,7 +83,7 @@ describe('a caller', () => {
     });
   }
 
-  const NOBODY: Record<string, () => HeaderList> = {
+  const UNAUTHENTICATED: Record<string, () => HeaderList> = {
     'no header': () => [],
     'an empty header': () => [['Authorization', '']],
     'the scheme alone': () => [['Authorization', 'Bearer']],
@@ -116,8 +116,8 @@ describe('a caller', () => {
       ['Cookie', `authorization=Bearer ${token}`],
     ],
   };
-  for (const [name, headers] of Object.entries(NOBODY)) {
-    it(`is nobody with ${name}`, async () => {
+  for (const [name, headers] of Object.entries(UNAUTHENTICATED)) {
+    it(`is not authenticated by ${name}`, async () => {
       const before = await countDecisions(service);
       const all: HeaderList = [['Content-Type', 'application/json'], ...headers()];
       for (const [address, body] of Object.entries(ADDRESSES)) {
@@ -130,7 +130,7 @@ describe('a caller', () => {
     });
   }
 
-  it('is nobody with any token when no bootstrap token is set', async () => {
+  it('is not authenticated by an unknown token where no bootstrap token is set', async () => {
     const other = await startService({ BOOTSTRAP_TOKEN: '' });
     for (const authorization of [
       `Bearer ${service.token}`,

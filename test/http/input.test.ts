@@ -124,9 +124,9 @@ describe('the fields of a question', () => {
       }
     });
 
-    const UNREAD = 'user Action api_key business_id __proto__ constructor toString hasOwnProperty';
-    for (const name of UNREAD.split(' ')) {
-      it(`with a field ${name} that nothing reads, wherever it stands`, async () => {
+    const UNKNOWN = 'user Action api_key business_id __proto__ constructor toString hasOwnProperty';
+    for (const name of UNKNOWN.split(' ')) {
+      it(`with the unknown field ${name}, in whichever object of the body`, async () => {
         const extra = `,"${name}":{"action":"user:read"}`;
         const bad = question('businessId', '"42"').slice(0, -1);
         const places: readonly [string, string, string][] = [
