@@ -19,7 +19,7 @@ export interface Credential {
 export async function findCredential(db: Knex, peppers: readonly Pepper[], text: string): Promise<Credential> {
   if (text === '') throw new Refusal('standard input is empty; send the credential there, in clear');
   const key = keyOfHeader(text) ?? text;
-  // Whoever sent it as a bearer token has left the fingerprint of the whole header.
+  // `Bearer KEY` is not read as a key (keyOfHeader), so the fingerprint that was recorded for it is of the whole header.
   const sent = [...new Set([key, text, `Bearer ${key}`])];
   return {
     apiKeyIds: isToken('apiKey', key) ? await idsOf(db, peppers, key) : [],

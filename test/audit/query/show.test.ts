@@ -81,7 +81,7 @@ describe('the explanation of a recorded decision', () => {
     expect([newer.explanation, newer.note?.includes('limit')]).to.deep.equal([null, true]);
   });
 
-  it('of a newer version of the facts is none, and says to upgrade', async () => {
+  it('is left out where the facts have a version newer than this program, and the note says to upgrade', async () => {
     await service
       .db('decisions')
       .where({ id })
@@ -92,7 +92,7 @@ describe('the explanation of a recorded decision', () => {
     await service.db('decisions').where({ id }).update({ facts_version: FACTS_VERSION });
   });
 
-  it('is none, with the reason, where facts or policy cannot be read', async () => {
+  it('is left out where facts or policy cannot be read, and the note says why', async () => {
     const texts = await shippedTexts();
     const { digest } = await assemblePolicy(texts);
     const recorded = { effect: 'allow', code: 'OK', rule: 'r', policy: digest, factsVersion: 1, facts: {} } as const;
