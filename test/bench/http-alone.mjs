@@ -1,15 +1,24 @@
 /** Our HTTP side alone: every caller is known, and every question answered at once. It shows what is left for the rest. From the build. */
 
-import { loadConfig } from '../../dist/src/config.js';
-import { SCOPES } from '../../dist/src/directory/find-caller.js';
-import { listen } from '../../dist/src/http/server.js';
-import { createLog } from '../../dist/src/log.js';
-import { createMetrics } from '../../dist/src/metrics.js';
-import { uuidv7 } from '../../dist/src/uuid.js';
+/** Imports a module of the build, which need not exist when types are checked: its types are those of the source. */
+const built = (/** @type {string} */ name) => import(new URL(`../../dist/src/${name}.js`, import.meta.url).href);
+/** @type {typeof import('../../src/config.ts')} */
+const { loadConfig } = await built('config');
+/** @type {typeof import('../../src/directory/find-caller.ts')} */
+const { SCOPES } = await built('directory/find-caller');
+/** @type {typeof import('../../src/http/server.ts')} */
+const { listen } = await built('http/server');
+/** @type {typeof import('../../src/log.ts')} */
+const { createLog } = await built('log');
+/** @type {typeof import('../../src/metrics.ts')} */
+const { createMetrics } = await built('metrics');
+/** @type {typeof import('../../src/uuid.ts')} */
+const { uuidv7 } = await built('uuid');
 
 const caller = { id: 'bench', scopes: new Set(SCOPES) };
 const { Code, Message, Data } = JSON.parse(process.env['REPLY'] ?? '{}');
 
+/** @type {(question: import('../../src/authorize.ts').AuthorizeRequest) => import('../../src/authorize.ts').Answer} */
 const answer = ({ action, businessId = '' }) => ({
   decisionId: uuidv7(),
   effect: 'allow',
@@ -18,6 +27,7 @@ const answer = ({ action, businessId = '' }) => ({
   message: Message,
   rule: Data.rule,
   policy: Data.policy,
+  rateLimit: { exceeded: false, ...Data.rateLimit },
   facts: {
     key: { id: Data.apiKeyId, status: 'active', userManagement: false, environment: 'production' },
     user: { id: Data.userId, status: 'active', businesses: 'active' },
@@ -27,13 +37,17 @@ const answer = ({ action, businessId = '' }) => ({
   },
 });
 
-const service = {
+/** Only what the routes of decisions use. */
+const parts = {
   config: loadConfig({ PORT: '0' }),
   log: createLog('silent'),
+  /** @type {import('../../src/authorize.ts').Authorize} */
   authorize: async (_callerId, requests) => requests.map(answer),
   findCaller: async () => caller,
   metrics: createMetrics([]),
 };
+
+const service = /** @type {import('../../src/service.ts').Service} */ (/** @type {unknown} */ (parts));
 
 const { address, close } = await listen(service);
 process.stdout.write(`port ${new URL(address).port}\n`);

@@ -10,8 +10,10 @@ import Koa from 'koa';
 
 const reply = JSON.parse(process.env['REPLY'] ?? '{}');
 
+/** @type {(request: import('node:http').IncomingMessage) => Promise<{ action?: unknown }>} */
 const readJson = (request) =>
   new Promise((resolve, reject) => {
+    /** @type {Buffer[]} */
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => resolve(JSON.parse(Buffer.concat(chunks).toString())));
@@ -44,6 +46,9 @@ function koa() {
 }
 
 const server = process.argv[2] === 'raw' ? raw() : koa();
-server.listen(0, '127.0.0.1', () => process.stdout.write(`port ${server.address().port}\n`));
+server.listen(0, '127.0.0.1', () => {
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  process.stdout.write(`port ${port}\n`);
+});
 // So that a profile of it is written.
 process.on('SIGTERM', () => process.exit(0));

@@ -2,10 +2,10 @@
 
 const HOUR_MS = 3_600_000;
 const RealDate = Date;
-const shift = () => [0, HOUR_MS, -HOUR_MS][Math.floor(performance.now() / 300) % 3];
+const shift = () => [0, HOUR_MS, -HOUR_MS][Math.floor(performance.now() / 300) % 3] ?? 0;
 const now = () => RealDate.now() + shift();
 
 globalThis.Date = new Proxy(RealDate, {
-  construct: (target, args) => new target(...(args.length === 0 ? [now()] : args)),
+  construct: (target, args) => Reflect.construct(target, args.length === 0 ? [now()] : args),
   get: (target, name) => (name === 'now' ? now : Reflect.get(target, name)),
 });

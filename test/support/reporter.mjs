@@ -8,14 +8,22 @@ import Mocha from 'mocha';
 
 const SLOWEST = 10;
 
+/**
+ * @typedef {{ title: string, ms: number }} Test
+ * @typedef {{ passes: number, failures: number, pending: number, tests: Test[] }} Results
+ */
+
 export default class Reporter extends Mocha.reporters.Spec {
+  /** @type {Test[]} */
   #tests = [];
 
+  /** @param {Mocha.Runner} runner @param {Mocha.MochaOptions} options */
   constructor(runner, options) {
     super(runner, options);
     runner.on('test end', (test) => this.#tests.push({ title: test.fullTitle(), ms: test.duration ?? 0 }));
   }
 
+  /** @override */
   epilogue() {
     super.epilogue();
     const { passes, failures, pending } = this.stats;
@@ -26,7 +34,10 @@ export default class Reporter extends Mocha.reporters.Spec {
   }
 }
 
-/** The slowest tests of all runs, and the closing line. */
+/**
+ * The slowest tests of all runs, and the closing line.
+ * @param {Results[]} runs
+ */
 export function printResults(runs) {
   const slowest = runs
     .flatMap(({ tests }) => tests)
@@ -34,7 +45,8 @@ export function printResults(runs) {
     .slice(0, SLOWEST);
   console.log('The slowest tests:');
   for (const { title, ms } of slowest) console.log(`  ${(ms / 1000).toFixed(1).padStart(6)} s  ${title}`);
-  const sum = (count) => runs.reduce((total, run) => total + run[count], 0);
+  const sum = (/** @type {'passes' | 'failures' | 'pending'} */ count) =>
+    runs.reduce((total, run) => total + run[count], 0);
   const skipped = sum('pending');
   console.log(`\n${sum('passes')} passed, ${sum('failures')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 }
