@@ -61,9 +61,27 @@ describe('the documents', () => {
       });
     expect(rooms.length).to.be.above(30);
     expect(rooms.filter((room) => !named.has(room))).to.deep.equal([]);
-    const files = [...named].filter((name) => /^(?:src|docs|test|policies|migrations|deploy)\/[^<*]*$/.test(name));
+    const files = [...named].filter((name) =>
+      /^(?:src|docs|test|policies|migrations|deploy|examples)\/[^<*]*$/.test(name),
+    );
     expect(files.length).to.be.above(20);
     expect(files.filter((name) => !existsSync(path.join(ROOT, name)))).to.deep.equal([]);
+  });
+
+  it('name in the rows of "How to add" only what the code has', () => {
+    const rows = read('docs/architecture.md').split('## How to add')[1] ?? '';
+    const names = [...rows.matchAll(/`(\w+)`/g)].map((match) => match[1] ?? '');
+    const code = ['src', 'test']
+      .flatMap((folder) =>
+        readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((file) =>
+          path.join(folder, file),
+        ),
+      )
+      .filter((file) => file.endsWith('.ts'))
+      .map(read)
+      .join('\n');
+    expect(names.length).to.be.above(8);
+    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).to.deep.equal([]);
   });
 
   it('list every setting with its default, and no other', () => {
