@@ -6,8 +6,9 @@ import { expect } from 'chai';
 import { parse } from 'yaml';
 import { FAILURES } from '../src/errors.ts';
 import { ROOT } from './support/cli.ts';
+import { withService } from './support/client.ts';
 import { exists, metricsOf, namesIn, type ReadMetrics } from './support/metrics.ts';
-import { startService, type TestService } from './support/service.ts';
+import type { TestService } from './support/service.ts';
 
 const read = (...names: string[]): string => readFileSync(path.join(ROOT, ...names), 'utf8');
 
@@ -42,11 +43,10 @@ describe('what deploy/ holds', () => {
     ),
   );
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     metrics = await metricsOf(service.address);
   });
-  after(() => service?.close());
 
   /** What a query reads that no service has: metrics, and labels and codes of them. */
   const strays = (query: string): string[] => [

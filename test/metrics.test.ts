@@ -17,19 +17,19 @@ import { policyMetrics } from '../src/rollout/live.ts';
 import { shadowMetrics } from '../src/rollout/shadow.ts';
 import { shippedPolicy } from './policy/texts.ts';
 import { ROOT } from './support/cli.ts';
+import { withService } from './support/client.ts';
 import { metricsOf, readMetrics } from './support/metrics.ts';
-import { insertKey, startService, type TestService } from './support/service.ts';
+import { insertKey, type TestService } from './support/service.ts';
 
 describe('the metrics', () => {
   let service: TestService;
   let apiKey: string;
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     apiKey = await insertKey(service, { id: 'ann-main', user_id: 'ann' });
   });
-  after(() => service?.close());
 
   const good = () => ({ apiKey, action: 'account:read' });
   const unknown = () => ({ apiKey: createToken('apiKey'), action: 'account:read' });

@@ -2,8 +2,8 @@
 
 import { expect } from 'chai';
 import type { DecisionRecord } from '../../src/audit/columns.ts';
-import { type Client, clientOf } from '../http/client.ts';
-import { insertCaller, startService, type TestService } from '../support/service.ts';
+import { type Client, withService } from '../support/client.ts';
+import { insertCaller, type TestService } from '../support/service.ts';
 import { drawer, insertRecords, makeRecord, newestFirst, shown, type TestRecord } from './records.ts';
 
 interface Event {
@@ -20,15 +20,13 @@ describe('/audit', () => {
   let client: Client;
   let records: TestRecord[];
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService(async (started) => {
+    ({ service, client } = started);
     const draw = drawer(5);
     const start = Date.now() - 3_600_000;
     records = newestFirst(Array.from({ length: 120 }, (_, n) => makeRecord(start + n * 1000, draw)));
     await insertRecords(service.db, records);
   });
-  after(() => service?.close());
 
   const events = (): Promise<Event[]> => service.db('admin_events').where('action', 'like', 'audit.%').orderBy('id');
 

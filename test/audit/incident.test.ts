@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { makeSigningKey } from '../../src/audit/format/signatures.ts';
-import { clientOf } from '../http/client.ts';
 import { ROOT } from '../support/cli.ts';
+import { clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startService, type TestService } from '../support/service.ts';
 

@@ -8,7 +8,7 @@ import { digestOf, type Pepper } from '../../src/credentials/token.ts';
 import { openDatabase } from '../../src/database.ts';
 import { connect } from '../../src/db/connect.ts';
 import { findKey } from '../../src/keys/keys.ts';
-import { type Client, clientOf } from '../http/client.ts';
+import { type Client, clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { rejection } from '../support/rejection.ts';
 import { insertCaller, startService } from '../support/service.ts';

@@ -1,8 +1,8 @@
 /** GET /audit/admin: who changed what, found by any of its filters. */
 
 import { expect } from 'chai';
-import { insertCaller, startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
+import { type Client, withService } from '../support/client.ts';
+import { insertCaller, type TestService } from '../support/service.ts';
 
 interface Event {
   readonly id: string;
@@ -28,9 +28,8 @@ describe('/audit/admin', () => {
       ({ action }) => action !== 'audit.admin',
     );
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService(async (started) => {
+    ({ service, client } = started);
     const authorization = `Bearer ${await insertCaller(service, ['directory'])}`;
     await client.newUser('ann', 'a', 'b');
     await client.call('PUT', '/users/ann', { disabled: true }, { authorization, 'x-request-id': 'ticket-7' });
@@ -40,8 +39,6 @@ describe('/audit/admin', () => {
     operator = caller.id;
     all = await list();
   });
-
-  after(() => service?.close());
 
   it('shows every event, the newest first', () => {
     expect(all.map(({ action, subject }) => `${action} ${subject}`).slice(1)).to.deep.equal([

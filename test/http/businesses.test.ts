@@ -1,19 +1,14 @@
 /** The businesses and their members over HTTP, and what each request does to the decisions on them. */
 
 import { expect } from 'chai';
-import { startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
+import { type Client, withService } from '../support/client.ts';
 
 describe('/businesses', () => {
-  let service: TestService;
   let client: Client;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService((started) => {
+    ({ client } = started);
   });
-
-  after(() => service?.close());
 
   it('makes a business, shows it, and answers the same PUT again with 200', async () => {
     const made = await client.call('PUT', '/businesses/1', { disabled: true, disabledReason: 'Unpaid.' });

@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { createToken } from '../../src/credentials/token.ts';
 import { revokeCaller } from '../../src/directory/callers.ts';
 import { SCOPES } from '../../src/directory/find-caller.ts';
+import { withService } from '../support/client.ts';
 import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
 import { eventually } from './process.ts';
 import { askRaw, countDecisions, dial, expectFailure, type HeaderList, request } from './wire.ts';
@@ -20,13 +21,12 @@ describe('a caller', () => {
   let token: string;
   let apiKey: string;
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     apiKey = await insertKey(service, { user_id: 'ann' });
     token = await insertCaller(service, ['authorize'], { id: 'telephony' });
   });
-  after(() => service?.close());
 
   const asked = async (address: string, authorization: string) =>
     service.ask(address, ADDRESSES[address], { authorization });

@@ -2,9 +2,8 @@
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import type { Reply } from '../support/service.ts';
-import { startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
+import { type Client, withService } from '../support/client.ts';
+import type { Reply, TestService } from '../support/service.ts';
 
 const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n));
 const statuses = (replies: readonly Reply[]): number[] => replies.map(({ status }) => status).sort();
@@ -13,12 +12,9 @@ describe('concurrent requests:', () => {
   let service: TestService;
   let client: Client;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService((started) => {
+    ({ service, client } = started);
   });
-
-  after(() => service?.close());
 
   /** Does something in a transaction of the test's, sends requests that wait for it, does more, and lets them go on. */
   async function whileWaiting(

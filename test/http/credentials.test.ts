@@ -2,7 +2,8 @@
 
 import { expect } from 'chai';
 import { createToken } from '../../src/credentials/token.ts';
-import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import { insertCaller, insertKey, type TestService } from '../support/service.ts';
 import { expectFailure } from './wire.ts';
 
 describe('the credential of a question', () => {
@@ -10,13 +11,12 @@ describe('the credential of a question', () => {
   let key: string;
   let callerToken: string;
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     key = await insertKey(service, { id: 'k', user_id: 'ann' });
     callerToken = await insertCaller(service, ['authorize']);
   });
-  after(() => service?.close());
 
   type Credential = Record<string, string | null>;
 

@@ -2,9 +2,9 @@
 
 import { expect } from 'chai';
 import pg from 'pg';
+import { type Client, clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
 
 interface Event {
   readonly action: string;

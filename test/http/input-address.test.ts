@@ -1,7 +1,8 @@
 /** Path, query, method and repeated headers of a request, and the order in which its faults are reported. */
 
 import { expect } from 'chai';
-import { insertCaller, insertKey, startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import { insertCaller, insertKey, type TestService } from '../support/service.ts';
 import { askRaw, exchange, expectFailure, type HeaderList, issuesOf, nothingIsRecorded, request } from './wire.ts';
 
 describe('a question is refused', () => {
@@ -9,13 +10,12 @@ describe('a question is refused', () => {
   let apiKey: string;
   let bearer: readonly [string, string];
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     apiKey = await insertKey(service, { user_id: 'ann' });
     bearer = ['Authorization', `Bearer ${service.token}`];
   });
-  after(() => service?.close());
   nothingIsRecorded(() => service);
 
   const JSON_TYPE = ['Content-Type', 'application/json'] as const;

@@ -1,16 +1,16 @@
 /** The size of a batch, and that one bad question refuses the whole, named by its index. */
 
 import { expect } from 'chai';
-import { startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import type { TestService } from '../support/service.ts';
 import { countDecisions, expectFailure, issuesOf, nothingIsRecorded } from './wire.ts';
 
 describe('a batch', () => {
   let service: TestService;
 
-  before(async () => {
-    service = await startService();
+  withService((started) => {
+    ({ service } = started);
   });
-  after(() => service?.close());
 
   const item = { action: 'account:read' };
   const batch = (requests: unknown) => service.ask('/authorize/batch', { requests });

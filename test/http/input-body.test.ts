@@ -3,7 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { insertKey, startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import { insertKey, type TestService } from '../support/service.ts';
 import { askRaw, chunked, dial, exchange, expectFailure, type HeaderList, nothingIsRecorded, request } from './wire.ts';
 
 const KIB = 1024;
@@ -13,13 +14,12 @@ describe('the body of a question', () => {
   let apiKey: string;
   let bearer: readonly [string, string];
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     apiKey = await insertKey(service, { user_id: 'ann' });
     bearer = ['Authorization', `Bearer ${service.token}`];
   });
-  after(() => service?.close());
 
   const JSON_TYPE = ['Content-Type', 'application/json'] as const;
   const post = (headers: HeaderList, body: string | Buffer, address = '/authorize') =>

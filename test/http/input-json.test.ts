@@ -1,19 +1,19 @@
 /** JSON that is invalid, or that two parsers could read differently, is refused. */
 
 import { expect } from 'chai';
-import { insertKey, startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import { insertKey, type TestService } from '../support/service.ts';
 import { expectFailure, issuesOf, nothingIsRecorded } from './wire.ts';
 
 describe('the JSON of a question', () => {
   let service: TestService;
   let apiKey: string;
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     apiKey = await insertKey(service, { user_id: 'ann' });
   });
-  after(() => service?.close());
 
   it('may have any white space, order and escapes', async () => {
     const body = `\r\n\t { "\\u0061ction"\t:\n"account:rea\\u0064" , "context" : { } ,"apiKey":"${apiKey}"}\n `;

@@ -7,7 +7,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { FailureCode } from '../../src/errors.ts';
 import { parseJson } from '../../src/input/json.ts';
-import { insertKey, type Reply, startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import { insertKey, type Reply, type TestService } from '../support/service.ts';
 import { isUnambiguous } from './json-oracle.ts';
 import { damaged, jsonText, odd, spelled } from './json-texts.ts';
 import { countDecisions, dial, expectFailure, type HeaderList, request } from './wire.ts';
@@ -21,12 +22,11 @@ describe(`fuzzed input (FC_SEED=${SEED})`, function () {
   let service: TestService;
   let apiKey: string;
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     apiKey = await insertKey(service, { user_id: 'ann' });
   });
-  after(() => service?.close());
 
   it('is accepted as JSON exactly when the oracle accepts it', () => {
     const taken = (text: string): boolean => {

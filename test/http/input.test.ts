@@ -1,19 +1,19 @@
 /** The fields of a question at the boundaries of their values; a refused question is not recorded. */
 
 import { expect } from 'chai';
-import { insertKey, startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import { insertKey, type TestService } from '../support/service.ts';
 import { expectFailure, issuesOf, nothingIsRecorded } from './wire.ts';
 
 describe('the fields of a question', () => {
   let service: TestService;
   let apiKey: string;
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     apiKey = await insertKey(service, { user_id: 'ann' });
   });
-  after(() => service?.close());
 
   /** A question with a field, such as `context.ip`, set to the value that a JSON text spells. */
   const question = (field: string, text: string): string => {

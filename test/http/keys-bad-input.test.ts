@@ -3,8 +3,8 @@
 import { expect } from 'chai';
 import { allRoutes } from '../../src/http/routes/index.ts';
 import type { Service } from '../../src/service.ts';
-import { insertCaller, startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
+import { type Client, withService } from '../support/client.ts';
+import { insertCaller, type TestService } from '../support/service.ts';
 
 const NEW = { userId: 'ann', friendlyName: 'a key', allowUserManagementApiRequests: false };
 const SCOPES = ['authorize', 'keys', 'directory', 'audit', 'policy'];
@@ -63,15 +63,12 @@ describe('the directory and the keys', () => {
   let client: Client;
   let keyId: string;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService(async (started) => {
+    ({ service, client } = started);
     await client.newUser('ann', 'a');
     await client.newUser('other', 'foreign');
     keyId = (await client.newKey('ann', { restrictedBusinessIds: ['a'] })).id;
   });
-
-  after(() => service?.close());
 
   for (const [name, fault, says] of FIELD_FAULTS) {
     it(`refuse ${name}, in a new key and in a change`, async () => {

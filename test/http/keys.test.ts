@@ -2,8 +2,8 @@
 
 import { expect } from 'chai';
 import { isToken } from '../../src/credentials/token.ts';
-import { startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
+import { type Client, withService } from '../support/client.ts';
+import type { TestService } from '../support/service.ts';
 
 const FUTURE = '2999-01-01T00:00:00.000Z';
 
@@ -11,13 +11,10 @@ describe('/keys', () => {
   let service: TestService;
   let client: Client;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService(async (started) => {
+    ({ service, client } = started);
     await client.newUser('ann', 'a', 'b', 'c');
   });
-
-  after(() => service?.close());
 
   it('makes a key from what must be said, and fills in the rest', async () => {
     const reply = await client.call('POST', '/keys', {

@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import type { Service } from '../../src/service.ts';
+import { withService } from '../support/client.ts';
 import { metricsOfNothing } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -96,10 +97,9 @@ describe('health and readiness', () => {
 describe('every answer', () => {
   let service: TestService;
 
-  before(async () => {
-    service = await startService();
+  withService((started) => {
+    ({ service } = started);
   });
-  after(() => service?.close());
 
   const QUESTION = { action: 'a:b' };
   const ANSWERS: Record<string, (headers: Record<string, string>) => Promise<Reply>> = {

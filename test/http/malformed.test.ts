@@ -1,16 +1,16 @@
 /** Malformed HTTP: an answer in the shape of the contract, and no request smuggling. */
 
 import { expect } from 'chai';
-import { startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import type { TestService } from '../support/service.ts';
 import { dial, exchange, expectFailure, nothingIsRecorded, request } from './wire.ts';
 
 describe('what is not HTTP', () => {
   let service: TestService;
 
-  before(async () => {
-    service = await startService();
+  withService((started) => {
+    ({ service } = started);
   });
-  after(() => service?.close());
 
   const question = (headers: string, body: string): string =>
     `POST /authorize HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer ${service.token}\r\n` +

@@ -8,9 +8,9 @@ import { mount } from '../../src/http/route.ts';
 import { allRoutes } from '../../src/http/routes/index.ts';
 import type { Service } from '../../src/service.ts';
 import { drawer, insertRecords, makeRecord } from '../audit/records.ts';
+import { type Client, withService } from '../support/client.ts';
 import type { Reply } from '../support/service.ts';
-import { insertCaller, startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
+import { insertCaller, type TestService } from '../support/service.ts';
 
 type Schema = Record<string, unknown>;
 
@@ -47,14 +47,11 @@ describe('the OpenAPI document', () => {
   let client: Client;
   let document: Document;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService(async (started) => {
+    ({ service, client } = started);
     document = (await client.call('GET', '/openapi.json', undefined, { authorization: '' }))
       .body as unknown as Document;
   });
-
-  after(() => service?.close());
 
   const operations = () =>
     Object.entries(document.paths).flatMap(([path, methods]) =>

@@ -1,8 +1,8 @@
 /** Keyset pages of every list: each item once, in order, whatever is inserted meanwhile; and cursors that cannot be forged. */
 
 import { expect } from 'chai';
+import { type Client, clientOf, withService } from '../support/client.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
 
 const COUNT = 12;
 const ids = (prefix: string): string[] => Array.from({ length: COUNT }, (_, n) => `${prefix}${(n * 5) % COUNT}`);
@@ -20,9 +20,8 @@ describe('lists', () => {
   let service: TestService;
   let client: Client;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService(async (started) => {
+    ({ service, client } = started);
     const { db } = service;
     const created_at = '2030-01-01T00:00:00Z';
     await db('users').insert(ids('u').map((id) => ({ id, created_at })));
@@ -32,8 +31,6 @@ describe('lists', () => {
     for (const id of ids('k')) await insertKey(service, { id, user_id: 'u0', created_at });
     for (const id of ['k-other', 'j-other']) await insertKey(service, { id, user_id: 'u1', created_at });
   });
-
-  after(() => service?.close());
 
   const page = async (path: string, key: string, parameters: Record<string, string | number>) => {
     const query = Object.entries(parameters).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);

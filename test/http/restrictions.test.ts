@@ -5,9 +5,9 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { type Client, withService } from '../support/client.ts';
 import { amount } from '../support/long.ts';
-import { insertKey, startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
+import { insertKey, type TestService } from '../support/service.ts';
 
 const NAMES = ['a', 'b', 'c'] as const;
 type Name = (typeof NAMES)[number];
@@ -101,12 +101,9 @@ describe('a restriction', () => {
   let client: Client;
   let walks = 0;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService((started) => {
+    ({ service, client } = started);
   });
-
-  after(() => service?.close());
 
   async function begin(list: readonly Name[]): Promise<Walk> {
     walks += 1;

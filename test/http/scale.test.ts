@@ -11,9 +11,9 @@ import { createCache } from '../../src/facts/cache.ts';
 import { createFreshness } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createKey, listKeys } from '../../src/keys/keys.ts';
+import { type Client, clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
 
 const MANY = 500_000;
 const FEW = 50;

@@ -1,21 +1,16 @@
 /** The users over HTTP: what each request answers, and what it does to the decisions on their keys. */
 
 import { expect } from 'chai';
-import { startService, type TestService } from '../support/service.ts';
-import { type Client, clientOf } from './client.ts';
+import { type Client, withService } from '../support/client.ts';
 
 const NEW = { disabled: false, disabledReason: null, disabledAt: null, businessesDisabled: false, rateLimit: null };
 
 describe('/users', () => {
-  let service: TestService;
   let client: Client;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService((started) => {
+    ({ client } = started);
   });
-
-  after(() => service?.close());
 
   it('makes a user, and shows it', async () => {
     const made = await client.call('PUT', '/users/ann', {});

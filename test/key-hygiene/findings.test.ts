@@ -6,8 +6,8 @@ import { expect } from 'chai';
 import type { HygieneFinding } from '../../src/key-hygiene/findings.ts';
 import { HYGIENE_KINDS, type HygieneName, THRESHOLDS } from '../../src/key-hygiene/rules.ts';
 import { drawer, insertRecords, makeRecord, type TestRecord } from '../audit/records.ts';
-import { type Client, clientOf } from '../http/client.ts';
 import { authz, ROOT } from '../support/cli.ts';
+import { type Client, clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 

@@ -6,7 +6,7 @@ import knex, { type Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
 import { createUsage } from '../../src/keys/usage.ts';
 import { createLog, type Log } from '../../src/log.ts';
-import { clientOf } from '../http/client.ts';
+import { clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 

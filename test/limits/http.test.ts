@@ -3,7 +3,8 @@
 import { expect } from 'chai';
 import { eventually } from '../http/process.ts';
 import { forgetEverything } from '../support/changes.ts';
-import { insertKey, type Reply, startService, type TestService } from '../support/service.ts';
+import { withService } from '../support/client.ts';
+import { insertKey, type Reply, type TestService } from '../support/service.ts';
 
 const LIMIT = { rate_limit_requests: 100, rate_limit_window_seconds: 3600 };
 
@@ -18,17 +19,18 @@ const limitOf = ({ Data }: { Data?: Record<string, unknown> | undefined }): Rate
 describe('rate limits over HTTP', () => {
   let service: TestService;
 
-  before(async () => {
-    service = await startService({ RATE_LIMIT: '3/3600' });
-    await service
-      .db('users')
-      .insert([
-        { id: 'ann' },
-        { id: 'raised', rate_limit_requests: 5, rate_limit_window_seconds: 7200 },
-        { id: 'dis', disabled_at: '2020-01-01T00:00:00Z' },
-      ]);
-  });
-  after(() => service?.close());
+  const users = [
+    { id: 'ann' },
+    { id: 'raised', rate_limit_requests: 5, rate_limit_window_seconds: 7200 },
+    { id: 'dis', disabled_at: '2020-01-01T00:00:00Z' },
+  ];
+  withService(
+    async (started) => {
+      ({ service } = started);
+      await service.db('users').insert(users);
+    },
+    { RATE_LIMIT: '3/3600' },
+  );
 
   const ask = (apiKey: string, action = 'account:read'): Promise<Reply> =>
     service.ask('/authorize', { apiKey, action });

@@ -9,10 +9,10 @@ import { FACTS, FACTS_VERSION, type Facts, type FactTable, readFacts } from '../
 import { assemblePolicy } from '../../../src/policy/policy.ts';
 import { addDefaults } from '../../../src/policy/recorded-facts.ts';
 import { storePolicy } from '../../../src/rollout/store.ts';
-import { type Client, clientOf } from '../../http/client.ts';
 import { shippedPolicy, shippedTexts } from '../../policy/texts.ts';
 import { authz } from '../../support/cli.ts';
-import { startService, type TestService } from '../../support/service.ts';
+import { type Client, withService } from '../../support/client.ts';
+import type { TestService } from '../../support/service.ts';
 
 describe('the explanation of a recorded decision', () => {
   let service: TestService;
@@ -20,9 +20,8 @@ describe('the explanation of a recorded decision', () => {
   let url: string;
   let id: string;
 
-  before(async () => {
-    service = await startService();
-    client = clientOf(service);
+  withService(async (started) => {
+    ({ service, client } = started);
     url = String(service.db.client.config.connection.connectionString);
     await client.newUser('ann', '42');
     const { apiKey } = await client.newKey('ann');
@@ -30,7 +29,6 @@ describe('the explanation of a recorded decision', () => {
     const [row] = await service.db('decisions').select('id').orderBy('id', 'desc').limit(1);
     id = row.id;
   });
-  after(() => service?.close());
 
   const shown = () => client.data('GET', `/audit/decisions/${id}`);
   const explanationOf = async (): Promise<Explanation> => (await shown())['explanation'] as Explanation;

@@ -2,6 +2,7 @@
 
 import { expect } from 'chai';
 import { createToken } from '../../../src/credentials/token.ts';
+import { withService } from '../../support/client.ts';
 import { insertKey, startService, type TestService } from '../../support/service.ts';
 import { type Row, verifiedRows } from '../oracle.ts';
 
@@ -9,12 +10,11 @@ describe('a record', () => {
   let service: TestService;
   let apiKey: string;
 
-  before(async () => {
-    service = await startService();
+  withService(async (started) => {
+    ({ service } = started);
     await service.db('users').insert({ id: 'ann' });
     apiKey = await insertKey(service, { id: 'k-ann', user_id: 'ann' });
   });
-  after(() => service?.close());
 
   /** The records of the questions, asked in one batch. */
   async function recordsOf(questions: readonly object[], using = service): Promise<Row[]> {

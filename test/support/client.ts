@@ -1,7 +1,7 @@
 /** A client of a test's service, and its view of what the database holds before and after a request. */
 
 import { expect } from 'chai';
-import type { Reply, TestService } from '../support/service.ts';
+import { type Reply, startService, type TestService } from './service.ts';
 
 export interface Client {
   readonly call: (
@@ -30,6 +30,22 @@ export interface Client {
   ) => Promise<void>;
   /** Resolves once so many connections to the service's database wait for a lock. */
   readonly blocked: (count?: number) => Promise<void>;
+}
+
+/**
+ * Starts a service before the tests of the block around it, and closes it after them. `started` gets it, with a client of it,
+ * and makes what the tests need.
+ */
+export function withService(
+  started: (both: { readonly service: TestService; readonly client: Client }) => unknown,
+  settings: Record<string, string> = {},
+): void {
+  let service: TestService | undefined;
+  before('a service', async () => {
+    service = await startService(settings);
+    await started({ service, client: clientOf(service) });
+  });
+  after(() => service?.close());
 }
 
 export interface MadeKey {
