@@ -11,8 +11,11 @@ interface ChainOptions {
   readonly day: string;
   /** Undefined when the database knows no such chain. */
   readonly head: Head | undefined;
-  /** That of the chain's format. */
-  readonly hashOf: RecordHash;
+  /**
+   * That of the chain's format. Undefined where no format is known: then records are checked for gaps, duplicates, the end, the
+   * hashes that checkpoints attest, and for their time; not for what they hold.
+   */
+  readonly hashOf: RecordHash | undefined;
   /** What the chain may open with: what its head says, and what else there is reason to try. */
   readonly openings: readonly Buffer[];
   /** By number of records, ascending. */
@@ -71,7 +74,7 @@ export function stepChain(walk: ChainWalk, record: StoredRecord): void {
   if (record.seq === walk.seq || !Number.isSafeInteger(record.seq) || record.seq < 1) takeSecond(walk, record);
   else takeNext(walk, record);
   walk.lastHash = record.hash;
-  checkPersonal(walk, record);
+  if (walk.hashOf !== undefined) checkPersonal(walk, record);
 }
 
 /** Checks that the head is where the chain ended. */
@@ -115,25 +118,36 @@ function takeSecond(walk: ChainWalk, record: StoredRecord): void {
 
 function checkLink(walk: ChainWalk, record: StoredRecord, allowed: readonly Buffer[]): void {
   const { seq, id } = record;
-  const expected = allowed.map((link) => walk.hashOf(link, record));
+  const { hashOf } = walk;
+  if (hashOf === undefined) {
+    walk.links = [record.hash];
+    if (record.timeFault !== null) reportAltered(walk, record, record.timeFault);
+    return;
+  }
+  const expected = allowed.map((link) => hashOf(link, record));
   const found = expected.findIndex((hash) => hash.equals(record.hash));
   walk.links = found >= 0 || expected[0] === undefined ? [record.hash] : [record.hash, expected[0]];
   if (found > 0 && walk.seq === 1) {
     fault(walk, 'head', 1, 'its head was altered: record 1 was not hashed with that opening');
   } else if (found < 0 && allowed.length > 0) {
-    if (walk.misfit && wasMoved(walk, record, walk.misfit)) return;
+    if (walk.misfit && wasMoved(walk, record, walk.misfit, hashOf)) return;
     const message = `record ${seq} (${id}) is not what was recorded: it was altered, or stood elsewhere`;
     const finding = fault(walk, 'altered', seq, message, id);
     walk.misfit ??= { finding, seq, links: allowed };
-  } else if (record.fault !== null) {
-    fault(walk, 'altered', seq, `record ${seq} (${id}) was altered: ${record.fault}`, id);
+  } else {
+    const wrong = record.factsFault ?? record.timeFault;
+    if (wrong !== null) reportAltered(walk, record, wrong);
   }
 }
 
+function reportAltered(walk: ChainWalk, { seq, id }: StoredRecord, wrong: string): void {
+  fault(walk, 'altered', seq, `record ${seq} (${id}) was altered: ${wrong}`, id);
+}
+
 /** Whether the record's hash fits under the number of the first record that did not fit: they were swapped. */
-function wasMoved(walk: ChainWalk, record: StoredRecord, first: Misfit): boolean {
+function wasMoved(walk: ChainWalk, record: StoredRecord, first: Misfit, hashOf: RecordHash): boolean {
   const there = { ...record, seq: first.seq };
-  if (!first.links.some((link) => walk.hashOf(link, there).equals(record.hash))) return false;
+  if (!first.links.some((link) => hashOf(link, there).equals(record.hash))) return false;
   const message = `${printChain(walk)}: record ${first.seq} stands elsewhere: ${record.id}, now record ${record.seq}, was written there`;
   walk.findings.replace(first.finding, { ...first.finding, code: 'reordered', message });
   walk.misfit = undefined;
@@ -170,7 +184,8 @@ function checkAttested(walk: ChainWalk, { seq, hash }: StoredRecord): void {
 function reportRewritten(walk: ChainWalk, bad: Attested, good: Attested | undefined): void {
   const from = (good?.records ?? 0) + 1;
   const until = good === undefined ? '' : `; up to record ${good.records} it is as checkpoint ${good.number} attests`;
-  const message = `records ${from} to ${bad.records} are not those that checkpoint ${bad.number} attests, though their hashes agree${until}`;
+  const agree = walk.hashOf === undefined ? '' : ', though their hashes agree';
+  const message = `records ${from} to ${bad.records} are not those that checkpoint ${bad.number} attests${agree}${until}`;
   fault(walk, 'rewritten', from, message);
 }
 

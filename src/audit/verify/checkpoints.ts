@@ -6,7 +6,7 @@
 import type { Knex } from 'knex';
 import type { CheckpointFiles } from '../checkpoint/file.ts';
 import { type Checkpoint, checkpointDigest, headsSchema, printLine, signedBytes } from '../format/checkpoint-line.ts';
-import { chainOf, createHeads, type Head, type Heads, sameStart } from '../format/heads.ts';
+import { chainOf, createHeads, type Head, type Heads, sameHead, sameStart } from '../format/heads.ts';
 import { signatureChecker } from '../format/signatures.ts';
 import { printChain, type VerifyFindings } from './findings.ts';
 
@@ -21,11 +21,31 @@ export interface Attested {
   readonly outside: boolean;
 }
 
+/** A head, and the number of a checkpoint that has it. */
+interface AttestedHead {
+  readonly head: Head;
+  readonly number: number;
+}
+
+/** What all checkpoints together say of one chain. */
+export interface AttestedChain {
+  /**
+   * Of the earliest checkpoint with this chain. INVARIANT: its format and opening count. Checkpoints are made of the heads as
+   * they are, so that those after a head was altered attest what it was altered to.
+   */
+  readonly first: AttestedHead;
+  readonly latest: AttestedHead;
+  /** That with the most records: chains only grow. */
+  readonly longest: AttestedHead;
+  /** By number of records, ascending; empty unless the day was asked for. */
+  readonly places: Attested[];
+}
+
 export interface CheckpointState {
   /** The heads as the last checkpoint has them. */
   readonly heads: Heads;
-  /** By chain, ascending; only of the days that were asked for. */
-  readonly attested: ReadonlyMap<string, readonly Attested[]>;
+  /** Of every chain that any checkpoint has, also of those that the later ones lack. */
+  readonly chains: ReadonlyMap<string, AttestedChain>;
   readonly count: number;
   /** The newest checkpoint outside the database. */
   readonly external: { readonly number: number; readonly at: string } | null;
@@ -147,7 +167,7 @@ function readRow(row: StoredCheckpoint, previous: string | null): Checkpoint | u
  */
 function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: Options) {
   const heads = createHeads();
-  const attested = new Map<string, Attested[]>();
+  const chains = new Map<string, AttestedChain>();
   const previous = new Map<string, string>();
   const seenKeys = new Set<string>();
   const accepted = publicKeys ?? files?.publicKeys;
@@ -188,10 +208,12 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
   const putHeads = (checkpoint: Checkpoint, outside: boolean, fault: (message: string) => void): void => {
     for (const head of checkpoint.heads) {
       const before = heads.get(chainOf(head));
-      if (before !== undefined && !follows(before, head)) {
+      if (before !== undefined && !sameStart(before, head)) {
+        fault(`has ${printChain(head)} with another format or opening than before: its head was altered`);
+      } else if (before !== undefined && head.records <= before.records && !sameHead(before, head)) {
         fault(`has ${printChain(head)}, which had ${before.records} records before: the log was set back or rewritten`);
       }
-      if (inRange(head.day)) attest(head, checkpoint.number, outside);
+      attest(head, checkpoint.number, outside);
     }
     if (checkpoint.heads.length === checkpoint.size && checkpoint.size <= heads.size()) {
       const listed = new Set(checkpoint.heads.map(chainOf));
@@ -202,25 +224,26 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     heads.put(checkpoint.heads);
   };
 
-  const attest = ({ boot, day, records, hash }: Head, number: number, outside: boolean): void => {
-    const chain = chainOf({ boot, day });
-    const list = attested.get(chain) ?? [];
-    attested.set(chain, list);
-    const last = list.at(-1);
-    if (last === undefined || last.records < records) list.push({ records, hash, number, outside });
-    else if (outside && !last.outside && last.records === records && last.hash === hash) {
-      list[list.length - 1] = { ...last, number, outside };
-    }
+  const attest = (head: Head, number: number, outside: boolean): void => {
+    const chain = chainOf(head);
+    const latest = { head, number };
+    const { first, longest, places } = chains.get(chain) ?? { first: latest, longest: latest, places: [] };
+    chains.set(chain, { first, latest, longest: longest.head.records < head.records ? latest : longest, places });
+    if (inRange(head.day)) addPlace(places, { records: head.records, hash: head.hash, number, outside });
   };
 
   return {
     take,
     previousOf,
-    state: (): CheckpointState => ({ heads, attested, count, external, publicKeys: seenKeys }),
+    state: (): CheckpointState => ({ heads, chains, count, external, publicKeys: seenKeys }),
   };
 }
 
-/** Whether a chain can have come from one head to the other. */
-const follows = (before: Head, after: Head): boolean =>
-  sameStart(before, after) &&
-  (after.records > before.records || (after.records === before.records && after.hash === before.hash));
+/** Keeps the first that attests this many records; that it stands outside the database as well counts, if the hash is the same. */
+function addPlace(places: Attested[], place: Attested): void {
+  const last = places.at(-1);
+  if (last === undefined || last.records < place.records) places.push(place);
+  else if (place.outside && !last.outside && last.records === place.records && last.hash === place.hash) {
+    places[places.length - 1] = place;
+  }
+}

@@ -2,9 +2,10 @@
 
 import type { Knex } from 'knex';
 import { chainOf, HEAD_COLUMNS, type Head } from '../format/heads.ts';
-import { FIRST_OPENING, RECORD_HASHES } from '../format/record-hash.ts';
-import type { CheckpointState } from './checkpoints.ts';
-import { printChain, type VerifyFindings } from './findings.ts';
+import { FIRST_OPENING, FORMAT, RECORD_HASHES, type RecordHash } from '../format/record-hash.ts';
+import type { AttestedChain, CheckpointState } from './checkpoints.ts';
+import { printChain, type VerifyFindingCode, type VerifyFindings } from './findings.ts';
+import type { StoredRecord } from './row.ts';
 
 const READ = `select ${HEAD_COLUMNS} from chain_heads order by chain_heads.day, chain_heads.boot`;
 
@@ -16,30 +17,30 @@ export async function readHeads(db: Knex): Promise<ReadonlyMap<string, Head>> {
   return new Map(rows.map((head) => [chainOf(head), head]));
 }
 
-/** Every head that a checkpoint attests must be there, no shorter, and of the same opening and format. */
+/**
+ * Every chain that a checkpoint attests must have a head, with no fewer records than any of them says, and with the format and
+ * opening of the earliest and of the latest.
+ */
 export function compareHeads(heads: ReadonlyMap<string, Head>, state: CheckpointState, findings: VerifyFindings): void {
-  const numberOf = (chain: string): string => {
-    const last = state.attested.get(chain)?.at(-1);
-    return last === undefined ? 'a checkpoint' : `checkpoint ${last.number}`;
-  };
-  for (const attested of state.heads.all()) {
-    const { boot, day, records, opening, format } = attested;
-    const chain = chainOf(attested);
+  for (const [chain, { first, latest, longest }] of state.chains) {
+    const { boot, day } = first.head;
+    const fault = (code: VerifyFindingCode, seq: number, message: string): void =>
+      findings.add({ code, boot, day, seq, message: `${printChain({ boot, day })} ${message}` });
     const head = heads.get(chain);
-    const place = { boot, day };
+    const says = `checkpoint ${longest.number} attests ${longest.head.records}`;
     if (head === undefined) {
-      const message = `${printChain(attested)} has no head any more; ${numberOf(chain)} attests ${records} records`;
-      findings.add({ code: 'removed', ...place, seq: 1, message });
-    } else if (head.records < records) {
-      const message = `${printChain(attested)} ends with record ${head.records}; ${numberOf(chain)} attests ${records}: the others were removed`;
-      findings.add({ code: 'removed', ...place, seq: head.records + 1, message });
-    } else if (head.opening !== opening) {
-      const message = `${printChain(attested)} opens otherwise than ${numberOf(chain)} attests`;
-      findings.add({ code: 'head', ...place, seq: 1, message });
+      fault('removed', 1, `has no head any more; ${says} records`);
+      continue;
     }
-    if (head !== undefined && head.format !== format) {
-      const message = `${printChain(attested)} says that its format is ${head.format}; ${numberOf(chain)} attests ${format}: its head was altered`;
-      findings.add({ code: 'head', ...place, seq: 1, message });
+    if (head.records < longest.head.records) {
+      fault('removed', head.records + 1, `ends with record ${head.records}; ${says}: the others were removed`);
+    }
+    const opening = [first, latest].find((attested) => attested.head.opening !== head.opening);
+    if (opening) fault('head', 1, `opens otherwise than checkpoint ${opening.number} attests: its head was altered`);
+    const format = [first, latest].find((attested) => attested.head.format !== head.format);
+    if (format) {
+      const attests = `checkpoint ${format.number} attests ${format.head.format}`;
+      fault('head', 1, `says that its format is ${head.format}; ${attests}: its head was altered`);
     }
   }
 }
@@ -58,6 +59,27 @@ export function reportUnknownFormats(
     const message = `${printChain({ boot, day })} has records of format ${format}, which this version does not know: upgrade authz, unless its head was altered`;
     findings.add({ code: 'format', boot, day, seq: 1, message });
   }
+}
+
+/** The head's own opening, then what to try where that fails, so that an altered head is not taken for an altered record. */
+export const openingsOf = (head: Head | undefined, attested: AttestedChain | undefined): Buffer[] => [
+  ...[head, attested?.first.head].flatMap((one) => (one === undefined ? [] : [Buffer.from(one.opening, 'hex')])),
+  ...(head === undefined ? [] : [FIRST_OPENING]),
+];
+
+/**
+ * The hash of the format that the earliest checkpoint attests, or else the head names. Where that is not known, it may have
+ * been altered: then the hash of a format under which the first record fits. Undefined where none does.
+ */
+export function hashOfChain(
+  head: Head | undefined,
+  attested: AttestedChain | undefined,
+  openings: readonly Buffer[],
+  record: StoredRecord,
+): RecordHash | undefined {
+  const { format = FORMAT } = attested?.first.head ?? head ?? {};
+  const fits = (hashOf: RecordHash): boolean => openings.some((opening) => hashOf(opening, record).equals(record.hash));
+  return RECORD_HASHES.get(format) ?? [...RECORD_HASHES.values()].find(fits);
 }
 
 /** Openings that are the head of no other chain of their boot: the record whose hash they are is looked for while records are read. */

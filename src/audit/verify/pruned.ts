@@ -98,7 +98,7 @@ export async function verifyPruned(
     if (!sound.has(day) || statementOf(day) !== undefined) return;
     fault(day, `the heads of ${day} are not those that were there when it was pruned`);
     for (const { boot, records, hash } of headsOf(day)) {
-      const attested = state.heads.get(chainOf({ boot, day }));
+      const attested = state.chains.get(chainOf({ boot, day }))?.longest.head;
       if (attested === undefined || (attested.records === records && attested.hash === hash)) continue;
       const message = `${printChain({ boot, day })}: its head was altered after its records were pruned`;
       findings.add({ code: 'head', boot, day, seq: records, message });

@@ -16,8 +16,9 @@ export type LogRow = readonly (string | null)[];
 export type StoredRecord = LogRecord &
   Personal & {
     readonly hash: Buffer;
-    /** Such as a value that our log never holds; null when there is none. */
-    readonly fault: string | null;
+    /** What is wrong with the time, or with the facts as format 1 hashes them; null where nothing is. */
+    readonly timeFault: string | null;
+    readonly factsFault: string | null;
   };
 
 type Texts = Record<'id' | 'at' | 'hash', string> & { facts: string | null };
@@ -41,7 +42,7 @@ export function createRowReader(): (row: LogRow) => StoredRecord {
     absent: COLUMNS[name].nullable ? null : '',
   }));
   const blank: Record<string, unknown> = Object.fromEntries(
-    [...COLUMN_NAMES, 'day', 'fault'].map((name) => [name, null]),
+    [...COLUMN_NAMES, 'day', 'timeFault', 'factsFault'].map((name) => [name, null]),
   );
   return (row) => {
     // A copy has all its properties from the start, which V8 writes to twice as fast as it adds them one by one.
@@ -55,7 +56,8 @@ export function createRowReader(): (row: LogRow) => StoredRecord {
     record['day'] = at.slice(0, 10);
     record['hash'] = Buffer.from(hash, 'hex');
     record['facts'] = facts ?? '';
-    record['fault'] = facts === null ? 'its facts hold a number that JSON readers round' : timeFault(id, at);
+    record['timeFault'] = timeFault(id, at);
+    record['factsFault'] = facts === null ? 'its facts hold a number that JSON readers round' : null;
     return record as StoredRecord;
   };
 }

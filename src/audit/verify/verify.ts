@@ -8,11 +8,19 @@ import type { Knex } from 'knex';
 import { type CheckpointFiles, openCheckpointFiles } from '../checkpoint/file.ts';
 import type { Pruned } from '../format/checkpoint-line.ts';
 import { chainOf, type Head } from '../format/heads.ts';
-import { FIRST_OPENING, FORMAT, RECORD_HASHES, type RecordHash } from '../format/record-hash.ts';
+import { RECORD_HASHES } from '../format/record-hash.ts';
 import { type ChainWalk, endChain, startChain, stepChain } from './chain.ts';
 import { type CheckpointState, verifyCheckpoints } from './checkpoints.ts';
 import { createFindings, printChain, type VerifyFinding, type VerifyFindings } from './findings.ts';
-import { compareHeads, type OpenLinks, openLinks, readHeads, reportUnknownFormats } from './heads.ts';
+import {
+  compareHeads,
+  hashOfChain,
+  type OpenLinks,
+  openingsOf,
+  openLinks,
+  readHeads,
+  reportUnknownFormats,
+} from './heads.ts';
 import { type DaySum, type PrunedDays, sumOf, verifyPruned } from './pruned.ts';
 import { type DayRange, dayRanges, rowsOf } from './ranges.ts';
 import { createRowReader, type LogRow, READ_SETTINGS, type StoredRecord } from './row.ts';
@@ -150,10 +158,10 @@ function uncovered(heads: ReadonlyMap<string, Head>, state: CheckpointState): nu
   return records;
 }
 
-function summary(day: string, heads: ReadonlyMap<string, Head>, { attested }: CheckpointState) {
+function summary(day: string, heads: ReadonlyMap<string, Head>, { chains }: CheckpointState) {
   const ofDay = [...heads.values()].filter((head) => head.day === day);
   const covered = ofDay.every((head) => {
-    const last = attested.get(chainOf(head))?.at(-1);
+    const last = chains.get(chainOf(head))?.places.at(-1);
     if (!RECORD_HASHES.has(head.format)) return false;
     return last?.outside === true && last.records === head.records && last.hash === head.hash;
   });
@@ -236,40 +244,21 @@ async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promis
   return progress.records - before;
 }
 
-/** Undefined for a chain whose format is not known: it has a finding, and nothing can be said of its records. */
-function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk | undefined {
+function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk {
   const { boot, day } = first;
   const { state, findings, erasureRecorded, visited } = read;
   const chain = chainOf({ boot, day });
   const head = read.heads.get(chain);
-  const attestedHead = state.heads.get(chain);
+  const attested = state.chains.get(chain);
   if (head === undefined || visited.has(chain)) {
     const message = `${printChain({ boot, day })} is not known: its records were inserted, or its head was removed`;
     findings.add({ code: 'inserted', boot, day, seq: 1, message });
   }
   visited.add(chain);
   read.chains += 1;
-  const openings = openingsOf(head, attestedHead);
-  const hashOf = hashOfChain(head, attestedHead, openings, first);
-  if (hashOf === undefined) return undefined;
-  const attested = state.attested.get(chain) ?? [];
-  return startChain({ boot, day, head, hashOf, openings, attested, findings, erasureRecorded });
-}
-
-/**
- * The hash of the format that the head names. Where that is none that is known, the head may have been altered to hide what
- * happened to the records: then that of the attested format, or of one under which the first record fits.
- */
-function hashOfChain(
-  head: Head | undefined,
-  attested: Head | undefined,
-  openings: readonly Buffer[],
-  first: StoredRecord,
-): RecordHash | undefined {
-  const known =
-    RECORD_HASHES.get((head ?? attested)?.format ?? FORMAT) ?? (attested && RECORD_HASHES.get(attested.format));
-  const fits = (hashOf: RecordHash): boolean => openings.some((opening) => hashOf(opening, first).equals(first.hash));
-  return known ?? [...RECORD_HASHES.values()].find(fits);
+  const openings = openingsOf(head, attested);
+  const hashOf = hashOfChain(head, attested, openings, first);
+  return startChain({ boot, day, head, hashOf, openings, attested: attested?.places ?? [], findings, erasureRecorded });
 }
 
 /** The chains that have a head of that day and no record. */
@@ -280,14 +269,6 @@ function reportRemovedChains({ heads, visited, findings }: RecordsRead, ofDay: s
     findings.add({ code: 'removed', boot, day, seq: 1, message });
   }
 }
-
-/** The head's own opening, then what to try where that fails, so that an altered head is not taken for an altered record. */
-const openingsOf = (head: Head | undefined, attested: Head | undefined): Buffer[] =>
-  head === undefined
-    ? attested === undefined
-      ? []
-      : [Buffer.from(attested.opening, 'hex')]
-    : [Buffer.from(head.opening, 'hex'), ...(attested ? [Buffer.from(attested.opening, 'hex')] : []), FIRST_OPENING];
 
 /** Whose personal data were erased, and until when. */
 async function readErasures(db: Knex): Promise<(record: StoredRecord) => boolean> {

@@ -230,6 +230,9 @@ async function checkFile(
 ): Promise<void> {
   const byWriter = new Map<string, { heads: Map<string, FileHead>; previous: string | null }>();
   const key = createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' });
+  const stored = new Map(
+    (await db.raw<{ rows: FileHead[] }>(HEADS)).rows.map((head) => [`${head.boot} ${head.day}`, head]),
+  );
   for (const line of lines) {
     const { number, at, writer, size, root, previous, heads, signature } = line;
     const state = byWriter.get(writer) ?? { heads: new Map(), previous: null };
@@ -237,6 +240,8 @@ async function checkFile(
     for (const head of heads) {
       const name = `${head.boot} ${head.day}`;
       state.heads.set(name, head);
+      const { format, opening } = stored.get(name) ?? {};
+      must(format === head.format && opening === head.opening, `checkpoint ${number}: how ${name} begins`);
       const attested = chains.get(name)?.[head.records - 1]?.['hash'] === head.hash;
       must(attested || pruned.has(head.day), `checkpoint ${number}: ${name}`);
     }

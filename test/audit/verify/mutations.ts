@@ -4,6 +4,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
 import { recordHash } from '../../../src/audit/format/record-hash.ts';
 import { loadSigner, makeSigningKey } from '../../../src/audit/format/signatures.ts';
+import type { VerifyFindingCode } from '../../../src/audit/verify/findings.ts';
 import { exampleRecord, type WrittenRecord, writeRecords } from '../written-log.ts';
 
 export interface Target {
@@ -16,6 +17,8 @@ export interface Target {
 
 /** What must be named: a record of a chain, or a checkpoint. */
 export interface Place {
+  /** Where a finding of another code at the same place would not do. */
+  readonly code?: VerifyFindingCode;
   readonly boot?: string;
   readonly day?: string;
   readonly seq?: number;
@@ -342,8 +345,18 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
   ],
   ['edit the boot of a head', editHead('boot', `'00000000-0000-4000-8000-000000000000'`, () => ({ seq: 1 }))],
   ['edit the day of a head', editHead('day', 'day - 30', () => ({ seq: 1 }))],
-  ['edit the format of a head', editHead('format', 'format + 1', () => ({ seq: 1 }))],
-  ['edit the opening of a head', editHead('opening', 'sha256(opening)', () => ({ seq: 1 }))],
+  ['edit the format of a head', editHead('format', 'format + 1', () => ({ code: 'head', seq: 1 }))],
+  ['edit the opening of a head', editHead('opening', 'sha256(opening)', () => ({ code: 'head', seq: 1 }))],
+  [
+    'edit a record and the format of its head',
+    async ({ db, records }, draw) => {
+      const record = pick(records, draw);
+      const { id, boot, day } = record;
+      await db('decisions').where({ id }).update({ rule: 'forged' });
+      await db('chain_heads').where({ boot, day }).update({ format: 7 });
+      return { code: 'altered', ...placeOf(record) };
+    },
+  ],
   ['edit the hash of a head', editHead('hash', NEW_HASH, ({ seq }) => ({ seq }))],
   ['count a head up', editHead('records', 'records + 1', ({ seq }) => ({ seq: seq + 1 }))],
   ['count a head down', editHead('records', 'greatest(records - 1, 1)', () => ({}))],

@@ -1,0 +1,219 @@
+/** The format of a chain: what is verified where it is not known, and what is found where it, or another part of a head, was altered. */
+
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { createCheckpoints } from '../../../src/audit/checkpoint/loop.ts';
+import { prunedBytes } from '../../../src/audit/format/checkpoint-line.ts';
+import { HEAD_COLUMNS, type Head } from '../../../src/audit/format/heads.ts';
+import { loadSigner, makeSigningKey, type Signer } from '../../../src/audit/format/signatures.ts';
+import { sumOf } from '../../../src/audit/verify/pruned.ts';
+import { type VerifyOptions, verifyLog } from '../../../src/audit/verify/verify.ts';
+import { connect } from '../../../src/db/connect.ts';
+import { createLog } from '../../../src/log.ts';
+import { newDatabase } from '../../support/postgres.ts';
+import {
+  createWriter,
+  exampleRecord,
+  makeDays,
+  type Writer,
+  type WrittenRecord,
+  writeRecords,
+} from '../written-log.ts';
+
+describe('the verification, by the format of a chain,', () => {
+  let db: Knex;
+  let day: string;
+  let days: string[];
+  let folder: string;
+  let file: string;
+  let signer: Signer;
+
+  beforeEach(async () => {
+    db = connect({ url: await newDatabase(), poolSize: 2 });
+    days = await makeDays(db, 2);
+    [day = ''] = days;
+    folder = await mkdtemp(path.join(tmpdir(), 'authz-test-'));
+    file = path.join(folder, 'checkpoints.jsonl');
+    signer = await loadSigner(makeSigningKey());
+  });
+  afterEach(async () => {
+    await db.destroy();
+    await rm(folder, { recursive: true });
+  });
+
+  /** Makes a checkpoint, as a process that has just begun. */
+  const checkpoint = async (): Promise<void> => {
+    const parts = { db, log: createLog('silent'), writer: randomUUID(), signer, file, seconds: 3600 };
+    await createCheckpoints(parts).close();
+  };
+
+  it('says to upgrade where a chain has a format that it does not know, and verifies the others', async () => {
+    const [later, known] = [createWriter(db), createWriter(db)];
+    await later.append(day, 3);
+    await known.append(day, 2);
+    await later.append(days[1] ?? '', 2);
+    await db('chain_heads').where({ boot: later.boot, day }).update({ format: 2 });
+    // As a later version would have hashed it: under format 1 every record would look altered.
+    await db.raw(`update decisions set hash = sha256(hash) where boot = ? and at::date = ? and seq < 3`, [
+      later.boot,
+      day,
+    ]);
+    const report = await verifyLog(db, {});
+    expect(report.findings.map(({ code, boot, day }) => [code, boot, day])).to.deep.equal([
+      ['format', later.boot, day],
+    ]);
+    expect(report.findings[0]?.message).to.match(/of format 2, .*: upgrade authz, unless its head was altered$/);
+    expect(report).to.deep.include({ clean: false, records: 7, chains: 3 });
+    await db('decisions').where({ boot: known.boot, seq: 2 }).update({ rule: 'x' });
+    expect((await verifyLog(db, {})).findings.map(({ code }) => code)).to.include('altered');
+  });
+
+  it('locates what was done to records though the format of their head was altered to an unknown one', async () => {
+    await createWriter(db).append(day, 6);
+    await db('decisions').where({ seq: 3 }).update({ rule: 'x' });
+    await db('decisions').where({ seq: 5 }).delete();
+    await db('chain_heads').update({ format: 7 });
+    const report = await verifyLog(db, {});
+    const found = report.findings.map(({ code, seq }) => [code, seq]);
+    expect(found).to.deep.include.members([
+      ['format', 1],
+      ['altered', 3],
+      ['removed', 5],
+    ]);
+    expect(report).to.deep.include({ clean: false, uncovered: 6 });
+  });
+
+  describe('of a chain whose format it does not know', () => {
+    let later: Writer;
+    let records: WrittenRecord[];
+
+    /** What is said of the chain, but for its format. */
+    const found = async (options: VerifyOptions = {}) => {
+      const report = await verifyLog(db, options);
+      const [format, ...others] = report.findings;
+      expect(format).to.include({ code: 'format', day, seq: 1 });
+      expect(report).to.deep.include({ clean: false, uncovered: 9 });
+      return others.map(({ code, seq }) => [code, seq]);
+    };
+
+    beforeEach(async () => {
+      later = createWriter(db);
+      records = await later.append(day, 9);
+      await db('chain_heads').update({ format: 7 });
+      // Under no format that is known does any record fit now, nor would its facts do for format 1.
+      await db.raw(`update decisions set hash = sha256(hash), facts = '{"n": 0.1000000000000000000001}' where seq < 9`);
+      records = (await db('decisions').orderBy('seq')).map((row) => ({ ...row, hash: row.hash.toString('hex') }));
+    });
+
+    it('says nothing else where there is nothing else', async () => {
+      expect(await found()).to.deep.equal([]);
+    });
+
+    it('names a gap, a second record of a number, and a record behind the end', async () => {
+      await db('decisions').where({ seq: 3 }).delete();
+      await writeRecords(db, [{ ...exampleRecord(later.boot, day, 5), hash: records[4]?.hash ?? '' }]);
+      await writeRecords(db, [{ ...exampleRecord(later.boot, day, 10), hash: '11'.repeat(32) }]);
+      expect(await found()).to.deep.equal([
+        ['removed', 3],
+        ['inserted', 5],
+        ['inserted', 10],
+      ]);
+    });
+
+    it('names what was cut off, and a last hash that is not that of the head', async () => {
+      await db('decisions').where({ seq: 9 }).delete();
+      expect(await found()).to.deep.equal([['removed', 9]]);
+      await db('chain_heads').update({ records: 8 });
+      expect((await verifyLog(db, {})).findings.map(({ code, seq }) => [code, seq])).to.deep.equal([
+        ['format', 1],
+        ['head', 8],
+      ]);
+    });
+
+    it('names a record whose time is not that of its id', async () => {
+      await db.raw(`update decisions set at = at + interval '1 ms' where seq = 4`);
+      expect(await found()).to.deep.equal([['altered', 4]]);
+    });
+
+    it('names a hash that is not the one that a checkpoint attests', async () => {
+      await db('chain_heads').update({ records: 6, hash: Buffer.from(records[5]?.hash ?? '', 'hex') });
+      await checkpoint();
+      await db('chain_heads').update({ records: 9, hash: Buffer.from(records[8]?.hash ?? '', 'hex') });
+      await checkpoint();
+      expect(await found({ files: [file] })).to.deep.equal([]);
+      await db.raw('update decisions set hash = sha256(hash) where seq = 6');
+      const { findings } = await verifyLog(db, { files: [file] });
+      expect(findings.map(({ code, seq }) => [code, seq])).to.deep.equal([
+        ['format', 1],
+        ['rewritten', 1],
+      ]);
+      expect(findings[1]?.message).to.match(/records 1 to 6 are not those that checkpoint 1 attests$/);
+    });
+
+    it('says nothing of it where its day is not read, or was pruned', async () => {
+      const other = days[1] ?? '';
+      expect(await verifyLog(db, { from: other, to: other })).to.deep.include({ clean: true, findings: [] });
+      const { rows } = await db.raw<{ rows: Head[] }>(`select ${HEAD_COLUMNS} from chain_heads`);
+      const statement = { day, at: new Date().toISOString(), ...sumOf(rows) };
+      await db('pruned_days').insert({
+        ...statement,
+        root: Buffer.from(statement.root, 'hex'),
+        public_key: Buffer.from(signer.publicKey, 'base64'),
+        signature: Buffer.from(signer.sign(prunedBytes(statement)), 'base64'),
+      });
+      await db('decisions').delete();
+      const report = await verifyLog(db, { publicKeys: new Set([signer.publicKey]) });
+      expect(report).to.deep.include({ findings: [], clean: true, pruned: 1 });
+    });
+  });
+
+  it('goes on naming an altered head once the checkpoints that follow attest what it was altered to', async () => {
+    const [formatOf, openingOf, cut, gone] = [1, 2, 3, 4].map(() => createWriter(db)) as [
+      Writer,
+      Writer,
+      Writer,
+      Writer,
+    ];
+    for (const writer of [formatOf, openingOf, cut, gone]) await writer.append(day, 3);
+    const [, second] = await db('decisions').where({ boot: cut.boot }).orderBy('seq');
+    await checkpoint();
+    await db('chain_heads').where({ boot: formatOf.boot }).update({ format: 7 });
+    await db('decisions').where({ boot: formatOf.boot, seq: 2 }).update({ rule: 'x' });
+    await db.raw('update chain_heads set opening = sha256(opening) where boot = ?', [openingOf.boot]);
+    await db('decisions').where({ boot: cut.boot, seq: 3 }).delete();
+    await db('chain_heads').where({ boot: cut.boot }).update({ records: 2, hash: second.hash });
+    for (const table of ['decisions', 'chain_heads']) await db(table).where({ boot: gone.boot }).delete();
+    const of = async ({ boot }: Writer) =>
+      (await verifyLog(db, { files: [file] })).findings
+        .filter((finding) => finding.boot === boot)
+        .map(({ code, seq }) => [code, seq]);
+    const expectFound = async (): Promise<void> => {
+      expect(await of(formatOf)).to.have.deep.members([
+        ['head', 1],
+        ['format', 1],
+        ['altered', 2],
+      ]);
+      expect(await of(openingOf)).to.deep.include(['head', 1]);
+      expect(await of(cut)).to.deep.equal([['removed', 3]]);
+      expect(await of(gone)).to.deep.equal([['removed', 1]]);
+    };
+    await expectFound();
+    for (let later = 0; later < 2; later += 1) {
+      await createWriter(db).append(day, 1);
+      await checkpoint();
+    }
+    await expectFound();
+    const { findings } = await verifyLog(db, { files: [file] });
+    const ofCheckpoints = findings.filter(({ code }) => code === 'checkpoint');
+    expect(ofCheckpoints.map(({ checkpoint }) => checkpoint)).to.deep.equal([2, 2, 2, 2]);
+    for (const { boot } of [formatOf, openingOf]) {
+      const [says, ...others] = ofCheckpoints.filter(({ message }) => message.includes(boot));
+      expect(others).to.deep.equal([]);
+      expect(says?.message).to.include('with another format or opening than before: its head was altered');
+    }
+  });
+});
