@@ -104,8 +104,10 @@ describe('the verification, by the format of a chain,', () => {
       later = createWriter(db);
       records = await later.append(day, 9);
       await db('chain_heads').update({ format: 7 });
-      // Under no format that is known does any record fit now, nor would its facts do for format 1.
-      await db.raw(`update decisions set hash = sha256(hash), facts = '{"n": 0.1000000000000000000001}' where seq < 9`);
+      // As another format would have hashed it: no record fits format 1, nor do its facts or its personal data.
+      await db.raw(`
+        update decisions set hash = sha256(hash), facts = '{"n": 0.1000000000000000000001}',
+          personal_digest = sha256(personal_digest) where seq < 9`);
       records = (await db('decisions').orderBy('seq')).map((row) => ({ ...row, hash: row.hash.toString('hex') }));
     });
 
