@@ -15,6 +15,24 @@ const READ = `
      where conrelid = attrelid and contype = 'c' and conkey = array[attnum]) as checks
   from pg_attribute where attrelid = 'decisions'::regclass and attnum > 0 and not attisdropped`;
 
+/** Each index of the log: the column that it begins with, and the decisions that it is of. */
+const INDEXES = `
+  select attname as name, pg_get_expr(indpred, indrelid) as predicate
+  from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0] where indrelid = 'decisions'::regclass`;
+
+/** What `indexed` should be of a column that an index with this predicate begins with; undefined: it leads to some of them only. */
+function indexedBy({
+  name,
+  predicate,
+}: {
+  readonly name: string;
+  readonly predicate: string | null;
+}): Column['indexed'] {
+  if (predicate === null || predicate === `(${name} IS NOT NULL)`) return true;
+  const except = new RegExp(`^\\(${name} <> '([^']*)'::text\\)$`).exec(predicate)?.[1];
+  return except === undefined ? undefined : { except };
+}
+
 interface Stored {
   readonly name: string;
   readonly type: string;
@@ -42,6 +60,19 @@ describe('the columns of the decision log', () => {
           [...values].sort(),
         );
       }
+    });
+  }
+
+  for (const postgres of POSTGRES) {
+    it(`say which filters an index serves, on ${postgres}`, async () => {
+      const db = connect({ url: await newDatabase(postgres), poolSize: 1 });
+      const { rows } = await db.raw<{ rows: { name: string; predicate: string | null }[] }>(INDEXES);
+      await db.destroy();
+      const stored = new Map<string, Column['indexed']>();
+      for (const row of rows) if (stored.get(row.name) === undefined) stored.set(row.name, indexedBy(row));
+      const filters = COLUMN_NAMES.filter((name) => COLUMNS[name].filter);
+      const said = filters.map((name): [string, Column['indexed']] => [name, (COLUMNS[name] as Column).indexed]);
+      expect(said).to.deep.equal(filters.map((name) => [name, stored.get(name)]));
     });
   }
 

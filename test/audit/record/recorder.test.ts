@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
+import { newChain, numberBatch, sendBatch } from '../../../src/audit/record/batch.ts';
 import { canonicalFacts, type Entry } from '../../../src/audit/record/entry.ts';
 import { keepPartitions, makePartitions } from '../../../src/audit/record/partitions.ts';
 import { createRecorder, type Recorder } from '../../../src/audit/record/recorder.ts';
@@ -284,6 +285,27 @@ for (const postgres of POSTGRES)
       await db.raw('insert into decisions select * from kept; insert into chain_heads select * from kept_heads');
       expect(await outcomes(recorder, [[entry()], [entry()]])).to.deep.equal(['recorded', 'recorded']);
       expect(await verifiedRows(db)).to.have.length(3);
+    });
+
+    it('begins a new chain where the head of its own names another format, and moves that one no further', async () => {
+      const recorder = open();
+      await recorder.record([entry()], deadlineIn(LONG_MS));
+      await db('chain_heads').update({ format: 7 });
+      expect(await outcomes(recorder, [[entry(), entry()]])).to.deep.equal(['recorded']);
+      const heads = await db('chain_heads').orderBy('format');
+      expect(heads.map(({ format, records }) => [format, Number(records)])).to.deep.equal([
+        [1, 2],
+        [7, 1],
+      ]);
+    });
+
+    it('takes no batch for written, when it is sent again, whose head names another format', async () => {
+      const batch = numberBatch(newChain(), [entry()]);
+      const send = () => sendBatch(db, batch, () => undefined);
+      await send();
+      await send();
+      await db('chain_heads').update({ format: 7 });
+      expect(await rejection(send())).to.have.property('code', '23000');
     });
 
     /** Asks until it works: nothing was restarted. Leaves one record. */
