@@ -78,6 +78,19 @@ describe('authz audit, as the owner of the log', function () {
     await db.destroy();
   });
 
+  it('prune escapes the reasons that it gives', async () => {
+    const file = path.join(log.folder, 'of another\u001b[2J\nversion.jsonl');
+    await writeFile(file, '{"type":"weather"}\n');
+    const args = ['prune', '--keep', `${KEEP}d`, '--public-key', publicKey, '--yes'];
+    const { code, stdout } = await authz(['audit', ...args, '--checkpoints', `${log.file},${file}`], owner);
+    expect(code).to.equal(1);
+    const why = `it does not verify: ${log.folder}/of another\\u{1b}[2J\\u{a}version.jsonl:1 is no checkpoint`;
+    const [first, second, ...others] = stdout.split('\n');
+    expect(first).to.include(`${log.days[0]} stays: ${why}`);
+    expect(second).to.include(`${log.days[1]} stays: ${why}`);
+    expect(others).to.deep.equal(['']);
+  });
+
   it('erase says how many records, and that there are none', async () => {
     const records = log.records.filter(({ user_id }) => user_id === 'user-1');
     const erased = await authz(['audit', 'erase', '--user', 'user-1', '--yes'], owner);

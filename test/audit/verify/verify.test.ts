@@ -154,6 +154,21 @@ describe('authz audit verify', function () {
     expect((await authz(['audit', 'verify'], environment)).code).to.equal(0);
   });
 
+  it('escapes what was stored, so that it neither drives the terminal nor looks like another line', async () => {
+    const url = await newDatabase();
+    const other = connect({ url, poolSize: 1 });
+    const [day = ''] = await makeDays(other, 0);
+    await createWriter(other).append(day, 1);
+    await other.raw('alter table chain_heads alter column boot type text');
+    await other('chain_heads').update({ boot: '\u001b[2J\nclean: the log is what was recorded' });
+    await other.destroy();
+    const { code, stdout } = await authz(['audit', 'verify'], { DATABASE_URL: url });
+    expect(code).to.equal(1);
+    expect(stdout).to.include('the chain \\u{1b}[2J\\u{a}clean: the log');
+    expect(stdout).to.not.include('\u001b');
+    expect(stdout).to.not.match(/^clean/m);
+  });
+
   it('needs no more than to read, and no pepper', async () => {
     const role = `auditor_${randomBytes(4).toString('hex')}`;
     await db.raw(`create role ${role} login password 'to-read'`);
