@@ -38,8 +38,9 @@ export const DECISION_LOG = `
     constraint decisions_at_id_key unique (at, id) include (caller_id, action, code)
   ) partition by range (at);
 
-  -- Keyset pages, newest first. Most decisions are allows, so an index of the others alone costs them nothing; the last
-  -- two hold only records with an unknown credential, and only disagreements of a policy on trial.
+  -- For keyset pagination by one filter, newest first. Partial: a record that an index leaves out costs it no write. So allows,
+  -- which most decisions are, are in none by code; by fingerprint there are those with an unknown credential only, by shadow
+  -- those where the shadow policy would have answered otherwise.
   create index decisions_by_key on decisions (api_key_id, at, id) where api_key_id is not null;
   create index decisions_by_user on decisions (user_id, at, id) where user_id is not null;
   create index decisions_by_business on decisions (business_id, at, id) where business_id is not null;

@@ -1,6 +1,6 @@
 /**
- * The file of checkpoints outside the database: what is in it has been flushed, and nothing that went wrong while one line
- * was written makes another unreadable.
+ * The file of checkpoints outside the database: JSON lines, appended only, with an fsync after each. A torn write (a crash, a
+ * full disk) leaves one line unreadable and no other.
  */
 
 import { hash } from 'node:crypto';

@@ -32,21 +32,25 @@ export interface Checkpoints {
   readonly close: () => Promise<void>;
 }
 
-/** A checkpoint that is under way. Whatever fails, the next attempt goes on where this one stopped. */
+/**
+ * A signed checkpoint that is not known to be in the file. It outlives a failed attempt: the next one writes the same again, to
+ * the database unless it is known to be `stored` there, then to the file.
+ */
 interface Draft {
   readonly checkpoint: Checkpoint;
   stored: boolean;
 }
 
-/** More than there are processes that take a number at the same moment. */
+/** Of the optimistic insert of a number: more than there are processes that try the same one at the same moment. */
 const ATTEMPTS = 20;
 
-// INVARIANT: one snapshot. Whoever sees checkpoint n sees every head that n saw, so that heads grow with the numbers.
+// INVARIANT: one statement, so one snapshot of heads and numbers. If it has checkpoint n, it has all commits that n was made of:
+// so no chain has fewer records in a checkpoint with a greater number.
 const READ = `
   select ${HEAD_COLUMNS}, coalesce((select max(number) from checkpoints), 0)::float8 as last
   from chain_heads`;
 
-// Another process may have taken the number; or this one has, and lost the answer.
+// No row where the number is taken: by another process, or by this one, which lost the answer (IS_STORED tells which).
 const STORE = `
   insert into checkpoints (number, at, writer, size, root, heads, public_key, signature)
   values (?, ?, ?, ?, decode(?, 'hex'), ?, decode(?, 'base64'), decode(?, 'base64')) on conflict (number) do nothing`;

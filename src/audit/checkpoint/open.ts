@@ -27,9 +27,10 @@ export const embeddedCheckpoints = (dataDir: string): string => path.join(dataDi
 export const embeddedSigningKey = (dataDir: string): string => path.join(dataDir, 'audit-signing-key.pem');
 
 /**
- * Starts the checkpoints, on a connection of their own. Undefined, after a warning, where neither key nor file is set for
- * a database that is not the embedded one: a key made here would vouch for nothing that anybody knows.
- * @throws Refusal: only one of the two is set, the key is none, or the file cannot be written.
+ * Starts the loop of checkpoints, on a connection of its own. Signing key and file are settings; for the embedded database they
+ * default to files in DATA_DIR, where the key is generated. Undefined, after a warning, where neither is set for another
+ * database: a key that was generated here would be one whose public key no auditor was given.
+ * @throws Refusal: only one of the two is set, the key is not Ed25519 in PEM, or the file cannot be written.
  */
 export async function openCheckpoints(settings: Settings, url: string, log: Log): Promise<Checkpoints | undefined> {
   const embedded = settings.DATABASE_URL === undefined;

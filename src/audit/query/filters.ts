@@ -49,7 +49,7 @@ export const notInOrder = { path: ['to'], message: 'must not be before from' };
 /** The filter alone: of an export or a tail, which come as streams and have no pages. */
 export const decisionRange = z.strictObject(decisionFilter).refine(isInOrder, notInOrder);
 
-/** RFC 3339, in UTC, from inclusive, to exclusive. `to` is null where the range goes on. */
+/** The half-open interval [from, to), in RFC 3339 and UTC. `to` is null where it has no end. */
 export interface TimeRange {
   readonly from: string;
   readonly to: string | null;
@@ -57,7 +57,7 @@ export interface TimeRange {
 
 const DAY_MS = 86_400_000;
 
-/** The range that is meant: 24 hours, up to `to` or now, unless it says where it begins. */
+/** The interval of a filter. `from` is by default 24 hours before `to`, or before now where there is no `to`. */
 export function rangeOf({ from, to }: DecisionFilter): TimeRange {
   const end = to === undefined ? Date.now() : Date.parse(to);
   return { from: from ?? new Date(end - DAY_MS).toISOString(), to: to ?? null };
@@ -135,7 +135,7 @@ export function whereOf(filter: DecisionFilter, range: TimeRange): BoundSql {
 export const raw = <T>(db: Knex, { sql, bindings }: BoundSql): Knex.Raw<{ rows: T[] }> =>
   db.raw(sql, bindings as Knex.RawBinding[]);
 
-/** Those of its parts by which an index finds decisions. */
+/** The names of those of its filters that an index serves. */
 export function indexedParts(filter: DecisionFilter): string[] {
   const columns = FILTER_COLUMNS.filter(({ field, indexed }) => {
     const value = filter[field];
@@ -146,7 +146,7 @@ export function indexedParts(filter: DecisionFilter): string[] {
 
 const PLAIN = new Set(['from', 'to']);
 
-/** What the asker should know of how far the search went; null where an index leads straight to what is asked for. */
+/** Says which filters no index serves, so that a range of decisions was scanned for them; null where an index serves each. */
 export function noteOf(filter: DecisionFilter, { from, to }: TimeRange): string | null {
   const given = Object.entries(filter)
     .filter(([name, value]) => value !== undefined && !PLAIN.has(name))

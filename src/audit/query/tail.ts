@@ -1,6 +1,7 @@
 /**
- * The decisions as they become visible. An id is made when the question comes, and its record is committed later: one
- * with an older id may appear after one with a newer. So each look goes back over a window and leaves out what it knows.
+ * The tail of the log: polling over an overlapping window, without duplicates. Ids are in the order of the questions (UUIDv7),
+ * records become visible in the order of their commits: one with an older id may come after one with a newer, and a cursor
+ * behind the newest id would miss it. So each poll reads a window of ids again and yields those that it has not seen.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,12 +13,12 @@ import { findByIds } from './decisions.ts';
 import { type BoundSql, type DecisionFilter, raw, whereOf } from './filters.ts';
 
 /**
- * How far a look goes back. INVARIANT: longer than a record can take from its id to its commit, which is the longest
+ * How far back a poll reads. INVARIANT: longer than a record can take from its id to its commit, which is the longest
  * DECISION_DEADLINE_MS that can be set, and some more for clocks that differ. (A batch of unknown outcome is sent again when
  * an outage ends, however late. It was answered to nobody, and docs/audit-queries.md says that it is not shown here.)
  */
 const WINDOW_MS = 90_000;
-/** Nearly all are committed within this. So that a look costs little, only each tenth goes back over the whole window. */
+/** The window of most polls, which keeps them cheap: nearly all records are committed within it. Each WHOLE_EVERY-th reads WINDOW_MS. */
 const RECENT_MS = 5000;
 const WHOLE_EVERY = 10;
 const INTERVAL_MS = 500;
@@ -25,7 +26,7 @@ const BATCH = 500;
 
 /**
  * Yields what is recorded from now on, each record once, in batches in the order in which they became visible (by id
- * within a batch), until the signal. What was visible at the first look, which is done before the first `next` resolves,
+ * within a batch), until the signal. What was visible at the first poll, which is done before the first `next` resolves,
  * is left out.
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
@@ -35,10 +36,12 @@ export async function* followDecisions(
   signal: AbortSignal,
 ): AsyncGenerator<readonly DecisionRecord[]> {
   const known = new Set(await idsSince(db, filter, Date.now() - WINDOW_MS));
-  // An empty batch says that the first look is done: every later commit will be yielded.
+  // An empty batch says that the first poll is done: every later commit will be yielded.
   yield [];
-  for (let look = 1; !signal.aborted; look += 1) {
-    const ids = await idsSince(db, filter, Date.now() - (look % WHOLE_EVERY === 0 ? WINDOW_MS : RECENT_MS));
+  // Not `every` (loop.ts), which pushes and polls on after a failure: a generator is pulled, so that the next poll waits until
+  // the consumer has taken the batch (backpressure), and a failure ends the iteration.
+  for (let poll = 1; !signal.aborted; poll += 1) {
+    const ids = await idsSince(db, filter, Date.now() - (poll % WHOLE_EVERY === 0 ? WINDOW_MS : RECENT_MS));
     const fresh = ids.filter((id) => !known.has(id));
     for (let start = 0; start < fresh.length && !signal.aborted; start += BATCH)
       yield await findByIds(db, fresh.slice(start, start + BATCH));
@@ -49,7 +52,7 @@ export async function* followDecisions(
   }
 }
 
-/** The ids alone, which an index has: a window is looked at many times, and most of it is known. */
+/** The ids alone, which an index has: a window is read many times, and most of its ids were seen before. */
 async function idsSince(db: Knex, filter: DecisionFilter, since: number): Promise<string[]> {
   const { sql, bindings } = whereOf(filter, { from: new Date(since).toISOString(), to: null });
   const query: BoundSql = { sql: `select id from decisions where ${sql} order by at, id`, bindings };

@@ -5,7 +5,7 @@ import type { Decision } from '../../policy/decide.ts';
 import { FACT_GROUPS, FACTS_VERSION, type FactGroup, type Facts } from '../../policy/facts.ts';
 import { type LogRecord, type Personal, personalDigest } from '../format/record-hash.ts';
 
-/** What the asking service told of its client's request. Decides nothing. */
+/** What the caller says of its own client's request. It is recorded only: no rule reads it. */
 export interface Context {
   readonly ip?: string | undefined;
   readonly userAgent?: string | undefined;
@@ -92,12 +92,12 @@ export function canonicalFacts(facts: Facts): string {
   return `{${SORTED_GROUPS.map((group) => `"${group}":${canonicalGroup(facts[group])}`).join()}}`;
 }
 
-/** INVARIANT: a group holds text and booleans, which RFC 8785 writes as JSON.stringify does; what it adds is an order. */
+/** INVARIANT: facts are strings and booleans, which JSON.stringify writes as RFC 8785 does, once the names are sorted. */
 function canonicalGroup(group: Facts[FactGroup]): string {
   const known = groupTexts.get(group);
   if (known !== undefined) return known;
   const text = JSON.stringify(group, Object.keys(group).sort());
-  // One that may still change is written anew each time.
+  // Memoised by identity, which is safe only for an object that cannot change.
   if (Object.isFrozen(group)) groupTexts.set(group, text);
   return text;
 }

@@ -11,7 +11,7 @@ const DAY_MS = 86_400_000;
 
 /** Makes those of `days` (YYYY-MM-DD, UTC) that are missing, however many processes do the same. @throws what the database throws. */
 export async function makePartitions(db: Knex, days: readonly string[]): Promise<void> {
-  // Each in a transaction of its own: a lock that one waits for should not hold up the others.
+  // A transaction for each day: locks last until the commit, so none is held for one day while another waits.
   for (const day of days) await db.raw('select authz_make_partition(?::date)', [day]);
 }
 

@@ -27,7 +27,8 @@ function eraseWhere(column: string): string {
  */
 export const erasePersonalData = (db: Knex, actor: Actor, { kind, id }: Subject): Promise<number> =>
   mutate(db, actor, async (trx) => {
-    // INVARIANT: the event's time is taken later, and covers what is no younger. A record from a clock ahead of ours stays.
+    // INVARIANT: no record is erased that is younger than the event, since verification accepts none: records up to now, and the
+    // event gets its time after this. What another process recorded with a clock ahead of this one keeps its personal data.
     const { rowCount } = await trx.raw<{ rowCount: number | null }>(ERASE[kind], [id, new Date()]);
     const records = rowCount ?? 0;
     const event = { action: 'audit.erase', kind, id, after: { records } };

@@ -115,7 +115,10 @@ export async function pruneDay(
   }
 }
 
-/** While this waits for the readers of the log, all decisions wait behind it: shorter than their deadline, then a pause. */
+/**
+ * The lock_timeout of ACCESS EXCLUSIVE. Locks are queued: while this one waits for a reader of the log, all inserts wait behind
+ * it. So it gives up before the deadline of a decision passes, and pauses for the inserts to go on before it tries again.
+ */
 const LOCK_MS = 100;
 const PAUSE_MS = 1000;
 const ATTEMPTS = 30;

@@ -31,14 +31,14 @@ export interface ChainWalk extends ChainOptions {
   seq: number;
   lastHash: Buffer;
   /**
-   * The hashes that the next record may follow. They are two where the last record was at fault: what is stored and what
-   * it should be, so that one edit is one finding and its successor is not suspected. None: the record before was
-   * removed, and nothing can be said of the next one.
+   * Candidates for the previous hash of the next record. Two where the last record did not fit: the hash that it has, and the
+   * one that was recomputed, so that one edited record is one finding and the next one is not reported too. None behind a
+   * gap, where the hash of the removed record is not known: any record may follow.
    */
   links: readonly Buffer[];
-  /** Those of the last number: another record under the same number may follow them as well. */
+  /** Those that the record of the last number was checked with: a second record of that number is checked with them too. */
   linksBefore: readonly Buffer[];
-  /** The first record whose hash fits nowhere yet: a later one may turn out to have been written there. */
+  /** The first record that did not fit: if a later one fits in its place, records were swapped. */
   misfit: Misfit | undefined;
   /** The number of the last record with a finding. */
   faultAt: number;
@@ -108,7 +108,7 @@ function takeNext(walk: ChainWalk, record: StoredRecord): void {
   checkAttested(walk, record);
 }
 
-/** A record under a number that is taken, or that is none. The next may follow either of the two. */
+/** A second record of a number, or one whose number is no positive integer. The next one may have been hashed after either. */
 function takeSecond(walk: ChainWalk, record: StoredRecord): void {
   fault(walk, 'inserted', record.seq, `there is a second record ${record.seq} (${record.id})`, record.id);
   const others = walk.links;

@@ -61,7 +61,10 @@ export function reportUnknownFormats(
   }
 }
 
-/** The head's own opening, then what to try where that fails, so that an altered head is not taken for an altered record. */
+/**
+ * Candidates for what the first record was hashed with: the opening of the head, that of the earliest checkpoint, and the zeros
+ * of a process's first chain. If another than the first fits, the head was altered and not the record.
+ */
 export const openingsOf = (head: Head | undefined, attested: AttestedChain | undefined): Buffer[] => [
   ...[head, attested?.first.head].flatMap((one) => (one === undefined ? [] : [Buffer.from(one.opening, 'hex')])),
   ...(head === undefined ? [] : [FIRST_OPENING]),
@@ -82,17 +85,18 @@ export function hashOfChain(
   return RECORD_HASHES.get(format) ?? [...RECORD_HASHES.values()].find(fits);
 }
 
-/** Openings that are the head of no other chain of their boot: the record whose hash they are is looked for while records are read. */
+/** Openings that are not the hash of another head of their boot: each must be found among the hashes of the boot's records. */
 export interface OpenLinks {
-  /** Told of every record's hash. */
+  /** To be called with every record's hash. */
   readonly seen: (boot: string, hash: Buffer) => void;
   /** `isPruned`: whether the records of a day were dropped, so that theirs could not be seen. */
   readonly report: (findings: VerifyFindings, isPruned: (day: string) => boolean) => void;
 }
 
 /**
- * A chain opens with the head that its boot's last one had then, and the first with zeros. That head is nearly always the
- * last of the earlier chain. Where a clock stepped back over midnight, the earlier chain went on after it.
+ * The opening of a chain is the hash of the record that its process had written last before, in whichever chain; zeros for the
+ * first. That is nearly always the last record of its chain, which a head has the hash of. Where a clock stepped back over
+ * midnight, the earlier chain was continued, and the record stands in its middle.
  */
 export function openLinks(heads: ReadonlyMap<string, Head>, inRange: (day: string) => boolean): OpenLinks {
   const byBoot = new Map<string, Head[]>();

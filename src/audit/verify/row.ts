@@ -38,7 +38,7 @@ export function createRowReader(): (row: LogRow) => StoredRecord {
   const columns = COLUMN_NAMES.map((name) => ({
     name,
     read: readers[COLUMNS[name].type],
-    // NOT NULL can have been dropped; '' is no value that was hashed.
+    // NULL in a NOT NULL column, whose constraint was dropped: '' can be read on as text, and no record was hashed with it.
     absent: COLUMNS[name].nullable ? null : '',
   }));
   const blank: Record<string, unknown> = Object.fromEntries(
@@ -62,7 +62,10 @@ export function createRowReader(): (row: LogRow) => StoredRecord {
   };
 }
 
-/** `2026-01-02 03:04:05.67+00` in ISO 8601 with milliseconds; what is none, and so no time that the log writes, as it is. */
+/**
+ * PostgreSQL's `2026-01-02 03:04:05.67+00` as ISO 8601 with milliseconds. Other texts (infinity, years BC) are returned as they
+ * are: the log never writes them, so no hash fits.
+ */
 function readInstant(text: string): string {
   if (!text.endsWith('+00') || text.length < 22 || text.length > 26 || text[10] !== ' ') return text;
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${text.slice(20, -3).padEnd(3, '0')}Z`;

@@ -113,7 +113,9 @@ async function verifySnapshot(
     progress.checkpoints = count;
     onProgress?.(progress);
   };
-  // INVARIANT: files, snapshot (which this takes), files: what they held before is in it, and what is in it they hold now.
+  // INVARIANT: this, the first query, takes the snapshot after the files were read; they are read on after it. A checkpoint is
+  // committed before its line is appended: so each line of the first read has a row in the snapshot, and each row of the
+  // snapshot its line by the second, but for the last of a writer.
   const heads = await readHeads(trx);
   const state = await verifyCheckpoints(trx, { files, publicKeys, inRange, findings, onCheckpoint });
   compareHeads(heads, state, findings);
