@@ -71,8 +71,8 @@ export const openingsOf = (head: Head | undefined, attested: AttestedChain | und
 ];
 
 /**
- * The hash of the format that the earliest checkpoint attests, or else the head names. Where that is not known, it may have
- * been altered: then the hash of a format under which the first record fits. Undefined where none does.
+ * The hash of the format that the earliest checkpoint attests, or else the head names, whichever of them is known: the other may
+ * have been altered. Where neither is, the hash of a format under which the first record fits. Undefined where none does.
  */
 export function hashOfChain(
   head: Head | undefined,
@@ -80,9 +80,10 @@ export function hashOfChain(
   openings: readonly Buffer[],
   record: StoredRecord,
 ): RecordHash | undefined {
-  const { format = FORMAT } = attested?.first.head ?? head ?? {};
+  const said = [attested?.first.head, head].flatMap((one) => (one === undefined ? [] : [one.format]));
+  const known = (said.length === 0 ? [FORMAT] : said).flatMap((format) => RECORD_HASHES.get(format) ?? []);
   const fits = (hashOf: RecordHash): boolean => openings.some((opening) => hashOf(opening, record).equals(record.hash));
-  return RECORD_HASHES.get(format) ?? [...RECORD_HASHES.values()].find(fits);
+  return known[0] ?? [...RECORD_HASHES.values()].find(fits);
 }
 
 /** Openings that are not the hash of another head of their boot: each must be found among the hashes of the boot's records. */

@@ -87,6 +87,20 @@ describe('the verification, by the format of a chain,', () => {
     expect(report).to.deep.include({ clean: false, uncovered: 6 });
   });
 
+  it('locates what was done to records though a checkpoint was altered to attest an unknown format', async () => {
+    await createWriter(db).append(day, 3);
+    await checkpoint();
+    await db.raw(`update checkpoints set heads = jsonb_set(heads, '{0,format}', '7')`);
+    await db('decisions').where({ seq: 1 }).update({ rule: 'x' });
+    const { findings } = await verifyLog(db, { publicKeys: new Set([signer.publicKey]) });
+    const found = findings.map(({ code, seq, checkpoint }) => [code, seq ?? checkpoint]);
+    expect(found).to.have.deep.members([
+      ['checkpoint', 1],
+      ['head', 1],
+      ['altered', 1],
+    ]);
+  });
+
   describe('of a chain whose format it does not know', () => {
     let later: Writer;
     let records: WrittenRecord[];
