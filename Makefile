@@ -29,8 +29,8 @@ check: setup ## types and style
 	$(BIN)/biome ci --error-on-warnings --colors=off
 
 .PHONY: test
-test: check build ## every check and every test; what CI runs
-	@node test/support/run-all.mjs
+test: check build ## every check and every test; COVERAGE=1 measures, LONG=1 does all of it
+	@$(if $(COVERAGE),$(BIN)/c8 )node test/support/run-all.mjs
 
 .PHONY: bench
 bench: build ## measure what is promised of speed and memory; ARGS="--help" says more
