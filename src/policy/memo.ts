@@ -1,66 +1,98 @@
 /**
- * Memoizes `decide`: the same immutable facts under the same policy give the same decision. Entries are found by identity of
- * the policy and of each group of facts (WeakMap), never by a joined string that two questions could share, and never expire
- * by time.
+ * Memoizes `decide`: the same facts under the same policy give the same decision. An entry is filed under the identity of the
+ * policy and of the frozen groups `key`, `user` and `target` (WeakMap), which the cache of facts shares between requests, and
+ * under the value of every other fact, one level of a tree (trie) for each: never under a joined string that two questions
+ * could share. Entries never expire by time.
  */
 
 import { type Decision, decide, type Policy } from './decide.ts';
-import type { Facts } from './facts.ts';
+import { FACT_GROUPS, type FactGroup, type Facts, factsOf } from './facts.ts';
+
+/** Whatever facts these groups have: another value is another frozen object. */
+const BY_IDENTITY = ['key', 'user', 'target'] as const satisfies readonly FactGroup[];
+
+const GROUPS_BY_VALUE = FACT_GROUPS.filter((group) => !(BY_IDENTITY as readonly FactGroup[]).includes(group));
+
+/** INVARIANT: all facts of all other groups, so that a fact that is added to FACTS is part of what an entry is filed under. */
+const BY_VALUE = GROUPS_BY_VALUE.flatMap((group) => factsOf(group).map(([fact]) => ({ group, fact })));
+
+/** `next` is by the value of the fact that has this level's place in BY_VALUE; below the last fact there is the decision. */
+interface Level {
+  readonly next: Map<unknown, Level>;
+  decision?: Decision;
+}
 
 /** The decisions on one target for one key and user; another key or user replaces them. */
 interface Remembered {
   readonly key: Facts['key'];
   readonly user: Facts['user'];
-  /** By the `limit` group, of which there are two objects, then by action. */
-  readonly decisions: Map<Facts['limit'], Map<string, Decision>>;
+  readonly tree: Level;
+  size: number;
 }
 
-/** Bounds for one target: actions, and `limit` objects. At a bound, all of its entries are dropped. */
-const ACTIONS = 64;
-const LIMITS = 2;
+/** Bounds the decisions that are kept of one target. At the bound, all of them are dropped. */
+const MAX_OF_TARGET = 128;
 
 /**
  * A memoizing `decide`. Entries are garbage-collected with the facts and the policy that they are of.
  *
- * INVARIANT: only groups that can never change are keys: frozen, without prototype, and of plain values. Others are decided
- * on each time.
+ * INVARIANT: what is filed under its identity can never change: frozen, without prototype, and of plain values. Others are
+ * decided on each time.
  */
 export function memoizedDecide(): typeof decide {
   const byPolicy = new WeakMap<Policy, WeakMap<Facts['target'], Remembered>>();
 
-  const actionsOf = (policy: Policy, { key, user, target, limit }: Facts): Map<string, Decision> | undefined => {
+  const recall = (policy: Policy, { key, user, target }: Facts): Remembered | undefined => {
     const remembered = byPolicy.get(policy)?.get(target);
-    return remembered?.key === key && remembered.user === user ? remembered.decisions.get(limit) : undefined;
+    return remembered?.key === key && remembered.user === user ? remembered : undefined;
   };
 
-  const remember = (policy: Policy, { key, user, target, limit, request }: Facts, decision: Decision): void => {
+  const remember = (policy: Policy, facts: Facts, decision: Decision): void => {
+    const { key, user, target } = facts;
     const byTarget = byPolicy.get(policy) ?? new WeakMap<Facts['target'], Remembered>();
     byPolicy.set(policy, byTarget);
-    const before = byTarget.get(target);
-    const same = before?.key === key && before.user === user;
-    const remembered: Remembered = same ? before : { key, user, decisions: new Map() };
+    const before = recall(policy, facts);
+    const remembered =
+      before && before.size < MAX_OF_TARGET ? before : { key, user, tree: { next: new Map() }, size: 0 };
     byTarget.set(target, remembered);
-    const { decisions } = remembered;
-    if (decisions.size === LIMITS && !decisions.has(limit)) decisions.clear();
-    const actions = decisions.get(limit) ?? new Map<string, Decision>();
-    decisions.set(limit, actions);
-    if (actions.size === ACTIONS) actions.clear();
-    actions.set(request.action, decision);
+    remembered.size += 1;
+    file(remembered.tree, facts, decision);
   };
 
   return (policy, given) => {
-    // Each part is read once, so that what is decided on is what the entry is filed under.
-    const { key, user, target, limit, request } = given;
-    const { action } = request;
-    // INVARIANT: entries are filed under every fact of `request`. One that is added must become part of that, too.
-    const facts: Facts = { key, user, target, limit, request: { action } };
-    const known = typeof action === 'string' ? actionsOf(policy, facts)?.get(action) : undefined;
+    const remembered = recall(policy, given);
+    const known = remembered && find(remembered.tree, given);
     if (known) return known;
+    const facts = copyOf(given);
     const decision = Object.freeze(decide(policy, facts));
-    if (isFixed(policy) && [key, user, target, limit].every(isConstant)) remember(policy, facts, decision);
+    if (isFixed(policy) && BY_IDENTITY.every((group) => isConstant(facts[group]))) remember(policy, facts, decision);
     return decision;
   };
 }
+
+function find(tree: Level, facts: Facts): Decision | undefined {
+  let level: Level | undefined = tree;
+  for (const { group, fact } of BY_VALUE) level = level?.next.get(valueIn(facts, group, fact));
+  return level?.decision;
+}
+
+function file(tree: Level, facts: Facts, decision: Decision): void {
+  let level = tree;
+  for (const { group, fact } of BY_VALUE) {
+    const value = valueIn(facts, group, fact);
+    const next: Level = level.next.get(value) ?? { next: new Map() };
+    level.next.set(value, next);
+    level = next;
+  }
+  level.decision = decision;
+}
+
+const valueIn = (facts: Facts, group: FactGroup, fact: string): unknown =>
+  (facts[group] as Readonly<Record<string, unknown>> | undefined)?.[fact];
+
+/** Reads each part once, so that what is decided on is what the entry is filed under. */
+const copyOf = (given: Facts): Facts =>
+  Object.assign({ ...given }, ...GROUPS_BY_VALUE.map((group) => ({ [group]: { ...given[group] } }))) as Facts;
 
 const isFixed = (policy: Policy): boolean => Object.isFrozen(policy) && Object.isFrozen(policy.rows);
 

@@ -1,23 +1,58 @@
 /** The memo of `decide`: it must never return anything but what `decide` would. */
 
 import { expect } from 'chai';
-import type { decide, Policy } from '../../src/policy/decide.ts';
-import { closed, type Facts } from '../../src/policy/facts.ts';
+import fc from 'fast-check';
+import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
+import { closed, FACT_GROUPS, FACT_PATHS, type FactGroup, type Facts, factsOf } from '../../src/policy/facts.ts';
 import { memoizedDecide } from '../../src/policy/memo.ts';
-import { shippedPolicy } from './texts.ts';
+import { ACTIVE, factsWith } from '../support/facts.ts';
+import { SEED, shippedPolicy, times } from './texts.ts';
 
-describe('the memo of decisions', () => {
+/** Any value of a fact; of a text, three samples. */
+const valuesOf = (path: string): readonly (string | boolean)[] => {
+  const type = FACT_PATHS.get(path);
+  return type === 'boolean' ? [false, true] : type === 'text' || type === undefined ? ['', 'a', 'b'] : type;
+};
+
+/** One object for each group of the same values, as the cache of facts gives them out. */
+function interning(): (facts: Facts) => Facts {
+  const known = new Map<string, object>();
+  return (facts) =>
+    closed(
+      Object.fromEntries(
+        FACT_GROUPS.map((group) => {
+          const name = JSON.stringify([group, facts[group]]);
+          const shared = known.get(name) ?? closed({ ...facts[group] });
+          known.set(name, shared);
+          return [group, shared];
+        }),
+      ),
+    ) as unknown as Facts;
+}
+
+/** Gives every question a decision of its own: the row that decides is named by all of the facts. */
+async function telling(): Promise<Policy> {
+  const shipped = await shippedPolicy();
+  const row = shipped.rows.find(({ effect }) => effect === 'deny') ?? expect.fail('no row denies');
+  return Object.freeze({
+    ...shipped,
+    match: (facts: Facts) => ({ row: { ...row, id: JSON.stringify(facts) }, allowed: false }),
+  });
+}
+
+const outcomeOf = (run: () => Decision): string => {
+  try {
+    return run().rule;
+  } catch (error) {
+    return `fails: ${(error as Error).message}`;
+  }
+};
+
+describe(`the memo of decisions (seed ${SEED})`, () => {
   let policy: Policy;
   let evaluated: number;
   let remembering: typeof decide;
 
-  const ACTIVE: Facts = {
-    key: closed({ id: 'k', status: 'active', userManagement: false, environment: 'production' }),
-    user: closed({ id: 'ann', status: 'active', businesses: 'active' }),
-    target: closed({ id: 'a', status: 'active', role: 'owner', inRestriction: true }),
-    limit: closed({ exceeded: false }),
-    request: closed({ action: 'call:create' }),
-  };
   const REVOKED = closed({ ...ACTIVE.key, status: 'revoked' as const });
   const codeOf = (facts: Facts, using = policy): string => remembering(using, facts).code;
 
@@ -91,6 +126,41 @@ describe('the memo of decisions', () => {
     status = 'revoked';
     expect(codeOf({ ...ACTIVE, key: Object.freeze(getter) })).to.equal('INVALID_API_KEY');
   });
+
+  for (const [path] of FACT_PATHS)
+    it(`tells apart what differs in ${path} alone`, async () => {
+      const policy = await telling();
+      const [, group, fact] = path.split('.') as [string, FactGroup, string];
+      let pairs = 0;
+      const anything = fc.record(
+        Object.fromEntries(
+          FACT_GROUPS.map((each) => [
+            each,
+            fc.record(
+              Object.fromEntries(
+                factsOf(each).map(([name]) => [name, fc.constantFrom(...valuesOf(`r.${each}.${name}`))]),
+              ),
+            ),
+          ]),
+        ),
+      );
+      const either = fc.constantFrom(ACTIVE, undefined);
+      fc.assert(
+        fc.property(anything, either, fc.constantFrom(...valuesOf(path)), (drawn, near, value) => {
+          const memo = memoizedDecide();
+          const share = interning();
+          const one = share(near ?? (drawn as unknown as Facts));
+          const other = share(factsWith({ [group]: { [fact]: value } }, one));
+          const wanted = [one, other].map((facts) => outcomeOf(() => decide(policy, facts)));
+          if (wanted[0] !== wanted[1] && !wanted.some((rule) => rule.startsWith('fails'))) pairs += 1;
+          // Both twice, so that each is recalled after the other was remembered.
+          for (let round = 0; round < 2; round += 1)
+            expect([one, other].map((facts) => outcomeOf(() => memo(policy, facts)))).to.deep.equal(wanted);
+        }),
+        times(200),
+      );
+      expect(pairs, 'pairs that can occur').to.be.above(0);
+    });
 
   it('bounds the actions that it keeps of a target', () => {
     const ask = (n: number) => codeOf({ ...ACTIVE, request: closed({ action: `call:a${n}` }) });

@@ -1,0 +1,40 @@
+/** Facts for tests: only those that a test is about are written out, so that a fact that is added needs no edit elsewhere. */
+
+import { closed, FACT_GROUPS, type FactGroup, type Facts, factsOf, NOTHING_KNOWN } from '../../src/policy/facts.ts';
+
+export type FactParts = { readonly [Group in FactGroup]?: Partial<Facts[Group]> };
+
+/** `base` with the facts of `parts` in the place of its own. */
+export const factsWith = (parts: FactParts, base: Facts = NOTHING_KNOWN): Facts =>
+  closed(
+    Object.fromEntries(FACT_GROUPS.map((group) => [group, closed({ ...base[group], ...parts[group] })])),
+  ) as unknown as Facts;
+
+/** A member of an active business asks for `call:create` with an active key. */
+export const ACTIVE: Facts = factsWith({
+  key: { id: 'k1', status: 'active', environment: 'production' },
+  user: { id: 'u1', status: 'active' },
+  target: { id: 'b1', status: 'active', role: 'member', inRestriction: true },
+  request: { action: 'call:create' },
+});
+
+/** Values of facts by path, such as `r.key.status`. */
+export type Samples = ReadonlyMap<string, readonly (string | boolean)[]>;
+
+/** The product of the samples of all facts, whether it can occur or not. A fact without samples keeps its default. */
+export function* productOf(samples: Samples): Generator<Facts> {
+  const groups = FACT_GROUPS.map((group) => {
+    let combined: Readonly<Record<string, string | boolean>>[] = [{}];
+    for (const [fact, { none }] of factsOf(group)) {
+      const values = samples.get(`r.${group}.${fact}`) ?? [none];
+      combined = combined.flatMap((rest) => values.map((value) => ({ ...rest, [fact]: value })));
+    }
+    return combined;
+  });
+  const combine = function* (from: number, chosen: Record<string, unknown>): Generator<Facts> {
+    const group = FACT_GROUPS[from];
+    if (group === undefined) return yield { ...chosen } as unknown as Facts;
+    for (const facts of groups[from] ?? []) yield* combine(from + 1, { ...chosen, [group]: facts });
+  };
+  yield* combine(0, {});
+}
