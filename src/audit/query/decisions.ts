@@ -39,9 +39,10 @@ const SELECTED = SHOWN_COLUMNS.map(
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/** By its id, and the time that is its first 48 bits. @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
+/** By its id, in upper or lower case, and the time that is its first 48 bits. @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function getDecision(db: Knex, id: string): Promise<DecisionRecord> {
-  const found = UUID_V7.test(id) ? await findByIds(db, [id]) : [];
+  const stored = id.toLowerCase();
+  const found = UUID_V7.test(stored) ? await findByIds(db, [stored]) : [];
   const [record] = found;
   if (!record)
     throw new Failure('NOT_FOUND', `There is no decision ${id} in the log. It may have been pruned, or not be ours.`);

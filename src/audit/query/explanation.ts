@@ -5,9 +5,10 @@
 
 import type { Knex } from 'knex';
 import type { Actor } from '../../db/mutate.ts';
+import { Failure } from '../../errors.ts';
 import { type Decision, isSameDecision, type Policy } from '../../policy/decide.ts';
 import { type Explanation, explain } from '../../policy/explain.ts';
-import { readRecordedFacts } from '../../policy/recorded-facts.ts';
+import { type RecordedFacts, readRecordedFacts } from '../../policy/recorded-facts.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { recordShow } from '../access-log.ts';
 import type { DecisionRecord } from '../columns.ts';
@@ -25,32 +26,51 @@ export type Account =
       readonly verdict: Verdict;
       /** What the reader must know: that the record contradicts its policy, or which facts were assumed; null: nothing. */
       readonly note: string | null;
+      readonly failure?: never;
     }
-  /** `note`: why there is no explanation. */
-  | { readonly explanation: null; readonly verdict?: never; readonly note: string };
+  | {
+      readonly explanation: null;
+      readonly verdict?: never;
+      /** Why there is no explanation. */
+      readonly note: string;
+      /** Where the policy does not decide the recorded facts: what `decide` threw. */
+      readonly failure?: Failure;
+    };
 
 /**
  * Explains a record under `policy`: the one that decided, or any other. Facts that are younger than the record take their
  * declared defaults.
+ * @throws Error: the policy contradicts itself, a defect of this program
  */
 export function explainUnder(policy: Policy, recorded: Explicable, read = readRecordedFacts): Account {
+  const withoutExplanation = (why: string, failure?: Failure): Account => ({
+    explanation: null,
+    note: `It cannot be explained: the policy ${policy.digest} ${why}.`,
+    ...(failure && { failure }),
+  });
+  let readable: RecordedFacts;
   try {
-    const { facts, assumed } = read(recorded.facts, recorded.factsVersion);
-    const explanation = explain(policy, facts);
-    const verdict = verdictOn(recorded, explanation);
-    const notes = [
-      ...(verdict === 'CONTRADICTS THE RECORD' ? [contradiction(explanation.decision)] : []),
-      ...(assumed.length > 0 ? [assumption(recorded.factsVersion, assumed)] : []),
-    ];
-    return { explanation, verdict, note: notes.length > 0 ? notes.join(' ') : null };
+    readable = read(recorded.facts, recorded.factsVersion);
   } catch (error) {
-    // `decide` throws a Failure whose cause is what a row threw.
-    const { message } = ((error as Error).cause ?? error) as Error;
-    return {
-      explanation: null,
-      note: `It cannot be explained: the policy ${policy.digest} does not take the recorded facts: ${message}.`,
-    };
+    if (!(error instanceof TypeError)) throw error;
+    return withoutExplanation(`does not take the recorded facts: ${error.message}`);
   }
+  const { facts, assumed } = readable;
+  let explanation: Explanation;
+  try {
+    explanation = explain(policy, facts);
+  } catch (error) {
+    // Any other error is a contradiction inside this program, which says nothing of the record.
+    if (!(error instanceof Failure)) throw error;
+    const { message } = (error.cause ?? error) as Error;
+    return withoutExplanation(`does not decide the recorded facts: ${message}`, error);
+  }
+  const verdict = verdictOn(recorded, explanation);
+  const notes = [
+    ...(verdict === 'CONTRADICTS THE RECORD' ? [contradiction(explanation.decision)] : []),
+    ...(assumed.length > 0 ? [assumption(recorded.factsVersion, assumed)] : []),
+  ];
+  return { explanation, verdict, note: notes.length > 0 ? notes.join(' ') : null };
 }
 
 /** Explains a record under the policy of its time. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
@@ -67,7 +87,7 @@ export type ShownDecision = DecisionRecord & Pick<Account, 'explanation' | 'note
 export async function showDecision(db: Knex, actor: Actor, id: string): Promise<ShownDecision> {
   const record = await getDecision(db, id);
   const { explanation, note } = await explainRecorded(db, record);
-  await recordShow(db, actor, id);
+  await recordShow(db, actor, record.id);
   return { ...record, explanation, note };
 }
 

@@ -64,19 +64,38 @@ describe('the explanation of a recorded decision', () => {
     const policy = await shippedPolicy();
     const { facts } = await getDecision(service.db, id);
     const { limit: _, ...older } = facts as unknown as Facts;
-    const LATER: FactTable = { ...FACTS, limit: { exceeded: { ...FACTS.limit.exceeded, since: 2 } } };
+    const LATER: FactTable = { ...FACTS, limit: { exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } } };
     const read = (value: unknown, version: number) => {
       const { groups, assumed } = addDefaults(value, version, LATER);
       return { facts: readFacts(groups), assumed };
     };
     const decision = decide(policy, readFacts(facts));
     const recorded = { ...decision, policy: policy.digest, facts: older };
-    const account = explainUnder(policy, { ...recorded, factsVersion: 1 }, read);
+    const account = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION }, read);
     expect(account.explanation?.facts.limit).to.deep.equal({ exceeded: false });
     expect(account).to.include({ verdict: 'same policy, same decision' });
-    expect(account.note).to.include('version 1 of the facts').and.include('r.limit.exceeded');
-    const newer = explainUnder(policy, { ...recorded, factsVersion: 2 }, read);
+    expect(account.note).to.include(`version ${FACTS_VERSION} of the facts`).and.include('r.limit.exceeded');
+    const newer = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION + 1 }, read);
     expect([newer.explanation, newer.note?.includes('limit')]).to.deep.equal([null, true]);
+  });
+
+  it('is left out, with the reason, where the policy of its time does not decide', async () => {
+    const policy = await shippedPolicy();
+    const { facts } = await getDecision(service.db, id);
+    const recorded = { ...decide(policy, readFacts(facts)), policy: policy.digest, factsVersion: FACTS_VERSION, facts };
+    const undecided = explainUnder({ ...policy, match: () => ({ row: undefined, allowed: false }) }, recorded);
+    expect(undecided)
+      .to.include({ explanation: null })
+      .and.have.property('failure')
+      .that.includes({ code: 'UNAVAILABLE' });
+    expect(undecided.note).to.include('does not decide the recorded facts: no row of the policy matches');
+    // The first row is said to match, and its own tests say that it does not: that is no fault of the record.
+    const [row] = policy.rows;
+    expect(() => explainUnder({ ...policy, match: () => ({ row, allowed: false }) }, recorded)).to.throw(/contradict/);
+  });
+
+  it('is found by its id in capital letters, too', async () => {
+    expect(await client.data('GET', `/audit/decisions/${id.toUpperCase()}`)).to.include({ id });
   });
 
   it('is left out where the facts have a version newer than this program, and the note says to upgrade', async () => {
@@ -93,7 +112,14 @@ describe('the explanation of a recorded decision', () => {
   it('is left out where facts or policy cannot be read, and the note says why', async () => {
     const texts = await shippedTexts();
     const { digest } = await assemblePolicy(texts);
-    const recorded = { effect: 'allow', code: 'OK', rule: 'r', policy: digest, factsVersion: 1, facts: {} } as const;
+    const recorded = {
+      effect: 'allow',
+      code: 'OK',
+      rule: 'r',
+      policy: digest,
+      factsVersion: FACTS_VERSION,
+      facts: {},
+    } as const;
     const { db } = service;
     expect((await explainRecorded(db, recorded)).note).to.include('does not take the recorded facts');
     const reasons = {
