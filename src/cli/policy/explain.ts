@@ -7,7 +7,7 @@ import { recordShow } from '../../audit/access-log.ts';
 import type { DecisionRecord } from '../../audit/columns.ts';
 import { getDecision } from '../../audit/query/decisions.ts';
 import { explainUnder, type Verdict } from '../../audit/query/explanation.ts';
-import { Refusal } from '../../errors.ts';
+import { Failure, Refusal } from '../../errors.ts';
 import type { Policy } from '../../policy/decide.ts';
 import { explain } from '../../policy/explain.ts';
 import { type Facts, readFacts } from '../../policy/facts.ts';
@@ -74,16 +74,16 @@ function factsOf(value: unknown): Facts {
   }
 }
 
-async function explainDecision(terminal: Terminal, id: string, options: Options): Promise<void> {
+async function explainDecision(terminal: Terminal, named: string, options: Options): Promise<void> {
   const { recorded, source, why } = await withDatabase(terminal, async ({ db, actor }) => {
-    const recorded = await getDecision(db, id);
+    const recorded = await getDecision(db, named);
     const source = await sourceFor(terminal, db, recorded, options);
-    await recordShow(db, actor, id);
+    await recordShow(db, actor, recorded.id);
     return { recorded, ...source };
   });
-  const { explanation, verdict, note } = explainUnder(source, recorded);
-  if (explanation === null) throw new Refusal(note);
-  const { effect, code, rule, at, policy: digest } = recorded;
+  const { explanation, verdict, note, failure } = explainUnder(source, recorded);
+  if (explanation === null) throw failure ? new Failure('UNAVAILABLE', note, { cause: failure }) : new Refusal(note);
+  const { id, effect, code, rule, at, policy: digest } = recorded;
   if (options.json) {
     terminal.printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation, note });
   } else {

@@ -10,20 +10,14 @@ import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
 import { timeOf } from '../../../src/audit/record/entry.ts';
 import { connect } from '../../../src/db/connect.ts';
+import { FACTS_VERSION } from '../../../src/policy/facts.ts';
 import { assemblePolicy } from '../../../src/policy/policy.ts';
 import { readPolicyFolder } from '../../../src/rollout/folder.ts';
 import { storePolicy } from '../../../src/rollout/store.ts';
 import { POLICY_FOLDER, shippedPolicy } from '../../policy/texts.ts';
 import { authz, type Outcome } from '../../support/cli.ts';
+import { ACTIVE } from '../../support/facts.ts';
 import { newDatabase } from '../../support/postgres.ts';
-
-const FACTS = {
-  key: { id: 'k1', status: 'active', userManagement: false, environment: 'production' },
-  user: { id: 'u1', status: 'active', businesses: 'active' },
-  target: { id: 'b1', status: 'active', role: 'member', inRestriction: true },
-  limit: { exceeded: false },
-  request: { action: 'call:create' },
-};
 
 describe('authz policy', function () {
   this.timeout(60_000);
@@ -124,13 +118,13 @@ describe('authz policy', function () {
       const file = path.join(root, 'facts.yaml');
       await writeFile(
         file,
-        Object.entries(FACTS)
+        Object.entries(ACTIVE)
           .map(([group, facts]) => `${group}: ${JSON.stringify(facts)}\n`)
           .join(''),
       );
       const texts = [
         await run(['explain', '--facts', file]),
-        await run(['explain', '--facts', '-'], JSON.stringify(FACTS, null, '\t')),
+        await run(['explain', '--facts', '-'], JSON.stringify(ACTIVE, null, '\t')),
       ].map((outcome) => ended(outcome, 0));
       expect(texts[0])
         .to.equal(texts[1])
@@ -146,7 +140,7 @@ describe('authz policy', function () {
         'p, allow-without',
         'p, stop, *, "true", deny, PERMISSION_DENIED\np, allow-without',
       );
-      const text = ended(await run(['explain', '--facts', '-', '--policy', copy], JSON.stringify(FACTS)), 0);
+      const text = ended(await run(['explain', '--facts', '-', '--policy', copy], JSON.stringify(ACTIVE)), 0);
       expect(text)
         .to.match(/^deny PERMISSION_DENIED by the row stop\n/)
         .and.include('true is true');
@@ -155,7 +149,7 @@ describe('authz policy', function () {
     it('refuses malformed facts, and says why', async () => {
       const wrong: Readonly<Record<string, RegExp>> = {
         '{}': /must hold exactly: key, user/,
-        [JSON.stringify({ ...FACTS, key: { ...FACTS.key, status: 'unknown' } })]: /contradict each other/,
+        [JSON.stringify({ ...ACTIVE, key: { ...ACTIVE.key, status: 'unknown' } })]: /contradict each other/,
         '{"key": {}, "key": {}}': /unique/,
       };
       for (const [text, message] of Object.entries(wrong)) {
@@ -188,8 +182,8 @@ describe('authz policy', function () {
           personal_digest: Buffer.alloc(32),
           hash: Buffer.alloc(32),
           policy,
-          facts_version: 1,
-          facts: FACTS,
+          facts_version: FACTS_VERSION,
+          facts: ACTIVE,
           ...allowed,
         });
         return id;
@@ -225,6 +219,24 @@ describe('authz policy', function () {
         expect(events).to.have.length(2);
         const forged = await recorded(digest, { rule: 'allow-on-target' });
         expect(ended(await run(['explain', forged], '', env), 1)).to.include('THE RECORD CONTRADICTS ITS POLICY');
+      });
+
+      it('ends with 3 where the policy of its time does not decide, and with 1 where its facts cannot be read', async () => {
+        const copy = await folder('90-allow.csv', 'p, allow-on-target', '# p, allow-on-target');
+        const texts = await readPolicyFolder(copy);
+        const { digest } = await assemblePolicy(texts);
+        await storePolicy(db, digest, texts);
+        const undecided = await recorded(digest);
+        expect(ended(await run(['explain', undecided], '', env), 3)).to.include('no row of the policy matches');
+        const newer = await recorded(digest, { facts_version: FACTS_VERSION + 1 });
+        expect(ended(await run(['explain', newer], '', env), 1)).to.include('upgrade');
+      });
+
+      it('takes the id in capital letters, too', async () => {
+        const id = await recorded((await shippedPolicy()).digest);
+        const text = ended(await run(['explain', id.toUpperCase()], '', env), 0);
+        expect(text).to.include(`decision ${id} of`);
+        expect(await db('admin_events').where({ action: 'audit.show', subject_id: id })).to.have.length(1);
       });
 
       it('ends with 1 where the record contradicts the policy that it names', async () => {
