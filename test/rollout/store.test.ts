@@ -59,6 +59,14 @@ describe('a policy that was live once', () => {
     expect((await run('show', 'main')).code).to.equal(1);
   }).timeout(60_000);
 
+  it('is shown without the control characters that its digest or its files hold', async () => {
+    const forged = `sha256:${'d'.repeat(56)}\u001b[2J\u202e`;
+    await storePolicy(db, forged, new Map([['10-\u001b[2J.csv', 'p, \u001b[2J']]));
+    const { stdout } = await run('show', 'd'.repeat(56));
+    expect(stdout).to.include(`# sha256:${'d'.repeat(56)}\\u{1b}[2J\\u{202e}, first seen `);
+    expect(stdout).not.to.include('\u001b').and.not.to.include('\u202e');
+  }).timeout(60_000);
+
   it('replaces the contents of a folder, and only when that is confirmed', async () => {
     const into = path.join(folder, 'policies');
     expect((await run('restore', digest, into)).code).to.equal(0);

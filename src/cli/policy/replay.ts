@@ -95,9 +95,14 @@ export function replayText({
     `${n(changed)} would get another code, ${n(ruleChanged)} the same code by another rule`,
   ];
   const why = reasons.map((reason) => `failure: ${escaped(reason)}`);
-  if (assumed.length > 0) why.push(`older records have no ${assumed.join(', ')}: their defaults were assumed`);
-  return [head.join('\n'), why.join('\n'), shiftText(shifts)].filter((part) => part !== '').join('\n\n');
+  return [head.join('\n'), [...why, ...assumptionText(assumed)].join('\n'), shiftText(shifts)]
+    .filter((part) => part !== '')
+    .join('\n\n');
 }
+
+/** A line, where there is something to say. */
+export const assumptionText = (assumed: ReplayReport['assumed']): string[] =>
+  assumed.length > 0 ? [`older records have no ${assumed.join(', ')}: their defaults were assumed`] : [];
 
 async function shadowVerb(terminal: Terminal, { json, ...moments }: JsonOption & PeriodOptions): Promise<void> {
   const period = readPeriod(moments);

@@ -15,7 +15,7 @@ import { escaped, escapedLines } from '../terminal/output.ts';
 import { readPeriod } from '../terminal/period.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { compare, markdown } from './diff.ts';
-import { withProgress } from './replay.ts';
+import { assumptionText, withProgress } from './replay.ts';
 import { shiftMarkdown } from './shifts.ts';
 import { exitUnless, folderOf, readNamed, readNamedTexts } from './source.ts';
 
@@ -91,7 +91,7 @@ const reportOf = (review: Review): string =>
     `## Invariants\n\n${guardsOf(review.invariants)}`,
     `## Cases\n\n${[review.cases ? casesOf(review.cases) : NOT_READ, guardsOf(review.caseChanges)].join('\n\n')}`,
     `## Difference\n\n${review.difference ? markdown(review.difference) : NOT_READ}`,
-    ...(review.replay ? [`## Replay\n\n${replayOf(review.replay)}`] : []),
+    ...(review.replay ? [`## Replay\n\n${replayMarkdown(review.replay)}`] : []),
   ].join('\n\n');
 
 /** Removed guards come first: nothing else in the report shows that one is missing. */
@@ -112,8 +112,18 @@ function casesOf({ cases, percent, rows }: CaseReport): string {
   return `${cases.length} cases, ${failed} of them fail; they state ${percent.toFixed(1)} % of the sides of the rows.${gap}`;
 }
 
-function replayOf({ from, replayed, changed, ruleChanged, reasons, shifts }: ReplayReport): string {
+/** The section on a replay. */
+export function replayMarkdown({
+  from,
+  replayed,
+  changed,
+  ruleChanged,
+  reasons,
+  assumed,
+  shifts,
+}: ReplayReport): string {
   const head = `${replayed} decisions since ${from}: ${changed} would get another code, ${ruleChanged} the same code by another row.`;
-  const parts = [head, ...reasons.map((reason) => `Failure: ${escaped(reason)}`), shiftMarkdown(shifts)];
+  const why = reasons.map((reason) => `Failure: ${escaped(reason)}`);
+  const parts = [head, ...why, ...assumptionText(assumed), shiftMarkdown(shifts)];
   return parts.filter((part) => part !== '').join('\n\n');
 }

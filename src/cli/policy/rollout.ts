@@ -67,7 +67,7 @@ const showPolicy = (terminal: Terminal, digest: string, { json }: JsonOption): P
   withDatabase(terminal, async ({ db }) => {
     const stored = await findPolicy(db, digest);
     if (json) return terminal.printJson({ ...stored, texts: Object.fromEntries(stored.texts) });
-    terminal.print(`# ${stored.digest}, first seen ${stored.firstSeenAt}`);
+    terminal.print(`# ${escaped(stored.digest)}, first seen ${stored.firstSeenAt}`);
     for (const [file, text] of stored.texts) terminal.print(`\n# ${escaped(file)}\n${escapedLines(text.trimEnd())}`);
   });
 
