@@ -113,11 +113,15 @@ const NAMES = perGroup((group) => Object.keys(FACTS[group]));
 /** The facts of a group, in their order. */
 export const factsOf = (group: FactGroup): readonly (readonly [name: string, FactDefinition])[] => DEFINITIONS[group];
 
+/** The latest `since` of a table. */
+export const versionOf = (table: FactTable): number =>
+  Math.max(...Object.values(table).flatMap((facts) => Object.values(facts).map(({ since }) => since)));
+
 /**
  * Counts the versions of FACTS. Each record of the decision log names the one that it was made under. A fact that is added
  * takes the next number as its `since`; one that was released is never removed, and its type only gains values.
  */
-export const FACTS_VERSION = Math.max(...FACT_GROUPS.flatMap((group) => factsOf(group).map(([, { since }]) => since)));
+export const FACTS_VERSION = versionOf(FACTS);
 
 /** Every fact path of the rule language, such as `r.key.status`, with its type. */
 export const FACT_PATHS: ReadonlyMap<string, FactType> = new Map(

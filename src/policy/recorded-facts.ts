@@ -3,7 +3,7 @@
  * was added since takes its declared default, so that old records replay and old cases keep their meaning.
  */
 
-import { FACTS, FACTS_VERSION, type Facts, type FactTable, readFacts } from './facts.ts';
+import { FACTS, type Facts, type FactTable, readFacts, versionOf } from './facts.ts';
 
 type Groups = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
@@ -17,14 +17,24 @@ export interface RecordedFacts {
  * The facts of a record that was made under `version` of them.
  * @throws TypeError: the version is newer than this program's, or the record does not hold exactly the facts of its version
  */
-export function readRecordedFacts(value: unknown, version: number): RecordedFacts {
-  if (!Number.isInteger(version) || version < 1 || version > FACTS_VERSION) {
-    throw new TypeError(`its facts are of version ${version}, and this authz knows up to ${FACTS_VERSION}; upgrade it`);
+export function readRecordedFacts(value: unknown, version: number, table: FactTable = FACTS): RecordedFacts {
+  const newest = versionOf(table);
+  if (!Number.isInteger(version) || version < 1 || version > newest) {
+    throw new TypeError(`its facts are of version ${version}, and this authz knows up to ${newest}; upgrade it`);
   }
-  const { groups, assumed, early } = addDefaults(value, version);
+  const { groups, assumed, early } = addDefaults(value, version, table);
+  // An early fact can only have been written in afterwards: taking it would let whoever did so choose the decision.
   if (early[0] !== undefined) throw new TypeError(`version ${version} of the facts has no ${early[0]}`);
   return { facts: readFacts(groups), assumed };
 }
+
+/**
+ * Facts that a person wrote down, in a policy case or for an explanation. Each fact that came after version 1 may be left out
+ * and then has its default, so that what was written before it keeps its meaning.
+ * @throws TypeError: they lack a fact of version 1, or hold what is no fact
+ */
+export const readWrittenFacts = (value: unknown, table: FactTable = FACTS): Facts =>
+  readFacts(addDefaults(value, 1, table).groups);
 
 /** The facts that came after `version`. */
 const laterFacts = (version: number, table: FactTable) =>

@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { copyOut, type TextRow } from '../db/copy-out.ts';
 import { orFailure } from '../db/failure.ts';
 import type { Policy } from '../policy/decide.ts';
-import { FACTS_VERSION } from '../policy/facts.ts';
+import { FACTS, type FactTable, versionOf } from '../policy/facts.ts';
 import { factsSince } from '../policy/recorded-facts.ts';
 import { type Redecide, redecider } from '../policy/replay.ts';
 import { policyOfTime } from './store.ts';
@@ -52,9 +52,15 @@ type Show = (replayed: number) => void;
  * Evaluates the decisions of a period under `policy`. `show` gets the count so far.
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
-export function replay(db: Knex, policy: Policy, period: Period, show: Show): Promise<ReplayReport> {
-  const redecide = redecider(policy);
-  return replayWith(db, () => redecide, period, show);
+export function replay(
+  db: Knex,
+  policy: Policy,
+  period: Period,
+  show: Show,
+  table: FactTable = FACTS,
+): Promise<ReplayReport> {
+  const redecide = redecider(policy, table);
+  return replayWith(db, () => redecide, period, show, table);
 }
 
 /**
@@ -91,11 +97,12 @@ async function replayWith(
   redeciderOf: (digest: string) => Redecide,
   period: Period,
   show: Show,
+  table: FactTable = FACTS,
 ): Promise<ReplayReport> {
   const tally = createTally();
   const reasons = new Set<string>();
   let [replayed, changed, ruleChanged] = [0, 0, 0];
-  let oldest = FACTS_VERSION;
+  let oldest = versionOf(table);
   for await (const rows of copyOut(db, inPeriod(db, period).select(COLUMNS))) {
     for (const row of rows) {
       const [id, code, rule, policy, apiKeyId, userId, businessId, version, facts] = row as Texts;
@@ -112,7 +119,7 @@ async function replayWith(
     show(replayed);
   }
   const found = { replayed, changed, ruleChanged, shifts: tally.shifts(), reasons: [...reasons] };
-  return { ...period, ...found, assumed: factsSince(oldest) };
+  return { ...period, ...found, assumed: factsSince(oldest, table) };
 }
 
 type Id = string | null;

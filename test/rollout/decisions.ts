@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
 import { situations } from '../../src/policy/analysis/situations.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
-import { closed, FACT_GROUPS, type Facts } from '../../src/policy/facts.ts';
+import { closed, FACT_GROUPS, FACTS_VERSION, type Facts } from '../../src/policy/facts.ts';
 
 export interface Generated {
   readonly id: string;
@@ -40,7 +40,7 @@ const INSERT = `
     facts_version, facts, personal_digest, hash)
   select id, ?::timestamptz, '00000000-0000-4000-8000-000000000000', seq, 'test', nullif(facts->'key'->>'id', ''),
     nullif(facts->'user'->>'id', ''), nullif(facts->'target'->>'id', ''), facts->'request'->>'action',
-    case code when 'OK' then 'allow' else 'deny' end, code, rule, ?, 1, facts, sha256('none'), sha256('none')
+    case code when 'OK' then 'allow' else 'deny' end, code, rule, ?, ?, facts, sha256('none'), sha256('none')
   from jsonb_to_recordset(?::jsonb) as d (id uuid, seq bigint, facts jsonb, code text, rule text)`;
 
 const CHUNK = 10_000;
@@ -54,7 +54,7 @@ export async function insertDecisions(
 ): Promise<void> {
   let chunk: object[] = [];
   let seq = 0;
-  const write = () => db.raw(INSERT, [at.toISOString(), digest, JSON.stringify(chunk)]);
+  const write = () => db.raw(INSERT, [at.toISOString(), digest, FACTS_VERSION, JSON.stringify(chunk)]);
   for (const decision of decisions) {
     seq += 1;
     chunk.push({ ...decision, seq });

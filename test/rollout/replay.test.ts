@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { replayText } from '../../src/cli/policy/replay.ts';
+import { replayMarkdown } from '../../src/cli/policy/review.ts';
 import { connect } from '../../src/db/connect.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
 import { FACTS, FACTS_VERSION, type FactTable, readFacts } from '../../src/policy/facts.ts';
-import { addDefaults, factsSince } from '../../src/policy/recorded-facts.ts';
+import { factsSince } from '../../src/policy/recorded-facts.ts';
 import { redecider } from '../../src/policy/replay.ts';
 import { compileFolder } from '../../src/rollout/folder.ts';
 import { FAILS, type Period, replay, selfCheck } from '../../src/rollout/replay.ts';
@@ -120,31 +122,33 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
   it('reports contradictory facts as a failure', async () => {
     const [first] = decisions;
     const redecide = redecider(recorded);
-    expect(redecide(JSON.stringify(first?.facts), 1)).to.include({ code: first?.code });
+    expect(redecide(JSON.stringify(first?.facts), FACTS_VERSION)).to.include({ code: first?.code });
     for (const bad of [null, {}, { ...first?.facts, limit: { exceeded: 'no' } }, { ...first?.facts, more: {} }]) {
       expect(() => readFacts(bad)).to.throw();
-      expect(redecide(JSON.stringify(bad), 1)).to.be.instanceOf(Error);
+      expect(redecide(JSON.stringify(bad), FACTS_VERSION)).to.be.instanceOf(Error);
     }
   });
 
   it('reads records by their version of the facts: assumes the default of what came later, and refuses what is newer', async () => {
     const LATER: FactTable = {
       ...FACTS,
-      limit: { exceeded: { ...FACTS.limit.exceeded, since: 2 } },
+      limit: { exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } },
     };
-    const redecide = redecider(recorded, (value, version) => {
-      const { groups, assumed } = addDefaults(value, version, LATER);
-      return { facts: readFacts(groups), assumed };
-    });
+    const redecide = redecider(recorded, LATER);
     const allowed = decisions.find(({ code }) => code === 'OK');
     const { limit: _, ...older } = allowed?.facts ?? { limit: {} };
     const text = JSON.stringify(older);
-    expect(redecide(text, 1)).to.include({ code: 'OK', rule: allowed?.rule });
+    expect(redecide(text, FACTS_VERSION)).to.include({ code: 'OK', rule: allowed?.rule });
     // The same text under the newer version lacks a fact: what was remembered of the older one is not taken for it.
-    expect(redecide(text, 2)).to.be.instanceOf(Error);
-    expect(redecide(JSON.stringify({ ...older, limit: { exceeded: true } }), 2)).to.include({ code: 'RATE_LIMITED' });
-    expect(factsSince(1, LATER)).to.deep.equal(['r.limit.exceeded']);
-    expect(factsSince(2, LATER)).to.deep.equal([]);
+    expect(redecide(text, FACTS_VERSION + 1)).to.be.instanceOf(Error);
+    expect(redecide(JSON.stringify({ ...older, limit: { exceeded: true } }), FACTS_VERSION + 1)).to.include({
+      code: 'RATE_LIMITED',
+    });
+    expect(factsSince(FACTS_VERSION, LATER)).to.deep.equal(['r.limit.exceeded']);
+    expect(factsSince(FACTS_VERSION + 1, LATER)).to.deep.equal([]);
+
+    // A record that holds a fact which its version did not have was altered.
+    expect(redecide(JSON.stringify(allowed?.facts), FACTS_VERSION)).to.be.instanceOf(TypeError);
 
     const [first] = decisions;
     await db('decisions')
@@ -157,6 +161,17 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     await db('decisions')
       .where({ id: first?.id ?? '' })
       .update({ facts_version: FACTS_VERSION });
+  }).timeout(DECISIONS + 60_000);
+
+  it('names the facts that it assumed, in the report, its text and its Markdown', async () => {
+    const LATER: FactTable = { ...FACTS, limit: { exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } } };
+    const newer = await replay(db, recorded, period, ignore);
+    expect(newer.assumed).to.deep.equal([]);
+    for (const text of [replayText(newer), replayMarkdown(newer)]) expect(text).not.to.include('assumed');
+    const older = await replay(db, recorded, period, ignore, LATER);
+    expect(older.assumed).to.deep.equal(['r.limit.exceeded']);
+    for (const text of [replayText(older), replayMarkdown(older)])
+      expect(text).to.include('older records have no r.limit.exceeded: their defaults were assumed');
   }).timeout(DECISIONS + 60_000);
 
   it('is a command, with text and JSON output and exit codes', async () => {

@@ -10,10 +10,10 @@ import { explainUnder, type Verdict } from '../../audit/query/explanation.ts';
 import { Failure, Refusal } from '../../errors.ts';
 import type { Policy } from '../../policy/decide.ts';
 import { explain } from '../../policy/explain.ts';
-import { type Facts, readFacts } from '../../policy/facts.ts';
+import type { Facts } from '../../policy/facts.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { parseYaml } from '../../policy/folder/yaml.ts';
-import { addDefaults } from '../../policy/recorded-facts.ts';
+import { readWrittenFacts } from '../../policy/recorded-facts.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
@@ -67,8 +67,7 @@ async function readFactsFrom(terminal: Terminal, file: string): Promise<Facts> {
 
 function factsOf(value: unknown): Facts {
   try {
-    // A file that was written before a fact came takes its default, as cases do.
-    return readFacts(addDefaults(value, 1).groups);
+    return readWrittenFacts(value);
   } catch (cause) {
     throw new Refusal(`these are no facts: ${(cause as Error).message}`, cause);
   }

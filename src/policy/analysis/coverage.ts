@@ -9,7 +9,6 @@ import { FACT_PATHS, type FactGroup, type Facts, valueAt } from '../facts.ts';
 import { type Case, parseAllCases } from '../folder/cases.ts';
 import type { PolicyTexts } from '../folder/files.ts';
 import { byPlace, type Finding } from '../folder/findings.ts';
-import { addDefaults } from '../recorded-facts.ts';
 import type { Row } from '../row.ts';
 import { OverBound, partitionOf } from './classes.ts';
 import { attempt } from './run-cases.ts';
@@ -125,10 +124,9 @@ function sidesOf(
 
 function outcomeOf({ name, file, line, column, facts, base, want }: Case, got: Decision | string): Outcome {
   const holds = typeof got === 'object' && isSameDecision(got, want);
-  const { groups } = addDefaults(base, 1);
   const differing = [...FACT_PATHS.keys()].flatMap((path): Differing[] => {
     const [, group, fact] = path.split('.') as [string, FactGroup, string];
-    const before = groups[group]?.[fact] ?? null;
+    const before = base[group]?.[fact] ?? null;
     const given = valueAt(facts, path);
     return before === given ? [] : [{ fact: path, base: before, given }];
   });

@@ -4,8 +4,8 @@
  */
 
 import type { Decision } from '../decide.ts';
-import { FACT_GROUPS, type Facts, readFacts } from '../facts.ts';
-import { addDefaults } from '../recorded-facts.ts';
+import { FACT_GROUPS, FACTS, type Facts, type FactTable } from '../facts.ts';
+import { addDefaults, readWrittenFacts } from '../recorded-facts.ts';
 import { CASE_FILE, type PolicyTexts } from './files.ts';
 import type { Report } from './findings.ts';
 import { isMap, parseYaml } from './yaml.ts';
@@ -13,8 +13,8 @@ import { isMap, parseYaml } from './yaml.ts';
 export interface Case {
   readonly name: string;
   readonly facts: Facts;
-  /** The facts of its file that every case begins with, as they stand there. */
-  readonly base: Readonly<Record<string, unknown>>;
+  /** The facts of its file that every case begins with, by group; those that came after version 1 with their defaults. */
+  readonly base: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly want: Decision;
   readonly file: string;
   readonly line: number;
@@ -38,7 +38,7 @@ export function parseAllCases(texts: PolicyTexts, report: Report): Case[] {
 }
 
 /** The cases of one file: `{base: facts, cases: [{name, given?, want: {effect, code, rule}}]}`. */
-export function parseCases(file: string, text: string, report: Report): Case[] {
+export function parseCases(file: string, text: string, report: Report, table: FactTable = FACTS): Case[] {
   const { value, place } = parseYaml(file, text, report);
   if (value === undefined) return [];
   const fault = (path: readonly (string | number)[], message: string): void =>
@@ -51,7 +51,7 @@ export function parseCases(file: string, text: string, report: Report): Case[] {
   return cases.flatMap((entry, index) => {
     const path = ['cases', index];
     try {
-      return [{ ...parseCase(base, entry), file, ...place(path) }];
+      return [{ ...parseCase(base, entry, table), file, ...place(path) }];
     } catch (error) {
       fault(path, (error as Error).message);
       return [];
@@ -59,7 +59,11 @@ export function parseCases(file: string, text: string, report: Report): Case[] {
   });
 }
 
-function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'name' | 'facts' | 'base' | 'want'> {
+function parseCase(
+  base: Record<string, unknown>,
+  entry: unknown,
+  table: FactTable,
+): Pick<Case, 'name' | 'facts' | 'base' | 'want'> {
   const { name, given = {}, want, ...rest } = isMap(entry) ? entry : {};
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined)
@@ -67,8 +71,7 @@ function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'n
   if (typeof name !== 'string' || name === '') throw new TypeError('a case has a name');
   const [baseFacts, givenFacts] = [groupsOf('base', base), groupsOf('given', given)];
   const stated = Object.fromEntries(FACT_GROUPS.map((group) => [group, { ...baseFacts[group], ...givenFacts[group] }]));
-  // Facts that came after version 1 may be left out, so that a new one breaks no case that was written before it.
-  const facts = readFacts(addDefaults(stated, 1).groups);
+  const facts = readWrittenFacts(stated, table);
   const { effect, code, rule, ...others } = isMap(want) ? want : {};
   if (
     (effect !== 'allow' && effect !== 'deny') ||
@@ -78,7 +81,7 @@ function parseCase(base: Record<string, unknown>, entry: unknown): Pick<Case, 'n
   ) {
     throw new TypeError('want is {effect: allow | deny, code: CODE, rule: row-id}');
   }
-  return { name, facts, base, want: { effect, code, rule } };
+  return { name, facts, base: addDefaults(base, 1, table).groups, want: { effect, code, rule } };
 }
 
 /** Facts by group. Throws at anything else, which merging base and given would drop silently. */

@@ -7,7 +7,6 @@ import { decide } from '../../../src/policy/decide.ts';
 import type { Explanation } from '../../../src/policy/explain.ts';
 import { FACTS, FACTS_VERSION, type Facts, type FactTable, readFacts } from '../../../src/policy/facts.ts';
 import { assemblePolicy } from '../../../src/policy/policy.ts';
-import { addDefaults } from '../../../src/policy/recorded-facts.ts';
 import { storePolicy } from '../../../src/rollout/store.ts';
 import { shippedPolicy, shippedTexts } from '../../policy/texts.ts';
 import { authz } from '../../support/cli.ts';
@@ -65,17 +64,13 @@ describe('the explanation of a recorded decision', () => {
     const { facts } = await getDecision(service.db, id);
     const { limit: _, ...older } = facts as unknown as Facts;
     const LATER: FactTable = { ...FACTS, limit: { exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } } };
-    const read = (value: unknown, version: number) => {
-      const { groups, assumed } = addDefaults(value, version, LATER);
-      return { facts: readFacts(groups), assumed };
-    };
     const decision = decide(policy, readFacts(facts));
     const recorded = { ...decision, policy: policy.digest, facts: older };
-    const account = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION }, read);
+    const account = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION }, LATER);
     expect(account.explanation?.facts.limit).to.deep.equal({ exceeded: false });
     expect(account).to.include({ verdict: 'same policy, same decision' });
     expect(account.note).to.include(`version ${FACTS_VERSION} of the facts`).and.include('r.limit.exceeded');
-    const newer = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION + 1 }, read);
+    const newer = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION + 1 }, LATER);
     expect([newer.explanation, newer.note?.includes('limit')]).to.deep.equal([null, true]);
   });
 
