@@ -6,7 +6,7 @@
 export interface Loop {
   /**
    * Starts a run, or joins the one under way (single-flight). Resolves when that run has ended, whether or not it failed. The
-   * next run is due one interval after this one started. Once closed it starts nothing.
+   * next run is due one interval after this one, as `from` counts. Once closed it starts nothing.
    */
   readonly now: () => Promise<void>;
   /** Brings the next run forward: it starts at once, or as soon as the one under way has ended. Any number of calls are one. */
@@ -30,21 +30,25 @@ export interface FailedRun {
 interface Options {
   /** `at once`, or one interval after the call. */
   readonly first: 'at once' | 'later';
+  /**
+   * `start` (the default): a run every interval (fixed rate); after one that took longer, the next starts at once. `end`: an
+   * interval of rest after every run (fixed delay), for work that may always take longer than the interval.
+   */
+  readonly from?: 'start' | 'end';
   /** Told of every run that fails; the next one comes as if it had not. Must not throw. */
   readonly onError: (error: unknown, failed: FailedRun) => void;
 }
 
 /**
- * Calls `work` every `intervalMs` (at most 2 ** 31 - 1), counted from start to start; after a run that took longer, the next
- * one starts at once. The timer is unref'd: it does not keep the process alive. `ending` is aborted by `stop`. Longer than a
- * screen, because timer, run and wake-up are one state machine.
+ * Calls `work` every `intervalMs` (at most 2 ** 31 - 1). The timer is unref'd: it does not keep the process alive. `ending` is
+ * aborted by `stop`. Longer than a screen, because timer, run and wake-up are one state machine.
  *
  * INVARIANT: two runs never overlap.
  */
 export function every(
   intervalMs: number,
   work: (ending: AbortSignal) => Promise<unknown>,
-  { first, onError }: Options,
+  { first, from = 'start', onError }: Options,
 ): Loop {
   const ending = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -64,7 +68,7 @@ export function every(
     }
     underWay = undefined;
     if (woken) void now();
-    else schedule(startedAt + intervalMs - performance.now());
+    else schedule(from === 'end' ? intervalMs : startedAt + intervalMs - performance.now());
   };
 
   const schedule = (delayMs: number): void => {

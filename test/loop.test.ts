@@ -62,6 +62,19 @@ describe('a background job', () => {
     expect(fourth - first).to.be.within(590, 1000);
   });
 
+  it('keeps its interval from end to start where it is told to, however long a run takes', async () => {
+    const [starts, ends]: [number[], number[]] = [[], []];
+    const work = async () => {
+      starts.push(performance.now());
+      await sleep(60);
+      ends.push(performance.now());
+    };
+    loop = every(50, work, { first: 'at once', from: 'end', onError });
+    await eventually(() => starts.length === 4);
+    // A timer may fire up to a millisecond early.
+    for (const [index, at] of starts.slice(1).entries()) expect(at - (ends[index] ?? 0)).to.be.at.least(48);
+  });
+
   it('never runs twice at the same time, however it is started', async () => {
     loop = every(SOON, held, { first: 'at once', onError });
     await eventually(() => started === 1);

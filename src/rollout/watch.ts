@@ -12,7 +12,7 @@ import { readPolicyFolder } from './folder.ts';
 export type FolderContent = { readonly texts: PolicyTexts } | { readonly unreadable: Error };
 
 export interface Times {
-  /** How often the folder is read without an event: network mounts send none, nor does a symbolic link that is replaced. */
+  /** The pause between two reads without an event: network mounts send none, nor does a symbolic link that is replaced. */
   readonly pollMs: number;
   /** For how long the content must stay the same, so that a half-written folder is not taken. */
   readonly settleMs: number;
@@ -30,6 +30,7 @@ export function watchFolder(
   first: FolderContent,
   { pollMs, settleMs }: Times,
   onChange: (content: FolderContent, ending: AbortSignal) => Promise<void>,
+  read = readContent,
 ): Pick<Loop, 'close'> {
   let watchers: readonly FSWatcher[] = [];
   let handled = fingerprint(first);
@@ -51,8 +52,9 @@ export function watchFolder(
     handled = seen;
   };
 
-  // What fails is kept in `failed`, and `onChange` has told of it.
-  const loop = every(pollMs, look, { first: 'at once', onError: () => undefined });
+  // A failure needs no report here: `failed` holds it for the retry, and `onChange` has logged it before it rejected.
+  // From the end of a read: a folder that takes longer to read than `pollMs` would otherwise be read without a pause.
+  const loop = every(pollMs, look, { first: 'at once', from: 'end', onError: () => undefined });
   watchers = armed(folder, loop.wake);
 
   return {
@@ -63,7 +65,7 @@ export function watchFolder(
   };
 }
 
-const read = async (folder: string): Promise<FolderContent> => {
+const readContent = async (folder: string): Promise<FolderContent> => {
   try {
     return { texts: await readPolicyFolder(folder) };
   } catch (error) {
