@@ -18,7 +18,7 @@ import {
   type PolicyTexts,
   ROW_FILE,
 } from './folder/files.ts';
-import { collector, type Finding, printFinding, type Report } from './folder/findings.ts';
+import { collector, type Finding, printFinding, type Report, type ReportError } from './folder/findings.ts';
 import { parseInvariants } from './folder/invariants.ts';
 import { parseRows } from './folder/rows.ts';
 import type { Code, Row } from './row.ts';
@@ -60,7 +60,7 @@ interface Read {
   readonly matcher?: Matcher;
 }
 
-function* readPolicy(texts: PolicyTexts, report: Report): Generator<void, Read> {
+function* readPolicy(texts: PolicyTexts, report: ReportError): Generator<void, Read> {
   let valid = true;
   checkFiles(texts, (finding) => {
     // A row with an invisible character is not the row that it looks like.
@@ -99,7 +99,7 @@ async function check(texts: PolicyTexts, report: Report): Promise<Policy | undef
 function* validRows(
   texts: PolicyTexts,
   codes: ReadonlyMap<string, Code>,
-  report: Report,
+  report: ReportError,
 ): Generator<void, Row[] | undefined> {
   let valid = true;
   const rows = yield* parseRows(texts, codes, (finding) => {

@@ -3,13 +3,13 @@
 import { FAILURES } from '../../errors.ts';
 import type { Code, Row } from '../row.ts';
 import { CODES_FILE, INVISIBLE } from './files.ts';
-import type { Report } from './findings.ts';
+import type { Report, ReportError } from './findings.ts';
 import { isMap, parseYaml } from './yaml.ts';
 
 const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
 
 /** `codes.yaml`: code -> what it means for the client. */
-export function parseCodes(text: string | undefined, report: Report): Map<string, Code> {
+export function parseCodes(text: string | undefined, report: ReportError): Map<string, Code> {
   const file = CODES_FILE;
   const codes = new Map<string, Code>();
   const { value, place } = parseYaml(file, text, report);

@@ -1,7 +1,7 @@
 /** The files of a policy folder: the table of their names, the checks of sizes and characters, the check of model.conf. */
 
 import { ACCEPTED_MODELS } from '../casbin/model.ts';
-import type { Report } from './findings.ts';
+import type { ReportError } from './findings.ts';
 
 /** File name within the folder (`10-api-key.csv`, `cases/order.yaml`) -> its text. */
 export type PolicyTexts = ReadonlyMap<string, string>;
@@ -51,7 +51,7 @@ export const decisiveFiles = (texts: PolicyTexts): readonly string[] =>
   [...texts.keys()].filter((name) => KINDS.some(({ is, decides }) => decides && is(name))).sort();
 
 /** Reports what is too large. False: nothing more should be read of this folder. */
-export function checkSizes(texts: PolicyTexts, report: Report): boolean {
+export function checkSizes(texts: PolicyTexts, report: ReportError): boolean {
   let valid = true;
   const tooLarge = (file: string, line: number, message: string): void => {
     valid = false;
@@ -89,7 +89,7 @@ export function checkSizes(texts: PolicyTexts, report: Report): boolean {
 export const isRow = (line: string): boolean => line.trim() !== '' && !line.startsWith('#');
 
 /** Reports files that nothing reads, invisible characters, and a model that is not ours. */
-export function checkFiles(texts: PolicyTexts, report: Report): void {
+export function checkFiles(texts: PolicyTexts, report: ReportError): void {
   for (const [file, text] of texts) {
     if (!KINDS.some(({ is }) => is(file))) {
       const message = `nothing reads a file of this name; remove it, or name it ${EXAMPLES}`;
@@ -110,7 +110,7 @@ export function checkFiles(texts: PolicyTexts, report: Report): void {
  * The model must be ours to the letter, comments and spacing aside: with any other effect an empty policy, or a request
  * that no row matches, would be allowed.
  */
-function checkModel(text: string | undefined, report: Report): void {
+function checkModel(text: string | undefined, report: ReportError): void {
   const lines = (text ?? '')
     .split('\n')
     .map((line, index) => ({ text: line.trim().replace(/\s+/g, ' '), number: index + 1 }));

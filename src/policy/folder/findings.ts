@@ -2,17 +2,17 @@
 
 import type { RuleFault } from '../casbin/rule.ts';
 
-interface FindingKind {
+interface FindingKind<Level = 'error' | 'warning'> {
   /** `warning`: no decision can go wrong by it. The policy is refused all the same. */
-  readonly level: 'error' | 'warning';
+  readonly level: Level;
   /** What is found, in a sentence. */
   readonly says: string;
   /** How to mend it, in a sentence. */
   readonly mend: string;
 }
 
-const error = (says: string, mend: string): FindingKind => ({ level: 'error', says, mend });
-const warning = (says: string, mend: string): FindingKind => ({ level: 'warning', says, mend });
+const error = (says: string, mend: string): FindingKind<'error'> => ({ level: 'error', says, mend });
+const warning = (says: string, mend: string): FindingKind<'warning'> => ({ level: 'warning', says, mend });
 
 /**
  * Every kind. Names are stable, since scripts rely on them. Each has a section in docs/policy-findings.md, and SARIF lists all.
@@ -68,9 +68,12 @@ export const FINDING_RULES = {
   'invariant-shape': error('An invariant is malformed.', 'Write it as the message says.'),
   'invariant-violated': error('Some situation is decided against an invariant.', 'Mend the rows, or the invariant.'),
   'invariant-vacuous': error('The invariant constrains no situation.', 'Mend its condition, or remove it.'),
-} as const satisfies Record<RuleFault, FindingKind> & Record<string, FindingKind>;
+} as const satisfies Record<RuleFault, FindingKind<'error'>> & Record<string, FindingKind>;
 
 export type FindingRule = keyof typeof FINDING_RULES;
+
+type Catalogue = typeof FINDING_RULES;
+export type ErrorRule = { [Rule in FindingRule]: Catalogue[Rule]['level'] extends 'error' ? Rule : never }[FindingRule];
 
 export interface Finding {
   /** The file's name inside the policy folder. */
@@ -86,6 +89,12 @@ export interface Finding {
 }
 
 export type Report = (finding: Finding) => void;
+
+/**
+ * What parsing reports to. Whatever is found there keeps rows out of the policy, so that nothing can be proved and a policy that
+ * was stored can no longer be read: no warning may do that. A warning is found in `check` of policy.ts, on rows that are valid.
+ */
+export type ReportError = (finding: Finding & { readonly rule: ErrorRule }) => void;
 
 export const byPlace = (a: Finding, b: Finding): number =>
   (a.file < b.file ? -1 : a.file > b.file ? 1 : 0) || a.line - b.line || a.column - b.column;

@@ -8,7 +8,7 @@ import { ACTION_PATTERN } from '../action-patterns.ts';
 import { parseRule, RuleError } from '../casbin/rule.ts';
 import type { Code, Effect, Row } from '../row.ts';
 import { decisiveFiles, isRow, LINE_END, type PolicyTexts, ROW_FILE } from './files.ts';
-import type { FindingRule, Report } from './findings.ts';
+import type { ErrorRule, ReportError } from './findings.ts';
 
 const COLUMNS = ['p', 'id', 'action', 'when', 'effect', 'code'] as const;
 const ROW_ID = /^[a-z][a-z0-9-]{0,63}$/;
@@ -20,7 +20,7 @@ const ROW_ID = /^[a-z][a-z0-9-]{0,63}$/;
 export function* parseRows(
   texts: PolicyTexts,
   codes: ReadonlyMap<string, Code>,
-  report: Report,
+  report: ReportError,
 ): Generator<void, Row[]> {
   const rows: Row[] = [];
   for (const file of decisiveFiles(texts)) {
@@ -46,7 +46,7 @@ function* parseRowFile(
   file: string,
   text: string,
   codes: ReadonlyMap<string, Code>,
-  report: Report,
+  report: ReportError,
   rows: Row[],
 ): Generator<void> {
   for (const [index, line] of text.split(LINE_END).entries()) {
@@ -59,7 +59,7 @@ function* parseRowFile(
   }
 }
 
-type ReportInLine = (column: number, rule: FindingRule, message: string) => void;
+type ReportInLine = (column: number, rule: ErrorRule, message: string) => void;
 
 function parseRow(
   line: string,
@@ -78,7 +78,7 @@ function parseRow(
   ];
   const at = (column: (typeof COLUMNS)[number]): number => fields[COLUMNS.indexOf(column)]?.column ?? 1;
   let valid = true;
-  const fault = (column: (typeof COLUMNS)[number], rule: FindingRule, message: string): void => {
+  const fault = (column: (typeof COLUMNS)[number], rule: ErrorRule, message: string): void => {
     valid = false;
     report(at(column), rule, message);
   };

@@ -1,7 +1,7 @@
 /** YAML as plain values with their places. Strict: aliases, keys that are no text, duplicate keys and warnings are faults. */
 
 import { isScalar, isSeq, isMap as isYamlMap, LineCounter, parseDocument, visit, type YAMLMap } from 'yaml';
-import type { Report } from './findings.ts';
+import type { ReportError } from './findings.ts';
 
 export const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -21,7 +21,7 @@ export interface Parsed {
 const START: Place = { line: 1, column: 1 };
 
 /** A YAML file as a plain value, and the way from a path in it to its place. */
-export function parseYaml(file: string, text: string | undefined, report: Report): Parsed {
+export function parseYaml(file: string, text: string | undefined, report: ReportError): Parsed {
   const nothing: Parsed = { value: undefined, place: () => START };
   if (text === undefined) {
     report({ file, ...START, rule: 'missing-file', message: 'this file is missing; a policy is refused without it' });
