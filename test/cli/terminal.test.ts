@@ -11,10 +11,10 @@ import { explanationText } from '../../src/cli/terminal/explanation.ts';
 import { escaped, escapedLines, table } from '../../src/cli/terminal/output.ts';
 import { connect } from '../../src/db/connect.ts';
 import { explain } from '../../src/policy/explain.ts';
-import type { Facts } from '../../src/policy/facts.ts';
 import { drawer, insertRecords, makeRecord } from '../audit/records.ts';
 import { POLICY_FOLDER, shippedPolicy } from '../policy/texts.ts';
 import { authz, type Outcome, outputWith, startAuthz } from '../support/cli.ts';
+import { ACTIVE, factsWith } from '../support/facts.ts';
 import { newDatabase } from '../support/postgres.ts';
 
 const RAW = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
@@ -86,13 +86,7 @@ describe('a table', () => {
 
 describe('an explanation', () => {
   it('is printed as sentences, with facts escaped', async () => {
-    const facts: Facts = {
-      key: { id: 'k\u001b[2J\n\u202e', status: 'active', userManagement: false, environment: 'production' },
-      user: { id: 'u1', status: 'active', businesses: 'active' },
-      target: { id: 'b1', status: 'active', role: 'member', inRestriction: true },
-      limit: { exceeded: false },
-      request: { action: 'call:create' },
-    };
+    const facts = factsWith({ key: { id: 'k\u001b[2J\n\u202e' } }, ACTIVE);
     const text = explanationText(explain(await shippedPolicy(), facts));
     expect(text).to.match(/^allow OK by the row allow-on-target\npolicy sha256:/);
     expect(text).to.include("r.key.status != 'active' is false: r.key.status is 'active'");

@@ -1,7 +1,8 @@
 /** The loaded facts of a question, as far as its rate limit depends on them. */
 
 import type { Loaded } from '../../src/facts/load.ts';
-import { closed, type Facts } from '../../src/policy/facts.ts';
+import type { Facts } from '../../src/policy/facts.ts';
+import { factsWith } from '../support/facts.ts';
 
 interface Options {
   readonly keyStatus?: Facts['key']['status'];
@@ -10,16 +11,12 @@ interface Options {
   readonly limit?: Loaded['limit'];
 }
 
-const WITHIN: Facts['limit'] = closed({ exceeded: false });
-
 /** An active key of an active user, unless said otherwise. */
 export const loadedOf = (id: string, { keyStatus, userStatus, limit }: Options = {}): Loaded => ({
-  facts: closed({
-    key: closed({ id, status: keyStatus ?? 'active', userManagement: false, environment: 'production' }),
-    user: closed({ id: 'ann', status: userStatus ?? 'active', businesses: 'active' }),
-    target: closed({ id: '', status: 'none', role: 'none', inRestriction: false }),
-    limit: WITHIN,
-    request: closed({ action: 'account:read' }),
+  facts: factsWith({
+    key: { id, status: keyStatus ?? 'active', environment: 'production' },
+    user: { id: 'ann', status: userStatus ?? 'active' },
+    request: { action: 'account:read' },
   }),
   reasons: { user: undefined, target: undefined },
   limit,

@@ -9,6 +9,7 @@ import { parseRule } from '../../src/policy/casbin/rule.ts';
 import type { Policy } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
 import { compilePolicy } from '../../src/policy/policy.ts';
+import { productOf } from '../support/facts.ts';
 import { canOccur } from './oracle.ts';
 import { chooser, holds, matches, readPrint, type Tree, write } from './rules.ts';
 import { shippedTexts } from './texts.ts';
@@ -129,31 +130,10 @@ export function meaningOf(condition: string): (facts: Facts) => boolean {
 
 /** All situations for these rows: of each text its constants, '' and one that no row names. */
 export function everySituation(): Facts[] {
-  const both = [true, false];
-  const keys = ['', 'k1', 'k2', 'z'].flatMap((id) =>
-    (['active', 'expired', 'revoked', 'unknown'] as const).flatMap((status) =>
-      both.flatMap((userManagement) =>
-        ['', 'prod', 'z'].map((environment) => ({ id, status, userManagement, environment })),
-      ),
-    ),
+  const texts = Object.entries({ 'r.user.id': [''], ...TEXTS }).map(
+    ([path, values]) => [path, [...new Set([...values, '', 'z'])]] as const,
   );
-  const users = ['', 'u'].flatMap((id) =>
-    (['active', 'disabled', 'unknown'] as const).flatMap((status) =>
-      (['active', 'disabled'] as const).map((businesses) => ({ id, status, businesses })),
-    ),
-  );
-  const targets = ['', 'b1', 'z'].flatMap((id) =>
-    (['none', 'active', 'disabled', 'unknown'] as const).flatMap((status) =>
-      (['owner', 'member', 'none'] as const).flatMap((role) =>
-        both.map((inRestriction) => ({ id, status, role, inRestriction })),
-      ),
-    ),
-  );
-  const bodies = keys.flatMap((key) =>
-    users.flatMap((user) => targets.flatMap((target) => both.map((exceeded) => ({ key, user, target, exceeded })))),
-  );
-  return bodies.flatMap(({ key, user, target, exceeded }) => {
-    const facts = (action: string): Facts => ({ key, user, target, limit: { exceeded }, request: { action } });
-    return canOccur(facts('x:y')) ? ACTIONS.map(facts) : [];
-  });
+  const booleans = BOOLEANS.map((path) => [path, [true, false]] as const);
+  const samples = new Map<string, readonly (string | boolean)[]>([...texts, ...Object.entries(CLOSED), ...booleans]);
+  return [...productOf(samples.set('r.request.action', ACTIONS))].filter(canOccur);
 }

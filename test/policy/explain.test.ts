@@ -4,18 +4,11 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { decide, type Policy } from '../../src/policy/decide.ts';
 import { explain, type Reason } from '../../src/policy/explain.ts';
-import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import { FACT_PATHS, type Facts, NOTHING_KNOWN } from '../../src/policy/facts.ts';
+import { ACTIVE } from '../support/facts.ts';
 import { deciderOf, everySituation, lines, meaningOf, policyOf } from './brute.ts';
 import { holds, matches } from './rules.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
-
-const FACTS: Facts = {
-  key: { id: 'k1', status: 'active', userManagement: false, environment: 'production' },
-  user: { id: 'u1', status: 'active', businesses: 'active' },
-  target: { id: 'b1', status: 'active', role: 'member', inRestriction: true },
-  limit: { exceeded: false },
-  request: { action: 'call:create' },
-};
 
 const reasonsIn = (policy: Policy, facts: Facts, rule: string): readonly Reason[] | undefined =>
   explain(policy, facts).tried.find((row) => row.rule === rule)?.reasons;
@@ -27,7 +20,7 @@ describe('an explanation', () => {
   });
 
   it('has the rows up to the one that decides, and no further', () => {
-    const { decision, tried } = explain(policy, { ...FACTS, user: { ...FACTS.user, status: 'disabled' } });
+    const { decision, tried } = explain(policy, { ...ACTIVE, user: { ...ACTIVE.user, status: 'disabled' } });
     expect(decision).to.deep.equal({ effect: 'deny', code: 'USER_DISABLED', rule: 'user-disabled' });
     expect(tried.map(({ rule, matched }) => [rule, matched])).to.deep.equal([
       ['key-not-active', false],
@@ -38,7 +31,7 @@ describe('an explanation', () => {
   });
 
   it('names what settled a row and leaves the rest of it out', () => {
-    const alone = { ...FACTS, target: { id: '', status: 'none', role: 'none', inRestriction: false } } as const;
+    const alone = { ...ACTIVE, target: NOTHING_KNOWN.target };
     expect(reasonsIn(policy, alone, 'target-outside-restriction')).to.deep.equal([
       { test: "r.target.status != 'none'", value: false, fact: { path: 'r.target.status', value: 'none' } },
     ]);
@@ -51,7 +44,7 @@ describe('an explanation', () => {
       })),
     ]);
     // Of the two comparisons of `in`, the one that is true.
-    expect(reasonsIn(policy, FACTS, 'allow-on-target')?.map(({ test }) => test)).to.deep.equal([
+    expect(reasonsIn(policy, ACTIVE, 'allow-on-target')?.map(({ test }) => test)).to.deep.equal([
       "r.target.status == 'active'",
       "r.target.role == 'member'",
       'r.target.inRestriction',
@@ -59,7 +52,7 @@ describe('an explanation', () => {
   });
 
   it('gives the action as the reason of a row for other actions', () => {
-    expect(reasonsIn(policy, FACTS, 'user-management-not-permitted')).to.deep.equal([
+    expect(reasonsIn(policy, ACTIVE, 'user-management-not-permitted')).to.deep.equal([
       {
         test: "keyMatch(r.request.action, 'user:*')",
         value: false,
@@ -69,16 +62,16 @@ describe('an explanation', () => {
   });
 
   it('fails where there is no decision', () => {
-    expect(() => explain(policy, { ...FACTS, key: { ...FACTS.key, id: '' } })).to.throw(/could not decide/);
+    expect(() => explain(policy, { ...ACTIVE, key: { ...ACTIVE.key, id: '' } })).to.throw(/could not decide/);
   });
 
   it('fails where the evaluated parts contradict the decision', () => {
     const [first] = policy.rows;
     const lying: Policy = { ...policy, match: () => ({ row: first, allowed: false }) };
-    expect(() => explain(lying, FACTS)).to.throw(/contradict/);
+    expect(() => explain(lying, ACTIVE)).to.throw(/contradict/);
     const last = policy.rows.at(-1);
     const late: Policy = { ...policy, match: () => ({ row: last, allowed: true }) };
-    expect(() => explain(late, { ...FACTS, limit: { exceeded: true } })).to.throw(/contradict/);
+    expect(() => explain(late, { ...ACTIVE, limit: { exceeded: true } })).to.throw(/contradict/);
   });
 });
 

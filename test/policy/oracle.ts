@@ -1,9 +1,12 @@
 /**
  * The oracle: the contract's table of codes of POST /authorize, and which facts can occur together, written from its prose
- * alone. It shares nothing with `src/policy` but the types, so that the two can disagree.
+ * alone. They share nothing with `src/policy` but the types, so that the two can disagree.
  */
 
-import type { Facts } from '../../src/policy/facts.ts';
+import { ACTION_PATH, FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import { factsSince } from '../../src/policy/recorded-facts.ts';
+import type { Row } from '../../src/policy/row.ts';
+import { productOf } from '../support/facts.ts';
 
 /** The code by the contract's table: the first line that applies. */
 export function codeOf({ key, user, target, limit, request }: Facts): string {
@@ -54,7 +57,7 @@ export function canOccur({ key, user, target, limit }: Facts): boolean {
   return true;
 }
 
-const ACTIONS = [
+export const ACTIONS = [
   'user:x',
   'user:usage:read',
   'users:list',
@@ -65,35 +68,28 @@ const ACTIONS = [
   'a-user:read',
 ] as const;
 
-/** The product of all values of closed facts with sample texts, whether it can occur or not. */
-export function* everything(): Generator<Facts> {
-  const both = [true, false];
-  const keys = ['', 'k1'].flatMap((id) =>
-    (['active', 'expired', 'revoked', 'unknown'] as const).flatMap((status) =>
-      both.flatMap((userManagement) =>
-        ['', 'production'].map((environment) => ({ id, status, userManagement, environment })),
-      ),
-    ),
-  );
-  const users = ['', 'u1'].flatMap((id) =>
-    (['active', 'disabled', 'unknown'] as const).flatMap((status) =>
-      (['active', 'disabled'] as const).map((businesses) => ({ id, status, businesses })),
-    ),
-  );
-  const targets = ['', 'b1'].flatMap((id) =>
-    (['none', 'active', 'disabled', 'unknown'] as const).flatMap((status) =>
-      (['owner', 'member', 'none'] as const).flatMap((role) =>
-        both.map((inRestriction) => ({ id, status, role, inRestriction })),
-      ),
-    ),
-  );
-  const limits = both.map((exceeded) => ({ exceeded }));
-  const requests = ACTIONS.map((action) => ({ action }));
-  for (const key of keys) {
-    for (const user of users) {
-      for (const target of targets) {
-        for (const limit of limits) for (const request of requests) yield { key, user, target, limit, request };
-      }
-    }
-  }
+/** Of every text that no row names: a value, beside none. */
+const OTHER = 'other';
+
+/** An action that the pattern matches. */
+const matching = (pattern: string): string[] => (pattern === '*' ? [] : [pattern.replace(/\*$/, 'x')]);
+
+/**
+ * The product of the values of the facts, whether it can occur or not: all values of closed facts; of texts those that `rows`
+ * name, none, and another. A fact that came after version 1 and that no row names keeps its default.
+ */
+export function everything(rows: readonly Pick<Row, 'action' | 'when'>[]): Generator<Facts> {
+  const named = new Set(rows.flatMap(({ when }) => [...when.facts]));
+  const later = new Set(factsSince(1));
+  const constants = (path: string): string[] => rows.flatMap(({ when }) => [...(when.constants.get(path) ?? [])]);
+  const patterns = [...rows.map(({ action }) => action), ...constants(ACTION_PATH)];
+  const texts = (path: string): string[] =>
+    path === ACTION_PATH ? [...ACTIONS, ...patterns.flatMap(matching)] : ['', OTHER, ...constants(path)];
+  const samples = [...FACT_PATHS]
+    .filter(([path]) => named.has(path) || !later.has(path))
+    .map(([path, type]): [string, readonly (string | boolean)[]] => [
+      path,
+      type === 'text' ? [...new Set(texts(path))] : type === 'boolean' ? [true, false] : type,
+    ]);
+  return productOf(new Map(samples));
 }

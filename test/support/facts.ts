@@ -4,10 +4,12 @@ import { closed, FACT_GROUPS, type FactGroup, type Facts, factsOf, NOTHING_KNOWN
 
 export type FactParts = { readonly [Group in FactGroup]?: Partial<Facts[Group]> };
 
-/** `base` with the facts of `parts` in the place of its own. */
+/** `base` with the facts of `parts` in the place of its own; a group that `parts` does not name is that of `base` itself. */
 export const factsWith = (parts: FactParts, base: Facts = NOTHING_KNOWN): Facts =>
   closed(
-    Object.fromEntries(FACT_GROUPS.map((group) => [group, closed({ ...base[group], ...parts[group] })])),
+    Object.fromEntries(
+      FACT_GROUPS.map((group) => [group, parts[group] ? closed({ ...base[group], ...parts[group] }) : base[group]]),
+    ),
   ) as unknown as Facts;
 
 /** A member of an active business asks for `call:create` with an active key. */

@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import { createToken } from '../../../src/credentials/token.ts';
 import { withService } from '../../support/client.ts';
+import { factsWith } from '../../support/facts.ts';
 import { insertKey, startService, type TestService } from '../../support/service.ts';
 import { type Row, verifiedRows } from '../oracle.ts';
 
@@ -42,13 +43,12 @@ describe('a record', () => {
       request_id: '7f3a',
       fingerprint: null,
       shadow_policy: null,
-      facts: {
-        key: { id: 'k-ann', status: 'active', userManagement: false, environment: 'production' },
-        user: { id: 'ann', status: 'active', businesses: 'active' },
-        target: { id: '42', status: 'unknown', role: 'none', inRestriction: true },
-        limit: { exceeded: false },
+      facts: factsWith({
+        key: { id: 'k-ann', status: 'active', environment: 'production' },
+        user: { id: 'ann', status: 'active' },
+        target: { id: '42', status: 'unknown', inRestriction: true },
         request: { action: 'account:read' },
-      },
+      }),
     });
     expect(row?.['policy']).to.match(/^sha256:[0-9a-f]{64}$/);
     expect(row?.['duration_us']).to.be.within(1, 60_000_000);

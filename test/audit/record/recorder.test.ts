@@ -13,6 +13,7 @@ import { createRecorder, type Recorder } from '../../../src/audit/record/recorde
 import { connect } from '../../../src/db/connect.ts';
 import { deadlineIn } from '../../../src/deadline.ts';
 import { createLog } from '../../../src/log.ts';
+import { factsWith } from '../../support/facts.ts';
 import { newDatabase, POSTGRES } from '../../support/postgres.ts';
 import { startProxy, type Proxy as TcpProxy } from '../../support/proxy.ts';
 import { rejection } from '../../support/rejection.ts';
@@ -24,23 +25,25 @@ const LONG_MS = 20_000;
 const DAY_MS = 86_400_000;
 
 const TEXTS = fc.string({ unit: 'grapheme', maxLength: 40 }).map((text) => text.replaceAll('\0', '0'));
-const FACTS = fc.record({
-  key: fc.record({
-    id: TEXTS,
-    status: fc.constant('active' as const),
-    userManagement: fc.boolean(),
-    environment: TEXTS,
-  }),
-  user: fc.record({ id: TEXTS, status: fc.constant('active' as const), businesses: fc.constant('active' as const) }),
-  target: fc.record({
-    id: TEXTS,
-    status: fc.constant('active' as const),
-    role: fc.constantFrom('owner' as const, 'none' as const),
-    inRestriction: fc.boolean(),
-  }),
-  limit: fc.record({ exceeded: fc.boolean() }),
-  request: fc.record({ action: TEXTS }),
-});
+const FACTS = fc
+  .record({
+    key: fc.record({
+      id: TEXTS,
+      status: fc.constant('active' as const),
+      userManagement: fc.boolean(),
+      environment: TEXTS,
+    }),
+    user: fc.record({ id: TEXTS, status: fc.constant('active' as const), businesses: fc.constant('active' as const) }),
+    target: fc.record({
+      id: TEXTS,
+      status: fc.constant('active' as const),
+      role: fc.constantFrom('owner' as const, 'none' as const),
+      inRestriction: fc.boolean(),
+    }),
+    limit: fc.record({ exceeded: fc.boolean() }),
+    request: fc.record({ action: TEXTS }),
+  })
+  .map((drawn) => factsWith(drawn));
 
 for (const postgres of POSTGRES)
   describe(`the recorder on ${postgres}`, () => {
