@@ -7,6 +7,7 @@ import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
 import { readPolicyFolder } from '../../src/rollout/folder.ts';
 import { largePolicy } from '../policy/large.ts';
+import { factsWith } from '../support/facts.ts';
 import { type Bench, median } from './report.ts';
 
 const SHIPPED = path.join(import.meta.dirname, '..', '..', 'policies');
@@ -50,8 +51,7 @@ async function microsOfDecision(texts: PolicyTexts, shipped: PolicyTexts): Promi
   const { policy } = await buildPolicy(texts);
   const { policy: known } = await buildPolicy(shipped);
   if (!policy || !known) throw new Error('the policy is refused');
-  const request = { action: 'noun0:create' };
-  const some = [...situations(known.rows)].map((facts) => ({ ...facts, request }));
+  const some = [...situations(known.rows)].map((facts) => factsWith({ request: { action: 'noun0:create' } }, facts));
   const before = process.cpuUsage();
   for (const facts of some) decide(policy, facts);
   return process.cpuUsage(before).user / some.length;

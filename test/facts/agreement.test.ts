@@ -8,16 +8,17 @@ import fc from 'fast-check';
 import { createCache, type Read } from '../../src/facts/cache.ts';
 import { createFreshness } from '../../src/facts/freshness.ts';
 import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
-import { closed, type Facts } from '../../src/policy/facts.ts';
+import { type Facts, NOTHING_KNOWN } from '../../src/policy/facts.ts';
 import { memoizedDecide } from '../../src/policy/memo.ts';
 import { SEED, shippedPolicy, times } from '../policy/texts.ts';
+import { factsWith } from '../support/facts.ts';
 import { amount } from '../support/long.ts';
 import { BUSINESSES, createWorld, type Groups, KEYS, randomFrom } from './world.ts';
 
 const LOOKUPS = Number(process.env['LOOKUPS'] ?? amount(50_000, 250_000));
 const RUNS = 10;
 const ACTIONS = ['call:create', 'business:read', 'user:usage:read', 'account:read', 'user:create'];
-const LIMITS = [closed({ exceeded: false }), closed({ exceeded: true })];
+const LIMITS = [false, true].map((exceeded) => factsWith({ limit: { exceeded } }).limit);
 
 describe(`cache, memo and plain evaluation (FC_SEED=${SEED})`, () => {
   it(`agree on ${LOOKUPS} lookups`, async function () {
@@ -91,7 +92,7 @@ async function run(seed: number, lookups: number, policies: readonly Policy[], p
     const policy = policies[random(policies.length)] as Policy;
     const limit = LIMITS[random(8) === 0 ? 1 : 0] as Facts['limit'];
     const action = ACTIONS[random(ACTIONS.length)] as string;
-    const facts = { ...groups, limit, request: closed({ action }) };
+    const facts = factsWith({ request: { action } }, { ...NOTHING_KNOWN, ...groups, limit });
     const said = outcomeOf(() => memo(policy, facts));
     if (said !== plain(policy, facts)) expect(said, JSON.stringify(facts)).to.equal(plain(policy, facts));
   };

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { decide, type Policy } from '../../src/policy/decide.ts';
 import { explain, type Reason } from '../../src/policy/explain.ts';
 import { FACT_PATHS, type Facts, NOTHING_KNOWN } from '../../src/policy/facts.ts';
-import { ACTIVE } from '../support/facts.ts';
+import { ACTIVE, factsWith } from '../support/facts.ts';
 import { deciderOf, everySituation, lines, meaningOf, policyOf } from './brute.ts';
 import { holds, matches } from './rules.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
@@ -71,7 +71,7 @@ describe('an explanation', () => {
     expect(() => explain(lying, ACTIVE)).to.throw(/contradict/);
     const last = policy.rows.at(-1);
     const late: Policy = { ...policy, match: () => ({ row: last, allowed: true }) };
-    expect(() => explain(late, { ...ACTIVE, limit: { exceeded: true } })).to.throw(/contradict/);
+    expect(() => explain(late, factsWith({ limit: { exceeded: true } }, ACTIVE))).to.throw(/contradict/);
   });
 });
 

@@ -78,8 +78,8 @@ describe(`the memo of decisions (seed ${SEED})`, () => {
     expect(codeOf({ ...ACTIVE, user: closed({ ...ACTIVE.user, status: 'disabled' as const }) })).to.equal(
       'USER_DISABLED',
     );
-    expect(codeOf({ ...ACTIVE, limit: closed({ exceeded: true }) })).to.equal('RATE_LIMITED');
-    expect(codeOf({ ...ACTIVE, request: closed({ action: 'user:create' }) })).to.equal('PERMISSION_DENIED');
+    expect(codeOf(factsWith({ limit: { exceeded: true } }, ACTIVE))).to.equal('RATE_LIMITED');
+    expect(codeOf(factsWith({ request: { action: 'user:create' } }, ACTIVE))).to.equal('PERMISSION_DENIED');
     const before = evaluated;
     expect(codeOf({ ...ACTIVE, target: closed({ ...ACTIVE.target }) })).to.equal('OK');
     expect(evaluated).to.equal(before + 1);
@@ -163,7 +163,7 @@ describe(`the memo of decisions (seed ${SEED})`, () => {
     });
 
   it('bounds the actions that it keeps of a target', () => {
-    const ask = (n: number) => codeOf({ ...ACTIVE, request: closed({ action: `call:a${n}` }) });
+    const ask = (n: number) => codeOf(factsWith({ request: { action: `call:a${n}` } }, ACTIVE));
     for (let n = 0; n < 200; n += 1) ask(n);
     evaluated = 0;
     for (let n = 0; n < 200; n += 1) ask(n);

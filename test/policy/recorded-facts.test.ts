@@ -2,8 +2,9 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { FACT_GROUPS, FACTS, FACTS_VERSION, type FactTable, NOTHING_KNOWN, readFacts } from '../../src/policy/facts.ts';
+import { FACT_GROUPS, FACTS, FACTS_VERSION, type FactTable, readFacts } from '../../src/policy/facts.ts';
 import { addDefaults, readRecordedFacts, readWrittenFacts } from '../../src/policy/recorded-facts.ts';
+import { factsWith, WITH_LATER_LIMIT, withoutLimit } from '../support/facts.ts';
 import { SEED, times } from './texts.ts';
 
 /** The table as it could be two versions from now: one more fact in an existing group, and a new group. */
@@ -16,10 +17,7 @@ const LATER: FactTable = {
   freeze: { active: { type: 'boolean', none: false, since: FACTS_VERSION + 2, says: 'a freeze is in force' } },
 };
 
-/** A table of which every fact can be read today, one of them as if it were of the next version. */
-const YOUNG_LIMIT: FactTable = { ...FACTS, limit: { exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } } };
-
-const QUESTION = { ...NOTHING_KNOWN, request: { action: 'call:create' } };
+const QUESTION = factsWith({ request: { action: 'call:create' } });
 
 describe(`recorded facts (seed ${SEED})`, () => {
   it('of this version are read as they are', () => {
@@ -68,25 +66,24 @@ describe(`recorded facts (seed ${SEED})`, () => {
   });
 
   it('that hold a fact which their version did not have are refused, though it reads well', () => {
-    const { limit: _, ...older } = QUESTION;
+    const older = withoutLimit(QUESTION);
     for (const exceeded of [false, true])
-      expect(() => readRecordedFacts({ ...older, limit: { exceeded } }, FACTS_VERSION, YOUNG_LIMIT)).to.throw(
-        TypeError,
-        `version ${FACTS_VERSION} of the facts has no r.limit.exceeded`,
-      );
-    const { facts, assumed } = readRecordedFacts(older, FACTS_VERSION, YOUNG_LIMIT);
+      expect(() =>
+        readRecordedFacts(factsWith({ limit: { exceeded } }, QUESTION), FACTS_VERSION, WITH_LATER_LIMIT),
+      ).to.throw(TypeError, `version ${FACTS_VERSION} of the facts has no r.limit.exceeded`);
+    const { facts, assumed } = readRecordedFacts(older, FACTS_VERSION, WITH_LATER_LIMIT);
     expect(facts).to.deep.equal(readFacts(QUESTION));
     expect(assumed).to.deep.equal(['r.limit.exceeded']);
-    expect(readRecordedFacts(QUESTION, FACTS_VERSION + 1, YOUNG_LIMIT).assumed).to.deep.equal([]);
+    expect(readRecordedFacts(QUESTION, FACTS_VERSION + 1, WITH_LATER_LIMIT).assumed).to.deep.equal([]);
   });
 
   it('that a person wrote down may leave out what came after version 1, and nothing else', () => {
-    const { limit: _, ...older } = QUESTION;
-    expect(readWrittenFacts(older, YOUNG_LIMIT)).to.deep.equal(readFacts(QUESTION));
-    expect(readWrittenFacts(QUESTION, YOUNG_LIMIT)).to.deep.equal(readFacts(QUESTION));
+    const older = withoutLimit(QUESTION);
+    expect(readWrittenFacts(older, WITH_LATER_LIMIT)).to.deep.equal(readFacts(QUESTION));
+    expect(readWrittenFacts(QUESTION, WITH_LATER_LIMIT)).to.deep.equal(readFacts(QUESTION));
     expect(() => readWrittenFacts(older)).to.throw(TypeError, 'limit');
-    const { key: __, ...withoutKey } = QUESTION;
-    expect(() => readWrittenFacts(withoutKey, YOUNG_LIMIT)).to.throw(TypeError, 'key');
+    const { key: _, ...withoutKey } = QUESTION;
+    expect(() => readWrittenFacts(withoutKey, WITH_LATER_LIMIT)).to.throw(TypeError, 'key');
   });
 
   it('are never modified', () => {

@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { parseRule, RuleError } from '../../src/policy/casbin/rule.ts';
 import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
 import type { Rule } from '../../src/policy/row.ts';
+import { type FactParts, factsWith } from '../support/facts.ts';
 
 export type Tree =
   | { readonly kind: 'constant'; readonly value: boolean }
@@ -230,13 +231,14 @@ export const factsLike = (possible: readonly Facts[]): fc.Arbitrary<Facts> =>
   fc
     .tuple(fc.nat(possible.length - 1), id, id, id, id, action)
     .map(([index, keyId, userId, targetId, environment, act]) => {
-      const { key, user, target, limit } = possible[index] as Facts;
+      const base = possible[index] as Facts;
+      const { key, user, target } = base;
       const named = (old: string, to: string): string => (old === '' ? '' : to);
-      return {
-        key: { ...key, id: named(key.id, keyId), environment: named(key.environment, environment) },
-        user: { ...user, id: named(user.id, userId) },
-        target: { ...target, id: named(target.id, targetId) },
-        limit,
+      const parts: FactParts = {
+        key: { id: named(key.id, keyId), environment: named(key.environment, environment) },
+        user: { id: named(user.id, userId) },
+        target: { id: named(target.id, targetId) },
         request: { action: act },
       };
+      return factsWith(parts, base);
     });

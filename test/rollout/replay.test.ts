@@ -9,7 +9,7 @@ import { replayText } from '../../src/cli/policy/replay.ts';
 import { replayMarkdown } from '../../src/cli/policy/review.ts';
 import { connect } from '../../src/db/connect.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
-import { FACTS, FACTS_VERSION, type FactTable, readFacts } from '../../src/policy/facts.ts';
+import { FACTS_VERSION, NOTHING_KNOWN, readFacts } from '../../src/policy/facts.ts';
 import { factsSince } from '../../src/policy/recorded-facts.ts';
 import { redecider } from '../../src/policy/replay.ts';
 import { compileFolder } from '../../src/rollout/folder.ts';
@@ -17,6 +17,7 @@ import { FAILS, type Period, replay, selfCheck } from '../../src/rollout/replay.
 import { storePolicy } from '../../src/rollout/store.ts';
 import { POLICY_FOLDER, shippedPolicy, shippedTexts } from '../policy/texts.ts';
 import { authz } from '../support/cli.ts';
+import { factsWith, WITH_LATER_LIMIT, withoutLimit } from '../support/facts.ts';
 import { amount } from '../support/long.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { type Generated, generate, insertDecisions } from './decisions.ts';
@@ -130,22 +131,20 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
   });
 
   it('reads records by their version of the facts: assumes the default of what came later, and refuses what is newer', async () => {
-    const LATER: FactTable = {
-      ...FACTS,
-      limit: { exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } },
-    };
-    const redecide = redecider(recorded, LATER);
+    const redecide = redecider(recorded, WITH_LATER_LIMIT);
     const allowed = decisions.find(({ code }) => code === 'OK');
-    const { limit: _, ...older } = allowed?.facts ?? { limit: {} };
+    const older = withoutLimit(allowed?.facts ?? NOTHING_KNOWN);
     const text = JSON.stringify(older);
     expect(redecide(text, FACTS_VERSION)).to.include({ code: 'OK', rule: allowed?.rule });
     // The same text under the newer version lacks a fact: what was remembered of the older one is not taken for it.
     expect(redecide(text, FACTS_VERSION + 1)).to.be.instanceOf(Error);
-    expect(redecide(JSON.stringify({ ...older, limit: { exceeded: true } }), FACTS_VERSION + 1)).to.include({
+    expect(
+      redecide(JSON.stringify(factsWith({ limit: { exceeded: true } }, allowed?.facts)), FACTS_VERSION + 1),
+    ).to.include({
       code: 'RATE_LIMITED',
     });
-    expect(factsSince(FACTS_VERSION, LATER)).to.deep.equal(['r.limit.exceeded']);
-    expect(factsSince(FACTS_VERSION + 1, LATER)).to.deep.equal([]);
+    expect(factsSince(FACTS_VERSION, WITH_LATER_LIMIT)).to.deep.equal(['r.limit.exceeded']);
+    expect(factsSince(FACTS_VERSION + 1, WITH_LATER_LIMIT)).to.deep.equal([]);
 
     // A record that holds a fact which its version did not have was altered.
     expect(redecide(JSON.stringify(allowed?.facts), FACTS_VERSION)).to.be.instanceOf(TypeError);
@@ -164,11 +163,10 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
   }).timeout(DECISIONS + 60_000);
 
   it('names the facts that it assumed, in the report, its text and its Markdown', async () => {
-    const LATER: FactTable = { ...FACTS, limit: { exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } } };
     const newer = await replay(db, recorded, period, ignore);
     expect(newer.assumed).to.deep.equal([]);
     for (const text of [replayText(newer), replayMarkdown(newer)]) expect(text).not.to.include('assumed');
-    const older = await replay(db, recorded, period, ignore, LATER);
+    const older = await replay(db, recorded, period, ignore, WITH_LATER_LIMIT);
     expect(older.assumed).to.deep.equal(['r.limit.exceeded']);
     for (const text of [replayText(older), replayMarkdown(older)])
       expect(text).to.include('older records have no r.limit.exceeded: their defaults were assumed');

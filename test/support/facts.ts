@@ -1,6 +1,16 @@
 /** Facts for tests: only those that a test is about are written out, so that a fact that is added needs no edit elsewhere. */
 
-import { closed, FACT_GROUPS, type FactGroup, type Facts, factsOf, NOTHING_KNOWN } from '../../src/policy/facts.ts';
+import {
+  closed,
+  FACT_GROUPS,
+  FACTS,
+  FACTS_VERSION,
+  type FactGroup,
+  type Facts,
+  type FactTable,
+  factsOf,
+  NOTHING_KNOWN,
+} from '../../src/policy/facts.ts';
 
 export type FactParts = { readonly [Group in FactGroup]?: Partial<Facts[Group]> };
 
@@ -19,6 +29,18 @@ export const ACTIVE: Facts = factsWith({
   target: { id: 'b1', status: 'active', role: 'member', inRestriction: true },
   request: { action: 'call:create' },
 });
+
+/** FACTS as if `limit.exceeded` came with the next version: a table of which every fact can be read today. */
+export const WITH_LATER_LIMIT: FactTable = {
+  ...FACTS,
+  limit: { ...FACTS.limit, exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } },
+};
+
+/** The facts as a record or a case holds them that is older than `limit.exceeded` in WITH_LATER_LIMIT. */
+export function withoutLimit({ limit, ...facts }: Facts): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
+  const { exceeded: _, ...rest } = limit;
+  return { ...facts, limit: rest };
+}
 
 /** Values of facts by path, such as `r.key.status`. */
 export type Samples = ReadonlyMap<string, readonly (string | boolean)[]>;

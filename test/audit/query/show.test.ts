@@ -5,12 +5,13 @@ import { getDecision } from '../../../src/audit/query/decisions.ts';
 import { explainRecorded, explainUnder } from '../../../src/audit/query/explanation.ts';
 import { decide } from '../../../src/policy/decide.ts';
 import type { Explanation } from '../../../src/policy/explain.ts';
-import { FACTS, FACTS_VERSION, type Facts, type FactTable, readFacts } from '../../../src/policy/facts.ts';
+import { FACTS_VERSION, type Facts, readFacts } from '../../../src/policy/facts.ts';
 import { assemblePolicy } from '../../../src/policy/policy.ts';
 import { storePolicy } from '../../../src/rollout/store.ts';
 import { shippedPolicy, shippedTexts } from '../../policy/texts.ts';
 import { authz } from '../../support/cli.ts';
 import { type Client, withService } from '../../support/client.ts';
+import { WITH_LATER_LIMIT, withoutLimit } from '../../support/facts.ts';
 import type { TestService } from '../../support/service.ts';
 
 describe('the explanation of a recorded decision', () => {
@@ -62,15 +63,14 @@ describe('the explanation of a recorded decision', () => {
   it('of an older version of the facts assumes the defaults of those that came later, and names them', async () => {
     const policy = await shippedPolicy();
     const { facts } = await getDecision(service.db, id);
-    const { limit: _, ...older } = facts as unknown as Facts;
-    const LATER: FactTable = { ...FACTS, limit: { exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } } };
+    const older = withoutLimit(facts as unknown as Facts);
     const decision = decide(policy, readFacts(facts));
     const recorded = { ...decision, policy: policy.digest, facts: older };
-    const account = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION }, LATER);
-    expect(account.explanation?.facts.limit).to.deep.equal({ exceeded: false });
+    const account = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION }, WITH_LATER_LIMIT);
+    expect(account.explanation?.facts.limit.exceeded).to.equal(false);
     expect(account).to.include({ verdict: 'same policy, same decision' });
     expect(account.note).to.include(`version ${FACTS_VERSION} of the facts`).and.include('r.limit.exceeded');
-    const newer = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION + 1 }, LATER);
+    const newer = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION + 1 }, WITH_LATER_LIMIT);
     expect([newer.explanation, newer.note?.includes('limit')]).to.deep.equal([null, true]);
   });
 
