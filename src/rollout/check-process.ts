@@ -7,5 +7,5 @@ process.once('message', async (texts: PolicyTexts) => {
   const { findings } = await buildPolicy(texts);
   process.send?.(findings, () => process.disconnect());
 });
-// The parent has ended or given up.
+// The IPC channel was closed: the parent exited, or it aborted this check.
 process.once('disconnect', () => process.exit());

@@ -78,7 +78,7 @@ export async function policyOfTime(db: Knex, digest: string): Promise<PolicyOfTi
   }
 }
 
-/** What is stored is no texts, so it was altered. */
+/** A file of a stored policy is not a string: only a write past `storePolicy` can have made it so. */
 class UnreadablePolicy extends Failure {
   constructor(digest: string) {
     super('UNAVAILABLE', `the stored policy ${digest} cannot be read`);

@@ -39,7 +39,7 @@ export interface Partition {
   readonly size: number;
 }
 
-/** The result would exceed its bound. Nothing is returned, because part of it would look like all of it. */
+/** The result would exceed its bound. No part of it is returned, because a reader would take that for the whole. */
 export class OverBound extends Error {}
 
 /**

@@ -143,7 +143,10 @@ interface Constraining {
 const constrainsHere = ({ invariant, extent }: Constraining): boolean =>
   invariant.whenItHolds ? extent.boxes.length > 0 : !extent.always;
 
-/** Everything that is asked about one row in one cell. Each question is settled by a witness, or by there being none. */
+/**
+ * Checks one row in one cell: does it decide, may it allow, does it violate an invariant? Each answer is a situation that shows it
+ * (a witness), or the proof that there is none.
+ */
 function judge(
   scene: Scene,
   row: Row,
@@ -170,8 +173,9 @@ const overlaps = (a: readonly Box[], b: readonly Box[]): Box[] =>
   a.flatMap((one) => b.flatMap((other) => intersection(one, other) ?? []));
 
 /**
- * A situation of the cell in one of `wanted` and none of `avoid`, so that `row` (undefined: no row) decides it.
- * undefined: there is none, which is a proof.
+ * Searches the cell for a situation (a witness) whose texts lie in a box of `wanted` and in no box of `avoid`. The caller chooses
+ * the boxes so that `row` decides such a situation, or no row where `row` is undefined; Casbin is asked to confirm that.
+ * Returns its facts; undefined: the search was exhaustive, so it is proved that there is none.
  */
 function witness(
   { proof, space, cell }: Scene,

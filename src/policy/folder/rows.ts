@@ -98,7 +98,7 @@ function parseRow(
   } else if (codes.size > 0) {
     fault('code', 'unknown-code', `codes.yaml has no code ${JSON.stringify(code)}`);
   } else {
-    // codes.yaml has a finding of its own.
+    // Not reported for each row: codes.yaml could not be read, and that is reported once.
     valid = false;
   }
   try {
