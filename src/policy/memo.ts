@@ -16,6 +16,8 @@ const GROUPS_BY_VALUE = FACT_GROUPS.filter((group) => !(BY_IDENTITY as readonly 
 /** INVARIANT: all facts of all other groups, so that a fact that is added to FACTS is part of what an entry is filed under. */
 const BY_VALUE = GROUPS_BY_VALUE.flatMap((group) => factsOf(group).map(([fact]) => ({ group, fact })));
 
+const SIZES = GROUPS_BY_VALUE.map((group) => ({ group, size: factsOf(group).length }));
+
 /** `next` is by the value of the fact that has this level's place in BY_VALUE; below the last fact there is the decision. */
 interface Level {
   readonly next: Map<unknown, Level>;
@@ -60,7 +62,7 @@ export function memoizedDecide(): typeof decide {
   };
 
   return (policy, given) => {
-    const remembered = recall(policy, given);
+    const remembered = isExact(given) ? recall(policy, given) : undefined;
     const known = remembered && find(remembered.tree, given);
     if (known) return known;
     const facts = copyOf(given);
@@ -68,6 +70,17 @@ export function memoizedDecide(): typeof decide {
     if (isFixed(policy) && BY_IDENTITY.every((group) => isConstant(facts[group]))) remember(policy, facts, decision);
     return decision;
   };
+}
+
+/**
+ * Whether the facts hold as many groups, and those by value as many facts, as `decide` takes. INVARIANT: a lookup reads only
+ * known facts, so any others must not get past the check of `decide`. Counting own keys is enough: where one is missing or
+ * inherited, none is filed under `undefined`, and the count is short.
+ */
+function isExact(facts: Facts): boolean {
+  if (Object.keys(facts).length !== FACT_GROUPS.length) return false;
+  for (const { group, size } of SIZES) if (Object.keys(facts[group]).length !== size) return false;
+  return true;
 }
 
 function find(tree: Level, facts: Facts): Decision | undefined {

@@ -85,6 +85,20 @@ describe(`the memo of decisions (seed ${SEED})`, () => {
     expect(evaluated).to.equal(before + 1);
   });
 
+  it('lets no facts past the check of decide, also where it remembers the known ones among them', () => {
+    expect(codeOf(ACTIVE)).to.equal('OK');
+    const { limit, request } = ACTIVE;
+    const inherited = Object.create({ exceeded: false }) as Facts['limit'];
+    const odd: Record<string, unknown> = {
+      'another fact of a limit': { ...ACTIVE, limit: { ...limit, more: true } },
+      'another fact of a request': { ...ACTIVE, request: { ...request, more: '' } },
+      'another group': { ...ACTIVE, more: {} },
+      'an inherited fact': { ...ACTIVE, limit: inherited },
+      'a fact under another name': { ...ACTIVE, limit: { exceded: false } },
+    };
+    for (const [what, facts] of Object.entries(odd)) expect(() => codeOf(facts as Facts), what).to.throw();
+  });
+
   it('is kept for each policy apart', () => {
     expect(codeOf(ACTIVE)).to.equal('OK');
     const row = policy.rows.find(({ effect }) => effect === 'deny');
