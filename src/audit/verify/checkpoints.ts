@@ -37,6 +37,8 @@ export interface AttestedChain {
   readonly latest: AttestedHead;
   /** That with the most records: chains only grow. */
   readonly longest: AttestedHead;
+  /** The most records that a checkpoint outside the database attests. */
+  readonly outside: number;
   /** By number of records, ascending; empty unless the day was asked for. */
   readonly places: Attested[];
 }
@@ -227,8 +229,14 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
   const attest = (head: Head, number: number, outside: boolean): void => {
     const chain = chainOf(head);
     const latest = { head, number };
-    const { first, longest, places } = chains.get(chain) ?? { first: latest, longest: latest, places: [] };
-    chains.set(chain, { first, latest, longest: longest.head.records < head.records ? latest : longest, places });
+    const before = chains.get(chain) ?? { first: latest, longest: latest, outside: 0, places: [] };
+    const { places } = before;
+    chains.set(chain, {
+      ...before,
+      latest,
+      longest: before.longest.head.records < head.records ? latest : before.longest,
+      outside: Math.max(before.outside, outside ? head.records : 0),
+    });
     if (inRange(head.day)) addPlace(places, { records: head.records, hash: head.hash, number, outside });
   };
 

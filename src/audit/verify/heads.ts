@@ -19,9 +19,14 @@ export async function readHeads(db: Knex): Promise<ReadonlyMap<string, Head>> {
 
 /**
  * Every chain that a checkpoint attests must have a head, with no fewer records than any of them says, and with the format and
- * opening of the earliest and of the latest.
+ * opening of the earliest and of the latest. `isWalked`: whether the records of a day are read, which compares the last hash.
  */
-export function compareHeads(heads: ReadonlyMap<string, Head>, state: CheckpointState, findings: VerifyFindings): void {
+export function compareHeads(
+  heads: ReadonlyMap<string, Head>,
+  state: CheckpointState,
+  isWalked: (day: string) => boolean,
+  findings: VerifyFindings,
+): void {
   for (const [chain, { first, latest, longest }] of state.chains) {
     const { boot, day } = first.head;
     const fault = (code: VerifyFindingCode, seq: number, message: string): void =>
@@ -34,6 +39,13 @@ export function compareHeads(heads: ReadonlyMap<string, Head>, state: Checkpoint
     }
     if (head.records < longest.head.records) {
       fault('removed', head.records + 1, `ends with record ${head.records}; ${says}: the others were removed`);
+    }
+    if (!isWalked(day) && head.records === longest.head.records && head.hash !== longest.head.hash) {
+      fault(
+        'head',
+        head.records,
+        `ends with another hash than checkpoint ${longest.number} attests: its head was altered`,
+      );
     }
     const opening = [first, latest].find((attested) => attested.head.opening !== head.opening);
     if (opening) fault('head', 1, `opens otherwise than checkpoint ${opening.number} attests: its head was altered`);

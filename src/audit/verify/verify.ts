@@ -118,7 +118,7 @@ async function verifySnapshot(
   // snapshot its line by the second, but for the last of a writer.
   const heads = await readHeads(trx);
   const state = await verifyCheckpoints(trx, { files, publicKeys, inRange, findings, onCheckpoint });
-  compareHeads(heads, state, findings);
+  compareHeads(heads, state, inRange, findings);
   const accepted = publicKeys ?? files?.publicKeys ?? state.publicKeys;
   const pruned = await verifyPruned(trx, { files, accepted, heads, state, findings });
   const isRead = (day: string): boolean => inRange(day) && !pruned.recorded(day);
@@ -149,12 +149,12 @@ async function verifySnapshot(
   };
 }
 
-function uncovered(heads: ReadonlyMap<string, Head>, state: CheckpointState): number {
+/** How many records no checkpoint outside the database covers. */
+function uncovered(heads: ReadonlyMap<string, Head>, { chains }: CheckpointState): number {
   let records = 0;
   for (const [chain, head] of heads) {
     // A chain of an unknown format says nothing about its records, whoever attests its head.
-    const isCovered = state.external !== null && RECORD_HASHES.has(head.format);
-    const covered = isCovered ? (state.heads.get(chain)?.records ?? 0) : 0;
+    const covered = RECORD_HASHES.has(head.format) ? (chains.get(chain)?.outside ?? 0) : 0;
     records += Math.max(0, head.records - covered);
   }
   return records;

@@ -1,7 +1,7 @@
-/** The format of a chain: what is verified where it is not known, and what is found where it, or another part of a head, was altered. */
+/** Heads and checkpoints: what is verified of a chain whose format is not known, what is found where a head was altered, what is covered. */
 
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
@@ -24,7 +24,7 @@ import {
   writeRecords,
 } from '../written-log.ts';
 
-describe('the verification, by the format of a chain,', () => {
+describe('the verification, by heads and checkpoints,', () => {
   let db: Knex;
   let day: string;
   let days: string[];
@@ -99,6 +99,35 @@ describe('the verification, by the format of a chain,', () => {
       ['head', 1],
       ['altered', 1],
     ]);
+  });
+
+  it('finds another last hash in a head whose records it does not read', async () => {
+    const writer = createWriter(db);
+    await writer.append(day, 2);
+    await writer.append(days[1] ?? '', 2);
+    await checkpoint();
+    await db('chain_heads')
+      .where({ day: days[1] })
+      .update({ hash: Buffer.alloc(32, 7) });
+    for (const only of [day, days[1] ?? '']) {
+      const { findings } = await verifyLog(db, { files: [file], from: only, to: only });
+      expect(findings, `reading ${only}`).to.have.length.above(0);
+      for (const { code, day: of } of findings) expect([code, of]).to.deep.equal(['head', days[1]]);
+    }
+  });
+
+  it('counts as covered only what a checkpoint outside the database covers', async () => {
+    const writer = createWriter(db);
+    await writer.append(day, 5);
+    await checkpoint();
+    const line = await readFile(file, 'utf8');
+    await writer.append(day, 5);
+    await checkpoint();
+    expect(await verifyLog(db, { files: [file] })).to.deep.include({ clean: true, uncovered: 0 });
+    // As where a process was killed between the database and the file.
+    await writeFile(file, line);
+    expect(await verifyLog(db, { files: [file] })).to.deep.include({ clean: true, uncovered: 5 });
+    expect(await verifyLog(db, {})).to.deep.include({ clean: true, uncovered: 10 });
   });
 
   describe('of a chain whose format it does not know', () => {

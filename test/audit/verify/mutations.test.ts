@@ -65,7 +65,14 @@ describe('a superuser', () => {
     const signer = await loadSigner(makeSigningKey());
     publicKey = signer.publicKey;
     const loops = [1, 2].map(() =>
-      createCheckpoints({ db, log: createLog('silent'), writer: randomUUID(), signer, file, seconds: 86_400 }),
+      createCheckpoints({
+        db,
+        log: createLog('silent'),
+        writer: randomUUID(),
+        signer,
+        file,
+        seconds: 86_400,
+      }),
     );
     const writers = [1, 2, 3].map(() => createWriter(db));
     const days = await makeDays(db, 2);
