@@ -65,6 +65,12 @@ describe('decide', () => {
       );
     });
 
+    it('decides wherever the oracle takes the facts to be possible', () => {
+      let possible = 0;
+      for (const facts of everything(policy.rows)) if (canOccur(facts)) possible += 1;
+      expect([...seen.decided.values()].reduce((sum, count) => sum + count, 0)).to.equal(possible);
+    });
+
     it('names a row of the policy, with the effect and the code of that row', () => {
       for (const facts of all) {
         const { effect, code, rule } = decide(policy, facts);

@@ -1,6 +1,7 @@
 /**
  * The oracle: the contract's table of codes of POST /authorize, and which facts can occur together, written from its prose
- * alone. They share nothing with `src/policy` but the types, so that the two can disagree.
+ * alone. They share with `src/policy` the list of facts
+ * with their values, and nothing that decides, so that the two can disagree.
  */
 
 import { ACTION_PATH, FACT_PATHS, type Facts } from '../../src/policy/facts.ts';

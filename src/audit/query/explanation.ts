@@ -74,12 +74,19 @@ export function explainUnder(policy: Policy, recorded: Explicable, table: FactTa
   return { explanation, verdict, note: notes.length > 0 ? notes.join(' ') : null };
 }
 
-/** Explains a record under the policy of its time. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+/**
+ * Explains a record under the policy of its time. A contradiction inside this program must not hide the record: it is the note.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
 export async function explainRecorded(db: Knex, recorded: Explicable): Promise<Account> {
   const { policy, why } = await policyOfTime(db, recorded.policy);
-  return policy === undefined
-    ? { explanation: null, note: `It cannot be explained: ${why}.` }
-    : explainUnder(policy, recorded);
+  if (policy === undefined) return { explanation: null, note: `It cannot be explained: ${why}.` };
+  try {
+    return explainUnder(policy, recorded);
+  } catch (error) {
+    const note = `It cannot be explained, by a defect of this program, which says nothing of the record: ${(error as Error).message}.`;
+    return { explanation: null, note };
+  }
 }
 
 export type ShownDecision = DecisionRecord & Pick<Account, 'explanation' | 'note'>;
