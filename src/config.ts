@@ -113,7 +113,11 @@ const SETTINGS = {
     default: '0',
     help: 'milliseconds for which requests are still served after SIGTERM, while /readyz already fails',
   },
-  SHUTDOWN_LIMIT_MS: { schema: integer(1, 600_000), default: '10000', help: 'milliseconds that ending may take' },
+  SHUTDOWN_LIMIT_MS: {
+    schema: integer(1, 600_000),
+    default: '10000',
+    help: 'milliseconds that accepted requests may take after SIGTERM',
+  },
 } as const satisfies Record<string, Setting>;
 
 interface Setting {

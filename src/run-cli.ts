@@ -1,8 +1,9 @@
 /** The CLI as a function: parses the arguments, runs a verb, returns the exit code. The only file that joins service and HTTP. */
 
+import { once } from 'node:events';
 import { Command, CommanderError } from 'commander';
 import { escapedLines } from './cli/terminal/output.ts';
-import { createTerminal, type Streams, type Terminal } from './cli/terminal/terminal.ts';
+import { createTerminal, type Output, type RunInput, type Terminal } from './cli/terminal/terminal.ts';
 import { addVerbs } from './cli/verbs.ts';
 import { ROOT, VERSION } from './config.ts';
 import { openDatabase } from './database.ts';
@@ -15,12 +16,18 @@ const USAGE = 2;
 export const FAILED = 3;
 
 /** Runs `authz ...argv` (without node and script). Returns the exit code; errors are written to `stderr`. */
-export async function runCli(argv: readonly string[], streams: Streams): Promise<number> {
-  const terminal = createTerminal(streams);
-  // Ignore EPIPE: the reader closed the pipe (`| head`). `audit tail`, `audit export` and `import` handle it themselves too.
-  terminal.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+export async function runCli(argv: readonly string[], input: RunInput): Promise<number> {
+  const { stdout, stderr } = input;
+  const outputs = [watchOutput(stdout), watchOutput(stderr)];
+  const code = await run(argv, createTerminal(input));
+  const faults = await Promise.all(outputs.map(({ end }) => end()));
+  const fault = faults.find((error) => error !== undefined);
+  if (fault === undefined) return code;
+  stderr.write(`authz: the output cannot be written (${escapedLines(fault.message)})\n`, () => undefined);
+  return FAILED;
+}
+
+async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   try {
     await programOn(terminal).parseAsync(argv, { from: 'user' });
     return terminal.exitCode;
@@ -30,6 +37,26 @@ export async function runCli(argv: readonly string[], streams: Streams): Promise
     terminal.stderr.write(`authz: ${escapedLines(describe(error))}\n`);
     return error instanceof Refusal || error instanceof Failure ? error.exitCode : FAILED;
   }
+}
+
+/**
+ * Catches the errors of an output. EPIPE is none: the reader closed the pipe (`| head`); `audit tail`, `audit export` and `import`
+ * handle it themselves too. `end` resolves with the first other error once all is written: undefined in general.
+ */
+function watchOutput(output: Output): { readonly end: () => Promise<Error | undefined> } {
+  let fault: Error | undefined;
+  const note = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== 'EPIPE') fault ??= error;
+  };
+  output.on('error', note);
+  return {
+    end: async () => {
+      // The callback of the last write comes after all errors of those before it.
+      await new Promise((resolve) => output.write('', resolve));
+      output.off('error', note);
+      return fault;
+    },
+  };
 }
 
 function programOn(terminal: Terminal): Command {
@@ -57,7 +84,8 @@ function programOn(terminal: Terminal): Command {
 }
 
 async function serve(terminal: Terminal, { demo = false }: { demo?: boolean }): Promise<void> {
-  const stop = stopOf(terminal.signal);
+  // Read now, so that a signal during the start is not lost.
+  const { signal } = terminal;
   // Imported lazily, so that other verbs start without loading the HTTP server.
   const [{ createService }, { listen }, { loadDemo, showDemo }] = await Promise.all([
     import('./service.ts'),
@@ -75,7 +103,7 @@ async function serve(terminal: Terminal, { demo = false }: { demo?: boolean }): 
       log.info({ address: server.address, policy: service.live.policy().digest }, 'listening');
       if (secrets) await showDemo(terminal, server.address, secrets);
       else if (demo) terminal.print(NO_DEMO);
-      log.info({ signal: await stop }, 'stopping');
+      log.info({ signal: await whenAborted(signal) }, 'stopping');
       await server.close();
     } finally {
       await service.close();
@@ -86,9 +114,11 @@ async function serve(terminal: Terminal, { demo = false }: { demo?: boolean }): 
   log.info('stopped');
 }
 
-/** Resolves with the name of the signal that stops the run. */
-const stopOf = (signal: AbortSignal): Promise<string> =>
-  new Promise((resolve) => signal.addEventListener('abort', () => resolve(String(signal.reason)), { once: true }));
+/** Resolves with the name of the signal that stops the run, now or later. */
+async function whenAborted(signal: AbortSignal): Promise<string> {
+  if (!signal.aborted) await once(signal, 'abort');
+  return String(signal.reason);
+}
 
 /** The message, and the issues of a refused document. */
 function describe(error: unknown): string {

@@ -1,4 +1,4 @@
-/** How much a randomised or exhaustive test does: by default what fits into every run, with LONG=1 (as CI) all of it. */
+/** How much a randomised or exhaustive test does: by default what fits into every run, with LONG=1 all of it. */
 
 const LONG = process.env['LONG'] === '1';
 

@@ -104,31 +104,25 @@ const tail = (terminal: Terminal, { from, to, ...options }: FilterOptions): Prom
     await follow(terminal, filter, db, options);
   });
 
-/** Ends at SIGINT or SIGTERM, and at EPIPE: the reader closed the pipe. */
+/** Ends at SIGINT or SIGTERM, and where the output fails: by EPIPE, when the reader closed the pipe. */
 async function follow(
   { signal, stdout, stderr, print }: Terminal,
   filter: DecisionFilter,
   db: Parameters<typeof followDecisions>[0],
   { json }: JsonOption,
 ) {
-  const stop = new AbortController();
-  const end = (): void => stop.abort();
-  const broken = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== 'EPIPE') throw error;
-    end();
-  };
-  signal.addEventListener('abort', end);
-  stdout.on('error', broken);
+  const closed = new AbortController();
+  const close = (): void => closed.abort();
+  stdout.on('error', close);
   try {
     let announced = false;
-    for await (const records of followDecisions(db, filter, stop.signal)) {
+    for await (const records of followDecisions(db, filter, AbortSignal.any([signal, closed.signal]))) {
       if (!announced) stderr.write('following the decision log; interrupt to end\n');
       announced = true;
       for (const record of records) print(json ? JSON.stringify(record) : lineOf(record));
     }
   } finally {
-    signal.removeEventListener('abort', end);
-    stdout.off('error', broken);
+    stdout.off('error', close);
   }
 }
 

@@ -26,7 +26,6 @@ import {
   verb,
   wholeNumber,
 } from '../terminal/options.ts';
-
 import { confirm, readStdin } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';

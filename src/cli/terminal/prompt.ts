@@ -11,9 +11,9 @@ export async function confirm({ stdin, stderr }: Terminal, question: string, yes
   if (!stdin.isTTY || !stderr.isTTY) {
     throw new Refusal(`this cannot be taken back (${question}); add --yes to do it without being asked`);
   }
-  const terminal = createInterface({ input: stdin, output: stderr });
-  const answer = await terminal.question(`${escaped(question)}? [y/N] `);
-  terminal.close();
+  const asking = createInterface({ input: stdin, output: stderr });
+  const answer = await asking.question(`${escaped(question)}? [y/N] `);
+  asking.close();
   if (!/^y(es)?$/i.test(answer.trim())) throw new Refusal('nothing was changed');
 }
 

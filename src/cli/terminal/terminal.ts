@@ -1,6 +1,6 @@
 /**
  * One run of the CLI: the environment, streams and stop signal that it was given, and its exit code. Verbs get it as an
- * argument and touch nothing of the process itself, so that runs share a process (tests), each with its own output.
+ * argument and use none of the process's own, so that runs share a process (tests), each with its own output.
  */
 
 import type { Readable, Writable } from 'node:stream';
@@ -10,16 +10,16 @@ export type Input = Readable & { readonly isTTY?: boolean };
 export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
 /** What a run is given. */
-export interface Streams {
+export interface RunInput {
   readonly env: NodeJS.ProcessEnv;
   readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
-  /** Aborted at SIGINT or SIGTERM, with the signal's name as its reason. Verbs that do not listen are killed by it. */
+  /** Aborted by SIGINT or SIGTERM, with the signal's name as its reason. Read by verbs that end by it, and by no other. */
   readonly signal: AbortSignal;
 }
 
-export interface Terminal extends Streams {
+export interface Terminal extends RunInput {
   /** The settings, read from `env` when first asked for. @throws Refusal, as loadConfig */
   readonly config: () => Config;
   /** Writes text and a line end, as they are: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. */
@@ -29,13 +29,20 @@ export interface Terminal extends Streams {
   exitCode: number;
 }
 
-export function createTerminal(streams: Streams): Terminal {
+export function createTerminal(input: RunInput): Terminal {
   let config: Config | undefined;
-  const print = (text: string): void => void streams.stdout.write(`${text}\n`);
+  const { env, stdin, stdout, stderr } = input;
+  const print = (text: string): void => void stdout.write(`${text}\n`);
   return {
-    ...streams,
+    env,
+    stdin,
+    stdout,
+    stderr,
+    get signal() {
+      return input.signal;
+    },
     config: () => {
-      config ??= loadConfig(streams.env);
+      config ??= loadConfig(env);
       return config;
     },
     print,
