@@ -1,6 +1,7 @@
 /**
- * Mocha's settings. `*.alone.test.ts` kill processes or depend on how fast they run: they come after the others, one by one
- * (ALONE=1). Files that are named on the command line stand in place of the globs, to which mocha would add them.
+ * Mocha's settings. `*.alone.test.ts` depend on how fast they run: they come after the others, one by one (ALONE=1). The others
+ * run in three processes on two cores, because many of them wait for other processes. Files that are named on the command line
+ * stand in place of the globs, to which mocha would add them.
  */
 const alone = process.env.ALONE === '1';
 const named = process.argv.slice(2).some((word) => word.endsWith('.test.ts'));
@@ -8,11 +9,11 @@ const all = alone ? { spec: ['test/**/*.alone.test.ts'] } : { spec: ['test/**/*.
 
 module.exports = {
   'node-option': ['import=tsx'],
-  ...(!named && { ...all, parallel: !alone, jobs: 2 }),
+  ...(!named && { ...all, parallel: !alone, jobs: 3 }),
   require: ['test/support/fixtures.ts'],
   reporter: 'test/support/reporter.mjs',
   'forbid-only': true,
   // Ends what hangs; no test measures by it.
-  timeout: alone ? 180_000 : 60_000,
+  timeout: 180_000,
   exit: true,
 };

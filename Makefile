@@ -30,7 +30,7 @@ check: setup ## types and style
 
 .PHONY: test
 test: check build ## every check and every test; COVERAGE=1 measures, LONG=1 does all of it
-	@$(if $(COVERAGE),$(BIN)/c8 )node test/support/run-all.mjs
+	@node test/support/run-all.mjs
 
 .PHONY: bench
 bench: build ## measure what is promised of speed and memory; ARGS="--help" says more
