@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import { expectRecovery, failuresOf } from './promises.ts';
-import { theWorld, type World } from './world.ts';
+import { theWorld, UNKNOWN_KEY, type World } from './world.ts';
 
 const BURST = 100;
 
@@ -46,7 +46,7 @@ describe('the network to PostgreSQL', () => {
   it('resets a connection at any byte of the answers to a decision', async () => {
     const { proxy, ask } = world;
     proxy.cutAfter(Number.POSITIVE_INFINITY);
-    await ask(1);
+    await ask(1, undefined, UNKNOWN_KEY);
     const whole = proxy.passed();
     // The last bytes answer the insert: cut at each. The earlier ones carry facts: cut at about every 50th.
     const last = Array.from({ length: 40 }, (_, index) => whole - 40 + index);
@@ -56,7 +56,7 @@ describe('the network to PostgreSQL', () => {
       // Work in the background (the change feed, the registry of replicas) may draw the cut; then the question gets through.
       for (let attempt = 0; lost === 0 && attempt < 5; attempt += 1) {
         proxy.cutAfter(bytes);
-        lost = failuresOf(await ask(1)).length;
+        lost = failuresOf(await ask(1, undefined, UNKNOWN_KEY)).length;
         await proxy.heal();
         // Successes in between keep the breaker closed, so that each cut takes effect.
         await ask(2);

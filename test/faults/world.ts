@@ -27,8 +27,8 @@ export interface World {
   /** A pool that bypasses the proxy, as superuser. The service connects as the role `service`, which owns the tables. */
   readonly db: Knex;
   readonly keys: Keys;
-  /** Sends that many questions of all kinds at once. `whenSent` runs as soon as they are on the wire. */
-  readonly ask: (count: number, whenSent?: () => unknown) => Promise<Outcome>;
+  /** Sends that many questions of all kinds in turn, from `first` on, at once. `whenSent` runs as soon as they are on the wire. */
+  readonly ask: (count: number, whenSent?: () => unknown, first?: number) => Promise<Outcome>;
   /** Questions that are not checked yet. */
   readonly unchecked: Answered[];
 }
@@ -95,8 +95,8 @@ async function start(): Promise<World> {
     db,
     keys,
     unchecked,
-    ask: async (count, whenSent) => {
-      const asked = questions(count, service.token, keys);
+    ask: async (count, whenSent, first = 0) => {
+      const asked = questions(first + count, service.token, keys).slice(first);
       const { value, times } = await timesWithin(() => put(clients, asked, whenSent));
       const replies = value.map((reply, index) => ({ ...reply, asked: asked[index] as Asked }));
       unchecked.push(...replies);
@@ -136,6 +136,9 @@ async function fill(tables: Pick<TestService, 'db' | 'pepper'>): Promise<Keys> {
     callerToken: await insertCaller(tables, ['authorize']),
   };
 }
+
+/** The kind of question whose facts are in no cache: each time another key that nobody has. */
+export const UNKNOWN_KEY = 2;
 
 /** Allows, denials and batches in turn, from a stored caller and from the bootstrap caller. */
 function questions(count: number, bootstrapToken: string, { apiKey, restricted, callerToken }: Keys): Asked[] {
