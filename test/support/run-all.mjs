@@ -1,6 +1,6 @@
 /**
  * Runs every test: those that can share the machine in parallel, then those that must be alone (see .mocharc.cjs). COVERAGE=1
- * measures the former by c8, and fails below the floor of .c8rc.json; the latter would run otherwise, being slowed down by it.
+ * measures what the former cover, by c8; the latter would run otherwise, being slowed down by it.
  */
 
 import { spawnSync } from 'node:child_process';
