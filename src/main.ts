@@ -7,13 +7,14 @@ let listening = false;
 
 /** SIGTERM and SIGINT abort; the second one ends the process at once. */
 function stopSignal(): AbortSignal {
-  for (const name of listening ? [] : (['SIGTERM', 'SIGINT'] as const)) {
+  if (listening) return stop.signal;
+  listening = true;
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
     process.on(name, () => {
       if (stop.signal.aborted) process.exit(FAILED);
       stop.abort(name);
     });
   }
-  listening = true;
   return stop.signal;
 }
 

@@ -30,7 +30,7 @@ export async function runCli(argv: readonly string[], input: RunInput): Promise<
 async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   try {
     await programOn(terminal).parseAsync(argv, { from: 'user' });
-    return terminal.exitCode;
+    return terminal.exitCode();
   } catch (error) {
     // Commander has printed its own errors.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;

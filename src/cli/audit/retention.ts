@@ -75,7 +75,7 @@ async function prune(terminal: Terminal, { keep, json, yes, ...options }: PruneO
     for (const { day, why } of plan.refused) terminal.print(`${day} stays: ${escaped(why)}`);
     if (plan.ready.length + plan.refused.length === 0) terminal.print(`no day is older than ${keep}`);
   }
-  if (plan.refused.length > 0) terminal.exitCode = 1;
+  terminal.exitUnless(plan.refused.length === 0);
 }
 
 function daysOf(keep: string): number {

@@ -12,8 +12,6 @@ import { escaped } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-const FAULTS = 1;
-
 interface Options extends JsonOption {
   readonly from?: string;
   readonly to?: string;
@@ -50,7 +48,7 @@ async function verify(terminal: Terminal, { json, from, to, ...options }: Option
     .finally(clear);
   if (json) terminal.printJson(report);
   else terminal.print(describe(report));
-  if (!report.clean) terminal.exitCode = FAULTS;
+  terminal.exitUnless(report.clean);
 }
 
 function dayOf(text: string): string {

@@ -43,7 +43,7 @@ async function checkVerb(
   const folder = dir ?? terminal.config().POLICY_DIR;
   const { policy, findings } = await buildPolicy(await readFolder(folder));
   printer(terminal, folder, findings, policy);
-  if (!policy) terminal.exitCode = 1;
+  terminal.exitUnless(policy !== undefined);
 }
 
 /** @throws Failure for exit code 3: a folder that cannot be read is not one with findings (1) */

@@ -7,7 +7,7 @@ import { factsText } from '../terminal/explanation.ts';
 import { verb } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { exitUnless, type FormatOptions, folderOf, formatOption, printAs, readNamed, type Source } from './source.ts';
+import { type FormatOptions, folderOf, formatOption, printAs, readNamed, type Source } from './source.ts';
 
 interface Options extends FormatOptions {
   readonly policy?: string;
@@ -33,7 +33,7 @@ export function addDiffVerb(policy: Command, terminal: Terminal): void {
       ];
       const difference = compare(terminal, before, after);
       printAs(terminal, difference, options, text, markdown);
-      exitUnless(terminal, difference.equivalent);
+      terminal.exitUnless(difference.equivalent);
     });
 }
 

@@ -21,7 +21,7 @@ import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped } from '../terminal/output.ts';
 import { readStdin } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { exitUnless, folderOf, readSource } from './source.ts';
+import { folderOf, readSource } from './source.ts';
 
 interface Options extends JsonOption {
   readonly facts?: string;
@@ -93,7 +93,7 @@ async function explainDecision(terminal: Terminal, named: string, options: Optio
     if (note !== null) terminal.print(escaped(note));
     terminal.print(`\n${explanationText(explanation)}`);
   }
-  exitUnless(terminal, verdict !== 'CONTRADICTS THE RECORD');
+  terminal.exitUnless(verdict !== 'CONTRADICTS THE RECORD');
 }
 
 /** The policy to explain a decision under: the folder that was named, or the one that decided; where none knows it, POLICY_DIR's. */

@@ -57,8 +57,8 @@ async function replayVerb(
   });
   if (json) terminal.printJson(report);
   else terminal.print(replayText(report));
-  if (report.changed > 0 && (failOnChange || own)) terminal.exitCode = 1;
-  if (own && report.ruleChanged > 0) terminal.exitCode = 1;
+  if (failOnChange || own) terminal.exitUnless(report.changed === 0);
+  if (own) terminal.exitUnless(report.ruleChanged === 0);
 }
 
 /** Runs a replay with progress. */

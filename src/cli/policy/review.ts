@@ -17,7 +17,7 @@ import type { Terminal } from '../terminal/terminal.ts';
 import { compare, markdown } from './diff.ts';
 import { assumptionText, withProgress } from './replay.ts';
 import { shiftMarkdown } from './shifts.ts';
-import { exitUnless, folderOf, readNamed, readNamedTexts } from './source.ts';
+import { folderOf, readNamed, readNamedTexts } from './source.ts';
 
 interface Options extends JsonOption {
   readonly policy?: string;
@@ -73,7 +73,7 @@ async function reviewVerb(
   };
   if (json) terminal.printJson(review);
   else terminal.print(escapedLines(reportOf(review)));
-  exitUnless(terminal, review.findings.length === 0);
+  terminal.exitUnless(review.findings.length === 0);
 }
 
 const replayed = (terminal: Terminal, policy: Policy, period: Period): Promise<ReplayReport> =>

@@ -47,7 +47,7 @@ const status = (terminal: Terminal, format: JsonOption): Promise<void> =>
       );
       if (disagreement) terminal.print(`\n${disagreement}`);
     }
-    if (disagreement) terminal.exitCode = 1;
+    terminal.exitUnless(disagreement === undefined);
   });
 
 function disagreementOf(alive: readonly Replica[]): string | undefined {

@@ -74,8 +74,3 @@ export function printAs<T>(
   if (json || format === 'json') printJson(value);
   else print(escapedLines((format === 'markdown' ? markdown : text)(value)));
 }
-
-/** Sets the exit code 1 unless `clean`. */
-export function exitUnless(terminal: Terminal, clean: boolean): void {
-  if (!clean) terminal.exitCode = 1;
-}

@@ -7,7 +7,7 @@ import { printFinding } from '../../policy/folder/findings.ts';
 import { verb } from '../terminal/options.ts';
 import { escaped, table } from '../terminal/output.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { exitUnless, type FormatOptions, folderOf, formatOption, printAs, readSource } from './source.ts';
+import { type FormatOptions, folderOf, formatOption, printAs, readSource } from './source.ts';
 
 interface Options extends FormatOptions {
   readonly minCoverage: number;
@@ -28,7 +28,7 @@ export function addTestVerb(policy: Command, terminal: Terminal): void {
       const report = runCases(policy, texts);
       printAs(terminal, report, options, () => reportText(report, options.minCoverage));
       const holds = report.findings.length === 0 && report.cases.length > 0 && report.cases.every((one) => one.holds);
-      exitUnless(terminal, holds && report.percent >= options.minCoverage);
+      terminal.exitUnless(holds && report.percent >= options.minCoverage);
     });
 }
 

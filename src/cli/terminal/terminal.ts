@@ -25,12 +25,15 @@ export interface Terminal extends RunInput {
   /** Writes text and a line end, as they are: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. */
   readonly print: (text: string) => void;
   readonly printJson: (value: unknown) => void;
-  /** 0 until a verb says otherwise. */
-  exitCode: number;
+  /** Makes the exit code 1 unless `clean`: a verb that looks for something has found it. */
+  readonly exitUnless: (clean: boolean) => void;
+  /** 0 or 1. */
+  readonly exitCode: () => number;
 }
 
 export function createTerminal(input: RunInput): Terminal {
   let config: Config | undefined;
+  let exitCode = 0;
   const { env, stdin, stdout, stderr } = input;
   const print = (text: string): void => void stdout.write(`${text}\n`);
   return {
@@ -47,6 +50,9 @@ export function createTerminal(input: RunInput): Terminal {
     },
     print,
     printJson: (value) => print(JSON.stringify(value, null, 2)),
-    exitCode: 0,
+    exitUnless: (clean) => {
+      if (!clean) exitCode = 1;
+    },
+    exitCode: () => exitCode,
   };
 }
