@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { chown, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -14,6 +14,7 @@ import {
   eventually,
   gone,
   isRoot,
+  newCluster,
   newDataDir,
   running,
   signal,
@@ -33,10 +34,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
   let dataDir: string;
 
   before(async function () {
-    // `running` reads the processes from /proc.
-    if (!existsSync('/proc/self/cwd')) this.skip();
-    dataDir = await newDataDir();
-    await (await openEmbedded({ dataDir })).close();
+    dataDir = await newCluster(this);
   });
   afterEach(() => gone(dataDir));
   after(cleanUp);

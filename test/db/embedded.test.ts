@@ -11,6 +11,7 @@ import {
   cleanUp,
   gone,
   isRoot,
+  newCluster,
   newDataDir,
   newFolder,
   PROJECT,
@@ -35,10 +36,7 @@ describe('the embedded PostgreSQL', function () {
   let dataDir: string;
 
   before(async function () {
-    // `running` reads the processes from /proc.
-    if (!existsSync('/proc/self/cwd')) this.skip();
-    dataDir = await newDataDir();
-    await (await openEmbedded({ dataDir })).close();
+    dataDir = await newCluster(this);
   });
   after(cleanUp);
 

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import os from 'node:os';
@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import pg from 'pg';
+import { openEmbedded } from '../../src/db/embedded/server.ts';
 
 export const isRoot = process.getuid?.() === 0;
 export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
@@ -37,6 +38,14 @@ export const removeLater = (folder: string): number => folders.push(folder);
 export async function newDataDir(name = 'data'): Promise<string> {
   const dataDir = path.join(await newFolder(), name);
   dataDirs.push(dataDir);
+  return dataDir;
+}
+
+/** A DATA_DIR with a cluster whose server was stopped. Skips the tests where `running` cannot read the processes from /proc. */
+export async function newCluster(context: Mocha.Context): Promise<string> {
+  if (!existsSync('/proc/self/cwd')) context.skip();
+  const dataDir = await newDataDir();
+  await (await openEmbedded({ dataDir })).close();
   return dataDir;
 }
 

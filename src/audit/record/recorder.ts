@@ -35,7 +35,7 @@ export interface RecorderStats {
 
 export interface Recorder {
   /**
-   * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED. After either the entries may have been recorded all the same: the
+   * @throws Failure INTERNAL, UNAVAILABLE or DEADLINE_EXCEEDED. After each of them the entries may have been recorded all the same: the
    * log may hold a decision that was never delivered, but no decision is delivered that the log does not hold.
    */
   readonly record: RecordEntries;

@@ -23,7 +23,7 @@ function eraseWhere(column: string): string {
  * Sets ip, user agent and salt of all records of the subject to null, and leaves the event `audit.erase`; without any such
  * record, nothing. Needs the rights of the tables' owner.
  * @returns how many records had any
- * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED; nothing is erased then.
+ * @throws Failure INTERNAL, UNAVAILABLE or DEADLINE_EXCEEDED: then all of it was erased or none, which is unknown (write-outcome.ts).
  */
 export const erasePersonalData = (db: Knex, actor: Actor, { kind, id }: Subject): Promise<number> =>
   mutate(db, actor, async (trx) => {
