@@ -1,6 +1,7 @@
 /** The settings: their names, schemas and defaults. */
 
 import { existsSync, readFileSync } from 'node:fs';
+import { BlockList, isIP } from 'node:net';
 import path from 'node:path';
 import { z } from 'zod';
 import type { Pepper } from './credentials/token.ts';
@@ -42,6 +43,24 @@ const rateLimit = z
   .regex(/^\d{1,10}\/\d{1,5}$/, RATE_LIMIT_FORM)
   .transform((text) => ({ requests: Number(text.split('/')[0]), windowSeconds: Number(text.split('/')[1]) }))
   .refine((limit) => rateLimitSchema.safeParse(limit).success, RATE_LIMIT_FORM);
+
+const PROXIES_FORM = 'must be addresses or networks such as 192.0.2.1,10.0.0.0/8,2001:db8::/32, none of them everybody';
+
+function parseProxies(text: string, context: z.RefinementCtx): BlockList {
+  const list = new BlockList();
+  for (const entry of text.split(',')) {
+    const [, address = '', bits] = /^([0-9a-f.:]+)(?:\/([1-9]\d{0,2}))?$/i.exec(entry.trim()) ?? [];
+    const version = isIP(address);
+    const most = version === 4 ? 32 : 128;
+    // An address that is mapped into IPv6 counts as the IPv4 one (http/address.ts), and so would never match.
+    if (version === 0 || Number(bits ?? most) > most || /^::ffff:/i.test(address)) {
+      context.addIssue({ code: 'custom', message: PROXIES_FORM });
+      return z.NEVER;
+    }
+    list.addSubnet(address, Number(bits ?? most), version === 4 ? 'ipv4' : 'ipv6');
+  }
+  return list;
+}
 
 /** A table, and so over a screen: setting, schema, default and help. */
 const SETTINGS = {
@@ -108,6 +127,10 @@ const SETTINGS = {
   DATABASE_POOL: { schema: integer(1, 1000), default: '20', help: 'most connections to PostgreSQL' },
   CACHE_MB: { schema: integer(1, 65_536), default: '256', help: 'most megabytes of memory for cached facts' },
   MAX_CONNECTIONS: { schema: integer(1, 1_000_000), default: '10000', help: 'most connections of HTTP clients' },
+  TRUSTED_PROXIES: {
+    schema: z.string().transform(parseProxies),
+    help: 'addresses and networks of proxies whose X-Forwarded-For names the client; unset: none',
+  },
   DRAIN_DELAY_MS: {
     schema: integer(0, 600_000),
     default: '0',
