@@ -69,7 +69,7 @@ export function authorizer(parts: Parts): Authorize {
     // One policy for the whole batch, though another may go live meanwhile.
     const policy = livePolicy();
     const answers = loaded.map(({ facts, reasons }, index) =>
-      answerOf(policy, decide, withLimit(facts, rateLimits[index]), reasons, rateLimits[index]),
+      answerOf(policy, decide, withLimit(facts, rateLimits[index]), reasons, rateLimits[index], requests[index]),
     );
     const durationUs = Math.round((performance.now() - since) * 1000);
     const entries = answers.map((answer, index) => ({
@@ -91,15 +91,20 @@ function answerOf(
   facts: Facts,
   reasons: Loaded['reasons'],
   rateLimit: RateLimitState | undefined,
+  request: AuthorizeRequest | undefined,
 ): Answer {
   const { effect, code, rule } = decide(policy, facts);
   const means = policy.codes.get(code);
   if (!means) throw new Error(`the policy has no code ${code}`);
-  const reason = means.reason && reasons[means.reason];
+  const reason = code === 'INVALID_API_KEY' ? wantedForm(request) : means.reason && reasons[means.reason];
   const message = reason === undefined ? means.message : `${means.message} ${reason}`;
   const { digest } = policy;
   return { decisionId: uuidv7(), effect, code, rule, status: means.status, message, policy: digest, facts, rateLimit };
 }
+
+/** Which header is wanted, where another one was sent. It depends on that header's text alone, so it tells nothing of any key. */
+const wantedForm = ({ apiKey, otherCredential }: Partial<AuthorizeRequest> = {}): string | undefined =>
+  apiKey === undefined && otherCredential ? 'Send it as "Authorization: Token <API key>".' : undefined;
 
 /** The log entry of an answer, without the caller and the duration. */
 function entryOf(

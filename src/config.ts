@@ -84,7 +84,10 @@ const SETTINGS = {
     help: 'milliseconds for which a changed policy folder must stay the same before it goes live',
   },
   BOOTSTRAP_TOKEN: {
-    schema: z.string().regex(/^[!-~]+$/, 'must be visible ASCII characters without spaces'),
+    // Short ones could be guessed, and it may do everything: a start with one is refused.
+    schema: z
+      .string()
+      .regex(/^[!-~]{32,}$/, 'must be 32 or more visible ASCII characters without spaces (openssl rand -hex 32)'),
     secret: true,
     help: 'token of a caller with every scope, for the first steps; unset: there is none',
   },

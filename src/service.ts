@@ -93,6 +93,10 @@ async function compose(
   { url, peppers }: Database,
   atEnd: (closer: () => unknown) => void,
 ): Promise<Omit<Service, 'close'>> {
+  if (config.BOOTSTRAP_TOKEN !== undefined)
+    log.warn(
+      'BOOTSTRAP_TOKEN is set: whoever has it may do everything. Make callers with their own scopes, then unset it',
+    );
   const limitMs = config.DECISION_DEADLINE_MS;
   const pool = (poolSize: number, limit: number): Knex => {
     const db = connect({ url, poolSize, limitMs: limit });

@@ -8,7 +8,7 @@ import { authz } from '../support/cli.ts';
 describe('authz config', () => {
   it('shows every setting, and masks those that are secret', async () => {
     const env = {
-      BOOTSTRAP_TOKEN: 'very-secret-token',
+      BOOTSTRAP_TOKEN: 'very-secret-token-of-32-characters',
       KEY_PEPPERS: `a:${Buffer.alloc(32, 1).toString('base64')}`,
       DATABASE_URL: 'postgres://u:hidden@h/d',
       REDIS_URL: 'redis://:hidden-too@h:6379/1',
@@ -40,6 +40,16 @@ describe('authz config', () => {
     for (const name of ['PORT', 'DATABASE_URL', 'KEY_PEPPERS', 'LOG_LEVEL', 'REDIS_URL'])
       expect(stderr).to.include(name);
     expect(stderr).to.not.include('hidden').and.not.include('c2hvcnQ');
+  });
+
+  it('takes a bootstrap token of 32 characters or more, and refuses a start with a shorter one', async () => {
+    const token = 'x'.repeat(32);
+    expect(loadConfig({ BOOTSTRAP_TOKEN: token }).BOOTSTRAP_TOKEN).to.equal(token);
+    for (const short of ['a', 'short-and-secret', token.slice(1)]) {
+      const { code, stderr } = await authz(['serve'], { BOOTSTRAP_TOKEN: short });
+      expect(code).to.equal(1);
+      expect(stderr).to.include('BOOTSTRAP_TOKEN').and.include('32').and.not.include('short-and-secret');
+    }
   });
 
   it('takes a rate limit within its bounds only', () => {

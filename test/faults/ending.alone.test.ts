@@ -46,7 +46,7 @@ describe('a process whose database', () => {
     const child = startAuthz(['serve'], {
       DATABASE_URL: proxy.url,
       KEY_PEPPERS: `test:${Buffer.alloc(32).toString('base64')}`,
-      BOOTSTRAP_TOKEN: 'token',
+      BOOTSTRAP_TOKEN: 'token'.repeat(7),
       PORT: '0',
     });
     started.push({ child, proxy });

@@ -1,6 +1,7 @@
 /** Authentication of callers: one Authorization header, a live token, and the scope of the route. */
 
 import { randomBytes } from 'node:crypto';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { createToken } from '../../src/credentials/token.ts';
@@ -142,6 +143,20 @@ describe('a caller', () => {
       expectFailure(await other.ask('/authorize', { action: 'a:b' }, { authorization }), 'UNAUTHENTICATED');
     }
     await other.close();
+  });
+
+  it('is warned about at each start while a bootstrap token is set', async () => {
+    for (const [environment, warnings] of [
+      [{}, 1],
+      [{ BOOTSTRAP_TOKEN: '' }, 0],
+    ] as const) {
+      const log = new PassThrough();
+      const other = await startService({ LOG_LEVEL: 'warn', ...environment }, log);
+      await other.close();
+      const lines = log.end().read()?.toString() ?? '';
+      expect(lines.split('BOOTSTRAP_TOKEN').length - 1).to.equal(warnings);
+      expect(lines).to.not.include(other.token);
+    }
   });
 
   it('is authenticated again after a slow body, since it may have been revoked meanwhile', async () => {

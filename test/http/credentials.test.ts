@@ -71,6 +71,7 @@ describe('the credential of a question', () => {
     'has a typo': () => ({ apiKey: key.slice(0, 9) + (key[9] === 'a' ? 'b' : 'a') + key.slice(10) }),
     'was never issued': () => ({ apiKey: createToken('apiKey') }),
     'is a caller token': () => ({ apiKey: callerToken }),
+    'was never issued, in the header': () => ({ authorization: `Token ${createToken('apiKey')}` }),
     'is a caller token in the header': () => ({ authorization: `Token ${callerToken}` }),
     'is the bootstrap token': () => ({ apiKey: service.token }),
     'is its own digest': () => ({ apiKey: 'iqra_'.padEnd(41, '0') }),
@@ -88,6 +89,10 @@ describe('the credential of a question', () => {
       const reply = await service.ask('/authorize', { ...given, action: 'account:read', businessId: '42' });
       expect(reply.status).to.equal(200);
       expect(reply.body).to.include({ Success: false, Code: 'INVALID_API_KEY' });
+      // A header that is not `Token` and a key is told so; whatever else is no key learns nothing more than that.
+      const wanted = given['authorization'] && !/^token \S+$/i.test(given['authorization']);
+      const form = 'Send it as "Authorization: Token <API key>".';
+      expect(reply.body.Message.endsWith(form)).to.equal(Boolean(wanted));
       const { decisionId, ...data } = reply.body.Data ?? {};
       expect(data).to.deep.include({
         status: 401,

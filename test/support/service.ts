@@ -1,6 +1,7 @@
 /** A whole service in this process with its own database and port, and helpers to send requests and read its tables. */
 
 import { randomBytes } from 'node:crypto';
+import type { Writable } from 'node:stream';
 import type { Knex } from 'knex';
 import { loadConfig } from '../../src/config.ts';
 import { createToken, digestOf, hintOf, type Pepper } from '../../src/credentials/token.ts';
@@ -34,8 +35,8 @@ export interface TestService {
 /** A rate limit that no test reaches. */
 export const UNLIMITED = { requests: 2 ** 31 - 1, windowSeconds: 1 };
 
-/** Starts a service in this process: real HTTP, real PostgreSQL. `environment` adds to its settings. */
-export async function startService(environment: Record<string, string> = {}): Promise<TestService> {
+/** Starts a service in this process: real HTTP, real PostgreSQL. `environment` adds to its settings; `out` gets its log. */
+export async function startService(environment: Record<string, string> = {}, out?: Writable): Promise<TestService> {
   const secret = randomBytes(32);
   const token = randomBytes(16).toString('hex');
   const url = environment['DATABASE_URL'] ?? (await newDatabase());
@@ -52,7 +53,7 @@ export async function startService(environment: Record<string, string> = {}): Pr
     ...environment,
   });
   const database = await openDatabase(config);
-  const service = await createService(config, createLog(config.LOG_LEVEL), database);
+  const service = await createService(config, createLog(config.LOG_LEVEL, out), database);
   const server = await listen(service);
   const db = connect({ url, poolSize: 2 });
   return {
