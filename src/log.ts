@@ -2,16 +2,17 @@
 
 import type { Writable } from 'node:stream';
 import { pino } from 'pino';
+import { maskSecrets } from './mask.ts';
 
 export type Log = pino.Logger;
 
 /**
- * Of errors only name, code, message, stack and causes are logged: other fields may hold secrets, such as `detail` of a
+ * Whatever has the form of an API key or caller token is masked. Of errors only name, code, message, stack and causes are logged: other fields may hold secrets, such as `detail` of a
  * PostgreSQL error, which quotes values of the row.
  */
 export function createLog(level: string, out: Writable & { readonly fd?: number } = process.stderr): Log {
   return pino(
-    { level, serializers: { error: describe }, base: { pid: process.pid } },
+    { level, serializers: { error: describe }, base: { pid: process.pid }, hooks: { streamWrite: maskSecrets } },
     // By descriptor, where there is one: at once, and a reader that went away (EPIPE) is no crash.
     out.fd === undefined ? out : pino.destination({ fd: out.fd, sync: true }),
   );

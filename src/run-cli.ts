@@ -9,6 +9,7 @@ import { ROOT, VERSION } from './config.ts';
 import { openDatabase } from './database.ts';
 import { Failure, Refusal } from './errors.ts';
 import { createLog } from './log.ts';
+import { maskSecrets } from './mask.ts';
 
 const NO_DEMO =
   'No demo: its data are loaded into a new embedded database only. Unset DATABASE_URL, or name a new DATA_DIR.';
@@ -34,7 +35,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   } catch (error) {
     // Commander has printed its own errors.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-    terminal.stderr.write(`authz: ${escapedLines(describe(error))}\n`);
+    terminal.stderr.write(`authz: ${escapedLines(maskSecrets(describe(error)))}\n`);
     return error instanceof Refusal || error instanceof Failure ? error.exitCode : FAILED;
   }
 }
@@ -70,7 +71,7 @@ function programOn(terminal: Terminal): Command {
       writeErr: (text) => stderr.write(text),
       getOutHelpWidth: () => stdout.columns ?? 80,
       getErrHelpWidth: () => stderr.columns ?? 80,
-      outputError: (text, write) => write(escapedLines(text)),
+      outputError: (text, write) => write(escapedLines(maskSecrets(text))),
     })
     .exitOverride();
   program

@@ -48,6 +48,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy'],
   ['input'],
   ['deadline', 'log', 'loop', 'metric', 'secret-file', 'uuid'],
+  ['mask'],
+  ['token-form'],
   ['errors'],
 ];
 

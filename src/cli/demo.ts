@@ -90,7 +90,7 @@ async function ask(address: string, token: string, question: object): Promise<An
 
 /** Asks the running service the demo questions, prints a table of its answers, and a `curl` line to go on with. */
 export async function showDemo(
-  { print }: Pick<Terminal, 'print'>,
+  { print, printSecret }: Pick<Terminal, 'print' | 'printSecret'>,
   address: string,
   { callerToken: token, apiKeys: keys }: DemoSecrets,
 ): Promise<void> {
@@ -111,7 +111,7 @@ export async function showDemo(
   const body = { authorization: `Token ${keys['ada-main']}`, action: 'call:create', businessId: 'bakery' };
   print(`\nDecisions on the demo data, from ${address}/authorize:\n\n${table(rows)}`);
   print('\nAsk for yourself:\n');
-  print(
+  printSecret(
     `curl -sS ${address}/authorize -H 'Authorization: Bearer ${token}' -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'\n`,
   );
 }

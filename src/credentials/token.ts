@@ -1,19 +1,7 @@
-/**
- * The form of API keys and caller tokens, `<prefix><30 base62><6 base62 of the CRC-32 of what precedes>`, and the
- * digests that they are stored and looked up by. The checksum rejects typos and junk without a database read; it
- * authenticates nothing.
- */
+/** API keys and caller tokens as secrets: how they are made and recognised, and the digests that they are stored and looked up by. */
 
 import { createHmac, hkdfSync, randomInt } from 'node:crypto';
-import { crc32 } from 'node:zlib';
-
-const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
-const RANDOM_LENGTH = 30;
-const CHECKSUM_LENGTH = 6;
-
-export type TokenKind = 'apiKey' | 'caller';
-
-const PREFIX: Record<TokenKind, string> = { apiKey: 'iqra_', caller: 'iqra_svc_' };
+import { BASE62, CHECKSUM_LENGTH, checksum, PREFIX, RANDOM_LENGTH, type TokenKind } from '../token-form.ts';
 
 /** A secret HMAC key for digests, kept outside the database, so that a copy of the database alone cannot be searched for a key. */
 export interface Pepper {
@@ -43,16 +31,6 @@ export function isToken(kind: TokenKind, text: string): boolean {
   const prefix = PREFIX[kind];
   if (text.length !== prefix.length + RANDOM_LENGTH + CHECKSUM_LENGTH || !text.startsWith(prefix)) return false;
   return /^[0-9A-Za-z]+$/.test(text.slice(prefix.length)) && text.endsWith(checksum(text.slice(0, -CHECKSUM_LENGTH)));
-}
-
-function checksum(text: string): string {
-  let rest = crc32(text);
-  let digits = '';
-  for (let place = 0; place < CHECKSUM_LENGTH; place += 1) {
-    digits = BASE62.charAt(rest % BASE62.length) + digits;
-    rest = Math.floor(rest / BASE62.length);
-  }
-  return digits;
 }
 
 /** 32 bytes: HMAC-SHA-256 of the token under the pepper. */

@@ -5,6 +5,7 @@
 
 import type { Knex } from 'knex';
 import { Failure } from '../errors.ts';
+import { maskSecrets } from '../mask.ts';
 import { uuidv7 } from '../uuid.ts';
 import { databaseFailure } from './failure.ts';
 
@@ -15,8 +16,10 @@ export interface Actor {
   readonly requestId?: string | undefined;
 }
 
-/** One entry of the administrative log. `before` and `after` are resources as the API shows them, so they hold no
- * secret. */
+/**
+ * One entry of the administrative log. `before` and `after` are resources as the API shows them, so they hold no secret;
+ * what has the form of one, such as in the name of an imported file, is masked.
+ */
 export interface AdminEvent {
   /** Such as `key.rotate`. */
   readonly action: string;
@@ -97,7 +100,7 @@ export async function mutate<T>(
       const result = await db.transaction(async (trx) => {
         const { result, events, changes } = await work(trx);
         if (events.length > 0)
-          await trx.raw(RECORD_EVENTS, [JSON.stringify(events.map((event) => eventRow(actor, event)))]);
+          await trx.raw(RECORD_EVENTS, [maskSecrets(JSON.stringify(events.map((event) => eventRow(actor, event))))]);
         if (changes.length > 0) commit = { seq: await numberOf(trx, changes), changes };
         return result;
       });

@@ -5,6 +5,7 @@ import { type Deadline, deadlineIn } from '../deadline.ts';
 import type { Caller, FindCaller, Scope } from '../directory/find-caller.ts';
 import { Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
+import { holdsSecret } from '../mask.ts';
 import { uuidv7 } from '../uuid.ts';
 
 export interface State {
@@ -26,7 +27,7 @@ export const stateOf = (request: IncomingMessage, deadlineMs: number, route: str
 /** The request id for the logs: the client's X-Request-Id where that is plain text without a key, else a new UUIDv7. */
 const requestIdOf = (request: IncomingMessage): string => {
   const given = request.headers['x-request-id'];
-  return typeof given === 'string' && /^(?!.*iqra_)[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : uuidv7();
+  return typeof given === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(given) && !holdsSecret(given) ? given : uuidv7();
 };
 
 /** Returns the caller of the bearer token. @throws Failure INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN without the scope */

@@ -2,12 +2,12 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { holdsSecret } from '../mask.ts';
 import { printPath, refused } from './json.ts';
 
-/** The form of an API key or caller token: pasted into another field, it would be stored and logged in clear. */
-const SECRET = /iqra_(?:svc_)?[0-9A-Za-z]{36}/;
+/** An API key or caller token that was pasted into another field would be stored and logged in clear. */
 const NO_SECRET = 'looks like an API key or a caller token, which belongs nowhere but in its own field';
-const hasNoSecret = (text: string): boolean => !SECRET.test(text);
+const hasNoSecret = (text: string): boolean => !holdsSecret(text);
 
 /** An id: opaque, compared byte by byte; a whole number is taken as its decimal digits. */
 const ID = 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1';

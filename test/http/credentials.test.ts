@@ -118,14 +118,80 @@ describe('the credential of a question', () => {
     expect(reply.body.Code).to.equal('INVALID_API_KEY');
   });
 
-  it('is masked in the texts of the context', async () => {
-    const context = { userAgent: `curl -H 'Authorization: Token ${key}'`, requestId: `${callerToken}/${key}` };
+  it('of another question is masked in the texts of the context, with its prefix and without', async () => {
+    const [other, third] = [createToken('apiKey'), createToken('apiKey')];
+    const context = {
+      userAgent: `curl -H 'Authorization: Token ${other}' ${third.slice(5)}`,
+      requestId: `${callerToken}/${encodeURIComponent(other).replace('_', '%5F')}`,
+    };
     const reply = await service.ask('/authorize', { apiKey: key, action: 'account:read', context });
     const row = await service.db('decisions').where({ id: reply.body.Data?.['decisionId'] }).first();
     expect(row).to.include({
       code: 'OK',
-      user_agent: "curl -H 'Authorization: Token iqra_***'",
+      user_agent: "curl -H 'Authorization: Token iqra_***' ***",
       request_id: 'iqra_***/iqra_***',
     });
+  });
+
+  const percent = (text: string): string => [...text].map((one) => `%${one.charCodeAt(0).toString(16)}`).join('');
+  const PIECES: Record<string, [path: string, (secret: string) => object]> = {
+    'the key without its last character as businessId': ['businessId', (key) => ({ businessId: key.slice(0, -1) })],
+    '24 characters of it as businessId': ['businessId', (key) => ({ businessId: key.slice(9, 33) })],
+    'the key without its prefix as request id': [
+      'context.requestId',
+      (key) => ({ context: { requestId: key.slice(5) } }),
+    ],
+    'the key itself as request id': ['context.requestId', (key) => ({ context: { requestId: key } })],
+    'the key with an encoded prefix in the user agent': [
+      'context.userAgent',
+      (key) => ({ context: { userAgent: `curl/8 (${key.replace('_', '%5F')})` } }),
+    ],
+    'a piece of it, each character encoded, in the user agent': [
+      'context.userAgent',
+      (key) => ({ context: { userAgent: `curl/8 ${percent(key.slice(10, 35))}` } }),
+    ],
+    'a piece of it, encoded twice, in the user agent': [
+      'context.userAgent',
+      (key) => ({ context: { userAgent: `curl/8 ${percent(key.slice(10, 35)).replaceAll('%', '%25')}` } }),
+    ],
+  };
+  for (const [name, [path, texts]] of Object.entries(PIECES)) {
+    it(`is refused beside ${name}, live or not, alone or in a batch`, async () => {
+      for (const secret of [key, createToken('apiKey'), `${key.slice(0, -1)}_`]) {
+        const before = await service.db('decisions').count();
+        for (const credential of [{ apiKey: secret }, { authorization: `Bearer ${secret}` }]) {
+          const question = { ...credential, action: 'account:read', ...texts(secret) };
+          const alone = await service.ask('/authorize', question);
+          expectFailure(alone, 'INVALID_REQUEST', [secret, secret.slice(9, 33)]);
+          const issue = {
+            message: 'holds a part of the API key of this question, which belongs nowhere but in its own field',
+          };
+          expect(alone.body.Data?.['issues']).to.deep.include({ path, ...issue });
+          const batch = await service.ask('/authorize/batch', { requests: [{ action: 'account:read' }, question] });
+          expect(batch.body.Data?.['issues']).to.deep.include({ path: `requests[1].${path}`, ...issue });
+        }
+        expect(await service.db('decisions').count()).to.deep.equal(before);
+      }
+    });
+  }
+
+  it('is refused beside a piece of it as action', async () => {
+    const lower = `iqra_${'abcdefgh'.repeat(4)}0123`;
+    const reply = await service.ask('/authorize', { apiKey: lower, action: `a:${lower.slice(5, 30)}` });
+    expectFailure(reply, 'INVALID_REQUEST', [lower]);
+  });
+
+  it('is no reason to refuse 23 characters of it, or a request id that is long', async () => {
+    const context = { requestId: 'a3f1'.repeat(32), userAgent: key.slice(6, 29) };
+    const reply = await service.ask('/authorize', { apiKey: key, action: 'account:read', context });
+    expect(reply.body.Code).to.equal('OK');
+  });
+
+  it('of another question is refused in ids, without its prefix too', async () => {
+    const other = createToken('apiKey');
+    for (const businessId of [other.slice(5), `x${other.slice(5)}`, callerToken.slice(9)]) {
+      const reply = await service.ask('/authorize', { apiKey: key, action: 'account:read', businessId });
+      expectFailure(reply, 'INVALID_REQUEST', [businessId]);
+    }
   });
 });

@@ -10,6 +10,7 @@ import { idSchema, nameSchema, validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { collect, destructiveVerb, type JsonOption, verb, wholeNumber } from '../terminal/options.ts';
 
+import { jsonText } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
 import { show, showList } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -76,9 +77,9 @@ export function addPepperVerbs(program: Command, terminal: Terminal): void {
 }
 
 function showNew(terminal: Terminal, { token, caller }: NewCaller, format: JsonOption): void {
-  if (format.json) terminal.printJson({ token, caller });
+  if (format.json) terminal.printSecret(jsonText({ token, caller }));
   else {
     show(terminal, caller, format);
-    terminal.print(`\nThe token, shown this once:\n\n${token}`);
+    terminal.printSecret(`\nThe token, shown this once:\n\n${token}`);
   }
 }

@@ -26,6 +26,7 @@ import {
   verb,
   wholeNumber,
 } from '../terminal/options.ts';
+import { jsonText } from '../terminal/output.ts';
 import { confirm, readStdin } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -196,9 +197,9 @@ function fields(options: GrantOptions): object {
 }
 
 function showNew(terminal: Terminal, { apiKey, key }: NewKey, format: JsonOption): void {
-  if (format.json) terminal.printJson({ apiKey, key });
+  if (format.json) terminal.printSecret(jsonText({ apiKey, key }));
   else {
     show(terminal, key, format);
-    terminal.print(`\nThe key, shown this once:\n\n${apiKey}`);
+    terminal.printSecret(`\nThe key, shown this once:\n\n${apiKey}`);
   }
 }

@@ -23,6 +23,9 @@ export const escapedLines = (text: string): string =>
     .map((part, index) => (index % 2 === 0 ? escaped(part) : part))
     .join('');
 
+/** JSON for people and programs, exact. */
+export const jsonText = (value: unknown): string => JSON.stringify(value, null, 2);
+
 /** Rows as columns under their headings, aligned by display width; empty cells as `-`. Cells are escaped. */
 export function table(rows: readonly Readonly<Record<string, string | null>>[]): string {
   const headings = Object.keys(rows[0] ?? {});

@@ -2,6 +2,7 @@
 
 import { createInterface } from 'node:readline/promises';
 import { Refusal } from '../../errors.ts';
+import { maskSecrets } from '../../mask.ts';
 import { escaped } from './output.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -12,7 +13,7 @@ export async function confirm({ stdin, stderr }: Terminal, question: string, yes
     throw new Refusal(`this cannot be taken back (${question}); add --yes to do it without being asked`);
   }
   const asking = createInterface({ input: stdin, output: stderr });
-  const answer = await asking.question(`${escaped(question)}? [y/N] `);
+  const answer = await asking.question(`${escaped(maskSecrets(question))}? [y/N] `);
   asking.close();
   if (!/^y(es)?$/i.test(answer.trim())) throw new Refusal('nothing was changed');
 }

@@ -5,6 +5,8 @@
 
 import type { Readable, Writable } from 'node:stream';
 import { type Config, loadConfig } from '../../config.ts';
+import { maskSecrets } from '../../mask.ts';
+import { jsonText } from './output.ts';
 
 export type Input = Readable & { readonly isTTY?: boolean };
 export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -22,8 +24,13 @@ export interface RunInput {
 export interface Terminal extends RunInput {
   /** The settings, read from `env` when first asked for. @throws Refusal, as loadConfig */
   readonly config: () => Config;
-  /** Writes text and a line end, as they are: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. */
+  /**
+   * Writes text and a line end: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. Whatever has the
+   * form of an API key or caller token is masked.
+   */
   readonly print: (text: string) => void;
+  /** As `print`, of a text that shows a new API key or caller token, this once. */
+  readonly printSecret: (text: string) => void;
   readonly printJson: (value: unknown) => void;
   /** Makes the exit code 1 unless `clean`: a verb that looks for something has found it. */
   readonly exitUnless: (clean: boolean) => void;
@@ -35,7 +42,8 @@ export function createTerminal(input: RunInput): Terminal {
   let config: Config | undefined;
   let exitCode = 0;
   const { env, stdin, stdout, stderr } = input;
-  const print = (text: string): void => void stdout.write(`${text}\n`);
+  const printSecret = (text: string): void => void stdout.write(`${text}\n`);
+  const print = (text: string): void => printSecret(maskSecrets(text));
   return {
     env,
     stdin,
@@ -49,7 +57,8 @@ export function createTerminal(input: RunInput): Terminal {
       return config;
     },
     print,
-    printJson: (value) => print(JSON.stringify(value, null, 2)),
+    printSecret,
+    printJson: (value) => print(jsonText(value)),
     exitUnless: (clean) => {
       if (!clean) exitCode = 1;
     },

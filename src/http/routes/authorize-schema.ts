@@ -1,17 +1,17 @@
 /** What /authorize and /authorize/batch are asked: the one definition, for validation and for the OpenAPI document. */
 
 import { z } from 'zod';
+import type { Context } from '../../audit/record/entry.ts';
 import type { AuthorizeRequest } from '../../authorize.ts';
 import { keyOfHeader } from '../../credentials/token.ts';
 import { actionSchema, idSchema, ipSchema } from '../../input/scalars.ts';
+import { holdsPieceOf, maskSecrets } from '../../mask.ts';
 
 const credentialSchema = z.string({ error: 'must be text' }).nullish();
 
-/** Redacts API keys and caller tokens in a text of the client's, which the log would keep in clear. */
-const redactKeys = (text: string): string => (text.includes('iqra_') ? text.replace(/iqra_\w+/g, 'iqra_***') : text);
-const clientText = (max: number) => z.string().max(max, `must have at most ${max} characters`).transform(redactKeys);
+const clientText = (max: number) => z.string().max(max, `must have at most ${max} characters`);
 
-export const authorizeSchema = z
+const questionSchema = z
   .strictObject({
     authorization: credentialSchema,
     apiKey: credentialSchema,
@@ -28,16 +28,50 @@ export const authorizeSchema = z
   .refine((body) => (body.authorization ?? null) === null || (body.apiKey ?? null) === null, {
     path: ['apiKey'],
     message: 'send authorization or apiKey, not both',
-  })
+  });
+type Body = z.output<typeof questionSchema>;
+
+/** Of a question whose text would bring a part of its own credential into the log. */
+export const OWN_SECRET = 'holds a part of the API key of this question, which belongs nowhere but in its own field';
+const keepsSecret = (textOf: (body: Body) => string | null | undefined) => (body: Body) =>
+  !holdsPieceOf(body.apiKey ?? body.authorization ?? '', textOf(body) ?? '');
+const ownSecret = (...path: string[]) => ({ path, message: OWN_SECRET });
+
+export const authorizeSchema = questionSchema
+  .refine(
+    keepsSecret(({ businessId }) => businessId),
+    ownSecret('businessId'),
+  )
+  .refine(
+    keepsSecret(({ action }) => action),
+    ownSecret('action'),
+  )
+  .refine(
+    keepsSecret(({ context }) => context?.userAgent),
+    ownSecret('context', 'userAgent'),
+  )
+  .refine(
+    keepsSecret(({ context }) => context?.requestId),
+    ownSecret('context', 'requestId'),
+  )
   .transform(
     (body): AuthorizeRequest => ({
       apiKey: body.apiKey ?? keyOfHeader(body.authorization ?? ''),
       otherCredential: body.authorization ?? undefined,
       action: body.action,
       businessId: body.businessId ?? undefined,
-      context: body.context ?? {},
+      context: body.context ? masked(body.context) : NO_CONTEXT,
     }),
   );
+
+const NO_CONTEXT: Context = Object.freeze({});
+
+/** The client's texts as the log keeps them. */
+const masked = ({ ip, userAgent, requestId }: Context): Context => ({
+  ip,
+  userAgent: userAgent && maskSecrets(userAgent),
+  requestId: requestId && maskSecrets(requestId),
+});
 
 export const batchSchema = z.strictObject({
   requests: z.array(authorizeSchema).min(1, 'must hold 1-100 requests').max(100, 'must hold 1-100 requests'),
