@@ -130,6 +130,10 @@ const SETTINGS = {
   DATABASE_POOL: { schema: integer(1, 1000), default: '20', help: 'most connections to PostgreSQL' },
   CACHE_MB: { schema: integer(1, 65_536), default: '256', help: 'most megabytes of memory for cached facts' },
   MAX_CONNECTIONS: { schema: integer(1, 1_000_000), default: '10000', help: 'most connections of HTTP clients' },
+  MAX_CONNECTIONS_PER_ADDRESS: {
+    schema: integer(1, 1_000_000),
+    help: 'most connections of one client address, those of trusted proxies aside; unset: any number',
+  },
   TRUSTED_PROXIES: {
     schema: z.string().transform(parseProxies),
     help: 'addresses and networks of proxies whose X-Forwarded-For names the client; unset: none',

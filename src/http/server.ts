@@ -1,21 +1,23 @@
-/** The HTTP server: its timeouts and connection limit, and its graceful shutdown. */
+/** The HTTP server: its timeouts and limits of connections, and its graceful shutdown. */
 
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Refusal } from '../errors.ts';
 import { invalid } from '../input/json.ts';
 import type { Service } from '../service.ts';
 import { createApp } from './app.ts';
+import { type Connections, trackConnections } from './connections.ts';
 import type { Phase } from './exchange.ts';
 import { failureReply } from './replies.ts';
 
-/** Node's timeouts of a request's head, a whole request and an idle connection, in milliseconds. */
+/** Milliseconds: Node's timeouts of a request's head, a whole request and an idle connection; ours of an unread answer. */
 const LIMITS = {
   headersTimeout: 5_000,
   requestTimeout: 15_000,
   keepAliveTimeout: 65_000,
   connectionsCheckingInterval: 1_000,
+  stallTimeout: 10_000,
 };
 
 export interface HttpServer {
@@ -29,17 +31,24 @@ export interface HttpServer {
 
 /** @throws Refusal when the address cannot be listened on. */
 export async function listen(service: Service, limits: Partial<typeof LIMITS> = {}): Promise<HttpServer> {
-  const { HOST, PORT, MAX_CONNECTIONS, DRAIN_DELAY_MS, SHUTDOWN_LIMIT_MS } = service.config;
+  const { config, log } = service;
+  const { HOST, PORT, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, DRAIN_DELAY_MS, SHUTDOWN_LIMIT_MS } = config;
+  const { stallTimeout, ...timeouts } = { ...LIMITS, ...limits };
   let phase: Phase = 'serving';
-  const answer = createApp(service, () => phase);
+  const app = createApp(service, () => phase);
   // The application refuses a missing Host: Node's own answer has no body.
-  const server = createServer({ ...LIMITS, ...limits, requireHostHeader: false }, answer);
+  const server = createServer({ ...timeouts, requireHostHeader: false });
+  const perAddress = MAX_CONNECTIONS_PER_ADDRESS;
+  const connections = trackConnections(server, { perAddress, trusted: config.TRUSTED_PROXIES, stallTimeout }, log);
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    if (connections.admits(request, response)) app(request, response);
+  };
+  server.on('request', answer);
   server.maxConnections = MAX_CONNECTIONS;
   // No limit on their count, beyond which Node silently drops headers, such as a second Authorization. Their size is limited.
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);
-  server.on('clientError', answerUnreadable);
-  const closeUnused = trackRequests(server);
+  server.on('clientError', (error, socket) => answerUnreadable(error, socket as Socket, connections));
   await listening(server, HOST, PORT);
   const { port } = server.address() as AddressInfo;
 
@@ -48,7 +57,7 @@ export async function listen(service: Service, limits: Partial<typeof LIMITS> = 
     await sleep(DRAIN_DELAY_MS);
     phase = 'refusing';
     const closed = new Promise((resolve) => server.close(resolve));
-    closeUnused();
+    connections.closeUnused();
     const limit = setTimeout(() => server.closeAllConnections(), SHUTDOWN_LIMIT_MS);
     await closed;
     clearTimeout(limit);
@@ -63,33 +72,6 @@ export async function listen(service: Service, limits: Partial<typeof LIMITS> = 
   };
 }
 
-/**
- * Tracks the requests under way on each connection, and returns a function that destroys the connections without one. Node's
- * `closeIdleConnections` leaves those that have sent nothing or half a head, and no timeout ends them while the server closes.
- */
-function trackRequests(server: Server): () => void {
-  const connections = new Map<Socket, { requests: number; readonly done: () => void }>();
-  server.on('connection', (socket: Socket) => {
-    const connection = {
-      requests: 0,
-      done: (): void => {
-        connection.requests -= 1;
-      },
-    };
-    connections.set(socket, connection);
-    socket.once('close', () => connections.delete(socket));
-  });
-  server.on('request', ({ socket }, response) => {
-    const connection = connections.get(socket);
-    if (!connection) return;
-    connection.requests += 1;
-    response.on('close', connection.done);
-  });
-  return () => {
-    for (const [socket, { requests }] of connections) if (requests === 0) socket.destroy();
-  };
-}
-
 function listening(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) =>
@@ -101,8 +83,9 @@ function listening(server: Server, host: string, port: number): Promise<void> {
   });
 }
 
-/** Answers a parse error or a timeout of node:http with a 400 in the shape of every body. */
-function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+/** Answers a parse error or a timeout of node:http with a 400 in the shape of every body, where no answer is due before it. */
+function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket, connections: Connections): void {
+  if (connections.endsBehindAnswers(socket)) return;
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;

@@ -1,17 +1,12 @@
-/** Health, readiness, the headers of every answer, and the timeouts and limits of connections. */
+/** Health, readiness, and the headers of every answer. */
 
 import { expect } from 'chai';
-import { loadConfig } from '../../src/config.ts';
-import { listen } from '../../src/http/server.ts';
-import { createLog } from '../../src/log.ts';
-import type { Service } from '../../src/service.ts';
 import { withService } from '../support/client.ts';
-import { metricsOfNothing } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startProxy } from '../support/proxy.ts';
 import { insertKey, type Reply, startService, type TestService } from '../support/service.ts';
 import { eventually } from './process.ts';
-import { askRaw, dial, expectFailure, type HeaderList, request } from './wire.ts';
+import { askRaw, expectFailure, type HeaderList } from './wire.ts';
 
 describe('health and readiness', () => {
   let service: TestService;
@@ -143,75 +138,5 @@ describe('every answer', () => {
     expect(
       (await askRaw(service.address, 'GET /healthz', [['X-Request-Id', longest]])).headers.get('x-request-id'),
     ).to.equal(longest);
-  });
-});
-
-describe('a connection', () => {
-  /** A server of which only the connections matter. */
-  const serve = (settings: Record<string, string>, limits: Parameters<typeof listen>[1] = {}) =>
-    listen(
-      {
-        config: loadConfig({ PORT: '0', ...settings }),
-        log: createLog('silent'),
-        metrics: metricsOfNothing(),
-        findCaller: async () => ({ id: 'x', scopes: new Set(['authorize']) }),
-      } as unknown as Service,
-      limits,
-    );
-  const POST: HeaderList = [
-    ['Authorization', 'Bearer x'],
-    ['Content-Type', 'application/json'],
-  ];
-
-  it('is cut off when it sends nothing, half a head or half a body, or keeps quiet between requests', async () => {
-    const server = await serve(
-      {},
-      { headersTimeout: 100, requestTimeout: 200, keepAliveTimeout: 100, connectionsCheckingInterval: 20 },
-    );
-    const wires = await Promise.all([1, 2, 3, 4, 5].map(() => dial(server.address)));
-    const [, halfAHead, halfABody, halfAChunk, quiet] = wires;
-    halfAHead?.send('GET /healthz HTTP/1.1\r\nHost: te');
-    halfABody?.send(request('POST /authorize', POST, '{"action"').subarray(0, -1));
-    halfAChunk?.send(
-      Buffer.concat([request('POST /authorize', [...POST, ['Transfer-Encoding', 'chunked']]), Buffer.from('9\r\n{')]),
-    );
-    quiet?.send(request('GET /healthz'));
-    const [silence, ...replies] = await Promise.all(wires.map((wire) => wire.replies()));
-    expect(silence?.length).to.be.below(2);
-    const fourth = replies.pop();
-    for (const reply of replies) {
-      expect(reply).to.have.length(1);
-      if (reply[0]) expectFailure(reply[0], 'INVALID_REQUEST');
-    }
-    expect(fourth?.map(({ status }) => status)).to.deep.equal([200]);
-    await server.close();
-  });
-
-  it('beyond MAX_CONNECTIONS is closed, until another one ends', async () => {
-    const server = await serve({ MAX_CONNECTIONS: '2' });
-    const first = await dial(server.address);
-    const second = await dial(server.address);
-    for (const wire of [first, second]) {
-      wire.send(request('GET /healthz'));
-      await eventually(() => wire.text().includes('up.'));
-    }
-    const third = await dial(server.address);
-    third.send(request('GET /healthz'));
-    expect(await third.replies()).to.deep.equal([]);
-    second.send(request('GET /healthz'));
-    await eventually(() => second.text().split('up.').length === 3);
-    first.socket.end();
-    await first.replies();
-    await eventually(async () => (await askRaw(server.address, 'GET /healthz').catch(() => undefined))?.status === 200);
-    await server.close();
-  });
-
-  it('carries a thousand questions one after the other', async () => {
-    const server = await serve({});
-    const wire = await dial(server.address);
-    wire.send(Buffer.concat(Array(1000).fill(request('GET /healthz'))));
-    wire.send(request('GET /healthz', [['Connection', 'close']]));
-    expect(await wire.replies()).to.have.length(1001);
-    await server.close();
   });
 });
