@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { auditBench } from './audit.ts';
+import { benchDeadline } from './deadline.ts';
 import { http } from './http.ts';
 import { benchLog } from './log.ts';
 import { benchPolicy } from './policy.ts';
@@ -19,6 +20,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   replay: benchReplay,
   rollout: benchRollout,
   policy: benchPolicy,
+  deadline: benchDeadline,
   http,
 };
 

@@ -131,7 +131,7 @@ describe('a process that is told to stop', () => {
   });
 
   it('says during DRAIN_DELAY_MS that it is not ready, and goes on deciding', async () => {
-    const { address, child, exit } = await start({ DRAIN_DELAY_MS: '1500' });
+    const { address, child, exit } = await start({ DRAIN_DELAY_MS: '4000' });
     child.kill();
     const bare = (line: string) => exchange(address, request(line, [['Connection', 'close']]));
     const [notReady] = await eventually(async () => {
