@@ -47,7 +47,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy/decide'],
   ['policy'],
   ['input'],
-  ['deadline', 'log', 'loop', 'metric', 'secret-file', 'uuid'],
+  ['deadline', 'log', 'loop', 'metric', 'secret-file', 'sparingly', 'uuid'],
   ['mask'],
   ['token-form'],
   ['errors'],

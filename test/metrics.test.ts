@@ -123,6 +123,15 @@ describe('the metrics', () => {
     expect((await service.ask('/metrics?x=1', undefined).catch(() => undefined))?.status).to.equal(400);
   });
 
+  it('are made once for all who ask at once, and anew for who asks afterwards', async () => {
+    const scrape = async () => (await fetch(`${service.address}/metrics`)).text();
+    const texts = await Promise.all(Array.from({ length: 100 }, scrape));
+    // The connections of a hundred do not open in one moment.
+    expect(new Set(texts).size).to.be.below(10);
+    const grown = await growth(() => service.ask('/authorize', good()));
+    expect(grown).to.include({ 'authz_decisions_total{code="OK"}': 1 });
+  });
+
   it('read what they measure at each scrape', async () => {
     const policy = { ...(await shippedPolicy()), digest: 'sha256:1' };
     const refused = { at: new Date(), reason: '', findings: [] };

@@ -1,8 +1,8 @@
 /**
  * Routes a request to its answer. One whose method and address are those of a route without parameters, byte for byte, is
- * answered straight from node:http; any other one goes through Koa and its router. The direct way exists because Koa and
- * its router cost half of what `/authorize` may (docs/operations.md has the figures). Both ways run the same route by the
- * same functions, and pass one contract suite (test/http/both-ways.test.ts).
+ * answered straight from node:http, and so is one whose path begins as that of no route; any other one goes through Koa and its
+ * router. The direct way exists because Koa and its router cost half of what `/authorize` may (docs/operations.md has the figures).
+ * Both ways run the same route by the same functions, and pass one contract suite (test/http/both-ways.test.ts).
  */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
@@ -18,23 +18,33 @@ import { allRoutes } from './routes/index.ts';
 /** The request listener of a server. `direct: false` sends every request through Koa. */
 export function createApp(service: Service, phase: () => Phase, { direct = true } = {}): RequestListener {
   const routes = allRoutes(service, () => phase() !== 'serving');
-  const withoutParameters = direct ? routes.filter(({ path }) => !path.includes('{')) : [];
-  const directly = new Map(
-    withoutParameters.map((route) => [
-      `${route.method.toUpperCase()} ${route.path}`,
-      answerDirectly(service, phase, route),
-    ]),
-  );
   const throughKoa = koaOf(service, phase, routes).callback();
-  return (request, response) =>
-    void (directly.get(`${request.method} ${request.url}`) ?? throughKoa)(request, response);
+  if (!direct) return throughKoa;
+  const directly = new Map<string, RequestListener>();
+  for (const route of routes.filter(({ path }) => !path.includes('{'))) {
+    const listener = answerDirectly(service, phase, route);
+    directly.set(`${route.method.toUpperCase()} ${route.path}`, listener);
+    if (route.method === 'get') directly.set(`HEAD ${route.path}`, listener);
+  }
+  const nowhere = answerDirectly(service, phase, undefined);
+  const firsts = new Set(routes.map(({ path }) => firstOf(path)));
+  return (request, response) => {
+    const { method, url = '' } = request;
+    const listener = directly.get(`${method} ${url}`) ?? (firsts.has(firstOf(url)) ? throughKoa : nowhere);
+    listener(request, response);
+  };
 }
 
-function answerDirectly(service: Service, phase: () => Phase, route: Route) {
+/** What a path begins with, up to its second slash or its query. */
+const firstOf = (url: string): string => /^\/[^/?]*/.exec(url)?.[0] ?? '';
+
+/** Without a route: there is none, whatever the method. */
+function answerDirectly(service: Service, phase: () => Phase, route: Route | undefined) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const state = stateOf(request, service.config.DECISION_DEADLINE_MS, route.path);
+    const state = stateOf(request, service.config.DECISION_DEADLINE_MS, route?.path);
+    const work = route ? () => answer(route, service, request, state) : () => Promise.reject(NOWHERE);
     try {
-      const answered = await settle(service, phase, request, state, () => answer(route, service, request, state));
+      const answered = await settle(service, phase, request, state, work);
       send(response, state.requestId, answered);
     } catch (error) {
       undelivered(service, error);
@@ -66,6 +76,9 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[]): 
   return app;
 }
 
+/** One for all: its stack trace would cost more than the rest of the answer, and anybody can ask for it. */
+const NOWHERE = new Failure('NOT_FOUND');
+
 const undelivered = ({ log }: Service, error: unknown): void => log.debug({ error }, 'a reply could not be delivered');
 
 type Match = ReturnType<Router<State>['match']>;
@@ -86,7 +99,7 @@ function matchOf(router: Router<State>, ctx: Context): Match {
 
 /** @throws Failure NOT_FOUND, or METHOD_NOT_ALLOWED with the methods of the address */
 function refuseUnknownRoute({ path, route }: Match): void {
-  if (path.length === 0) throw new Failure('NOT_FOUND');
+  if (path.length === 0) throw NOWHERE;
   if (!route) {
     throw new Failure('METHOD_NOT_ALLOWED', undefined, {
       allow: [...new Set(path.flatMap((layer) => layer.methods))],

@@ -15,10 +15,10 @@ export type Phase = 'serving' | 'draining' | 'refusing';
 export interface Answered {
   /** Default: 200. */
   readonly status?: number;
-  /** The body, sent as JSON; none with 204. */
+  /** The body, sent as JSON; none with 204 and 304. */
   readonly reply?: Reply | Readonly<Record<string, unknown>>;
-  /** A body that is not JSON; its Content-Type is among the headers. */
-  readonly text?: string;
+  /** A body that is sent as it is; its Content-Type is among the headers. */
+  readonly text?: string | Buffer;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -78,8 +78,10 @@ function failureAnswer(failure: Failure, request: IncomingMessage, requestId: st
 }
 
 /** Whether the rest of the body is so short that Node may read and drop it, and the connection be kept. */
-const mayBeDrained = (request: IncomingMessage): boolean =>
-  request.complete || Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) <= DRAIN_BYTES;
+function mayBeDrained({ complete, headers }: IncomingMessage): boolean {
+  const unknown = headers['transfer-encoding'] !== undefined;
+  return complete || (!unknown && Number(headers['content-length'] ?? 0) <= DRAIN_BYTES);
+}
 
 const CLOSE = { Connection: 'close' };
 
@@ -94,10 +96,10 @@ export function send(response: ServerResponse, requestId: string, answered: Answ
   const { status = 200, headers, reply, text = reply && JSON.stringify(reply) } = answered;
   const list = HEADER_LIST.concat('X-Request-Id', requestId);
   if (reply) list.push('Content-Type', 'application/json; charset=utf-8');
-  if (status !== 204) list.push('Content-Length', String(Buffer.byteLength(text ?? '')));
+  if (status !== 204 && status !== 304) list.push('Content-Length', String(Buffer.byteLength(text ?? '')));
   for (const name in headers) list.push(name, headers[name] ?? '');
   response.writeHead(status, list);
-  // `write` and uncork send head and body in one write of one string; `end(text)` would be a writev of two.
+  // `write` and uncork send head and body in one write, of one string where `text` is one; `end(text)` would be a writev of two.
   if (text) response.write(text);
   response.socket?.uncork();
   response.end();

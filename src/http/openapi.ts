@@ -128,7 +128,7 @@ function answerResponse(status: string, { description, data, body, text, headers
   return {
     description,
     ...(headers && { headers: headerSchemas(headers) }),
-    ...(status !== '204' && { content: { [REPLY]: content } }),
+    ...(status !== '204' && status !== '304' && { content: { [REPLY]: content } }),
   };
 }
 

@@ -360,6 +360,24 @@ describe('both ways of a request', function () {
     }
   });
 
+  it('answer 304 to who has the document, and 404 at any address that begins as none', async () => {
+    const document = (...headers: Ask['headers']): Promise<Answer> =>
+      askBoth(() => ({ method: 'GET', path: '/openapi.json', headers }));
+    const etag = (await document()).headers.find((header) => header.startsWith('ETag: '))?.slice('ETag: '.length);
+    const { status, headers, body } = await document(['If-None-Match', String(etag)]);
+    expect([status, body]).to.deep.equal([304, '']);
+    expect(headers).to.include(`ETag: ${etag}`);
+    for (const path of ['/', '/nowhere', '/nowhere/at?all', '//authorize', '/authorizes', '/%61uthorize', '/users;x']) {
+      for (const method of ['GET', 'POST', 'HEAD', 'PURGE']) {
+        // Without a length, whether the connection is kept depends on when the end of the body arrives.
+        const body = /POST|PURGE/.test(method) ? '{}' : undefined;
+        const answer = await askBoth(() => ({ method, path, headers: [bearer], body }));
+        if (method === 'HEAD') expect(answer.status).to.equal(404);
+        else expectCode(answer, 'NOT_FOUND', `${method} ${path}`);
+      }
+    }
+  });
+
   it('refuse every request once the service is stopping, and close the connection', async () => {
     for (const way of ways) way.setPhase('refusing');
     for (const route of routes) {

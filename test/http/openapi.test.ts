@@ -53,6 +53,31 @@ describe('the OpenAPI document', () => {
       .body as unknown as Document;
   });
 
+  it('is the same bytes for all, with a strong ETag, and is not sent again to who has it', async () => {
+    const ask = (method: string, headers: Record<string, string> = {}) =>
+      fetch(`${service.address}/openapi.json`, { method, headers });
+    const first = await ask('GET');
+    const etag = first.headers.get('etag') ?? '';
+    expect(etag).to.match(/^"[\w-]{43}"$/);
+    const text = await first.text();
+    expect(await (await ask('GET')).text()).to.equal(text);
+    const head = await ask('HEAD');
+    expect([head.status, head.headers.get('etag'), head.headers.get('content-length')]).to.deep.equal([
+      200,
+      etag,
+      String(Buffer.byteLength(text)),
+    ]);
+    for (const known of [etag, `W/${etag}`, `"x", ${etag}`, `"x",W/${etag} , "y"`, '*']) {
+      for (const method of ['GET', 'HEAD']) {
+        const reply = await ask(method, { 'if-none-match': known });
+        expect([reply.status, reply.headers.get('etag'), await reply.text()], known).to.deep.equal([304, etag, '']);
+      }
+    }
+    for (const other of ['"x"', etag.slice(1, -1), `${etag.slice(0, -1)}x"`, '']) {
+      expect((await ask('GET', { 'if-none-match': other })).status, other).to.equal(200);
+    }
+  });
+
   const operations = () =>
     Object.entries(document.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, path, method, operation })),
@@ -87,7 +112,7 @@ describe('the OpenAPI document', () => {
       for (const [status, response] of Object.entries(operation.responses)) {
         expect(status, name).to.match(/^[2-5]\d\d$/);
         expect(response.description, name).to.not.equal('');
-        expect(response.content === undefined, `${name} ${status}`).to.equal(status === '204');
+        expect(response.content === undefined, `${name} ${status}`).to.equal(['204', '304'].includes(status));
       }
     }
     const text = JSON.stringify(document);
@@ -232,6 +257,7 @@ describe('the OpenAPI document', () => {
     await ask('GET /audit/findings', '/audit/findings');
     await ask('GET /policy', '/policy');
     for (const name of ['/healthz', '/readyz', '/metrics', '/openapi.json']) await ask(`GET ${name}`, name);
+    await ask('GET /openapi.json', '/openapi.json', undefined, { 'if-none-match': '*' });
     await ask('DELETE /keys/{id}', path);
     await ask('DELETE /businesses/{id}/members/{userId}', '/businesses/bakery/members/ada');
     await ask('DELETE /businesses/{id}', '/businesses/bakery');

@@ -1,5 +1,6 @@
-/** All routes of the service. */
+/** All routes of the service, and the document that describes them. */
 
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Service } from '../../service.ts';
 import { openApi } from '../openapi.ts';
@@ -14,6 +15,13 @@ import { policyRoutes } from './policy.ts';
 import { userRoutes } from './users.ts';
 
 const OPENAPI = z.looseObject({ openapi: z.string() });
+const DOCUMENT = 'An OpenAPI 3.1 document, not in the shape of the other answers.';
+const ifNoneMatchHeaders = z.object({
+  'If-None-Match': z
+    .string()
+    .describe('The ETag of a document that one has: 304 while it is the present one.')
+    .optional(),
+});
 
 export function allRoutes(service: Service, isDraining: () => boolean): Route[] {
   const routes = [
@@ -26,16 +34,25 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
     ...healthRoutes(service, isDraining),
     ...metricsRoutes(service),
   ];
-  const self = route({
+  const self: Route = route({
     method: 'get',
     path: '/openapi.json',
     scope: null,
     summary: 'This document.',
+    headers: ifNoneMatchHeaders,
     answers: {
-      200: { description: 'An OpenAPI 3.1 document, not in the shape of the other answers.', body: OPENAPI },
+      200: { description: DOCUMENT, body: OPENAPI, headers: { ETag: 'Of the document, for If-None-Match.' } },
+      304: { description: 'The document is the one that If-None-Match names.', headers: { ETag: 'Of the document.' } },
     },
-    handle: () => ({ reply: document }),
+    handle: ({ headers }) => (isAmong(ETag, headers['If-None-Match']) ? { status: 304, headers: { ETag } } : answer),
   });
-  const document = openApi([...routes, self]);
+  // Made once, as bytes, which all connections share that wait to send them.
+  const text = Buffer.from(JSON.stringify(openApi([...routes, self])));
+  const ETag: string = `"${createHash('sha256').update(text).digest('base64url')}"`;
+  const answer = { text, headers: { ETag, 'Content-Type': 'application/json; charset=utf-8' } };
   return [...routes, self];
 }
+
+/** Whether the ETag is one of If-None-Match, which compares them weakly and takes `*` for any (RFC 9110, 13.1.2). */
+const isAmong = (etag: string, header = ''): boolean =>
+  header.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
