@@ -67,6 +67,11 @@ const SETTINGS = {
   PORT: { schema: integer(0, 65535), default: '8080', help: 'port of the HTTP service; 0: any free one' },
   HOST: { schema: z.string(), default: '127.0.0.1', help: 'address that the HTTP service listens on' },
   DATABASE_URL: { schema: databaseUrl, secret: true, help: 'PostgreSQL 15 or later; unset: embedded, under DATA_DIR' },
+  DATABASE_DIRECT_URL: {
+    schema: databaseUrl,
+    secret: true,
+    help: 'the same database past a pooler, for the log, the change feed and migrations; unset: DATABASE_URL',
+  },
   DATA_DIR: { schema: folder, default: path.join(ROOT, '.data'), help: 'folder of the embedded PostgreSQL' },
   POLICY_DIR: { schema: folder, default: path.join(ROOT, 'policies'), help: 'folder of the policy files' },
   SHADOW_POLICY_DIR: {

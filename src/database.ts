@@ -17,6 +17,8 @@ export type Peppers = readonly [Pepper, ...Pepper[]];
 /** A migrated database; its statements have no time limit. */
 export interface Database {
   readonly url: string;
+  /** Past a pooler, where one is set: for the log, the change feed and migrations. Otherwise as `url`. */
+  readonly directUrl: string;
   readonly db: Knex;
   readonly peppers: Peppers;
   /** The names of the migrations that were applied now. */
@@ -29,18 +31,24 @@ export interface Database {
  * @throws Refusal for settings, migrations or peppers that do not fit the database; Failure UNAVAILABLE when it fails
  */
 export async function openDatabase(config: Config): Promise<Database> {
+  if (config.DATABASE_DIRECT_URL !== undefined && config.DATABASE_URL === undefined)
+    throw new Refusal(
+      'DATABASE_DIRECT_URL is set, so DATABASE_URL must be too: the pooler in front of the same database',
+    );
   const embedded = config.DATABASE_URL === undefined ? await openEmbedded({ dataDir: config.DATA_DIR }) : undefined;
   const url = config.DATABASE_URL ?? embedded?.url ?? '';
-  const db = connect({ url, poolSize: 2 });
+  const directUrl = config.DATABASE_DIRECT_URL ?? url;
+  const db = connect({ url: directUrl, poolSize: 2 });
   const close = async (): Promise<void> => {
     await db.destroy();
     await embedded?.close();
   };
   try {
     const peppers = await peppersOf(config);
+    if (directUrl !== url) await requireSame(db, url);
     const migrated = await migrate(db);
     await requirePeppers(db, peppers);
-    return { url, db, peppers, migrated, close };
+    return { url, directUrl, db, peppers, migrated, close };
   } catch (error) {
     await close();
     if (error instanceof Refusal || error instanceof Failure) throw error;
@@ -48,6 +56,24 @@ export async function openDatabase(config: Config): Promise<Database> {
     throw new Failure('UNAVAILABLE', `the database cannot be used (${message}); check the server and DATABASE_URL`, {
       cause: error,
     });
+  }
+}
+
+const IDENTITY = `
+  select oid::text || ' ' || extract(epoch from pg_postmaster_start_time())::text as identity
+  from pg_database where datname = current_database()`;
+
+/** @throws Refusal where the record of a decision would not be in the database that its facts come from */
+async function requireSame(direct: Knex, url: string): Promise<void> {
+  const pooled = connect({ url, poolSize: 1 });
+  try {
+    const [one, other] = await Promise.all(
+      [direct, pooled].map((db) => db.raw<{ rows: [{ identity: string }] }>(IDENTITY)),
+    );
+    if (one?.rows[0].identity !== other?.rows[0].identity)
+      throw new Refusal('DATABASE_DIRECT_URL and DATABASE_URL name two databases; both must lead to the same one');
+  } finally {
+    await pooled.destroy();
   }
 }
 

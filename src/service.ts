@@ -90,7 +90,7 @@ export async function createService(config: Config, log: Log, database: Database
 async function compose(
   config: Config,
   log: Log,
-  { url, peppers }: Database,
+  { url, directUrl, peppers }: Database,
   atEnd: (closer: () => unknown) => void,
 ): Promise<Omit<Service, 'close'>> {
   if (config.BOOTSTRAP_TOKEN !== undefined)
@@ -98,22 +98,22 @@ async function compose(
       'BOOTSTRAP_TOKEN is set: whoever has it may do everything. Make callers with their own scopes, then unset it',
     );
   const limitMs = config.DECISION_DEADLINE_MS;
-  const pool = (poolSize: number, limit: number): Knex => {
-    const db = connect({ url, poolSize, limitMs: limit });
+  const pool = (poolSize: number, limit: number, to = url): Knex => {
+    const db = connect({ url: to, poolSize, limitMs: limit });
     atEnd(() => db.destroy());
     return db;
   };
   const db = pool(config.DATABASE_POOL, limitMs);
   const adminDb = pool(ADMIN_POOL, ADMIN_LIMIT_MS);
   // The log has a connection of its own, so that a record never waits behind reads of facts.
-  const logDb = pool(1, limitMs);
+  const logDb = pool(1, limitMs, directUrl);
   const part = <T extends { readonly close: () => unknown }>(made: T): T => {
     atEnd(made.close);
     return made;
   };
 
   // Opened before the recorder and so closed after it: the last checkpoint covers the last record.
-  const checkpoints = await openCheckpoints(config, url, log);
+  const checkpoints = await openCheckpoints(config, directUrl, log);
   if (checkpoints) part(checkpoints);
   const policies = part(await followPolicies(config, adminDb, log));
   const { live, shadowPolicy, shadow } = policies;
@@ -128,7 +128,7 @@ async function compose(
   onCommit(adminDb, freshness.applyCommit);
   const facts = createCache<Known>(freshness, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
   const callers = createCache<Caller | null>(freshness, CALLERS);
-  const changes = part(followChanges(url, freshness, log));
+  const changes = part(followChanges(directUrl, freshness, log));
   part(pruneChanges(adminDb, log));
   part(reportReplica(adminDb, { position: freshness.position, policy: live.state }, log));
 

@@ -1,8 +1,8 @@
 /** Connection pools to PostgreSQL, with limits on statements, on waiting, and on connections that stopped answering. */
 
 import knex, { type Knex } from 'knex';
-import type pg from 'pg';
 import { gauge, type Metric, type Sample, sampleEach } from '../metric.ts';
+import { type Internals, inTransaction, openSession } from './session.ts';
 
 interface Options {
   readonly url: string;
@@ -20,33 +20,26 @@ const TERMINATE_MS = 500;
 const ignore = (): void => undefined;
 
 /** Fields of pg and knex that their types do not declare. */
-type Connection = pg.Client & { readonly connection: pg.Connection; readonly __knex__disposed?: unknown };
+type Connection = Internals & { __knex__disposed?: unknown };
 
 const idleConnections = (pool: { readonly free: readonly { readonly resource: Connection }[] }): Connection[] =>
   pool.free.map(({ resource }) => resource);
 
-/** pg's connection settings for `url`, with a statement_timeout of `limitMs` milliseconds (0: none). */
-export function connectionTo(url: string, limitMs: number) {
-  // INVARIANT: a commit that was confirmed is on disk, even where the database's own default is asynchronous.
-  const settings = ['-c synchronous_commit=on', `-c statement_timeout=${limitMs}`];
-  const address = new URL(url);
-  const own = address.searchParams.getAll('options');
-  // An `options` parameter in the URL would replace the `options` field below, so both are joined in the field.
-  if (own.length > 0) address.searchParams.delete('options');
-  return {
-    connectionString: own.length > 0 ? address.href : url,
-    application_name: 'iqra-authz',
-    options: [...own, ...settings].join(' '),
-    connectionTimeoutMillis: CONNECT_MS,
-    keepAlive: true,
-  };
-}
+/** pg's connection settings for `url`. */
+export const connectionTo = (url: string) => ({
+  connectionString: url,
+  application_name: 'iqra-authz',
+  connectionTimeoutMillis: CONNECT_MS,
+  keepAlive: true,
+});
 
 /** A pool of connections. Nothing connects before it is needed. */
 export function connect({ url, poolSize, limitMs }: Options): Knex {
   const db = knex({
     client: 'pg',
-    connection: connectionTo(url, limitMs ?? 0),
+    connection: connectionTo(url),
+    // Of no use to what we ask of knex; without it, each pool would ask for it.
+    version: '15',
     pool: {
       min: 0,
       max: poolSize,
@@ -63,6 +56,16 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
     // Errors are thrown; knex would also print them to the console, past our log.
     log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
   });
+  db.client.acquireRawConnection = async (): Promise<Connection> => {
+    const client: Connection = await openSession(connectionTo(url), limitMs ?? 0);
+    client.on('error', (error) => {
+      client.__knex__disposed = error;
+    });
+    client.on('end', () => {
+      client.__knex__disposed ??= new Error('the connection ended');
+    });
+    return client;
+  };
   // A server that is suspended or unreachable does not answer Terminate, and the open socket would keep the process alive.
   db.client.destroyRawConnection = (client: Connection): Promise<void> => {
     setTimeout(() => client.connection.stream.destroy(), TERMINATE_MS).unref();
@@ -75,6 +78,8 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
   // the idle ones with it: what made one hang (a dropped route, a failover) has probably hit them all.
   const { pool } = db.client;
   pool.on('release', (client: Connection) => {
+    // A transaction that could not be ended must not become the next user's.
+    if (inTransaction(client)) client.__knex__disposed ??= new Error('released in a transaction');
     if (!(client.__knex__disposed instanceof knex.KnexTimeoutError)) return;
     for (const { connection } of [client, ...idleConnections(pool)]) connection.stream.destroy();
   });

@@ -5,6 +5,7 @@ import type { Knex } from 'knex';
 import type { ClientBase } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { databaseFailure } from './failure.ts';
+import { inTransaction } from './session.ts';
 
 /** The text of each column, as PostgreSQL prints it; null for NULL. */
 export type TextRow = readonly (string | null)[];
@@ -20,6 +21,9 @@ export async function* copyOut(db: Knex, query: Knex.Raw | Knex.QueryBuilder): A
   })) as ClientBase & { __knex__disposed?: Error };
   let finished = false;
   try {
+    // A transaction begins with the settings that the texts depend on (session.ts); that of the caller has them already.
+    const own = !inTransaction(client);
+    if (own) await client.query('begin');
     // COPY takes no bind parameters: `toQuery` puts them into the SQL as escaped literals.
     const stream = client.query(copyTo(`copy (${query.toQuery()}) to stdout`));
     const decoder = new StringDecoder('utf8');
@@ -29,6 +33,7 @@ export async function* copyOut(db: Knex, query: Knex.Raw | Knex.QueryBuilder): A
       rest = lines.pop() ?? '';
       if (lines.length > 0) yield lines.map(fieldsOf);
     }
+    if (own) await client.query('commit');
     finished = true;
   } catch (error) {
     throw databaseFailure(error);

@@ -1,9 +1,11 @@
 /** A single connection outside every pool, for LISTEN and for polls that must not queue behind other queries. */
 
-import pg from 'pg';
 import { connectionTo } from './connect.ts';
+import { isPooled, openSession } from './session.ts';
 
 export interface ListenConnection {
+  /** Behind a pooler, where LISTEN hears nothing, and burdens a connection of others. */
+  readonly pooled: boolean;
   /** The rows. @throws what PostgreSQL or the connection throws, or an Error once it takes longer than `limitMs`. */
   readonly query: <Row extends object>(text: string, values?: readonly unknown[]) => Promise<Row[]>;
   /** Destroys the socket at once; a query in flight rejects. Idempotent. */
@@ -30,24 +32,18 @@ export async function openListenConnection({
   onNotification,
   onEnd,
 }: Options): Promise<ListenConnection> {
-  const client = new pg.Client({
-    ...connectionTo(url, limitMs),
+  const settings = {
+    ...connectionTo(url),
     application_name: name,
     // The client's own timeout, for a server that no longer answers and so cannot enforce statement_timeout.
     query_timeout: limitMs,
-  });
-  const { stream } = (client as pg.Client & { connection: pg.Connection }).connection;
-  // Without a listener an 'error' event would end the process; the rejected query or `onEnd` reports the loss.
-  client.on('error', () => undefined);
+  };
+  const client = await openSession(settings, limitMs);
+  const { stream } = client.connection;
   client.on('notification', ({ payload = '' }) => onNotification(payload));
   client.once('end', onEnd);
-  try {
-    await client.connect();
-  } catch (error) {
-    stream.destroy();
-    throw error;
-  }
   return {
+    pooled: isPooled(client),
     query: async <Row extends object>(text: string, values: readonly unknown[] = []) =>
       (await client.query<Row>(text, [...values])).rows,
     drop: () => void stream.destroy(),

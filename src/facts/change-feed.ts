@@ -90,7 +90,8 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
     if (!warned)
       log.warn(
         reason,
-        'no NOTIFY of changes arrives (a transaction pooler in DATABASE_URL?); they are found by polling alone, within 250 ms',
+        'no NOTIFY of changes arrives (a pooler in DATABASE_URL? DATABASE_DIRECT_URL may go past it); changes are found by ' +
+          'polling alone, every 250 ms',
       );
     warned = true;
   };
@@ -109,8 +110,9 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
       },
     });
     links += 1;
-    // A pooler may forbid LISTEN. If the connection was lost instead, the poll that follows fails.
-    await connection.query(`listen ${CHANGES_CHANNEL}`).catch((error: unknown) => warnOfNotifications({ error }));
+    if (connection.pooled) warnOfNotifications({});
+    // It may be forbidden. If the connection was lost instead, the poll that follows fails.
+    else await connection.query(`listen ${CHANGES_CHANNEL}`).catch((error: unknown) => warnOfNotifications({ error }));
     const identified = connection.query<{ history: string }>(IDENTIFY);
     const [row] = await identified.catch(() => []);
     return { connection, history: row?.history ?? `connection ${links}` };

@@ -38,7 +38,7 @@ export const UNLIMITED = { requests: 2 ** 31 - 1, windowSeconds: 1 };
 /** Starts a service in this process: real HTTP, real PostgreSQL. `environment` adds to its settings; `out` gets its log. */
 export async function startService(environment: Record<string, string> = {}, out?: Writable): Promise<TestService> {
   const secret = randomBytes(32);
-  const token = randomBytes(16).toString('hex');
+  const token = environment['BOOTSTRAP_TOKEN'] ?? randomBytes(16).toString('hex');
   const url = environment['DATABASE_URL'] ?? (await newDatabase());
   const config = loadConfig({
     DATABASE_URL: url,

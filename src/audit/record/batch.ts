@@ -79,7 +79,8 @@ const fromJson = (name: ColumnName): string => {
 
 /**
  * Idempotent: rows and heads in one statement. INVARIANT: the heads move exactly when every row is new, or stay where the
- * same batch had put them before. Anything else raises in `authz_advance_heads`, which rolls back the statement.
+ * same batch had put them before. Anything else raises in `authz_advance_heads`, which rolls back the statement. It makes its
+ * own commit durable: that must not rest on anything that was set on the connection before.
  */
 const WRITE = `
   with added as (
@@ -89,7 +90,7 @@ const WRITE = `
     on conflict do nothing
     returning 1
   )
-  select authz_advance_heads(?::jsonb, (select count(*) from added))`;
+  select set_config('synchronous_commit', 'on', true), authz_advance_heads(?::jsonb, (select count(*) from added))`;
 
 /** The SQLSTATE of `authz_advance_heads` where the chain does not end as this process knows it: restored, or altered. */
 const ELSEWHERE = 'AU001';
