@@ -26,13 +26,20 @@ export function parseJson(body: Buffer): unknown {
   try {
     value = JSON.parse(text);
   } catch {
-    throw invalid('', text === '' ? 'there is nothing here; send a JSON object' : 'this is not valid JSON');
+    throw invalid('', whyNoJson(text));
   }
   if (!isPlain(text, value)) {
     const issues = faultsOf(text);
     if (issues.length > 0) throw refused(issues);
   }
   return value;
+}
+
+function whyNoJson(text: string): string {
+  if (text === '') return 'there is nothing here; send a JSON object';
+  return text.startsWith('\ufeff')
+    ? 'begins with a byte order mark (U+FEFF); save it as UTF-8 without one'
+    : 'this is not valid JSON';
 }
 
 /**

@@ -1,5 +1,9 @@
-/** Each replica reports its version and live policy to a table every five seconds (heartbeat); old rows are deleted. */
+/**
+ * Each replica reports its version and live policy to a table every five seconds (heartbeat), and deletes its row when it stops;
+ * the rows of those that could not are deleted after an hour.
+ */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { VERSION } from '../config.ts';
 import { orFailure } from '../db/failure.ts';
@@ -43,6 +47,10 @@ const REPORT = `
   on conflict (id) do update set seen_at = now(), last_applied = excluded.last_applied,
     policy_digest = excluded.policy_digest, policy_since = excluded.policy_since,
     policy_refused_at = excluded.policy_refused_at`;
+const LEAVE = 'delete from replicas where id = ?';
+/** How long a report waits for the database, and how long a stop does, which may have to wait for a report first. */
+const REPORT_LIMIT_MS = 2000;
+const LEAVE_LIMIT_MS = 1000;
 const FORGET = "delete from replicas where seen_at < now() - interval '1 hour'";
 
 interface Reported {
@@ -51,18 +59,24 @@ interface Reported {
   readonly policy: () => LiveState<Policy>;
 }
 
-/** Sends a heartbeat over `db` at once and every `intervalMs`. Of failures in a row, the first is logged. */
+/**
+ * Sends a heartbeat over `db` at once and every `intervalMs`. Of failures in a row, the first is logged. `close` deletes the
+ * replica's row; where that fails or takes seconds, it gives up, and the row shows the replica as not alive.
+ */
 export function reportReplica(
   db: Knex,
   { position, policy }: Reported,
   log: Log,
   intervalMs = REPORT_MS,
-): { readonly close: () => void } {
+): { readonly close: () => Promise<void> } {
   const id = uuidv7();
+  const run = (limitMs: number, sql: string, values: readonly unknown[] = []) =>
+    // At 'start', where the pool sets its own, longer limit (connect.ts).
+    db.raw(sql, values as never).on('start', (statement: Knex.Raw) => statement.timeout(limitMs));
   const report = async (): Promise<void> => {
     const { policy: live, since, refused } = policy();
-    await db.raw(REPORT, [id, VERSION, position() ?? null, live.digest, since, refused?.at ?? null]);
-    await db.raw(FORGET);
+    await run(REPORT_LIMIT_MS, REPORT, [id, VERSION, position() ?? null, live.digest, since, refused?.at ?? null]);
+    await run(REPORT_LIMIT_MS, FORGET);
   };
   const loop = every(intervalMs, report, {
     first: 'at once',
@@ -74,7 +88,18 @@ export function reportReplica(
         );
     },
   });
-  return { close: loop.stop };
+  return {
+    close: async () => {
+      try {
+        // A report under way would insert the row anew. Where that one hangs, so would this.
+        const late = sleep(LEAVE_LIMIT_MS, 'late', { ref: false });
+        if ((await Promise.race([loop.close(), late])) === 'late') throw new Error('a report is under way, and hangs');
+        await run(LEAVE_LIMIT_MS, LEAVE, [id]);
+      } catch (error) {
+        log.warn({ error }, 'this replica could not delete its row of `replicas`; it will be shown as not alive');
+      }
+    },
+  };
 }
 
 /** The replicas that reported within the last hour, the newest first. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */

@@ -100,6 +100,10 @@ describe('a bad import', function () {
       ['null', '(document):'],
       ['{"users":', '(document): this is not valid JSON'],
       ['', '(document): there is nothing here'],
+      [
+        '\ufeff{"users":[{"id":"u1"}]}',
+        '(document): begins with a byte order mark (U+FEFF); save it as UTF-8 without one',
+      ],
     ];
     for (const [document, ...wanted] of bad) {
       expect((await faultsOf(db, document, 'json')).join()).to.not.include(taken);
@@ -153,7 +157,7 @@ describe('a bad import', function () {
         'line 1: apiKey.restrictedBusinessIds[0]: the user of this key has no access',
       ],
       [['', ' '], '(document): there is nothing here'],
-      [['\ufeff{"user": {"id": "u"}}'], 'line 1: this is not valid JSON'],
+      [['\ufeff{"user": {"id": "u"}}'], 'line 1: begins with a byte order mark (U+FEFF); save it as UTF-8 without one'],
       [
         [`{"user": {"id": "${'u'.repeat(1024 * 1024)}"}}`, '{"user": {"id": ""}}'],
         'line 1: is longer than 1 MiB',

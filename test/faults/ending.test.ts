@@ -26,6 +26,7 @@ import { UNLIMITED } from '../support/service.ts';
 
 /** Ends what hangs: a process that waits for its database would for ever. */
 const HANGS_MS = 60_000;
+const TOKEN = 'token'.repeat(7);
 
 describe('a process whose database', () => {
   const started: { readonly child: ChildProcess; readonly proxy: TcpProxy }[] = [];
@@ -47,7 +48,7 @@ describe('a process whose database', () => {
     const child = startAuthz(['serve'], {
       DATABASE_URL: proxy.url,
       KEY_PEPPERS: `test:${Buffer.alloc(32).toString('base64')}`,
-      BOOTSTRAP_TOKEN: 'token'.repeat(7),
+      BOOTSTRAP_TOKEN: TOKEN,
       PORT: '0',
     });
     started.push({ child, proxy });
@@ -55,7 +56,7 @@ describe('a process whose database', () => {
     const ask = async (): Promise<number> => {
       const response = await fetch(`${address}/authorize`, {
         method: 'POST',
-        headers: { authorization: 'Bearer token', 'content-type': 'application/json' },
+        headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
         body: JSON.stringify({ apiKey: createToken('apiKey'), action: 'account:read' }),
       });
       return response.status;

@@ -108,7 +108,6 @@ describe('the JSON of a question', () => {
       'has a bare tab in a string': '{"action":"a:\tb"}',
       'has a bare NUL in a string': '{"action":"a:b\0"}',
       'has a bare NUL behind it': '{"action":"a:b"}\0',
-      'has a byte order mark': '\ufeff{"action":"a:b"}',
       'has a no-break space': '{"action":\u00a0"a:b"}',
       'is UTF-16 without a mark': Buffer.from('{"action":"a:b"}', 'utf16le'),
       'is a form': 'action=a:b',
@@ -122,6 +121,14 @@ describe('the JSON of a question', () => {
         expect(issue?.message).to.match(/^(this is not valid JSON|there is nothing here; send a JSON object)$/);
       });
     }
+
+    it('when it has a byte order mark, which is called so', async () => {
+      const [issue] = await refused('\ufeff{"action":"a:b"}');
+      expect(issue).to.deep.equal({
+        path: '',
+        message: 'begins with a byte order mark (U+FEFF); save it as UTF-8 without one',
+      });
+    });
 
     for (const bytes of ['ff', 'c080', 'c1bf', 'eda080', 'edbfbf', 'e282', 'f4908080', 'f8888080', '80', 'e9']) {
       it(`with the bytes ${bytes}, which are not UTF-8`, async () => {

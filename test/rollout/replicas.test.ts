@@ -20,7 +20,7 @@ describe('a replica', () => {
   let url: string;
   let position: number | undefined;
   let state: LiveState<Policy>;
-  let replica: { close: () => void };
+  let replica: { close: () => Promise<void> };
 
   beforeEach(async () => {
     url = await newDatabase();
@@ -30,8 +30,29 @@ describe('a replica', () => {
     replica = reportReplica(db, { position: () => position, policy: () => state }, createLog('silent'), SOON);
   });
   afterEach(async () => {
-    replica.close();
+    await replica.close();
     await db.destroy();
+  });
+
+  it('is gone from the list once it has stopped, whatever report is under way', async () => {
+    await eventually(async () => (await listReplicas(db)).length === 1);
+    await replica.close();
+    expect(await listReplicas(db)).to.deep.equal([]);
+    const [first, second] = [0, 1].map(() =>
+      reportReplica(db, { position: () => position, policy: () => state }, createLog('silent'), SOON),
+    );
+    await Promise.all([first?.close(), second?.close()]);
+    expect(await listReplicas(db)).to.deep.equal([]);
+  });
+
+  it('stops without the database, which then shows it as not alive after some seconds', async () => {
+    await eventually(async () => (await listReplicas(db)).length === 1);
+    const other = connect({ url, poolSize: 1 });
+    const trx = await other.transaction();
+    await trx.raw('lock table replicas');
+    await replica.close();
+    await trx.rollback();
+    await other.destroy();
   });
 
   it('reports the change that it has applied, and deletes rows of replicas that are gone', async () => {
