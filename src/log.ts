@@ -18,6 +18,44 @@ export function createLog(level: string, out: Writable & { readonly fd?: number 
   );
 }
 
+interface Series {
+  /** Since its last line. */
+  count: number;
+  last: readonly [fields: object, message: string];
+}
+
+const SERIES = new WeakMap<Log, Map<string, Series>>();
+const INTERVAL_MS = 1000;
+
+/**
+ * Logs what can come in floods, and at an outsider's will: of each `kind`, which is one of a few, the first at once and then the
+ * last of each second, with the `count` of those since the line before. The message must be the same for all of a kind.
+ */
+export function logSampled(log: Log, level: 'warn' | 'error', kind: string, fields: object, message: string): void {
+  if (!log.isLevelEnabled(level)) return;
+  const kinds = SERIES.get(log) ?? new Map<string, Series>();
+  SERIES.set(log, kinds);
+  const series = kinds.get(kind);
+  if (series) {
+    series.count += 1;
+    series.last = [fields, message];
+    return;
+  }
+  const begun: Series = { count: 1, last: [fields, message] };
+  kinds.set(kind, begun);
+  const write = (): void => {
+    const [lastFields, text] = begun.last;
+    if (begun.count === 0) {
+      kinds.delete(kind);
+      return;
+    }
+    log[level]({ ...lastFields, count: begun.count }, text);
+    begun.count = 0;
+    setTimeout(write, INTERVAL_MS).unref();
+  };
+  write();
+}
+
 function describe(error: unknown): unknown {
   if (!(error instanceof Error)) return { message: typeof error };
   const { name, message, stack, cause } = error;

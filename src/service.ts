@@ -14,7 +14,8 @@ import { connect, poolMetrics } from './db/connect.ts';
 import { migrationsCurrent } from './db/migrate.ts';
 import { onCommit } from './db/mutate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
-import { type Caller, callerFinder, type FindCaller } from './directory/find-caller.ts';
+import { holdCallers } from './directory/caller-digests.ts';
+import { callerFinder, callersReader, type FindCaller } from './directory/find-caller.ts';
 import { cacheMetrics, createCache } from './facts/cache.ts';
 import { type Changes, changeFeedMetrics, followChanges } from './facts/change-feed.ts';
 import { createFreshness } from './facts/freshness.ts';
@@ -22,7 +23,7 @@ import { factsLoader, type Known } from './facts/load.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
 import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
-import type { Log } from './log.ts';
+import { type Log, logSampled } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { policyMetrics } from './rollout/live.ts';
 import { followPolicies, type Policies } from './rollout/policies.ts';
@@ -60,7 +61,6 @@ const ADMIN_POOL = 5;
 const ADMIN_LIMIT_MS = 30_000;
 /** Most cached pairs of a key and a business. */
 const FACTS_COUNT = 250_000;
-const CALLERS = { count: 10_000, bytes: 10 * 2 ** 20 };
 
 /** @throws Refusal: a bad policy, settings or database; all that was started is closed then */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
@@ -127,18 +127,18 @@ async function compose(
   const freshness = createFreshness();
   onCommit(adminDb, freshness.applyCommit);
   const facts = createCache<Known>(freshness, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
-  const callers = createCache<Caller | null>(freshness, CALLERS);
   const changes = part(followChanges(directUrl, freshness, log));
   part(pruneChanges(adminDb, log));
   part(reportReplica(adminDb, { position: freshness.position, policy: live.state }, log));
 
   const breaker = createBreaker();
+  const callers = holdCallers(callersReader(db, breaker, limitMs), freshness, changes.catchUp);
   const metrics = createMetrics([
     ...policyMetrics(live.state),
     ...shadowMetrics(shadow.counts),
     ...poolMetrics({ decisions: db, log: logDb, admin: adminDb }),
     ...breakerMetrics({ facts: breaker }),
-    ...cacheMetrics({ facts, callers }),
+    ...cacheMetrics({ facts }),
     ...changeFeedMetrics(changes.stats),
     ...recorderMetrics(recorder.stats),
     ...checkpointMetrics(checkpoints),
@@ -159,10 +159,11 @@ async function compose(
       fingerprintOf: fingerprinter(peppers[0]),
       noteUse: usage.note,
     }),
-    findCaller: callerFinder(db, peppers, breaker, callers, config.BOOTSTRAP_TOKEN),
+    findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
     readiness: singleFlight(async () => {
       const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
-        log.warn({ error }, 'readiness: the applied migrations cannot be read from the database; /readyz answers 503');
+        const message = 'readiness: the applied migrations cannot be read from the database; /readyz answers 503';
+        logSampled(log, 'warn', 'readiness', { error }, message);
         return undefined;
       });
       return { database: migrations !== undefined, migrations: migrations === true, policy: live.policy().digest };

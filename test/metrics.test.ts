@@ -144,7 +144,7 @@ describe('the metrics', () => {
       ...poolMetrics({ one: { client: { pool } } as Knex }),
       ...breakerMetrics({ facts: { state: () => 'halfOpen' } }),
       ...cacheMetrics({ facts: { stats: () => cache } }),
-      ...changeFeedMetrics(() => ({ stalenessMs: 9, lagMs: 10, applied: 1, flushes: 20, failedPolls: 21 })),
+      ...changeFeedMetrics(() => ({ stalenessMs: 9, lagMs: 10, applied: 1, flushes: 20, polls: 0, failedPolls: 21 })),
       ...recorderMetrics(() => ({
         ...{ queued, capacity: 11, inFlight: 0, recorded: 12, batches: 13, rejected: 0, resent: 0 },
       })),

@@ -66,6 +66,10 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
     });
     return client;
   };
+  // Knex puts the statement in front of the message: of no use to who reads the log, and long.
+  db.on('query-error', (error: Error, { sql }: { sql: string }) => {
+    error.message = error.message.replace(`${sql} - `, '');
+  });
   // A server that is suspended or unreachable does not answer Terminate, and the open socket would keep the process alive.
   db.client.destroyRawConnection = (client: Connection): Promise<void> => {
     setTimeout(() => client.connection.stream.destroy(), TERMINATE_MS).unref();

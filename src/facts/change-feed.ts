@@ -3,6 +3,7 @@
  * primary every 250 ms; a NOTIFY only makes the next poll come sooner, so lost notifications lose nothing.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ListenConnection, openListenConnection } from '../db/listen-connection.ts';
 import { CHANGES_CHANNEL, type Change } from '../db/mutate.ts';
 import type { Log } from '../log.ts';
@@ -11,6 +12,11 @@ import { counter, gauge, type Metric } from '../metric.ts';
 import type { Freshness } from './freshness.ts';
 
 export interface Changes {
+  /**
+   * Resolves when a poll has ended, well or not, that was sent after this call: whoever must know of a change that was made elsewhere a
+   * moment ago then asks `freshness`. All who wait share one poll, and one comes at most every 100 ms, so that nobody can cause many.
+   */
+  readonly catchUp: () => Promise<void>;
   readonly stats: () => ChangesStats;
   readonly close: () => Promise<void>;
 }
@@ -23,10 +29,13 @@ export interface ChangesStats {
   /** The number up to which every change is applied. */
   readonly applied: number | undefined;
   readonly flushes: number;
+  readonly polls: number;
   readonly failedPolls: number;
 }
 
 const POLL_MS = 250;
+/** The least time between two polls that are sent ahead of it for `catchUp`. */
+const CATCH_UP_MS = 100;
 /** A slower poll is useless: what it confirms has expired when it arrives (CONFIRMED_MS). */
 const LIMIT_MS = 1000;
 /** Changes that one poll reads. A process that is further behind flushes its cache instead. */
@@ -78,7 +87,7 @@ interface Link {
  * Longer than a screen, because connection, polls and notifications share one state.
  */
 export function followChanges(url: string, freshness: Freshness, log: Log): Changes {
-  const counts = { lagMs: 0, flushes: 0, failedPolls: 0 };
+  const counts = { lagMs: 0, flushes: 0, polls: 0, failedPolls: 0 };
   let announced = 0;
   let unannounced = 0;
   let warned = false;
@@ -119,6 +128,7 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
   };
 
   const poll = async ({ connection, history }: Link): Promise<void> => {
+    counts.polls += 1;
     const after = freshness.position();
     const sentAt = performance.now();
     const [row] = await connection.query<PollRow>(POLL, [after ?? null]);
@@ -167,7 +177,24 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
     },
   });
 
+  let caughtUpAt = Number.NEGATIVE_INFINITY;
+  let caughtUp: Promise<void> | undefined;
+  const sendAhead = async (): Promise<void> => {
+    await sleep(Math.max(0, caughtUpAt + CATCH_UP_MS - performance.now()));
+    // Whoever comes from here on waits for the next one: this poll may be sent before its question.
+    caughtUp = undefined;
+    const askedAt = performance.now();
+    caughtUpAt = askedAt;
+    await loop.now();
+    // That was a run that had begun before.
+    if (!freshness.confirmedSince(askedAt)) await loop.now();
+  };
+
   return {
+    catchUp: () => {
+      caughtUp ??= sendAhead();
+      return caughtUp;
+    },
     stats: () => ({ stalenessMs: freshness.staleness(), applied: freshness.position(), ...counts }),
     close: async () => {
       const ended = loop.close();

@@ -19,8 +19,14 @@ export type Tags = readonly string[];
 export const tagOf = (kind: Change['kind'], id: string): string => `${kind}:${id}`;
 export const digestTag = (digest: Buffer): string => `digest:${digest.toString('latin1')}`;
 
-const tagsOf = ({ kind, id, digest }: Change): Tags =>
-  digest ? [tagOf(kind, id), digestTag(digest)] : [tagOf(kind, id)];
+/** Of whatever is made from all callers: the change of any caller bears it. */
+export const CALLERS = tagOf('caller', '');
+
+const tagsOf = ({ kind, id, digest }: Change): Tags => [
+  tagOf(kind, id),
+  ...(digest ? [digestTag(digest)] : []),
+  ...(kind === 'caller' ? [CALLERS] : []),
+];
 
 /** The result of one poll of the feed: one statement on the primary, so one snapshot. */
 export interface Poll {
@@ -60,6 +66,8 @@ export interface ReadStart {
 export interface Freshness {
   /** Whether all that was committed up to a second ago has been applied. To be asked at each use of a cached value. */
   readonly confirmed: () => boolean;
+  /** Whether all that was committed before `at`, a time of `performance.now()`, has been applied. */
+  readonly confirmedSince: (at: number) => boolean;
   /** Milliseconds since the last confirmation; Infinity before the first. */
   readonly staleness: () => number;
   /** Bounds on the database's clock now, in milliseconds since 1970. Meaningless unless `confirmed`. */
@@ -120,6 +128,7 @@ export function createFreshness(now: () => number = () => performance.now()): Fr
 
   return {
     confirmed: () => now() - confirmedAt < CONFIRMED_MS,
+    confirmedSince: (at) => confirmedAt >= at,
     staleness: () => now() - confirmedAt,
     clock: () => {
       if (!lastPoll) return { earliest: Number.NaN, latest: Number.NaN };

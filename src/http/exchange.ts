@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asFailure, Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
-import type { Log } from '../log.ts';
+import { type Log, logSampled } from '../log.ts';
 import type { Service } from '../service.ts';
 import { DRAIN_BYTES } from './body.ts';
 import type { State } from './context.ts';
@@ -63,7 +63,8 @@ function admit({ headers, httpVersion }: IncomingMessage, phase: Phase): void {
 function failureAnswer(failure: Failure, request: IncomingMessage, requestId: string, log: Log): Answered {
   const { code, status, allow, retryAfterSeconds } = failure;
   if (status >= 500) {
-    log[code === 'INTERNAL' ? 'error' : 'warn']({ requestId, code, error: failure.cause }, 'a request failed');
+    const level = code === 'INTERNAL' ? 'error' : 'warn';
+    logSampled(log, level, `${code} ${kindOf(failure.cause)}`, { requestId, code, error: failure.cause }, FAILED);
   }
   return {
     status,
@@ -76,6 +77,12 @@ function failureAnswer(failure: Failure, request: IncomingMessage, requestId: st
     reply: failureReply(failure),
   };
 }
+
+const FAILED = 'a request failed';
+
+/** What kind of fault a cause is, from a closed set: its code (of PostgreSQL, of the system), or the name of its class. */
+const kindOf = (cause: unknown): string =>
+  cause instanceof Error ? String((cause as { code?: unknown }).code ?? cause.name) : typeof cause;
 
 /** Whether the rest of the body is so short that Node may read and drop it, and the connection be kept. */
 function mayBeDrained({ complete, headers }: IncomingMessage): boolean {

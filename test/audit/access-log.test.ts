@@ -138,8 +138,8 @@ describe('/audit', () => {
 
   it('every read leaves an event of who asked for what', async () => {
     await service.db('admin_events').delete();
-    const changes = await service.db('changes').count();
     const authorization = `Bearer ${await insertCaller(service, ['audit'], { id: 'auditor' })}`;
+    const changes = await service.db('changes').count();
     const ask = (path: string) => client.call('GET', path, undefined, { authorization, 'x-request-id': 'case-9' });
     await ask('/audit/decisions?userId=u1&from=2030-01-01T00:00:00Z&limit=7');
     await ask(`/audit/decisions/${records[0]?.id}`);

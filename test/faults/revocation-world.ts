@@ -10,6 +10,7 @@ import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { createToken, digestOf, hintOf } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
+import { mutate } from '../../src/db/mutate.ts';
 import { revokeCaller } from '../../src/directory/callers.ts';
 import { killProcesses, type ServiceProcess, settingsOf, startProcess } from '../http/process.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
@@ -222,13 +223,16 @@ async function insert(db: Knex, pepper: { id: string; secret: Buffer }, subjects
     })),
   );
   const scopes = ['authorize'];
-  await db('callers').insert(
-    subjects.map(({ n, token }) => ({
-      id: `c-${n}`,
-      name: n,
-      digest: digestOf(pepper, token),
-      pepper_id: pepper.id,
-      scopes,
-    })),
-  );
+  const callers = subjects.map(({ n, token }) => ({
+    id: `c-${n}`,
+    name: n,
+    digest: digestOf(pepper, token),
+    pepper_id: pepper.id,
+    scopes,
+  }));
+  await mutate(db, { id: 'test' }, async (trx) => {
+    await trx('callers').insert(callers);
+    const changes = callers.map(({ id, digest }) => ({ kind: 'caller', id, digest }) as const);
+    return { result: undefined, events: [], changes };
+  });
 }

@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config.ts';
 import { createToken, digestOf, hintOf, type Pepper } from '../../src/credentials/token.ts';
 import { openDatabase } from '../../src/database.ts';
 import { connect } from '../../src/db/connect.ts';
+import { mutate } from '../../src/db/mutate.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import { createService, type Service } from '../../src/service.ts';
@@ -112,7 +113,7 @@ export async function insertKey(
   return apiKey;
 }
 
-/** Inserts a caller into the table, and returns its token. */
+/** Inserts a caller into the table, as a change of the feed, and returns its token. */
 export async function insertCaller(
   { db, pepper }: Pick<TestService, 'db' | 'pepper'>,
   scopes: readonly string[],
@@ -120,6 +121,10 @@ export async function insertCaller(
 ): Promise<string> {
   const token = createToken('caller');
   const id = randomBytes(8).toString('hex');
-  await db('callers').insert({ id, name: id, digest: digestOf(pepper, token), pepper_id: pepper.id, scopes, ...row });
+  const caller = { id, name: id, digest: digestOf(pepper, token), pepper_id: pepper.id, scopes, ...row };
+  await mutate(db, { id: 'test' }, async (trx) => {
+    await trx('callers').insert(caller);
+    return { result: undefined, events: [], changes: [{ kind: 'caller', id: caller.id, digest: caller.digest }] };
+  });
   return token;
 }

@@ -9,7 +9,7 @@ import { databaseFailure } from '../../db/failure.ts';
 import { lacksPartition, writeOutcomeOf } from '../../db/write-outcome.ts';
 import type { Deadline } from '../../deadline.ts';
 import { Failure } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import { type Log, logSampled } from '../../log.ts';
 import { counter, gauge, type Metric } from '../../metric.ts';
 import { type Batch, endsElsewhere, newChain, numberBatch, sendBatch } from './batch.ts';
 import type { Entry } from './entry.ts';
@@ -169,7 +169,9 @@ export function createRecorder(db: Knex, log: Log): Recorder {
         if (!sent && error instanceof Failure) return { is: 'again' };
         if (lacksPartition(error) && !lacked) {
           lacked = true;
-          await makePartitions(db, batch.days).catch((error: unknown) => log.warn({ error }, NO_PARTITION));
+          await makePartitions(db, batch.days).catch((error: unknown) =>
+            logSampled(log, 'warn', 'partition', { error }, NO_PARTITION),
+          );
           continue;
         }
         if (endsElsewhere(error)) return abandon(error);
@@ -180,7 +182,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
         uncertain = true;
         totals.resent += 1;
         if (attempt === 1) continue;
-        if (attempt === 2) log.warn({ error, records: batch.records }, UNCERTAIN);
+        if (attempt === 2) logSampled(log, 'warn', 'uncertain', { error, records: batch.records }, UNCERTAIN);
         fail(requests, error);
         while (queue.length > 0) fail(take(), error);
         if (closing) return abandon(error);
