@@ -20,6 +20,7 @@ import {
   signal,
   startChild,
 } from '../support/embedded.ts';
+import { amount } from '../support/long.ts';
 
 const urlOf = async (child: Child): Promise<string> => {
   const { url, refused } = await child.tells();
@@ -69,7 +70,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await second.ended;
   });
 
-  for (const processes of [2, 5]) {
+  for (const processes of [2, amount(3, 5)]) {
     it(`is one server for ${processes} processes that start at once on a new DATA_DIR`, async () => {
       const fresh = await newDataDir();
       const children = Array.from({ length: processes }, () => startChild(fresh, 'hold'));
@@ -127,7 +128,7 @@ describe('the embedded PostgreSQL, shared by processes', function () {
 
   // A backend is killed only once: PostgreSQL itself does not survive a kill during its crash recovery.
   for (const [what, times] of [
-    ['postmaster', 7],
+    ['postmaster', amount(3, 7)],
     ['backend', 1],
   ] as const) {
     it(`answers at the same address again after its ${what} was killed, ${times} times`, async () => {
@@ -205,18 +206,18 @@ describe('the embedded PostgreSQL, shared by processes', function () {
 
   it('can be opened while its last user closes it', async () => {
     let closing = Promise.resolve();
-    for (let time = 0; time < 20; time++) {
+    for (let time = 0; time < amount(6, 20); time++) {
       const { url, close } = await openEmbedded({ dataDir });
       expect(await ask(url)).to.equal(1);
       await closing;
       closing = close();
-      await sleep(time * 3);
+      await sleep(time * amount(10, 3));
     }
     await closing;
   });
 
   it('can be opened and closed by several processes over and over', async () => {
-    const children = Array.from({ length: 3 }, () => startChild(dataDir, 'again'));
+    const children = Array.from({ length: 3 }, () => startChild(dataDir, `again=${amount(3, 10)}`));
     await Promise.all(children.map(urlOf));
     await Promise.all(children.map(({ ended }) => ended));
   });

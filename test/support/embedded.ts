@@ -4,19 +4,17 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { openEmbedded } from '../../src/db/embedded/server.ts';
 
 export const isRoot = process.getuid?.() === 0;
 export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 
-const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const folders: string[] = [];
 const dataDirs: string[] = [];
 const children = new Set<ChildProcess>();
@@ -166,14 +164,14 @@ export interface Child {
   readonly ended: Promise<unknown>;
 }
 
-/** Runs embedded-child.ts in its own process group, optionally from another project or working folder. */
+/** Runs embedded-child.mjs in its own process group, optionally from another project or working folder. */
 export function startChild(
   dataDir: string,
-  mode: 'hold' | 'idle' | 'again',
+  mode: 'hold' | 'idle' | `again=${number}`,
   { project = PROJECT, cwd = PROJECT } = {},
 ): Child {
-  const script = path.join(project, 'test/support/embedded-child.ts');
-  const child = spawn(process.execPath, ['--import', LOADER, script, dataDir, mode], {
+  const script = path.join(project, 'test/support/embedded-child.mjs');
+  const child = spawn(process.execPath, [script, dataDir, mode], {
     cwd,
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit'],
