@@ -1,7 +1,7 @@
 /** Users, businesses, memberships, API keys and callers: the facts that decisions are made from, and who may ask. */
 
 export const DIRECTORY = `
-  create domain authz_id as text collate "C" check (value ~ '^[A-Za-z0-9._:-]{1,64}$');
+  create domain authz_id as text collate "C" check (value ~ '^[A-Za-z0-9._:-]{1,64}$' and value not in ('.', '..'));
   create domain authz_name as text check (char_length(value) between 1 and 100);
   create domain authz_reason as text check (char_length(value) between 1 and 300);
 

@@ -84,18 +84,11 @@ const undelivered = ({ log }: Service, error: unknown): void => log.debug({ erro
 type Match = ReturnType<Router<State>['match']>;
 const NO_MATCH: Match = { path: [], pathAndMethod: [], route: false };
 
-/**
- * Any address that does not begin with a slash (http://.., *) is meant for a proxy. Koa's parser throws at some addresses, such
- * as `//%zz@#`: no route has those. This runs outside `settle`, so it must not throw.
- */
-function matchOf(router: Router<State>, ctx: Context): Match {
-  if (!ctx.url.startsWith('/')) return NO_MATCH;
-  try {
-    return router.match(ctx.path, ctx.method);
-  } catch {
-    return NO_MATCH;
-  }
-}
+/** A slash, and visible characters without a fragment. No route has another address, and Koa's parser would mend or not bear it. */
+const ADDRESS = /^\/[!-"$-~]*$/;
+
+const matchOf = (router: Router<State>, ctx: Context): Match =>
+  ADDRESS.test(ctx.url) ? router.match(ctx.path, ctx.method) : NO_MATCH;
 
 /** @throws Failure NOT_FOUND, or METHOD_NOT_ALLOWED with the methods of the address */
 function refuseUnknownRoute({ path, route }: Match): void {

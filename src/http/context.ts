@@ -4,7 +4,6 @@ import type { IncomingMessage } from 'node:http';
 import { type Deadline, deadlineIn } from '../deadline.ts';
 import type { Caller, FindCaller, Scope } from '../directory/find-caller.ts';
 import { Failure } from '../errors.ts';
-import { invalid } from '../input/json.ts';
 import { holdsSecret } from '../mask.ts';
 import { uuidv7 } from '../uuid.ts';
 
@@ -30,14 +29,14 @@ const requestIdOf = (request: IncomingMessage): string => {
   return typeof given === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(given) && !holdsSecret(given) ? given : uuidv7();
 };
 
-/** Returns the caller of the bearer token. @throws Failure INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN without the scope */
+/** Returns the caller of the bearer token. @throws Failure UNAUTHENTICATED, FORBIDDEN without the scope */
 export async function authenticate(
   request: IncomingMessage,
   findCaller: FindCaller,
   scope: Scope,
   deadline: Deadline,
 ): Promise<Caller> {
-  const token = /^bearer ([!-~]+)$/i.exec(authorizationOf(request))?.[1];
+  const token = /^bearer ([!-~]+)$/i.exec(request.headers.authorization ?? '')?.[1];
   const caller = token === undefined ? undefined : await findCaller(token, deadline);
   if (!caller) throw new Failure('UNAUTHENTICATED');
   if (!caller.scopes.has(scope)) {
@@ -45,16 +44,3 @@ export async function authenticate(
   }
   return caller;
 }
-
-/** Refuses a repeated Authorization header: Node keeps the first, and a proxy may have checked another. */
-function authorizationOf({ headers, rawHeaders }: IncomingMessage): string {
-  let count = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at];
-    if (name?.length === AUTHORIZATION.length && name.toLowerCase() === AUTHORIZATION) count += 1;
-  }
-  if (count > 1) throw invalid('', 'send one Authorization header');
-  return headers.authorization ?? '';
-}
-
-const AUTHORIZATION = 'authorization';

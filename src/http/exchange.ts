@@ -7,6 +7,7 @@ import { type Log, logSampled } from '../log.ts';
 import type { Service } from '../service.ts';
 import { DRAIN_BYTES } from './body.ts';
 import type { State } from './context.ts';
+import { faultOfFraming } from './framing.ts';
 import { failureReply, type Reply } from './replies.ts';
 
 /** Of a shutdown: `serving`; `draining`, where readiness fails and requests are served; `refusing`, where each gets a 503. */
@@ -31,16 +32,20 @@ export async function settle(
   work: () => Promise<Answered>,
 ): Promise<Answered> {
   let answered: Answered;
+  const fault = faultOfFraming(request);
   try {
-    admit(request, phase());
+    if (fault !== undefined) throw invalid('', fault);
+    if (phase() === 'refusing') throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
     answered = await work();
   } catch (thrown) {
     const failure = asFailure(thrown);
     metrics.failed(failure.code);
     answered = failureAnswer(failure, request, state.requestId, log);
   }
-  // The answer of a request that was accepted earlier closes its connection, too: no further request may follow on it.
-  if (phase() === 'refusing') answered = { ...answered, headers: { ...answered.headers, ...CLOSE } };
+  // Where requests begin is in doubt behind a fault of framing. While refusing, the answer of a request that was accepted earlier
+  // closes its connection, too: no further request may follow on it.
+  if (fault !== undefined || phase() === 'refusing')
+    answered = { ...answered, headers: { ...answered.headers, ...CLOSE } };
   // The path of the route, not of the request: that may hold anything, such as a key, and is not a closed set of labels.
   const { requestId, since, route } = state;
   const { status = 200 } = answered;
@@ -50,13 +55,6 @@ export async function settle(
     log.debug({ requestId, method: request.method, route, status, ms: Math.round(ms) }, 'request');
   }
   return answered;
-}
-
-/** The checks before routing. @throws Failure UNAVAILABLE while refusing, INVALID_REQUEST without a Host */
-function admit({ headers, httpVersion }: IncomingMessage, phase: Phase): void {
-  if (phase === 'refusing') throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
-  // RFC 9112, 3.2.
-  if (headers.host === undefined && httpVersion === '1.1') throw invalid('', 'send one Host header');
 }
 
 /** The answer of a failure. The cause of a 5xx is logged, never sent. */

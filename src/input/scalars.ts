@@ -9,14 +9,17 @@ import { printPath, refused } from './json.ts';
 const NO_SECRET = 'looks like an API key or a caller token, which belongs nowhere but in its own field';
 const hasNoSecret = (text: string): boolean => !holdsSecret(text);
 
-/** An id: opaque, compared byte by byte; a whole number is taken as its decimal digits. */
-const ID = 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - or a whole number from 0 to 2^53-1';
+/**
+ * An id: opaque, compared byte by byte; a whole number is taken as its decimal digits. `.` and `..` are none, because libraries
+ * that read an address take them away: a client that meant /users/.. would ask for /.
+ */
+const ID = 'must be 1-64 of the characters A-Z a-z 0-9 . _ : - (not . or .. alone) or a whole number from 0 to 2^53-1';
 export const idSchema = z
   .union(
     [
       z
         .string()
-        .regex(/^[A-Za-z0-9._:-]{1,64}$/, ID)
+        .regex(/^(?!\.\.?$)[A-Za-z0-9._:-]{1,64}$/, ID)
         .refine(hasNoSecret, NO_SECRET),
       z.int(ID).nonnegative(ID),
     ],

@@ -108,6 +108,7 @@ describe('authz', function () {
     expect(await done('user put bob --yes')).to.include({ disabled: false, disabledReason: null });
     expect(await refused('user put bob --reason Closed.')).to.include('disabledReason');
     expect(await refused('member put bakery nobody --role member')).to.include('There is no user nobody');
+    expect(await refused('user put ..')).to.include('1-64 of the characters');
     expect(await refused('member put bakery bob --role boss')).to.include('role');
     await done('member put bakery bob --role member');
     expect((await done('member list bakery --limit 1'))['items']).to.deep.equal([

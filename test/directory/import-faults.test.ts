@@ -22,11 +22,16 @@ describe('a bad import', function () {
     const before = await rowsOf(db);
     const bad: readonly (readonly [Directory | string, ...string[]])[] = [
       [
-        { users: [{ id: 'ok' }, { id: 'not ok' }, { id: 'ok2', age: 3 }, { name: 'x' }] },
+        {
+          users: [{ id: 'ok' }, { id: 'not ok' }, { id: 'ok2', age: 3 }, { name: 'x' }],
+          businesses: [{ id: '.' }, { id: '..' }, { id: '...' }],
+        },
         'users[1].id:',
         'users[2].age:',
         'users[3].id:',
         'users[3].name:',
+        'businesses[0].id:',
+        'businesses[1].id:',
       ],
       [
         { users: [{ id: 'a' }, { id: 'a' }, { id: '1' }, { id: 1 }, { id: 'a' }] },

@@ -260,6 +260,26 @@ describe('both ways of a request', function () {
   const withABody = ({ body }: Route): boolean => body !== undefined;
   const FAULTS: Readonly<Record<string, Fault>> = {
     'no Host': { of: every, make: (asked) => ({ ...asked, host: false }), code: 'INVALID_REQUEST' },
+    'two Hosts': {
+      of: every,
+      make: (asked) => ({ ...asked, headers: [...asked.headers, ['Host', 'other']] }),
+      code: 'INVALID_REQUEST',
+    },
+    'two media types': {
+      of: every,
+      make: (asked) => ({ ...asked, headers: [...asked.headers, JSON_TYPE, JSON_TYPE] }),
+      code: 'INVALID_REQUEST',
+    },
+    'a Host that is none': {
+      of: every,
+      make: (asked) => ({ ...asked, host: false, headers: [...asked.headers, ['Host', 'a, b']] }),
+      code: 'INVALID_REQUEST',
+    },
+    'a fragment': {
+      of: every,
+      make: (asked) => ({ ...asked, path: `${asked.path}#x` }),
+      code: 'NOT_FOUND',
+    },
     'a query that nothing reads': {
       of: every,
       make: (asked) => ({ ...asked, path: `${asked.path}${asked.path.includes('?') ? '&' : '?'}nothing=1` }),
