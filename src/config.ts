@@ -62,6 +62,14 @@ function parseProxies(text: string, context: z.RefinementCtx): BlockList {
   return list;
 }
 
+const rateLimitOrNone = z.string().transform((text, context) => {
+  if (text === 'none') return 'none' as const;
+  const { data } = rateLimit.safeParse(text);
+  if (data) return data;
+  context.addIssue({ code: 'custom', message: `${RATE_LIMIT_FORM}, or none` });
+  return z.NEVER;
+});
+
 /** A table, and so over a screen: setting, schema, default and help. */
 const SETTINGS = {
   PORT: { schema: integer(0, 65535), default: '8080', help: 'port of the HTTP service; 0: any free one' },
@@ -138,6 +146,11 @@ const SETTINGS = {
   MAX_CONNECTIONS_PER_ADDRESS: {
     schema: integer(1, 1_000_000),
     help: 'most connections of one client address, those of trusted proxies aside; unset: any number',
+  },
+  FAILED_AUTHENTICATION_LIMIT: {
+    schema: rateLimitOrNone,
+    default: '100/60',
+    help: 'requests/seconds of one client address without a live caller token that get a 401, the others a 429; or none',
   },
   TRUSTED_PROXIES: {
     schema: z.string().transform(parseProxies),

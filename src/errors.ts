@@ -46,6 +46,11 @@ export const FAILURES = {
     exitCode: 1,
     message: 'Send the body as "Content-Type: application/json" in UTF-8, without a Content-Encoding.',
   },
+  TOO_MANY_REQUESTS: {
+    status: 429,
+    exitCode: 1,
+    message: 'Too many requests from this address had no live caller token. Ask again with one, or after Retry-After.',
+  },
   UNAVAILABLE: {
     status: 503,
     exitCode: 3,

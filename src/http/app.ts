@@ -10,23 +10,30 @@ import Router from '@koa/router';
 import Koa, { type Context } from 'koa';
 import { Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
+import { type Authenticate, authenticator } from './authenticate.ts';
 import { type State, stateOf } from './context.ts';
-import { HEADERS, type Phase, send, settle } from './exchange.ts';
+import { type Answered, HEADERS, type Phase, send, settle } from './exchange.ts';
 import { answer, mount, type Route } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 
 /** The request listener of a server. `direct: false` sends every request through Koa. */
 export function createApp(service: Service, phase: () => Phase, { direct = true } = {}): RequestListener {
   const routes = allRoutes(service, () => phase() !== 'serving');
-  const throughKoa = koaOf(service, phase, routes).callback();
+  const authenticate = authenticator(service);
+  const throughKoa = koaOf(service, phase, routes, authenticate).callback();
   if (!direct) return throughKoa;
   const directly = new Map<string, RequestListener>();
   for (const route of routes.filter(({ path }) => !path.includes('{'))) {
-    const listener = answerDirectly(service, phase, route);
+    const listener = answerDirectly(
+      service,
+      phase,
+      (request, state) => answer(route, authenticate, request, state),
+      route.path,
+    );
     directly.set(`${route.method.toUpperCase()} ${route.path}`, listener);
     if (route.method === 'get') directly.set(`HEAD ${route.path}`, listener);
   }
-  const nowhere = answerDirectly(service, phase, undefined);
+  const nowhere = answerDirectly(service, phase, () => Promise.reject(NOWHERE));
   const firsts = new Set(routes.map(({ path }) => firstOf(path)));
   return (request, response) => {
     const { method, url = '' } = request;
@@ -38,13 +45,16 @@ export function createApp(service: Service, phase: () => Phase, { direct = true 
 /** What a path begins with, up to its second slash or its query. */
 const firstOf = (url: string): string => /^\/[^/?]*/.exec(url)?.[0] ?? '';
 
-/** Without a route: there is none, whatever the method. */
-function answerDirectly(service: Service, phase: () => Phase, route: Route | undefined) {
+function answerDirectly(
+  service: Service,
+  phase: () => Phase,
+  work: (request: IncomingMessage, state: State) => Promise<Answered>,
+  path?: string,
+) {
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const state = stateOf(request, service.config.DECISION_DEADLINE_MS, route?.path);
-    const work = route ? () => answer(route, service, request, state) : () => Promise.reject(NOWHERE);
+    const state = stateOf(request, service.config.DECISION_DEADLINE_MS, path);
     try {
-      const answered = await settle(service, phase, request, state, work);
+      const answered = await settle(service, phase, request, state, () => work(request, state));
       send(response, state.requestId, answered);
     } catch (error) {
       undelivered(service, error);
@@ -53,9 +63,9 @@ function answerDirectly(service: Service, phase: () => Phase, route: Route | und
   };
 }
 
-function koaOf(service: Service, phase: () => Phase, routes: readonly Route[]): Koa<State> {
+function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], authenticate: Authenticate): Koa<State> {
   const router = new Router<State>({ strict: true, sensitive: true });
-  mount(router, routes, service);
+  mount(router, routes, authenticate);
   const app = new Koa<State>();
   app.use(async (ctx, next) => {
     const match = matchOf(router, ctx);

@@ -1,9 +1,7 @@
-/** The state of a request (id, deadline, start time, route), and the authentication of its caller. */
+/** The state of a request: id, deadline, start time, route. */
 
 import type { IncomingMessage } from 'node:http';
 import { type Deadline, deadlineIn } from '../deadline.ts';
-import type { Caller, FindCaller, Scope } from '../directory/find-caller.ts';
-import { Failure } from '../errors.ts';
 import { holdsSecret } from '../mask.ts';
 import { uuidv7 } from '../uuid.ts';
 
@@ -28,19 +26,3 @@ const requestIdOf = (request: IncomingMessage): string => {
   const given = request.headers['x-request-id'];
   return typeof given === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(given) && !holdsSecret(given) ? given : uuidv7();
 };
-
-/** Returns the caller of the bearer token. @throws Failure UNAUTHENTICATED, FORBIDDEN without the scope */
-export async function authenticate(
-  request: IncomingMessage,
-  findCaller: FindCaller,
-  scope: Scope,
-  deadline: Deadline,
-): Promise<Caller> {
-  const token = /^bearer ([!-~]+)$/i.exec(request.headers.authorization ?? '')?.[1];
-  const caller = token === undefined ? undefined : await findCaller(token, deadline);
-  if (!caller) throw new Failure('UNAUTHENTICATED');
-  if (!caller.scopes.has(scope)) {
-    throw new Failure('FORBIDDEN', `The caller ${caller.id} lacks the scope ${scope}. Use a token that has it.`);
-  }
-  return caller;
-}

@@ -20,7 +20,7 @@ function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
 function failuresOf({ scope, body, failures = [] }: Route): FailureCode[] {
   return [
     'INVALID_REQUEST',
-    ...(scope ? (['UNAUTHENTICATED', 'FORBIDDEN'] as const) : []),
+    ...(scope ? (['UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS'] as const) : []),
     ...(body ? (['PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const) : []),
     ...failures,
     'INTERNAL',
@@ -152,7 +152,7 @@ const ISSUES = [{ path: '', message: 'what to change' }];
 
 const failureResponse = (status: number, codes: readonly FailureCode[]): Json => ({
   description: codes.map((code) => `${code}: ${FAILURES[code].message}`).join(' '),
-  ...(status === 503 && { headers: headerSchemas({ 'Retry-After': 'Seconds.' }) }),
+  ...((status === 429 || status === 503) && { headers: headerSchemas({ 'Retry-After': 'Seconds.' }) }),
   content: {
     [REPLY]: {
       schema: { $ref: '#/components/schemas/Failure' },

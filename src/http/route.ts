@@ -13,9 +13,9 @@ import { Failure, type FailureCode, type Issue } from '../errors.ts';
 import { compile } from '../input/compile.ts';
 import { invalid, printPath, refused } from '../input/json.ts';
 import { validate } from '../input/scalars.ts';
-import type { Service } from '../service.ts';
+import type { Authenticate } from './authenticate.ts';
 import { readJson } from './body.ts';
-import { authenticate, type State } from './context.ts';
+import type { State } from './context.ts';
 import type { Answered } from './exchange.ts';
 
 export type Method = 'get' | 'put' | 'post' | 'patch' | 'delete';
@@ -108,10 +108,10 @@ const SLOW_BODY_MS = 100;
 const BARE: Address = { params: NONE, query: '' };
 
 /** Puts the routes into the router, each by its path for a name. */
-export function mount(router: Router<State>, routes: readonly Route[], service: Service): void {
+export function mount(router: Router<State>, routes: readonly Route[], authenticate: Authenticate): void {
   for (const shape of routes) {
     router[shape.method](shape.path, shape.path.replace(/\{(\w+)\}/g, ':$1'), (ctx) =>
-      answer(shape, service, ctx.req, ctx.state, { params: ctx['params'], query: ctx.querystring }),
+      answer(shape, authenticate, ctx.req, ctx.state, { params: ctx['params'], query: ctx.querystring }),
     );
   }
 }
@@ -119,18 +119,18 @@ export function mount(router: Router<State>, routes: readonly Route[], service: 
 /** Authenticates the caller, reads and validates the request, and calls the handler. @throws Failure */
 export async function answer(
   shape: Route,
-  { findCaller }: Service,
+  authenticate: Authenticate,
   request: IncomingMessage,
   { deadline, requestId }: State,
   { params, query }: Address = BARE,
 ): Promise<Answered> {
-  let caller = shape.scope ? await authenticate(request, findCaller, shape.scope, deadline) : NOBODY;
+  let caller = shape.scope ? await authenticate(request, shape.scope, deadline) : NOBODY;
   const since = performance.now();
   const json = shape.body && !(shape.bodyOptional && hasNoBody(request));
   const body = json ? await deadline.excuse(readJson(request, shape.maxBytes ?? BODY_BYTES)) : NONE;
   // Authenticate again after a slow body: the caller may have been revoked while it was sent.
   if (shape.scope && performance.now() - since > SLOW_BODY_MS) {
-    caller = await authenticate(request, findCaller, shape.scope, deadline);
+    caller = await authenticate(request, shape.scope, deadline);
   }
   const headers = headersOf(shape, request.headers);
   const valid = validateParts(shape, { params, query: queryOf(query), headers, body });

@@ -42,6 +42,14 @@ describe('authz config', () => {
     expect(stderr).to.not.include('hidden').and.not.include('c2hvcnQ');
   });
 
+  it('takes a limit of failed authentications, or none', async () => {
+    const read = (text: string) => loadConfig({ FAILED_AUTHENTICATION_LIMIT: text }).FAILED_AUTHENTICATION_LIMIT;
+    expect(read('')).to.deep.equal({ requests: 100, windowSeconds: 60 });
+    expect(read('none')).to.equal('none');
+    for (const text of ['0/60', '100', 'off'])
+      expect(() => read(text), text).to.throw(Refusal, /FAILED_AUTHENTICATION_LIMIT must be .*, or none/);
+  });
+
   it('takes a bootstrap token of 32 characters or more, and refuses a start with a shorter one', async () => {
     const token = 'x'.repeat(32);
     expect(loadConfig({ BOOTSTRAP_TOKEN: token }).BOOTSTRAP_TOKEN).to.equal(token);

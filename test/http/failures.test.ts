@@ -35,6 +35,16 @@ describe('the failure', () => {
     UNAUTHENTICATED: () => service.ask('/authorize', QUESTION, { authorization: 'Bearer junk' }),
     FORBIDDEN: async () =>
       service.ask('/authorize', QUESTION, { authorization: `Bearer ${await insertCaller(service, ['audit'])}` }),
+    TOO_MANY_REQUESTS: async () => {
+      const other = await startService({ FAILED_AUTHENTICATION_LIMIT: '1/60' });
+      const junk = () => other.ask('/authorize', QUESTION, { authorization: 'Bearer junk' });
+      try {
+        await junk();
+        return await junk();
+      } finally {
+        await other.close();
+      }
+    },
     NOT_FOUND: () => service.ask('/nowhere', QUESTION),
     METHOD_NOT_ALLOWED: () => service.ask('/authorize'),
     PAYLOAD_TOO_LARGE: () => service.ask('/authorize', ' '.repeat(20_000)),
@@ -90,7 +100,8 @@ describe('the failure', () => {
       const before = await countDecisions(service);
       const reply = await provoke();
       expectFailure(reply, code, [service.token, 'secret', 'junk', 'insert', 'decisions', 'node_modules']);
-      expect(reply.headers.get('retry-after')).to.equal(code === 'UNAVAILABLE' ? '1' : null);
+      const waits = { UNAVAILABLE: /^1$/, TOO_MANY_REQUESTS: /^(?:\d|[1-5]\d|60)$/ }[code as string] ?? /^none$/;
+      expect(reply.headers.get('retry-after') ?? 'none').to.match(waits);
       expect(reply.headers.get('www-authenticate')).to.equal(code === 'UNAUTHENTICATED' ? 'Bearer' : null);
       expect(reply.headers.get('allow')).to.equal(code === 'METHOD_NOT_ALLOWED' ? 'POST' : null);
       expect(reply.headers.get('x-request-id')).to.match(/^[0-9a-f-]{36}$/);

@@ -45,6 +45,7 @@ export const settingsOf = ({ pepper, token }: TestService, url: string): Record<
   KEY_PEPPERS: `${pepper.id}:${pepper.secret.toString('base64')}`,
   BOOTSTRAP_TOKEN: token,
   RATE_LIMIT: `${UNLIMITED.requests}/${UNLIMITED.windowSeconds}`,
+  FAILED_AUTHENTICATION_LIMIT: 'none',
 });
 
 /** The first value of `look` that is neither false nor undefined. The test's own time limit ends the wait. */

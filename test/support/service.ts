@@ -51,6 +51,7 @@ export async function startService(environment: Record<string, string> = {}, out
     DECISION_DEADLINE_MS: '5000',
     // Tests send any number of requests with one key; tests of limits set their own.
     RATE_LIMIT: `${UNLIMITED.requests}/${UNLIMITED.windowSeconds}`,
+    FAILED_AUTHENTICATION_LIMIT: 'none',
     ...environment,
   });
   const database = await openDatabase(config);
