@@ -11,7 +11,6 @@ import { fingerprinter, type Pepper } from './credentials/token.ts';
 import type { Database } from './database.ts';
 import { breakerMetrics, createBreaker } from './db/breaker.ts';
 import { connect, poolMetrics } from './db/connect.ts';
-import { migrationsCurrent } from './db/migrate.ts';
 import { onCommit } from './db/mutate.ts';
 import { type Cursors, createCursors } from './db/page.ts';
 import { holdCallers } from './directory/caller-digests.ts';
@@ -23,19 +22,13 @@ import { factsLoader, type Known } from './facts/load.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
 import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
-import { type Log, logSampled } from './log.ts';
+import type { Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { type Readiness, readinessOf } from './readiness.ts';
 import { policyMetrics } from './rollout/live.ts';
 import { followPolicies, type Policies } from './rollout/policies.ts';
 import { reportReplica } from './rollout/replicas.ts';
 import { shadowMetrics } from './rollout/shadow.ts';
-
-export interface Readiness {
-  readonly database: boolean;
-  readonly migrations: boolean;
-  /** Digest of the live policy. */
-  readonly policy: string;
-}
 
 export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shadow'> {
   readonly config: Config;
@@ -160,30 +153,12 @@ async function compose(
       noteUse: usage.note,
     }),
     findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
-    readiness: singleFlight(async () => {
-      const migrations = await migrationsCurrent(db, limitMs).catch((error: unknown) => {
-        const message = 'readiness: the applied migrations cannot be read from the database; /readyz answers 503';
-        logSampled(log, 'warn', 'readiness', { error }, message);
-        return undefined;
-      });
-      return { database: migrations !== undefined, migrations: migrations === true, policy: live.policy().digest };
-    }),
+    readiness: readinessOf({ db, logDb, recorder, freshness, limitMs, log }),
     metrics,
     changeFeed: changes,
     recorder,
     adminDb,
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
-  };
-}
-
-/** Single-flight: calls during a running one share its result. /readyz needs no token, so it must not cost a query each. */
-function singleFlight<T>(ask: () => Promise<T>): () => Promise<T> {
-  let inFlight: Promise<T> | undefined;
-  return () => {
-    inFlight ??= ask().finally(() => {
-      inFlight = undefined;
-    });
-    return inFlight;
   };
 }

@@ -25,7 +25,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['http'],
   ['service'],
   ['database'],
-  ['authorize', 'metrics'],
+  ['authorize', 'metrics', 'readiness'],
   ['key-hygiene'],
   ['audit/retention'],
   ['audit/query', 'audit/verify'],

@@ -73,7 +73,8 @@ async function setUp(client: Internals, settings: Settings): Promise<void> {
       return new Promise((resolve, reject) =>
         query(asked, (error, result) => (error ? reject(error) : resolve(result))),
       );
-    if (/^begin\b/i.test(asked.text ?? '')) return send(`${beginSql(asked.text ?? '')}; ${setLocally}`, answer);
+    if (/^begin\b[^;]*;?\s*$/i.test(asked.text ?? ''))
+      return send(`${beginSql(asked.text ?? '')}; ${setLocally}`, answer);
     if (!behindPooler) return send(asked, answer);
     const { name: _, ...unnamed } = asked;
     if (inTransaction(client)) return send(unnamed, answer);

@@ -88,6 +88,12 @@ export function factsLoader(
   };
 }
 
+/** Reads the facts of no question. @throws Failure or what the database throws, where those of a question could not be read */
+export async function tryToLoad(db: Knex): Promise<void> {
+  const { rows } = await db.raw<{ rows: StoredRow[] }>(LOAD_FACTS, [[], [], []]);
+  rowsOf(rows, 0);
+}
+
 /** Reads the facts of all questions by one statement. */
 function factsReader(db: Knex, peppers: readonly [Pepper, ...Pepper[]], breaker: Breaker) {
   return async (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> => {

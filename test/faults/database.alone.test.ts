@@ -63,10 +63,13 @@ describe('a database that', () => {
       if (concernsSessions) await world.db.raw(HANG_UP);
       await forgetAll(world);
       const failures = failuresOf(await world.ask(BURST)).length;
+      // Whether it was asked before or not, and by whomever.
+      const ready = await readyz(world);
       await world.db.raw(end);
       if (concernsSessions) await world.db.raw(HANG_UP);
       await expectRecovery(world);
-      expect(failures).to.equal(BURST);
+      expect([failures, ready]).to.deep.equal([BURST, 503]);
+      while ((await readyz(world)) !== 200) await sleep(50);
     });
   }
 
@@ -106,6 +109,8 @@ describe('a database that', () => {
     await expectRecovery(world);
   });
 });
+
+const readyz = async ({ service }: World): Promise<number> => (await service.ask('/readyz')).status;
 
 /** Writes a change `*`, so that the service flushes its cache and needs the database. */
 async function forgetAll({ db, service }: World): Promise<void> {

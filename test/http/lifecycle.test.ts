@@ -21,13 +21,13 @@ describe('health and readiness', () => {
     await proxy?.close();
   });
 
-  const READY = { database: true, migrations: true, draining: false };
+  const READY = { database: true, migrations: true, log: true, current: true, draining: false };
   const ready = (): Promise<Reply> => service.ask('/readyz', undefined, { authorization: '' });
   const expectUnready = (reply: Reply, missing: Partial<typeof READY>): void => {
     expect(reply.status).to.equal(503);
     expect(reply.headers.get('retry-after')).to.equal('1');
     expect(reply.body).to.include({ Success: false, Code: 'UNAVAILABLE' });
-    expect(reply.body.Data).to.include({ ...READY, ...missing });
+    expect(reply.body.Data).to.include(missing);
   };
 
   it('need no caller token', async () => {
@@ -60,6 +60,30 @@ describe('health and readiness', () => {
     await proxy.heal();
     await eventually(async () => (await ready()).status === 200);
     await eventually(async () => (await ask()).body.Code === 'OK');
+  });
+
+  it('tell that nothing could be recorded before anybody asks for a decision', async () => {
+    const database = new URL(proxy.url).pathname.slice(1);
+    const faults: [string, string][] = [
+      [`alter database ${database} set default_transaction_read_only = on`, `alter database ${database} reset all`],
+      ['alter table chain_heads rename to aside', 'alter table aside rename to chain_heads'],
+      ['create rule fault as on insert to decisions do instead nothing', 'drop rule fault on decisions'],
+    ];
+    const endSessions = () =>
+      service.db.raw(
+        'select pg_terminate_backend(pid) from pg_stat_activity where datname = ? and pid <> pg_backend_pid()',
+        [database],
+      );
+    for (const [begin, end] of faults) {
+      await service.db.raw(begin);
+      await endSessions();
+      await eventually(async () => (await ready()).body.Data?.['log'] === false);
+      expectUnready(await ready(), { log: false });
+      await service.db.raw(`begin read write; ${end}; commit`);
+      await endSessions();
+      await eventually(async () => (await ready()).status === 200);
+    }
+    expect(await service.db('decisions').where({ caller_id: 'readiness' })).to.have.length(0);
   });
 
   it('tell of a migration that is missing, unknown, or of none', async () => {

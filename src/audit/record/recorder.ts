@@ -40,6 +40,8 @@ export interface Recorder {
    */
   readonly record: RecordEntries;
   readonly stats: () => RecorderStats;
+  /** When a batch was last committed, by the monotonic clock; -Infinity where none was, or one has failed since. */
+  readonly provedAt: () => number;
   /** Refuses new entries and drains the queue; what cannot be written is logged. Idempotent. */
   readonly close: () => Promise<void>;
 }
@@ -80,6 +82,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
   let inFlight = 0;
   let working: Promise<void> | undefined;
   let closing = false;
+  let provedAt = Number.NEGATIVE_INFINITY;
   const totals = { recorded: 0, batches: 0, rejected: 0, resent: 0 };
 
   const record: RecordEntries = async (entries, deadline) => {
@@ -164,6 +167,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
         chain = batch.chain;
         totals.recorded += batch.records;
         totals.batches += 1;
+        provedAt = performance.now();
         return { is: 'committed' };
       } catch (error) {
         if (!sent && error instanceof Failure) return { is: 'again' };
@@ -174,6 +178,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
           );
           continue;
         }
+        provedAt = Number.NEGATIVE_INFINITY;
         if (endsElsewhere(error)) return abandon(error);
         const outcome = writeOutcomeOf(error, sent);
         if (!uncertain && outcome !== 'unknown') return { is: outcome, error };
@@ -193,6 +198,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
 
   return {
     record,
+    provedAt: () => provedAt,
     stats: () => ({ queued, capacity: QUEUE, inFlight, ...totals }),
     close: async () => {
       closing = true;

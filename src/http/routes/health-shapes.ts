@@ -7,8 +7,10 @@ export const readinessData = shape(
   {
     database: z.boolean(),
     migrations: z.boolean(),
+    log: z.boolean(),
+    current: z.boolean(),
     policy: z.string(),
     draining: z.boolean(),
   },
-  { database: true, migrations: true, policy: 'sha256:5ed05654', draining: false },
+  { database: true, migrations: true, log: true, current: true, policy: 'sha256:5ed05654', draining: false },
 );

@@ -5,7 +5,7 @@ import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { readinessData } from './health-shapes.ts';
 
-export const healthRoutes = ({ readiness }: Service, isDraining: () => boolean): Route[] => [
+export const healthRoutes = ({ readiness, live }: Service, isDraining: () => boolean): Route[] => [
   route({
     method: 'get',
     path: '/healthz',
@@ -25,8 +25,9 @@ export const healthRoutes = ({ readiness }: Service, isDraining: () => boolean):
     },
     handle: async () => {
       const draining = isDraining();
-      const checks = { ...(await readiness()), draining };
-      if (checks.database && checks.migrations && !draining) return { reply: success('The service is ready.', checks) };
+      const found = await readiness();
+      const checks = { ...found, policy: live.policy().digest, draining };
+      if (Object.values(found).every(Boolean) && !draining) return { reply: success('The service is ready.', checks) };
       const Message = draining ? 'The service is stopping.' : 'The service is not ready; Data says what is missing.';
       return {
         status: 503,

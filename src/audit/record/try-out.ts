@@ -1,0 +1,40 @@
+/** Whether a decision could be recorded now: one is written as all are, and rolled back. */
+
+import type { Knex } from 'knex';
+import { lacksPartition } from '../../db/write-outcome.ts';
+import { NOTHING_KNOWN } from '../../policy/facts.ts';
+import { uuidv7 } from '../../uuid.ts';
+import { newChain, numberBatch, sendBatch } from './batch.ts';
+import type { Entry } from './entry.ts';
+import { makePartitions } from './partitions.ts';
+
+/** In a chain of its own, of which nothing stays. @throws what the database throws */
+export async function tryToRecord(db: Knex): Promise<void> {
+  const { days, ...batch } = numberBatch(newChain(), [denial()]);
+  const write = async (): Promise<void> => {
+    const trx = await db.transaction();
+    try {
+      await sendBatch(trx, { days, ...batch }, () => undefined);
+    } finally {
+      await trx.rollback();
+    }
+  };
+  await write().catch(async (error: unknown) => {
+    // As for a decision, which would make it.
+    if (!lacksPartition(error)) throw error;
+    await makePartitions(db, days);
+    await write();
+  });
+}
+
+const denial = (): Entry => ({
+  id: uuidv7(),
+  callerId: 'readiness',
+  facts: NOTHING_KNOWN,
+  decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'readiness' },
+  policy: '',
+  context: {},
+  durationUs: 0,
+  fingerprint: undefined,
+  shadow: undefined,
+});

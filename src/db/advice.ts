@@ -1,0 +1,20 @@
+/** What to change where PostgreSQL refuses what every service needs of it. */
+
+import { Failure } from '../errors.ts';
+
+/** By SQLSTATE. */
+const ADVICE: Readonly<Record<string, string>> = {
+  '25006':
+    'the database takes no writes: DATABASE_URL must name the primary; where it does, default_transaction_read_only is on: ' +
+    'reset it (alter database, role or system) once whatever set it, such as a full disk, is over',
+  '42501': 'the role lacks a right: run deploy/roles.sql again, as the owner of the tables',
+  '53100': 'the disk is full: make room, or prune old days of the log',
+  '53300':
+    'no connection is left for the role: raise its limit (alter role .. connection limit) or max_connections, or lower DATABASE_POOL',
+};
+
+/** Undefined where the error says enough. Looks through the Failure that it became. */
+export function adviceOn(error: unknown): string | undefined {
+  const { code } = (error instanceof Failure ? error.cause : error) as { code?: string };
+  return ADVICE[code ?? ''];
+}
