@@ -1,0 +1,108 @@
+/**
+ * What hostile clients do who have no token. Each attack goes on until it is aborted, on so many connections at a time that it
+ * is much for a service and little for the machine; one that ends is followed by another.
+ */
+
+import { setMaxListeners } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createToken } from '../../src/credentials/token.ts';
+
+/** Attacks a service until the signal is aborted; resolves when its connections are gone. */
+export type Attack = (address: string, signal: AbortSignal) => Promise<void>;
+
+/** Between two connections of one after the other. */
+const PAUSE_MS = 5;
+
+const get = (path: string, method = 'GET'): string => `${method} ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+const post = (authorization: string, body: string): string =>
+  `POST /authorize HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\n` +
+  `Content-Length: ${body.length}\r\n\r\n${body}`;
+
+/** Keeps `count` connections busy with `play`, which gets them open. */
+const attack =
+  (count: number, play: (socket: Socket) => void): Attack =>
+  async (address, signal) => {
+    const { hostname, port } = new URL(address);
+    setMaxListeners(0, signal);
+    const lane = async (): Promise<void> => {
+      while (!signal.aborted) {
+        const socket = connect(Number(port), hostname);
+        const closed = new Promise((resolve) => socket.once('close', resolve));
+        // A reset is what the service may do to such a client.
+        socket.on('error', () => undefined);
+        const end = (): void => void socket.destroy();
+        signal.addEventListener('abort', end);
+        socket.once('connect', () => play(socket));
+        await closed;
+        signal.removeEventListener('abort', end);
+        await sleep(PAUSE_MS);
+      }
+    };
+    await Promise.all(Array.from({ length: count }, lane));
+  };
+
+/** Sends a request at each answer. */
+const flood =
+  (request: () => string) =>
+  (socket: Socket): void => {
+    socket.on('data', () => socket.write(request()));
+    socket.write(request());
+  };
+
+/** Sends a text byte by byte. */
+const dribble =
+  (text: string) =>
+  (socket: Socket): void => {
+    let at = 0;
+    const timer = setInterval(() => socket.write(text[at++ % text.length] ?? ''), 200);
+    socket.once('close', () => clearInterval(timer));
+    socket.resume();
+  };
+
+const pipeline = (path: string, method?: string) =>
+  attack(2, (socket) => void socket.resume().write(get(path, method).repeat(1700)));
+
+const question = (): string => JSON.stringify({ apiKey: createToken('apiKey'), action: 'account:read' });
+
+/** `idle`: how many connections stay open and ask nothing more. */
+export const attacks = (idle: number): Readonly<Record<string, Attack>> => ({
+  'pipelined /metrics': pipeline('/metrics'),
+  'pipelined /openapi.json': pipeline('/openapi.json'),
+  'pipelined HEAD of /openapi.json': pipeline('/openapi.json', 'HEAD'),
+  'pipelined /users': pipeline('/users?limit=1'),
+  'pipelined addresses of nothing': pipeline('/nowhere'),
+  'unread answers': attack(64, (socket) => void socket.pause().write(get('/openapi.json').repeat(1000))),
+  'unread answers, sixteen at most': attack(64, (socket) => void socket.pause().write(get('/openapi.json').repeat(16))),
+  'slow heads': attack(200, dribble(get('/healthz').replace('Host', 'X-Slow'.padEnd(8000, 'y')))),
+  'slow bodies': attack(200, (socket) => {
+    socket.write(post('Bearer junk', '').replace('Content-Length: 0', 'Content-Length: 16000'));
+    dribble('{')(socket);
+  }),
+  'half-closed connections': attack(100, (socket) => void socket.pause().end(get('/openapi.json').repeat(16))),
+  'idle connections': attack(idle, (socket) => void socket.resume().write(get('/healthz'))),
+  'bad tokens': attack(
+    8,
+    flood(() => post('Bearer junk', question())),
+  ),
+  'made-up tokens': attack(
+    8,
+    flood(() => post(`Bearer ${createToken('caller')}`, question())),
+  ),
+  'made-up keys for tokens': attack(
+    8,
+    flood(() => post(`Token ${createToken('apiKey')}`, question())),
+  ),
+  'addresses of nothing': attack(
+    8,
+    flood(() => get(`/${Math.random()}`)),
+  ),
+  '/metrics': attack(
+    8,
+    flood(() => get('/metrics')),
+  ),
+  '/readyz': attack(
+    8,
+    flood(() => get('/readyz')),
+  ),
+});
