@@ -31,7 +31,10 @@ export function maskSecrets(text: string): string {
 }
 
 /** Whether `maskSecrets` would change the text: for texts that are refused instead, such as ids. */
-export const holdsSecret = (text: string): boolean => hasRun(text) && secretsIn(text).length > 0;
+export const holdsSecret = (text: string): boolean => secretAt(text) !== undefined;
+
+/** Where the first of what `maskSecrets` would mask begins. */
+export const secretAt = (text: string): number | undefined => (hasRun(text) ? secretsIn(text)[0]?.from : undefined);
 
 /** Whether the text holds 24 or more consecutive letters and digits of the credential. */
 export function holdsPieceOf(credential: string, text: string): boolean {

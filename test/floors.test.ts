@@ -66,7 +66,7 @@ const APART: readonly (readonly [string, string])[] = [
 ];
 
 /** A house, and all that it may import from outside itself: policy/ is to be a package of its own. */
-const CLOSED: Readonly<Record<string, readonly string[]>> = { policy: ['errors'] };
+const CLOSED: Readonly<Record<string, readonly string[]>> = { policy: ['errors', 'mask'] };
 
 /** Library -> the rooms that may import it; types are free, except Casbin's. */
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {

@@ -7,8 +7,17 @@
 /** `text`: any string, empty where there is nothing to name. A list: an enumeration of exactly these. */
 export type FactType = 'text' | 'boolean' | readonly string[];
 
+/** What a fact of type text can be. */
+export interface TextForm {
+  readonly accepts: RegExp;
+  /** In words: `r.key.id is ..`. */
+  readonly says: string;
+}
+
 export interface FactDefinition {
   readonly type: FactType;
+  /** Of a fact of type text. A rule that compares it with anything else is refused. */
+  readonly form?: TextForm;
   /** The value where nothing is known, and in a record that is older than the fact. */
   readonly none: string | boolean;
   /** The version of the facts that it came with; see FACTS_VERSION. */
@@ -19,10 +28,23 @@ export interface FactDefinition {
 
 export type FactTable = Readonly<Record<string, Readonly<Record<string, FactDefinition>>>>;
 
+const ID: TextForm = {
+  accepts: /^(?!\.{1,2}$)[A-Za-z0-9._:-]{0,64}$/,
+  says: 'empty, or 1-64 of the characters A-Z a-z 0-9 . _ : - there',
+};
+const ENVIRONMENT: TextForm = {
+  accepts: /^[a-z0-9-]{0,32}$/,
+  says: 'empty, or 1-32 of the characters a-z 0-9 - there',
+};
+const ACTION: TextForm = {
+  accepts: /^(?=.{3,128}$)[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/,
+  says: 'lower-case words joined by colons, such as call:create',
+};
+
 /** By group. The order of the groups is the order in which Casbin is given them. */
 export const FACTS = {
   key: {
-    id: { type: 'text', none: '', since: 1, says: 'the public id of the key; empty: unknown' },
+    id: { type: 'text', form: ID, none: '', since: 1, says: 'the public id of the key; empty: unknown' },
     status: {
       type: ['active', 'expired', 'revoked', 'unknown'],
       none: 'unknown',
@@ -35,10 +57,16 @@ export const FACTS = {
       since: 1,
       says: 'the key may use the user-management endpoints',
     },
-    environment: { type: 'text', none: '', since: 1, says: 'the environment that the key is for, such as production' },
+    environment: {
+      type: 'text',
+      form: ENVIRONMENT,
+      none: '',
+      since: 1,
+      says: 'the environment that the key is for, such as production',
+    },
   },
   user: {
-    id: { type: 'text', none: '', since: 1, says: 'the id of the user of the key; empty: unknown' },
+    id: { type: 'text', form: ID, none: '', since: 1, says: 'the id of the user of the key; empty: unknown' },
     status: {
       type: ['active', 'disabled', 'unknown'],
       none: 'unknown',
@@ -53,7 +81,7 @@ export const FACTS = {
     },
   },
   target: {
-    id: { type: 'text', none: '', since: 1, says: 'the id of the business that is asked about; empty: none' },
+    id: { type: 'text', form: ID, none: '', since: 1, says: 'the id of the business that is asked about; empty: none' },
     status: {
       type: ['none', 'active', 'disabled', 'unknown'],
       none: 'none',
@@ -77,7 +105,13 @@ export const FACTS = {
     exceeded: { type: 'boolean', none: false, since: 1, says: 'the key is over its rate limit' },
   },
   request: {
-    action: { type: 'text', none: '', since: 1, says: 'what the client wants to do, such as call:create' },
+    action: {
+      type: 'text',
+      form: ACTION,
+      none: '',
+      since: 1,
+      says: 'what the client wants to do, such as call:create',
+    },
   },
 } as const satisfies FactTable;
 
@@ -127,6 +161,13 @@ export const FACTS_VERSION = versionOf(FACTS);
 export const FACT_PATHS: ReadonlyMap<string, FactType> = new Map(
   FACT_GROUPS.flatMap((group) =>
     factsOf(group).map(([fact, { type }]): [string, FactType] => [`r.${group}.${fact}`, type]),
+  ),
+);
+
+/** What each fact of type text can be, by its path. */
+export const FACT_FORMS: ReadonlyMap<string, TextForm> = new Map(
+  FACT_GROUPS.flatMap((group) =>
+    factsOf(group).flatMap(([fact, { form }]): [string, TextForm][] => (form ? [[`r.${group}.${fact}`, form]] : [])),
   ),
 );
 

@@ -7,6 +7,7 @@ import { nextTurn, runInSlices, runToEnd } from './analysis/time-slices.ts';
 import { createMatcher, type Matcher } from './casbin/matcher.ts';
 import type { Policy } from './decide.ts';
 import { parseAllCases } from './folder/cases.ts';
+import { asItLooks } from './folder/characters.ts';
 import { checkCodesUsed, parseCodes } from './folder/codes.ts';
 import {
   CODES_FILE,
@@ -54,25 +55,29 @@ export function compilePolicy(texts: PolicyTexts): { policy: Policy | undefined;
 }
 
 interface Read {
+  /** With plain spaces in place of others, which have their findings. */
+  readonly texts: PolicyTexts;
   readonly codes: ReadonlyMap<string, Code>;
   /** Absent, with a finding, where the rows are not valid. */
   readonly policy?: Policy;
   readonly matcher?: Matcher;
 }
 
-function* readPolicy(texts: PolicyTexts, report: ReportError): Generator<void, Read> {
+function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, Read> {
   let valid = true;
-  checkFiles(texts, (finding) => {
+  checkFiles(given, (finding) => {
     // A row with an invisible character is not the row that it looks like.
     if (ROW_FILE.test(finding.file)) valid = false;
     report(finding);
   });
+  const texts = new Map([...given].map(([name, text]) => [name, asItLooks(text)]));
   const codes = parseCodes(texts.get(CODES_FILE), report);
   const rows = yield* validRows(texts, codes, report);
-  if (!rows || !valid) return { codes };
+  if (!rows || !valid) return { texts, codes };
   const matcher = createMatcher(rows);
   const { match, costOf } = matcher;
   return {
+    texts,
     codes,
     matcher,
     policy: Object.freeze({ digest: digestOf(texts), rows: Object.freeze(rows), codes, match, costOf }),
@@ -80,8 +85,8 @@ function* readPolicy(texts: PolicyTexts, report: ReportError): Generator<void, R
 }
 
 /** undefined, with a finding, where the rows are not valid. */
-async function check(texts: PolicyTexts, report: Report): Promise<Policy | undefined> {
-  const { codes, policy, matcher } = await runInSlices(readPolicy(texts, report));
+async function check(given: PolicyTexts, report: Report): Promise<Policy | undefined> {
+  const { texts, codes, policy, matcher } = await runInSlices(readPolicy(given, report));
   const cases = parseAllCases(texts, report);
   const invariants = parseInvariants(texts.get(INVARIANTS_FILE), codes, report);
   if (!policy || !matcher) return undefined;

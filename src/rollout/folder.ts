@@ -1,11 +1,11 @@
 /** Reads a policy folder into texts, and builds a policy of it or refuses it with every finding. */
 
 import { constants } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
+import { open, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Refusal } from '../errors.ts';
 import type { Policy } from '../policy/decide.ts';
-import { LIMITS, type PolicyTexts } from '../policy/folder/files.ts';
+import { LIMITS, type PolicyTexts, unreadFolder, unreadLink } from '../policy/folder/files.ts';
 import { type Finding, printFinding } from '../policy/folder/findings.ts';
 import { buildPolicy, compilePolicy } from '../policy/policy.ts';
 
@@ -31,15 +31,18 @@ const refusal = (what: string, findings: readonly Finding[]): Refusal =>
   new Refusal([`${what}:`, ...findings.map((finding) => `  ${printFinding(finding)}`)].join('\n'));
 
 /**
- * The texts of the folder's files and of those in `cases`, without dot files (editors' swap files, Kubernetes' `..data`).
- * @throws Refusal when the folder cannot be read or a file is not UTF-8.
+ * The texts of the folder's files and of those in `cases`, without dot files (editors' swap files, Kubernetes' `..data`). Links
+ * are followed where they lead to a file inside the folder. Whatever else is there is listed as what it is (see PolicyTexts), so
+ * that the check reports it beside all other findings.
+ * @throws Refusal when the folder, or a file in it, cannot be read
  */
 export async function readPolicyFolder(folder: string): Promise<PolicyTexts> {
   const texts = new Map<string, string>();
   let size = 0;
-  for (const name of [...(await list(folder)), ...(await list(path.join(folder, 'cases'), 'cases/'))]) {
-    const text = await readText(folder, name);
-    texts.set(name, text);
+  const root = await realpath(folder).catch((cause) => unreadable(folder, cause));
+  for (const name of await namesIn(root)) {
+    const [listed, text] = await readEntry(root, name);
+    texts.set(listed, text);
     size += text.length;
     // Beyond the limits, stop reading: the check reports them.
     if (size > LIMITS.folder || texts.size > LIMITS.files) break;
@@ -47,45 +50,65 @@ export async function readPolicyFolder(folder: string): Promise<PolicyTexts> {
   return texts;
 }
 
-async function list(folder: string, prefix = ''): Promise<string[]> {
+const CASES = 'cases';
+
+/** Relative to the folder. Those of `cases` stand in place of it, unless that is a link that leads outside, or no folder. */
+async function namesIn(root: string): Promise<string[]> {
+  const names = await list(root);
+  const cases = names.includes(CASES) ? await realInside(root, CASES) : undefined;
+  if (cases === undefined || !(await stat(cases)).isDirectory()) return names;
+  const inCases = (await list(cases)).map((name) => `${CASES}/${name}`);
+  return [...names.filter((name) => name !== CASES), ...inCases];
+}
+
+async function list(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((cause) => unreadable(folder, cause));
+  return names.filter((name) => !name.startsWith('.')).sort();
+}
+
+/** The name that an entry is listed under, and its text. */
+async function readEntry(root: string, name: string): Promise<[listed: string, text: string]> {
+  const real = await realInside(root, name);
+  if (real === undefined) return [unreadLink(name), ''];
+  const bytes = await readBytes(real).catch((cause) => unreadable(path.join(root, name), cause));
+  if (bytes === undefined) return [unreadFolder(name), ''];
+  return [name, new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)];
+}
+
+/** The real path of an entry, links resolved; undefined where that lies outside of `root`, or nowhere. */
+async function realInside(root: string, name: string): Promise<string | undefined> {
   try {
-    const names = await readdir(folder);
-    return names
-      .filter((name) => !name.startsWith('.') && prefix + name !== 'cases')
-      .map((name) => prefix + name)
-      .sort();
+    const real = await realpath(path.join(root, name));
+    const [first] = path.relative(root, real).split(path.sep);
+    return first === '..' ? undefined : real;
   } catch (cause) {
-    // A missing `cases` folder is reported by the check, as a finding.
-    if (prefix !== '' && (cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new Refusal(
-      `the policy folder ${folder} cannot be read (${(cause as Error).message}); name one that can`,
-      cause,
-    );
+    if (NOWHERE.has((cause as NodeJS.ErrnoException).code)) return undefined;
+    return unreadable(path.join(root, name), cause);
   }
 }
 
-async function readText(folder: string, name: string): Promise<string> {
-  const file = path.join(folder, name);
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readBytes(file));
-  } catch (cause) {
-    throw new Refusal(`the policy file ${file} cannot be read as UTF-8 text (${(cause as Error).message})`, cause);
-  }
-}
+const NOWHERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ELOOP', 'ENOTDIR']);
 
 /** LIMITS.file counts UTF-16 units, and each takes at most 3 bytes in UTF-8. */
 const MAX_BYTES = 3 * LIMITS.file;
 
-/** Reads a regular file. A pipe or a device might never end, and is refused. */
-async function readBytes(file: string): Promise<Buffer> {
-  // O_NONBLOCK: opening a FIFO without a writer would block.
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+/** Reads a regular file by its real path. Undefined: it is none; a pipe or a device might never end. */
+async function readBytes(file: string): Promise<Buffer | undefined> {
+  if (!(await stat(file)).isFile()) return undefined;
+  // O_NOFOLLOW: it has become a link meanwhile. O_NONBLOCK: opening a FIFO without a writer would block.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) throw new Error('it is not a regular file');
-    if (stat.size > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes; split it`);
+    const { size } = await handle.stat();
+    if (size > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes; split it`);
     return await handle.readFile();
   } finally {
     await handle.close();
   }
+}
+
+function unreadable(what: string, cause: unknown): never {
+  throw new Refusal(
+    `the policy folder cannot be read: ${what} (${(cause as Error).message}); correct that, or name another folder`,
+    cause,
+  );
 }

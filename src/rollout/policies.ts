@@ -3,7 +3,7 @@
 import type { Knex } from 'knex';
 import type { Log } from '../log.ts';
 import type { Policy } from '../policy/decide.ts';
-import type { PolicyTexts } from '../policy/folder/files.ts';
+import { type PolicyTexts, policyFiles } from '../policy/folder/files.ts';
 import { admitPolicy, readPolicyFolder } from './folder.ts';
 import { followFolder, type Live } from './live.ts';
 import { createShadow, type Shadow } from './shadow.ts';
@@ -30,14 +30,15 @@ export interface Policies {
  */
 export async function followPolicies(settings: Settings, db: Knex, log: Log): Promise<Policies> {
   const { POLICY_DIR, SHADOW_POLICY_DIR, POLICY_POLL_MS, POLICY_SETTLE_MS } = settings;
+  const store = (digest: string, texts: PolicyTexts) => storePolicy(db, digest, policyFiles(texts));
   const shared = {
     times: { pollMs: POLICY_POLL_MS, settleMs: POLICY_SETTLE_MS },
-    beforeLive: (digest: string, texts: PolicyTexts) => storePolicy(db, digest, texts),
+    beforeLive: store,
     log,
   };
   const texts = await readPolicyFolder(POLICY_DIR);
   const policy = await admitPolicy(POLICY_DIR, texts);
-  await storePolicy(db, policy.digest, texts);
+  await store(policy.digest, texts);
   const live = followFolder({ ...shared, folder: POLICY_DIR, first: { policy, content: { texts } } });
   const unread = { policy: undefined, content: { unreadable: new Error('it has not been read yet') } };
   const shadowPolicy = SHADOW_POLICY_DIR

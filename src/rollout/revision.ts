@@ -17,7 +17,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
  * The files of `folder`, which must lie in a git checkout, at `revision` (`main`, `HEAD~1`, a hash); dot files aside.
- * @throws Refusal when there is no such revision, or no such folder in it, or a file of it is not UTF-8.
+ * @throws Refusal when there is no such revision, or no such folder in it, or a link or a submodule.
  */
 export async function readPolicyRevision(folder: string, revision: string): Promise<PolicyTexts> {
   const commit = await resolve(folder, revision);
@@ -28,12 +28,8 @@ export async function readPolicyRevision(folder: string, revision: string): Prom
     if (line === '' || file.split('/').some((name) => name.startsWith('.'))) continue;
     if (!REGULAR.includes(mode))
       throw new Refusal(`${file} at ${revision} is a symbolic link or a submodule, not a file`);
-    const text = await git(folder, ['cat-file', 'blob', hash]);
-    try {
-      texts.set(file, new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(text));
-    } catch (cause) {
-      throw new Refusal(`${file} at ${revision} cannot be read as UTF-8 text`, cause);
-    }
+    const bytes = await git(folder, ['cat-file', 'blob', hash]);
+    texts.set(file, new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes));
   }
   if (texts.size === 0) throw new Refusal(`the revision ${revision} has no folder ${folder}`);
   return texts;

@@ -179,7 +179,7 @@ describe('a command', function () {
     const { cases: outcomes } = JSON.parse((await authz(['policy', 'test', folder, '--json'])).stdout);
     expect(outcomes.map((one: { name: string }) => one.name)).to.include(name);
 
-    expect(shown(await authz(['policy', 'check', folder]))).to.include('policy\\u{1b}[2J\\u{202e}: 1 findings');
+    expect(shown(await authz(['policy', 'check', folder]))).to.include('policy\\u{1b}[2J\\u{202e}: 1 finding');
     const review = shown(await authz(['policy', 'review', POLICY_FOLDER, folder]));
     expect(review).to.include('**added**: "odd \\u001b[2J').and.include('\\u{202e}');
   });

@@ -6,9 +6,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Failure } from '../../src/errors.ts';
+import { actionSchema, environmentSchema, idSchema } from '../../src/input/scalars.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
 import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
-import { closed, FACT_GROUPS, FACTS, type Facts, factsOf } from '../../src/policy/facts.ts';
+import { closed, FACT_FORMS, FACT_GROUPS, FACT_PATHS, FACTS, type Facts, factsOf } from '../../src/policy/facts.ts';
 import { behindGetters, behindProxies, mapGroups, type Open, once, open, withGetter } from './carriers.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
 
@@ -47,6 +48,38 @@ const NO_WORD = [
   'length',
   '0',
 ];
+
+describe(`the form of a text (seed ${SEED})`, () => {
+  /** What may be asked or stored, so what the fact can be. */
+  const SCHEMAS: Readonly<Record<string, (text: string) => boolean>> = {
+    'r.key.id': (text) => text === '' || idSchema.safeParse(text).success,
+    'r.user.id': (text) => text === '' || idSchema.safeParse(text).success,
+    'r.target.id': (text) => text === '' || idSchema.safeParse(text).success,
+    'r.key.environment': (text) => text === '' || environmentSchema.safeParse(text).success,
+    'r.request.action': (text) => actionSchema.safeParse(text).success,
+  };
+  const unit = fc.constantFrom(...'aZ0._:-/ é');
+  const long = fc.tuple(fc.constantFrom('x', 'a:'), fc.nat(140)).map(([one, count]) => one.repeat(count));
+  const texts = fc.oneof(fc.string({ unit, maxLength: 5 }), long, fc.stringMatching(/^[a-z]{1,3}(:[a-z]{1,3}){1,3}$/));
+
+  it('is known of each fact that is one', () => {
+    const paths = [...FACT_PATHS].filter(([, type]) => type === 'text').map(([path]) => path);
+    expect([...FACT_FORMS.keys()].sort()).to.deep.equal(paths.sort());
+    expect(Object.keys(SCHEMAS).sort()).to.deep.equal(paths.sort());
+  });
+
+  for (const [path, accepted] of Object.entries(SCHEMAS)) {
+    it(`of ${path} is that of what is asked or stored`, () => {
+      const form = FACT_FORMS.get(path) ?? expect.fail();
+      fc.assert(
+        fc.property(texts, (text) => {
+          expect(form.accepts.test(text), text).to.equal(accepted(text));
+        }),
+        times(1000),
+      );
+    });
+  }
+});
 
 describe(`facts (seed ${SEED})`, () => {
   let policy: Policy;

@@ -6,7 +6,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { parseRule, RuleError } from '../../src/policy/casbin/rule.ts';
-import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import { FACT_FORMS, FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
 import type { Rule } from '../../src/policy/row.ts';
 import { type FactParts, factsWith } from '../support/facts.ts';
 
@@ -67,7 +67,8 @@ function literal(of: string): fc.Arbitrary<string | boolean> {
   const type = FACT_PATHS.get(of);
   if (type === 'boolean') return fc.boolean();
   if (of === 'r.request.action') return action;
-  return type === 'text' || type === undefined ? word : fc.constantFrom(...type);
+  const accepts = FACT_FORMS.get(of)?.accepts ?? /^/;
+  return type === 'text' || type === undefined ? word.filter((text) => accepts.test(text)) : fc.constantFrom(...type);
 }
 
 const leaf: fc.Arbitrary<Tree> = fc.oneof(

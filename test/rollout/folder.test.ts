@@ -1,10 +1,14 @@
 /** Reading a policy folder from disk, or refusing it with a reason that says what to correct. */
 
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
+import { createToken } from '../../src/credentials/token.ts';
 import { Refusal } from '../../src/errors.ts';
+import { policyFiles } from '../../src/policy/folder/files.ts';
+import { buildPolicy } from '../../src/policy/policy.ts';
 import { loadPolicy, readPolicyFolder } from '../../src/rollout/folder.ts';
 import { POLICY_FOLDER, shippedPolicy } from '../policy/texts.ts';
 
@@ -41,14 +45,106 @@ describe('the policy of a folder', () => {
     expect(error.message).to.match(/20-limit\.csv:1:11: .*\[unknown-fact\]\n.*20-limit\.csv:1:21: .*\[row-effect\]$/);
   });
 
-  it('is refused when a file is not UTF-8', async () => {
+  const findings = async (): Promise<string[]> =>
+    (await buildPolicy(await readPolicyFolder(folder))).findings.map(
+      ({ file, line, column, rule }) => `${file}:${line}:${column} ${rule}`,
+    );
+
+  it('is refused when a file is not UTF-8, with the place of the byte and all other findings', async () => {
+    const limit = path.join(folder, '20-limit.csv');
+    const text = await readFile(limit);
     for (const bytes of [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x80], [0xff, 0xfe, 0x70, 0x00]]) {
-      await writeFile(path.join(folder, '20-limit.csv'), Buffer.from(['# '.charCodeAt(0), ...bytes]));
-      expect(await thrownBy(() => readPolicyFolder(folder)))
-        .to.be.instanceOf(Refusal)
-        .and.have.property('message')
-        .that.contains('20-limit.csv');
+      await writeFile(limit, Buffer.concat([text, Buffer.from('# ä'), Buffer.from(bytes)]));
+      await writeFile(path.join(folder, 'codes.yaml~'), '');
+      const found = await findings();
+      expect(found).to.include('20-limit.csv:3:4 not-utf-8').and.include('codes.yaml~:1:1 unknown-file');
+      expect(found.filter((one) => !/not-utf-8|unseen-character|unknown-file/.test(one))).to.deep.equal([]);
     }
+    await writeFile(path.join(folder, 'codes.yaml'), Buffer.from('OK:\n  status: 200\n  message: f\xfcr\n', 'latin1'));
+    expect(await findings()).to.include('codes.yaml:3:13 not-utf-8');
+  });
+
+  it('is refused with a link that leads outside, or nowhere, which is not followed', async () => {
+    const outside = await mkdtemp(path.join(tmpdir(), 'outside-'));
+    await writeFile(path.join(outside, 'pepper'), 'secret');
+    await writeFile(path.join(outside, '10-all.csv'), 'p, all, *, "true", allow, OK\n');
+    await rename(path.join(folder, 'cases'), path.join(outside, 'cases'));
+    const links = { 'NOTES.md': 'pepper', '05-all.csv': '10-all.csv', '06-none.csv': 'none', cases: 'cases' };
+    for (const [name, to] of Object.entries(links)) await symlink(path.join(outside, to), path.join(folder, name));
+    await symlink('..', path.join(folder, '07-up.csv'));
+    await symlink('08-self.csv', path.join(folder, '08-self.csv'));
+    const texts = await readPolicyFolder(folder);
+    expect([...texts.values()].join())
+      .not.to.contain('secret')
+      .and.not.to.contain('p, all,');
+    const found = await findings();
+    for (const name of [...Object.keys(links), '07-up.csv', '08-self.csv'])
+      expect(found).to.include(`${name}:1:1 link-outside`);
+    await rm(outside, { recursive: true });
+  });
+
+  it('follows links inside, as of a ConfigMap, and may itself be a link', async () => {
+    const mounted = await mkdtemp(path.join(tmpdir(), 'mounted-'));
+    await rename(folder, path.join(mounted, '..2030_01_31'));
+    await symlink('..2030_01_31', path.join(mounted, '..data'));
+    for (const name of await readdir(path.join(mounted, '..data'))) {
+      await symlink(path.join('..data', name), path.join(mounted, name));
+    }
+    await symlink(mounted, folder);
+    const { digest } = await shippedPolicy();
+    expect((await loadPolicy(folder)).digest).to.equal(digest);
+    await rm(folder);
+    await rename(mounted, folder);
+    expect((await loadPolicy(folder)).digest).to.equal(digest);
+  });
+
+  it('is refused with a folder in it, or a pipe, beside all other findings', async () => {
+    await mkdir(path.join(folder, 'archive'));
+    await mkdir(path.join(folder, '50-more.csv'));
+    await mkdir(path.join(folder, 'cases', 'old'));
+    execFileSync('mkfifo', [path.join(folder, '60-pipe.csv')]);
+    await writeFile(path.join(folder, 'x.txt'), '');
+    expect(await findings()).to.deep.equal(
+      ['50-more.csv/', '60-pipe.csv/', 'archive/', 'cases/old/', 'x.txt'].map((name) => `${name}:1:1 unknown-file`),
+    );
+    await rm(path.join(folder, 'cases'), { recursive: true });
+    await writeFile(path.join(folder, 'cases'), '');
+    expect(await findings())
+      .to.include('cases:1:1 unknown-file')
+      .and.include('cases:1:1 no-cases');
+  });
+
+  it('is refused with a key or a token anywhere in it, which no finding repeats', async () => {
+    const [key, token] = [createToken('apiKey'), createToken('caller')];
+    const append = async (name: string, text: string): Promise<void> => appendFile(path.join(folder, name), text);
+    await append('20-limit.csv', `p, k, *, "r.key.id == '${key}'", deny, RATE_LIMITED\n`);
+    await append('20-limit.csv', `# ${token.slice(9)}\n`);
+    await append('90-allow.csv', `p, ${key}, "x", 1, ${key}, ${token}\n`);
+    await append('codes.yaml', `# ${token}\n`);
+    await append('cases/order.yaml', `# ${encodeURIComponent(key).replace('_', '%5f')}\n`);
+    await append('invariants.yaml', `  - { name: '${key}', when: '${key}' }\n`);
+    await append('NOTES.md', `the key is ${key}\n`);
+    await append(`${key}.md`, '');
+    const { findings: all } = await buildPolicy(await readPolicyFolder(folder));
+    const secrets = all.filter(({ rule }) => rule === 'secret').map(({ file, line }) => `${file}:${line}`);
+    expect(secrets).to.include.members([
+      '20-limit.csv:3',
+      '20-limit.csv:4',
+      '90-allow.csv:4',
+      'NOTES.md:1',
+      'iqra_***.md:1',
+    ]);
+    expect(new Set(secrets.map((place) => place.split(':')[0]))).to.have.lengthOf(7);
+    for (const secret of [key, token, token.slice(9)]) expect(JSON.stringify(all)).not.to.contain(secret);
+  });
+
+  it('is stored without notes, which the policy does not read', async () => {
+    await writeFile(path.join(folder, 'NOTES.md'), 'for people\n');
+    const texts = await readPolicyFolder(folder);
+    expect([...texts.keys()]).to.include('NOTES.md');
+    expect([...policyFiles(texts).keys()].sort()).to.deep.equal(
+      [...(await readPolicyFolder(POLICY_FOLDER)).keys()].sort(),
+    );
   });
 
   it('is refused when a byte order mark hides the first row', async () => {
@@ -56,7 +152,7 @@ describe('the policy of a folder', () => {
       path.join(folder, '20-limit.csv'),
       '\ufeffp, limit-exceeded, *, "r.limit.exceeded", deny, RATE_LIMITED\n',
     );
-    expect((await thrownBy(() => loadPolicy(folder))).message).to.contain('20-limit.csv:1:1: U+feff');
+    expect((await thrownBy(() => loadPolicy(folder))).message).to.contain('20-limit.csv:1:1: byte order mark U+FEFF');
   });
 
   it('is refused when it is missing, is a file, or has subfolders; an empty one has many findings', async () => {

@@ -11,7 +11,7 @@ import { decisionRange, rangeOf, type TimeRange } from '../../audit/query/filter
 import { Refusal } from '../../errors.ts';
 import { validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { escaped } from '../terminal/output.ts';
+import { escaped, plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Output, Terminal } from '../terminal/terminal.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
@@ -52,7 +52,7 @@ async function exportVerb(terminal: Terminal, options: Options): Promise<void> {
     const parts = exportDecisions(db, filter, range, format);
     if (options.out !== undefined) {
       const records = await writeFile(terminal, options.out, headingOf(format), parts, range);
-      terminal.stderr.write(`${records.toLocaleString('en')} decisions written to ${escaped(options.out)}\n`);
+      terminal.stderr.write(`${plural(records, 'decision')} written to ${escaped(options.out)}\n`);
       return;
     }
     const show = terminal.stdout.isTTY ? undefined : progressOf(terminal.stderr, range);
@@ -121,7 +121,7 @@ function progressOf(stderr: Output, { from, to }: TimeRange): Show {
   return {
     show: (at, records, bytes) =>
       progress.show(
-        `${records.toLocaleString('en')} decisions, ${(bytes / 1e6).toFixed(1)} MB, at ${at}`,
+        `${plural(records, 'decision')}, ${(bytes / 1e6).toFixed(1)} MB, at ${at}`,
         (Date.parse(at) - start) / length,
       ),
     clear: progress.clear,

@@ -13,7 +13,7 @@ import { idSchema, validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
-import { escaped } from '../terminal/output.ts';
+import { escaped, plural } from '../terminal/output.ts';
 import { show, showList, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
@@ -80,7 +80,7 @@ const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
       {},
     );
     terminal.print(
-      `\n${counted.total} decisions from ${counted.from} to ${counted.to ?? 'now'}, ${counted.distinct} different`,
+      `\n${plural(counted.total, 'decision')} from ${counted.from} to ${counted.to ?? 'now'}, ${counted.distinct} different`,
     );
     if (counted.note) terminal.print(counted.note);
   });

@@ -10,7 +10,7 @@ import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { withOwnDatabase } from '../terminal/database.ts';
 import { collect, destructiveVerb, type JsonOption } from '../terminal/options.ts';
-import { escaped } from '../terminal/output.ts';
+import { escaped, plural } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { defaultFiles, readPublicKeys, verifyProgress } from './verify.ts';
@@ -66,7 +66,7 @@ async function prune(terminal: Terminal, { keep, json, yes, ...options }: PruneO
     for (const day of made.ready) {
       await pruneDay(db, actor, day, { signer, file });
       done.push({ day: day.day, records: day.records });
-      if (!json) terminal.print(`${day.day}: ${day.records} records dropped`);
+      if (!json) terminal.print(`${day.day}: ${plural(day.records, 'record')} dropped`);
     }
     return made;
   });
@@ -101,7 +101,7 @@ function questionOf({ ready }: PrunePlan): string {
   const records = ready.reduce((sum, day) => sum + day.records, 0);
   const [first, last] = [ready[0]?.day, ready.at(-1)?.day];
   const days = ready.length === 1 ? `${first}` : `${ready.length} days from ${first} to ${last}`;
-  return `Drop the ${records} records of ${days} for good`;
+  return `Drop the ${plural(records, 'record')} of ${days} for good`;
 }
 
 interface EraseOptions extends JsonOption {
@@ -120,6 +120,7 @@ async function erase(terminal: Terminal, { user, key, yes, json }: EraseOptions)
     return erasePersonalData(db, actor, subject);
   });
   if (json) terminal.printJson({ ...subject, erased: records });
-  else if (records > 0) terminal.print(`the personal data of ${records} records of the ${kind} ${id} have been erased`);
+  else if (records > 0)
+    terminal.print(`the personal data of ${plural(records, 'record')} of the ${kind} ${id} have been erased`);
   else terminal.print(`no record of the ${kind} ${id} has personal data: nothing was erased`);
 }

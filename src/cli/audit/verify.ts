@@ -8,7 +8,7 @@ import { type VerifyProgress, type VerifyReport, verifyLog } from '../../audit/v
 import { instantSchema } from '../../input/scalars.ts';
 import { withReadableDatabase } from '../terminal/database.ts';
 import { collect, type JsonOption, verb } from '../terminal/options.ts';
-import { escaped } from '../terminal/output.ts';
+import { escaped, plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
@@ -87,9 +87,9 @@ function describe(report: VerifyReport): string {
     ...findings.map(({ code, message }, index) => `${index === 0 ? 'FIRST ' : ''}${code}: ${message}`),
     ...(found > findings.length ? [`and ${found - findings.length} more`] : []),
     ...(found > 0 ? [''] : []),
-    `${records} records in ${chains} chains were read; the personal data of ${erased} of them have been erased`,
+    `read: ${plural(records, 'record')} in ${plural(chains, 'chain')}; the personal data of ${erased} of them have been erased`,
     ...(pruned > 0 ? [`the records of ${pruned} days were pruned, as signed statements say`] : []),
-    count === 0 ? 'there are no checkpoints' : `${count} checkpoints, signed ${TRUST[keysFrom]}`,
+    count === 0 ? 'there are no checkpoints' : `${plural(count, 'checkpoint')}, signed ${TRUST[keysFrom]}`,
     ...torn.map((where) => `${where} was begun and never finished, as a crash or a full disk leaves a line`),
     external === null
       ? `no checkpoint outside the database was read: a superuser can have rewritten all ${uncovered} records`

@@ -12,7 +12,7 @@ import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
 import { buildPolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
-import { escaped } from '../terminal/output.ts';
+import { escaped, plural } from '../terminal/output.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 /** Adds the verb `check`. */
@@ -61,8 +61,8 @@ type Printer = (terminal: Terminal, folder: string, findings: readonly Finding[]
 const FORMATS = {
   text: ({ print }, folder, findings, policy) => {
     for (const finding of findings) print(printFinding(finding));
-    if (policy) print(`${escaped(folder)}: nothing found in ${policy.rows.length} rows; ${policy.digest}`);
-    else print(`\n${escaped(folder)}: ${findings.length} findings; ${FINDINGS_PAGE} says what each means`);
+    if (policy) print(`${escaped(folder)}: nothing found in ${plural(policy.rows.length, 'row')}; ${policy.digest}`);
+    else print(`\n${escaped(folder)}: ${plural(findings.length, 'finding')}; ${FINDINGS_PAGE} says what each means`);
   },
   json: ({ printJson }, _, findings, policy) => printJson({ digest: policy?.digest ?? null, findings }),
   sarif: ({ printJson }, folder, findings) =>

@@ -5,6 +5,7 @@ import { type Change, type CodeChange, type Difference, diffOf, Undecided } from
 import { FACT_GROUPS, type Facts } from '../../policy/facts.ts';
 import { factsText } from '../terminal/explanation.ts';
 import { verb } from '../terminal/options.ts';
+import { plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { type FormatOptions, folderOf, formatOption, printAs, readNamed, type Source } from './source.ts';
@@ -71,7 +72,7 @@ const situationText = (facts: Facts): string => FACT_GROUPS.map((group) => facts
 const conclusionOf = ({ equivalent, situations, changes, codes }: Difference): string => {
   const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
   if (equivalent) return `equivalent: the same effect and code everywhere (${all})`;
-  const answers = `${changes.length} ${changes.length === 1 ? 'change' : 'changes'} of answers`;
+  const answers = `${plural(changes.length, 'change')} of answers`;
   return `different: ${changes.length > 0 ? answers : 'the same effect and code everywhere, but a code means something else'}${codes.length > 0 && changes.length > 0 ? ', and codes.yaml' : ''} (${all})`;
 };
 

@@ -11,7 +11,7 @@ import { buildPolicy, compilePolicy } from '../../policy/policy.ts';
 import { type Period, type ReplayReport, replay } from '../../rollout/replay.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
-import { escaped, escapedLines } from '../terminal/output.ts';
+import { escaped, escapedLines, plural } from '../terminal/output.ts';
 import { readPeriod } from '../terminal/period.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { compare, markdown } from './diff.ts';
@@ -109,7 +109,7 @@ function casesOf({ cases, percent, rows }: CaseReport): string {
   const failed = cases.filter(({ holds }) => !holds).length;
   const open = rows.filter(({ matched, passed }) => matched === 0 || passed === 0).map(({ rule }) => `\`${rule}\``);
   const gap = open.length === 0 ? '' : ` Rows of which a side is stated by no case: ${open.join(', ')}.`;
-  return `${cases.length} cases, ${failed} of them fail; they state ${percent.toFixed(1)} % of the sides of the rows.${gap}`;
+  return `${plural(cases.length, 'case')}, ${failed} of them fail; they state ${percent.toFixed(1)} % of the sides of the rows.${gap}`;
 }
 
 /** The section on a replay. */

@@ -4,13 +4,14 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { Refusal } from '../../errors.ts';
+import { isNote, isUnreadFolder, nameInFolder } from '../../policy/folder/files.ts';
 import { assemblePolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { listReplicas, type Replica } from '../../rollout/replicas.ts';
 import { findPolicy, listPolicies } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { destructiveVerb, type JsonOption, verb } from '../terminal/options.ts';
-import { escaped, escapedLines } from '../terminal/output.ts';
+import { escaped, escapedLines, plural } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
 import { showList } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -79,7 +80,11 @@ const restore = (terminal: Terminal, digest: string, folder: string, { yes, json
     const into = path.resolve(folder);
     const before = await filesIn(into);
     if (before.length > 0)
-      await confirm(terminal, `replace the ${before.length} policy files in ${into}, cases and invariants too`, yes);
+      await confirm(
+        terminal,
+        `replace the ${plural(before.length, 'policy file')} in ${into}, cases and invariants too`,
+        yes,
+      );
     // Parsed only: cases and invariants are checked again when a service takes the folder up.
     const policy = await assemblePolicy(stored.texts).catch((cause: unknown) => {
       throw new Refusal(
@@ -88,6 +93,8 @@ const restore = (terminal: Terminal, digest: string, folder: string, { yes, json
       );
     });
     if (policy.digest !== stored.digest) throw new Refusal(`the stored texts of ${stored.digest} were altered`);
+    // Where it is a link that leads outside, or no folder, what follows would write there.
+    if (before.includes('cases')) await rm(path.join(into, 'cases'));
     await mkdir(path.join(into, 'cases'), { recursive: true });
     for (const [file, text] of stored.texts) await replace(path.join(into, file), text);
     for (const file of before) if (!stored.texts.has(file)) await rm(path.join(into, file));
@@ -98,9 +105,11 @@ const restore = (terminal: Terminal, digest: string, folder: string, { yes, json
       );
   });
 
+/** The files and links of a policy folder, without notes: each is either of the policy, or would keep it from going live. */
 async function filesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => []);
-  return names.length === 0 ? [] : [...(await readPolicyFolder(folder)).keys()];
+  const listed = names.length === 0 ? [] : [...(await readPolicyFolder(folder)).keys()];
+  return listed.filter((name) => !isUnreadFolder(name) && !isNote(name)).map(nameInFolder);
 }
 
 /** Atomically, by rename, so that a service that watches the folder never reads half a file. */

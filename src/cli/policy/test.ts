@@ -5,7 +5,7 @@ import { type CaseReport, type Outcome, type RowCoverage, runCases } from '../..
 import { outcomeText } from '../../policy/analysis/run-cases.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { verb } from '../terminal/options.ts';
-import { escaped, table } from '../terminal/output.ts';
+import { escaped, plural, table } from '../terminal/output.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { type FormatOptions, folderOf, formatOption, printAs, readSource } from './source.ts';
 
@@ -40,7 +40,7 @@ function percent(text: string): number {
 
 function reportText({ findings, cases, rows, proved, sides, percent: reached }: CaseReport, wanted: number): string {
   const failed = cases.filter(({ holds }) => !holds);
-  const count = `${cases.length} cases: ${cases.length - failed.length} hold, ${failed.length} fail`;
+  const count = `${plural(cases.length, 'case')}: ${cases.length - failed.length} hold, ${failed.length} fail`;
   const coverage = `row coverage: ${sides.covered} of ${sides.all} sides, ${reached.toFixed(1)} %`;
   return [
     ...findings.map(printFinding),

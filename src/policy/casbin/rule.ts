@@ -8,7 +8,7 @@ import expressionEval from '@casbin/expression-eval';
 import { Util } from 'casbin';
 import type jsep from 'jsep';
 import { ACTION_PATTERN } from '../action-patterns.ts';
-import { ACTION_PATH, FACT_PATHS, type FactType } from '../facts.ts';
+import { ACTION_PATH, FACT_FORMS, FACT_PATHS, type FactType } from '../facts.ts';
 import type { Predicate, Rule } from '../row.ts';
 
 /** The kinds of faults of a rule; each is the name of a finding (folder/findings.ts). */
@@ -54,6 +54,8 @@ export function parseRule(text: string): Rule {
       forbidden.index,
       `the character ${JSON.stringify(forbidden[0])} has no place in a rule; ${HOW}`,
     );
+  if (text.trim() === '')
+    throw new RuleError('rule-syntax', 0, 'the condition is empty; where there is none to be met, write true');
   if (text.length > MAX_LENGTH)
     throw new RuleError('forbidden-syntax', 0, `a rule may have at most ${MAX_LENGTH} characters; split it into rows`);
   if (nesting(text) > MAX_NESTING)
@@ -237,7 +239,12 @@ class RuleReader {
         `${path} is never ${literal.text}: ${operator} takes * for itself; write keyMatch(${ACTION_PATH}, 'noun:*')`,
       );
     }
-    if (type === 'text') this.#distinguish(path, String(literal.value));
+    if (type === 'text') {
+      const form = FACT_FORMS.get(path);
+      if (form && !form.accepts.test(String(literal.value)))
+        throw this.#error('rule-type', literal.text, `${path} is never ${literal.text}; it is ${form.says}`);
+      this.#distinguish(path, String(literal.value));
+    }
     return predicate({ kind: 'test', text: `(${path} ${operator} ${literal.text})`, path });
   }
 

@@ -2,7 +2,8 @@
 
 import { FAILURES } from '../../errors.ts';
 import type { Code, Row } from '../row.ts';
-import { CODES_FILE, INVISIBLE } from './files.ts';
+import { UNSEEN } from './characters.ts';
+import { CODES_FILE } from './files.ts';
 import type { Report, ReportError } from './findings.ts';
 import { isMap, parseYaml } from './yaml.ts';
 
@@ -59,7 +60,7 @@ function codeFault(code: string, entry: unknown): string | undefined {
   if (code !== 'OK' && !(Number.isInteger(status) && Number(status) >= 400 && Number(status) <= 499)) {
     return `${code}: the status of a denial is a whole number from 400 to 499`;
   }
-  if (typeof message !== 'string' || message.trim() === '' || message.length > 300 || INVISIBLE.test(message)) {
+  if (typeof message !== 'string' || message.trim() === '' || message.length > 300 || UNSEEN.test(message)) {
     return `${code}: message is one line of 1-300 characters, all of which can be seen`;
   }
   if (reason !== undefined && reason !== 'user' && reason !== 'target') return `${code}: reason is user or target`;

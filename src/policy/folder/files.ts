@@ -1,10 +1,23 @@
-/** The files of a policy folder: the table of their names, the checks of sizes and characters, the check of model.conf. */
+/** The files of a policy folder: the table of their names, the checks of sizes, names and characters, the check of model.conf. */
 
+import { secretAt } from '../../mask.ts';
 import { ACCEPTED_MODELS } from '../casbin/model.ts';
-import type { ReportError } from './findings.ts';
+import { NO_UTF8, UNSEEN, unseenMessage } from './characters.ts';
+import type { ErrorRule, ReportError } from './findings.ts';
 
-/** File name within the folder (`10-api-key.csv`, `cases/order.yaml`) -> its text. */
+/**
+ * File name within the folder (`10-api-key.csv`, `cases/order.yaml`) -> its text. U+FFFD stands for bytes that are no UTF-8. What
+ * was not read has an empty text: `archive/` (a folder, or no regular file), `../NOTES.md` (a link that leads outside).
+ */
 export type PolicyTexts = ReadonlyMap<string, string>;
+
+const OUTSIDE = '../';
+export const unreadFolder = (name: string): string => `${name}/`;
+export const isUnreadFolder = (listed: string): boolean => listed.endsWith('/');
+export const unreadLink = (name: string): string => OUTSIDE + name;
+/** The name in the folder of what is listed. */
+export const nameInFolder = (listed: string): string =>
+  listed.startsWith(OUTSIDE) ? listed.slice(OUTSIDE.length) : listed;
 
 export const MODEL_FILE = 'model.conf';
 export const CODES_FILE = 'codes.yaml';
@@ -18,20 +31,19 @@ const KINDS: readonly {
   readonly is: (name: string) => boolean;
   /** Whether a decision depends on it, so that the digest of the policy covers it. */
   readonly decides: boolean;
+  /** Whether it is for people only: the policy does not read it, and it is not stored. */
+  readonly note?: true;
 }[] = [
   { example: 'NN-name.csv', is: (name) => ROW_FILE.test(name), decides: true },
   { example: CODES_FILE, is: (name) => name === CODES_FILE, decides: true },
   { example: INVARIANTS_FILE, is: (name) => name === INVARIANTS_FILE, decides: false },
   { example: MODEL_FILE, is: (name) => name === MODEL_FILE, decides: true },
   { example: 'cases/name.yaml', is: (name) => CASE_FILE.test(name), decides: false },
-  { example: 'NAME.md', is: (name) => /^[A-Za-z0-9-]+\.md$/.test(name), decides: false },
+  { example: 'NAME.md', is: (name) => /^[A-Za-z0-9-]+\.md$/.test(name), decides: false, note: true },
 ];
 const EXAMPLES = KINDS.map(({ example }) => example)
   .join(', ')
   .replace(/, ([^,]*)$/, ' or $1');
-
-/** Control and format characters, line separators: an editor shows something else than what is evaluated. */
-export const INVISIBLE = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
 export const LINE_END = /\r?\n/;
 
@@ -49,6 +61,13 @@ export const LIMITS = {
 /** The names of the files that a decision depends on, in the order in which they are read. */
 export const decisiveFiles = (texts: PolicyTexts): readonly string[] =>
   [...texts.keys()].filter((name) => KINDS.some(({ is, decides }) => decides && is(name))).sort();
+
+/** Whether a file of this name is for people only. */
+export const isNote = (name: string): boolean => KINDS.some(({ is, note }) => note && is(name));
+
+/** What of a folder is stored: what the policy reads. */
+export const policyFiles = (texts: PolicyTexts): PolicyTexts =>
+  new Map([...texts].filter(([name]) => KINDS.some(({ is, note }) => !note && is(name))));
 
 /** Reports what is too large. False: nothing more should be read of this folder. */
 export function checkSizes(texts: PolicyTexts, report: ReportError): boolean {
@@ -88,22 +107,38 @@ export function checkSizes(texts: PolicyTexts, report: ReportError): boolean {
 /** Whether a line of a row file is neither empty nor a comment. */
 export const isRow = (line: string): boolean => line.trim() !== '' && !line.startsWith('#');
 
-/** Reports files that nothing reads, invisible characters, and a model that is not ours. */
+/** Reports files that nothing reads, secrets, characters that are not what they look like, and a model that is not ours. */
 export function checkFiles(texts: PolicyTexts, report: ReportError): void {
   for (const [file, text] of texts) {
-    if (!KINDS.some(({ is }) => is(file))) {
-      const message = `nothing reads a file of this name; remove it, or name it ${EXAMPLES}`;
-      report({ file, line: 1, column: 1, rule: 'unknown-file', message });
-    }
+    checkName(file, report);
     for (const [index, line] of text.split(LINE_END).entries()) {
-      const found = INVISIBLE.exec(line);
-      if (!found) continue;
-      const point = found[0].codePointAt(0)?.toString(16).padStart(4, '0');
-      const message = `U+${point} cannot be seen; remove it`;
-      report({ file, line: index + 1, column: found.index + 1, rule: 'unseen-character', message });
+      const fault = (at: number, rule: ErrorRule, message: string): void =>
+        report({ file, line: index + 1, column: at + 1, rule, message });
+      const secret = secretAt(line);
+      if (secret !== undefined) fault(secret, 'secret', SECRET);
+      const unseen = UNSEEN.exec(line);
+      if (unseen) fault(unseen.index, 'unseen-character', unseenMessage(unseen[0]));
+      const noUtf8 = line.indexOf(NO_UTF8);
+      if (noUtf8 !== -1) fault(noUtf8, 'not-utf-8', 'what stands here is no UTF-8; save the file in that encoding');
     }
   }
   checkModel(texts.get(MODEL_FILE), report);
+}
+
+const SECRET =
+  'this has the form of an API key or a caller token; remove it, and revoke it if it is live: others have read it';
+
+function checkName(listed: string, report: ReportError): void {
+  const file = nameInFolder(listed);
+  const fault = (rule: ErrorRule, message: string): void => report({ file, line: 1, column: 1, rule, message });
+  if (secretAt(file) !== undefined) fault('secret', `in the name of the file, ${SECRET}`);
+  if (file !== listed) {
+    fault('link-outside', 'this link leads out of the policy folder, or nowhere; put the file itself here');
+  } else if (isUnreadFolder(file)) {
+    fault('unknown-file', 'this is a folder, or no regular file, and only the folder cases/ is read; remove it');
+  } else if (!KINDS.some(({ is }) => is(file))) {
+    fault('unknown-file', `nothing reads a file of this name; remove it, or name it ${EXAMPLES}`);
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What is wrong with a policy folder, and where: the catalogue of kinds, and how findings are collected and printed. */
 
+import { maskSecrets } from '../../mask.ts';
 import type { RuleFault } from '../casbin/rule.ts';
 
 interface FindingKind<Level = 'error' | 'warning'> {
@@ -20,9 +21,12 @@ const warning = (says: string, mend: string): FindingKind<'warning'> => ({ level
 export const FINDING_RULES = {
   'missing-file': error('A required file is missing.', 'Restore it.'),
   'unknown-file': error('Nothing reads a file of this name.', 'Remove or rename it.'),
+  'link-outside': error('A link leads out of the policy folder.', 'Put the file itself into the folder.'),
+  secret: error('Something has the form of an API key or a caller token.', 'Remove it, and revoke it if it is live.'),
   'too-large': error('A file, a line or the whole policy exceeds the size bounds.', 'Split or shorten it.'),
   'too-many-findings': error('There are more findings than are listed.', 'Mend what is listed, then check again.'),
   'unseen-character': error('A character cannot be seen, or shows as something else.', 'Remove it.'),
+  'not-utf-8': error('Bytes are no UTF-8.', 'Save the file as UTF-8.'),
   model: error('model.conf is not the one model that the service accepts.', 'Write it as the message says.'),
   'no-rows': error('There is no row.', 'Write rows into files such as 10-api-key.csv.'),
   'row-syntax': error('A line is not CSV.', 'Close the quotes; double a quote inside quotes.'),
@@ -109,10 +113,12 @@ export const printFinding = ({ file, line, column, rule, message }: Finding): st
 /** Bounds memory, whatever a file holds. */
 const MAX_OF_A_FILE = 1000;
 
-/** Collects findings, at most a thousand of a file; `all` returns them sorted by place. */
+/** Collects findings, at most a thousand of a file, with secrets masked; `all` returns them sorted by place. */
 export function collector(): { readonly report: Report; readonly all: () => Finding[] } {
   const byFile = new Map<string, Finding[]>();
-  const report: Report = (finding) => {
+  const report: Report = (given) => {
+    // Names of files, and messages that quote a row, may hold a key that somebody pasted.
+    const finding = { ...given, file: maskSecrets(given.file), message: maskSecrets(given.message) };
     const { file } = finding;
     const known = byFile.get(file);
     if (known === undefined) byFile.set(file, [finding]);

@@ -11,6 +11,8 @@ import { decisiveFiles, isRow, LINE_END, type PolicyTexts, ROW_FILE } from './fi
 import type { ErrorRule, ReportError } from './findings.ts';
 
 const COLUMNS = ['p', 'id', 'action', 'when', 'effect', 'code'] as const;
+/** What spreadsheets write in place of commas, in countries where those stand in numbers. */
+const OTHER_SEPARATOR = /^\s*"?p"?\s*([;\t])/;
 const ROW_ID = /^[a-z][a-z0-9-]{0,63}$/;
 
 /**
@@ -82,21 +84,21 @@ function parseRow(
     valid = false;
     report(at(column), rule, message);
   };
-  if (type !== 'p') fault('p', 'row-shape', `a row begins with p, not with ${JSON.stringify(type)}`);
+  if (type !== 'p') fault('p', 'row-shape', `a row begins with p, not with ${quoted(type)}`);
   if (!ROW_ID.test(id)) {
     fault('id', 'row-shape', 'an id is lower-case letters, digits and -, beginning with a letter, at most 64');
   }
   if (!ACTION_PATTERN.test(action)) {
-    fault('action', 'row-action', `${JSON.stringify(action)} is no action pattern: *, noun:verb or noun:*`);
+    fault('action', 'row-action', `${quoted(action)} is no action pattern: *, noun:verb or noun:*`);
   }
   if (effect !== 'allow' && effect !== 'deny') {
-    fault('effect', 'row-effect', `the effect is allow or deny, not ${JSON.stringify(effect)}`);
+    fault('effect', 'row-effect', `the effect is allow or deny, not ${quoted(effect)}`);
   }
   if (codes.has(code)) {
     const means = `effect allow goes with code OK and nothing else does; this row has ${effect} and ${code}`;
     if ((effect === 'allow') !== (code === 'OK')) fault('code', 'row-effect', means);
   } else if (codes.size > 0) {
-    fault('code', 'unknown-code', `codes.yaml has no code ${JSON.stringify(code)}`);
+    fault('code', 'unknown-code', code === '' ? 'the code is missing' : `codes.yaml has no code ${quoted(code)}`);
   } else {
     // Not reported for each row: codes.yaml could not be read, and that is reported once.
     valid = false;
@@ -111,8 +113,16 @@ function parseRow(
   }
 }
 
+const quoted = (text: string): string => (text === '' ? 'an empty field' : JSON.stringify(text));
+
 /** One line's fields with the columns that they begin at; undefined, and a finding, where there are not exactly six. */
 function parseFields(line: string, report: ReportInLine): { text: string; column: number }[] | undefined {
+  const separator = OTHER_SEPARATOR.exec(line)?.[1];
+  if (separator !== undefined) {
+    const named = separator === ';' ? 'semicolons' : 'tabs';
+    report(1, 'row-shape', `the fields of this row are separated by ${named}; separate them by commas`);
+    return undefined;
+  }
   let texts: string[];
   try {
     texts = (parseCsv(line, { trim: true, relax_column_count: true }) as string[][])[0] ?? [];

@@ -1,12 +1,12 @@
 /** `authz policy check` as a process: what it prints in each format, and its exit codes. No database is there. */
 
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { z } from 'zod';
 import { FINDING_RULES } from '../../../src/policy/folder/findings.ts';
-import { shippedPolicy } from '../../policy/texts.ts';
+import { POLICY_FOLDER, shippedPolicy } from '../../policy/texts.ts';
 import { authz, ROOT } from '../../support/cli.ts';
 
 /** Each is to be laid over `none`. Without it there are further findings, behind those of the trap. */
@@ -85,6 +85,34 @@ describe('authz policy check', () => {
     expect(digest).to.equal(null);
     expect(findings[0]).to.include({ file: '10-rows.csv', line: 1, column: 24, rule: 'unknown-fact' });
     expect(code).to.equal(1);
+  });
+
+  it('reports what is no text, no file or no place of ours as findings, in every format, and counts one as one', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'authz-check-'));
+    await cp(POLICY_FOLDER, folder, { recursive: true });
+    await appendFile(path.join(folder, '10-api-key.csv'), Buffer.from('# f\xfcr\n', 'latin1'));
+    const one = await authz(['policy', 'check', folder]);
+    expect(one.stdout)
+      .to.match(/^10-api-key\.csv:\d+:4: .*\[not-utf-8\]\n/)
+      .and.include(': 1 finding; ');
+    await mkdir(path.join(folder, 'archive'));
+    await writeFile(
+      path.join(folder, '20-limit.csv'),
+      'p, limit-exceeded,\u00a0*, "r.limit.exceeded", deny, RATE_LIMITED\n',
+    );
+    await symlink('/etc/hostname', path.join(folder, 'NOTES.md'));
+    const text = await authz(['policy', 'check', folder]);
+    expect(text.stdout).to.include('20-limit.csv:1:19: no-break space U+00A0').and.include(': 4 findings; ');
+    const { code, stdout } = await authz(['policy', 'check', '--format', 'sarif', folder]);
+    const [run] = sarif.parse(JSON.parse(stdout)).runs;
+    expect(run.results.map(({ ruleId }) => ruleId)).to.deep.equal([
+      'not-utf-8',
+      'unseen-character',
+      'link-outside',
+      'unknown-file',
+    ]);
+    expect([one.code, text.code, code]).to.deep.equal([1, 1, 1]);
+    await rm(folder, { recursive: true });
   });
 
   it('prints SARIF 2.1.0: every rule with its help, every result with its place', async () => {

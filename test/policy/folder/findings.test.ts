@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
+import { createToken } from '../../../src/credentials/token.ts';
 import { LIMITS, type PolicyTexts } from '../../../src/policy/folder/files.ts';
 import { FINDING_RULES, type Finding, type FindingRule, printFinding } from '../../../src/policy/folder/findings.ts';
 import { buildPolicy } from '../../../src/policy/policy.ts';
@@ -11,6 +12,7 @@ import { edited, shippedTexts, withFile } from '../texts.ts';
 
 type Edit = (texts: PolicyTexts) => PolicyTexts;
 
+const KEY = createToken('apiKey');
 const LIMIT = 'p, limit-exceeded, *, "r.limit.exceeded", deny, RATE_LIMITED';
 const replace =
   (file: string, from: string, to: string): Edit =>
@@ -40,9 +42,12 @@ const MULTIPLYING = Array.from({ length: 20 }, (_, row) => {
 const PROVOKED: Readonly<Record<FindingRule, readonly [edit: Edit, place: string]>> = {
   'missing-file': [put('codes.yaml', undefined), 'codes.yaml:1:1'],
   'unknown-file': [put('limit.csv', LIMIT), 'limit.csv:1:1'],
+  'link-outside': [put('../NOTES.md', ''), 'NOTES.md:1:1'],
+  secret: [limit(`${LIMIT}\n# key ${KEY}`), '20-limit.csv:3:7'],
   'too-large': [limit(`${LIMIT}\n#${'x'.repeat(LIMITS.line)}`), '20-limit.csv:3:1'],
   'too-many-findings': [limit(`${LIMIT}\n${'q\n'.repeat(2000)}`), '20-limit.csv:1003:1'],
   'unseen-character': [limit(`# \u202e\n${LIMIT}`), '20-limit.csv:2:3'],
+  'not-utf-8': [limit(`${LIMIT}\n# f\ufffdr`), '20-limit.csv:3:4'],
   model: [put('model.conf', ''), 'model.conf:1:1'],
   'no-rows': [without(/\.csv$/), 'model.conf:1:1'],
   'row-syntax': [limit(LIMIT.replace('exceeded"', 'exceeded')), '20-limit.csv:2:1'],
