@@ -24,7 +24,8 @@ const named = process.argv.slice(2).some((word) => word.endsWith('.test.ts'));
 const all = alone ? { spec: ['test/**/*.alone.test.ts'] } : { spec: ['test/**/*.test.ts'], ignore: ['test/**/*.alone.test.ts'] };
 
 module.exports = {
-  'node-option': ['import=tsx'],
+  // ES modules alone: with `tsx`, mocha would load tests as CommonJS, and what they `import()` a second time as ES modules.
+  'node-option': ['import=tsx/esm'],
   ...(!named && { ...all, parallel: !alone, jobs: 3 }),
   require: ['test/support/fixtures.ts'],
   reporter: 'test/support/reporter.mjs',
