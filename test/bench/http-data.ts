@@ -7,6 +7,8 @@ import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { createToken, digestOf, hintOf, type Pepper } from '../../src/credentials/token.ts';
+import { connect } from '../../src/db/connect.ts';
+import { migrate } from '../../src/db/migrate.ts';
 
 /** Keys of one user, who owns one business. */
 const KEYS_OF_USER = 10;
@@ -91,4 +93,17 @@ export async function addCaller(url: string, { id, secret }: Pepper): Promise<st
     "insert into callers (id, name, digest, pepper_id, scopes) values ('bench', 'bench', $1, $2, '{authorize}')";
   await client.query(insert, [digestOf({ id, secret }, token), id]).finally(() => client.end());
   return token;
+}
+
+/** Makes a migrated database on a server. `endings` gets what ends the connection to it. */
+export async function newDatabase(serverUrl: string, name: string, endings: (() => unknown)[]) {
+  const server = connect({ url: serverUrl, poolSize: 1 });
+  await server.raw(`create database ${name}`);
+  await server.destroy();
+  const url = new URL(serverUrl);
+  url.pathname = name;
+  const db = connect({ url: url.href, poolSize: 1 });
+  endings.push(() => db.destroy());
+  await migrate(db);
+  return { url: url.href, db };
 }

@@ -11,12 +11,10 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import type { Pepper } from '../../src/credentials/token.ts';
-import { connect } from '../../src/db/connect.ts';
-import { migrate } from '../../src/db/migrate.ts';
 import { largePolicy } from '../policy/large.ts';
 import { shippedTexts } from '../policy/texts.ts';
 import { startCluster } from '../support/cluster.ts';
-import { addCaller, fill } from './http-data.ts';
+import { addCaller, fill, newDatabase } from './http-data.ts';
 import type { Load, Outcome } from './http-load.ts';
 import { type Generator, type ServerProcess, startGenerator, startOurs, startProgram } from './http-processes.ts';
 import { type Bench, median } from './report.ts';
@@ -65,9 +63,9 @@ async function start(bench: Bench, size: typeof FULL, endings: (() => unknown)[]
   endings.push(cluster.close);
   const pepper: Pepper = { id: 'bench', secret: randomBytes(32) };
   const file = (name: string): string => path.join(folder, name);
-  const small = await database(cluster.url, 'small', endings);
+  const small = await newDatabase(cluster.url, 'small', endings);
   await fill(small.url, pepper, SMALL, SMALL, file('small'));
-  const many = await database(cluster.url, 'large', endings);
+  const many = await newDatabase(cluster.url, 'large', endings);
   await fill(many.url, pepper, size.keys, size.inUse, file('large'));
   const questions = (await readFile(file('small'), 'utf8')).trimEnd().split('\n');
   const batches = Array.from({ length: SMALL / BATCH }, (_, n) => questions.slice(n * BATCH, (n + 1) * BATCH));
@@ -130,18 +128,6 @@ async function start(bench: Bench, size: typeof FULL, endings: (() => unknown)[]
       batch: { ...to(ours.port, 'batch'), line: 'POST /authorize/batch', connections: BATCH_CONNECTIONS },
     },
   };
-}
-
-async function database(serverUrl: string, name: string, endings: (() => unknown)[]) {
-  const server = connect({ url: serverUrl, poolSize: 1 });
-  await server.raw(`create database ${name}`);
-  await server.destroy();
-  const url = new URL(serverUrl);
-  url.pathname = name;
-  const db = connect({ url: url.href, poolSize: 1 });
-  endings.push(() => db.destroy());
-  await migrate(db);
-  return { url: url.href, db };
 }
 
 async function replyOf(port: number, token: string, body: string): Promise<string> {

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { auditBench } from './audit.ts';
 import { benchDeadline } from './deadline.ts';
+import { benchHostile } from './hostile.ts';
 import { http } from './http.ts';
 import { benchLog } from './log.ts';
 import { benchPolicy } from './policy.ts';
@@ -22,6 +23,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   policy: benchPolicy,
   deadline: benchDeadline,
   http,
+  hostile: benchHostile,
 };
 
 const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]

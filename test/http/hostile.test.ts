@@ -39,7 +39,7 @@ describe('a client beside hostile ones', () => {
     await service?.close();
   });
 
-  /** Asks one after the other, over a connection that is kept and over new ones, while an attack gets under way. */
+  /** Asks one after the other, over a connection that is kept and over new ones. */
   async function askAll(): Promise<void> {
     for (let n = 0; n < QUESTIONS; n += 1) {
       const response = await fetch(`${attacked.address}/authorize`, {
@@ -65,8 +65,11 @@ describe('a client beside hostile ones', () => {
   for (const [name, attack] of Object.entries(attacks(IDLE))) {
     it(`is served beside ${name}`, async () => {
       const over = new AbortController();
-      const attacking = attack(attacked.address, over.signal);
+      let attacking: Promise<void> | undefined;
       try {
+        await new Promise<void>((underWay) => {
+          attacking = attack(attacked.address, over.signal, underWay);
+        });
         await askAll();
         expect((await residentMB()) - atFirst).to.be.below(MOST_MB);
       } finally {

@@ -8,8 +8,8 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createToken } from '../../src/credentials/token.ts';
 
-/** Attacks a service until the signal is aborted; resolves when its connections are gone. */
-export type Attack = (address: string, signal: AbortSignal) => Promise<void>;
+/** Attacks a service until the signal is aborted; resolves when its connections are gone. `underWay` is called once all were open. */
+export type Attack = (address: string, signal: AbortSignal, underWay: () => void) => Promise<void>;
 
 /** Between two connections of one after the other. */
 const PAUSE_MS = 5;
@@ -22,7 +22,8 @@ const post = (authorization: string, body: string): string =>
 /** Keeps `count` connections busy with `play`, which gets them open. */
 const attack =
   (count: number, play: (socket: Socket) => void): Attack =>
-  async (address, signal) => {
+  async (address, signal, underWay) => {
+    let missing = count;
     const { hostname, port } = new URL(address);
     setMaxListeners(0, signal);
     const lane = async (): Promise<void> => {
@@ -33,7 +34,11 @@ const attack =
         socket.on('error', () => undefined);
         const end = (): void => void socket.destroy();
         signal.addEventListener('abort', end);
-        socket.once('connect', () => play(socket));
+        socket.once('connect', () => {
+          missing -= 1;
+          if (missing === 0) underWay();
+          play(socket);
+        });
         await closed;
         signal.removeEventListener('abort', end);
         await sleep(PAUSE_MS);
