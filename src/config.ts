@@ -62,6 +62,14 @@ function parseProxies(text: string, context: z.RefinementCtx): BlockList {
   return list;
 }
 
+const LIFETIME = /^([1-9]\d{0,4})([dhms])$/;
+const LIFETIME_FORM = 'must be a whole number of days, hours, minutes or seconds, such as 90d, 12h, 30m or 45s';
+const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
+const lifetimeMs = (text: string): number => {
+  const [, count, unit = ''] = LIFETIME.exec(text) ?? [];
+  return Number(count) * (UNIT_MS[unit] ?? Number.NaN);
+};
+
 const rateLimitOrNone = z.string().transform((text, context) => {
   if (text === 'none') return 'none' as const;
   const { data } = rateLimit.safeParse(text);
@@ -123,6 +131,10 @@ const SETTINGS = {
     schema: rateLimit,
     default: '600/60',
     help: 'requests/seconds that a key may use when neither it nor its user has a limit',
+  },
+  MAX_KEY_LIFETIME: {
+    schema: z.string().regex(LIFETIME, LIFETIME_FORM).transform(lifetimeMs),
+    help: 'longest life of an API key that is made or changed, such as 90d or 12h; unset: any',
   },
   REDIS_URL: {
     schema: redisUrl,

@@ -57,6 +57,7 @@ export async function loadDemo(config: Config, root: string, database: Database)
       actor: ACTOR,
       file: path.join(root, DOCUMENT),
       form: 'json',
+      maxLifetimeMs: config.MAX_KEY_LIFETIME,
     });
     const apiKeys: Record<string, string> = {};
     for await (const some of generated) for (const { id, apiKey } of some) apiKeys[id] = apiKey;

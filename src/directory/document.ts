@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { isToken } from '../credentials/token.ts';
 import { Failure, type Issue } from '../errors.ts';
+import { invalid } from '../input/json.ts';
 import { reasonNeedsDisabled, roleSchema } from '../input/resources.ts';
 import {
   environmentSchema,
@@ -110,9 +111,21 @@ export type Entry = {
 
 export type ApiKeyEntry = z.output<typeof apiKeySchema>;
 
-/** @throws Failure INVALID_REQUEST with all issues, by paths within the entry */
-export const parseEntry = ({ list, n, value }: RawEntry): Entry =>
-  ({ list, n, value: validate(SCHEMAS[list], value) }) as Entry;
+/**
+ * `maxLifetimeMs` caps how long from now a key may live, unless it is revoked; undefined: no cap.
+ * @throws Failure INVALID_REQUEST with all issues, by paths within the entry
+ */
+export function parseEntry({ list, n, value }: RawEntry, maxLifetimeMs?: number): Entry {
+  const entry = { list, n, value: validate(SCHEMAS[list], value) } as Entry;
+  if (entry.list === 'apiKeys' && maxLifetimeMs !== undefined) refuseLongLife(entry.value, maxLifetimeMs);
+  return entry;
+}
+
+function refuseLongLife({ expiresAt, revokedAt }: ApiKeyEntry, maxLifetimeMs: number): void {
+  const latest = Date.now() + maxLifetimeMs;
+  if (revokedAt != null || (expiresAt != null && Date.parse(expiresAt) <= latest)) return;
+  throw invalid('expiresAt', `must be ${new Date(latest).toISOString()} at the latest: MAX_KEY_LIFETIME caps it`);
+}
 
 const listSchema = z.array(z.unknown(), 'must be a list').optional();
 const documentSchema = z.strictObject(

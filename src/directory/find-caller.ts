@@ -8,8 +8,22 @@ import { databaseFailure } from '../db/failure.ts';
 import { type Deadline, deadlineIn } from '../deadline.ts';
 import type { AllCallers, CallerDigests, Held } from './caller-digests.ts';
 
-export const SCOPES = ['authorize', 'keys', 'directory', 'audit', 'policy'] as const;
+export const SCOPES = [
+  'authorize',
+  'keys',
+  'keys:read',
+  'keys:grant-user-management',
+  'directory',
+  'directory:read',
+  'audit',
+  'policy',
+  'policy:read',
+] as const;
 export type Scope = (typeof SCOPES)[number];
+
+/** The scopes that a caller has: those that it was given, and the read-only form of each. */
+const withReads = (given: readonly Scope[]): ReadonlySet<Scope> =>
+  new Set(SCOPES.filter((scope) => given.includes(scope) || given.some((each) => scope === `${each}:read`)));
 
 export interface Caller {
   readonly id: string;
@@ -60,7 +74,7 @@ export const callersReader =
       // To take it for one that never expires would be a guess.
       if (expires !== null && typeof expires !== 'number')
         throw databaseFailure(new Error(`the expiry of the caller ${id} is no time`));
-      const caller = { id, scopes: new Set(scopes), expires: expires ?? Number.POSITIVE_INFINITY };
+      const caller = { id, scopes: withReads(scopes), expires: expires ?? Number.POSITIVE_INFINITY };
       callers.set(digest.toString('latin1'), caller);
     }
     return { seq: first.seq, clock: first.clock, callers };

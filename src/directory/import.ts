@@ -63,6 +63,8 @@ export interface ImportOptions {
   /** Read in place of the file: standard input. */
   readonly input?: Readable | undefined;
   readonly form: Form;
+  /** MAX_KEY_LIFETIME, in milliseconds; undefined: none. */
+  readonly maxLifetimeMs?: number | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -81,7 +83,7 @@ export async function importFile(options: ImportOptions): Promise<ImportReport> 
     options.onProgress?.(progress);
   };
   const work = async (trx: Knex.Transaction): Promise<Mutation<Merged>> => {
-    const read = await stage(trx, source, peppers, keyOf, advance);
+    const read = await stage(trx, source, options, keyOf, advance);
     advance({ step: 'waiting for other writers' });
     await lock(trx);
     advance({ step: 'checking references' });
@@ -123,7 +125,7 @@ interface Merged {
 async function stage(
   trx: Knex.Transaction,
   source: Source,
-  peppers: ImportOptions['peppers'],
+  { peppers, maxLifetimeMs }: ImportOptions,
   keyOf: (id: string) => string,
   advance: (changes: Partial<Progress>) => void,
 ): Promise<EntryCounts> {
@@ -137,7 +139,8 @@ async function stage(
         if (!('list' in item)) faults.add(item);
         else {
           const { path: place } = source.place(item.list, item.n);
-          for (const issue of issuesOf(() => good.push(parseEntry(item)))) faults.add(under(place, issue));
+          for (const issue of issuesOf(() => good.push(parseEntry(item, maxLifetimeMs))))
+            faults.add(under(place, issue));
           read[item.list] += 1;
         }
       }

@@ -43,7 +43,7 @@ export const keyBody = z.strictObject({
   allowUserManagementApiRequests: z.boolean(),
   restrictedBusinessIds: restrictedBusinessIds.default(null),
   environment: environmentSchema.default('production'),
-  expiresAt: expiresAt.default(null),
+  expiresAt: expiresAt.optional(),
   rateLimit: rateLimitSchema.nullable().default(null),
 });
 

@@ -10,6 +10,14 @@ import { Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
 import { uuidv7 } from '../uuid.ts';
 import { type ApiKey, COLUMNS, type Grants, grantColumns, type KeyRow, present } from './resource.ts';
+import {
+  expiryOfNew,
+  expiryOfNext,
+  isLater,
+  type KeyRights,
+  refuseLaterExpiry,
+  refuseUserManagement,
+} from './rights.ts';
 
 /** A new key: the resource, and the key in clear, which is stored nowhere and shown this once. */
 export interface NewKey {
@@ -17,9 +25,24 @@ export interface NewKey {
   readonly key: ApiKey;
 }
 
-/** @throws Failure INVALID_REQUEST: an unknown user, or a restriction to a business that the user is no member of */
-export function createKey(db: Knex, pepper: Pepper, actor: Actor, userId: string, grants: Grants): Promise<NewKey> {
+/** The grants of a new key. Where no expiry is named, MAX_KEY_LIFETIME names one. */
+export type NewGrants = Omit<Grants, 'expiresAt'> & { readonly expiresAt?: string | null | undefined };
+
+/**
+ * @throws Failure FORBIDDEN; INVALID_REQUEST: an unknown user, a restriction to a business that the user is no member of, a late
+ *   expiry
+ */
+export function createKey(
+  db: Knex,
+  pepper: Pepper,
+  actor: Actor,
+  rights: KeyRights,
+  userId: string,
+  wanted: NewGrants,
+): Promise<NewKey> {
   return mutate(db, actor, async (trx) => {
+    const grants = { ...wanted, expiresAt: expiryOfNew(rights, wanted.expiresAt) };
+    refuseUserManagement(rights, grants);
     const user = await trx('users').where({ id: userId }).forShare().first('id');
     if (!user) throw invalid('userId', `there is no user ${userId}; make it first`);
     await refuseUnreachable(trx, userId, grants.restrictedBusinessIds);
@@ -66,12 +89,13 @@ export const listKeys = (
 
 /**
  * Changes the fields that `grants` has and leaves the others. `mayChange` checks the version that is found, under the row's
- * lock (If-Match). @throws Failure NOT_FOUND, INVALID_REQUEST, PRECONDITION_FAILED; CONFLICT: a later expiry for an expired
- *   or replaced key
+ * lock (If-Match). @throws Failure NOT_FOUND, FORBIDDEN, INVALID_REQUEST, PRECONDITION_FAILED; CONFLICT: a later expiry for an
+ *   expired or replaced key
  */
 export function updateKey(
   db: Knex,
   actor: Actor,
+  rights: KeyRights,
   id: string,
   grants: Partial<Grants>,
   mayChange: (version: number) => boolean = () => true,
@@ -80,7 +104,9 @@ export function updateKey(
     const row = await rowOf(trx, id, true);
     if (!mayChange(row.version)) throw new Failure('PRECONDITION_FAILED');
     const before = present(row);
+    refuseUserManagement(rights, { ...before, ...grants }, before);
     refuseRevival(before, grants.expiresAt);
+    refuseLaterExpiry(rights, before, grants.expiresAt);
     const { restrictedBusinessIds } = grants;
     if (restrictedBusinessIds !== undefined) {
       await refuseUnreachable(trx, row.user_id, restrictedBusinessIds);
@@ -104,17 +130,23 @@ export function updateKey(
 /** INVARIANT: the expiry of a key that has expired, or was rotated to another, is never moved to a later time. */
 function refuseRevival({ id, status, rotatedTo, expiresAt }: ApiKey, wanted: string | null | undefined): void {
   if (wanted === undefined || (status !== 'expired' && rotatedTo === null)) return;
-  const end = (instant: string | null): number => (instant === null ? Number.POSITIVE_INFINITY : Date.parse(instant));
-  if (end(wanted) <= end(expiresAt)) return;
+  if (!isLater(wanted, expiresAt)) return;
   const state = rotatedTo === null ? 'has expired' : `has been replaced by ${rotatedTo}`;
   throw new Failure('CONFLICT', `The key ${id} ${state}, so its expiry cannot be moved. Make a new key instead.`);
 }
 
 /**
  * Makes a key with the same grants, and lets the old one expire `overlapSeconds` from now, or at its own expiry when that
- * is earlier. @throws Failure NOT_FOUND; CONFLICT when the key is revoked, expired or already rotated
+ * is earlier. @throws Failure NOT_FOUND; FORBIDDEN; CONFLICT when the key is revoked, expired or already rotated
  */
-export function rotateKey(db: Knex, pepper: Pepper, actor: Actor, id: string, overlapSeconds: number): Promise<NewKey> {
+export function rotateKey(
+  db: Knex,
+  pepper: Pepper,
+  actor: Actor,
+  rights: KeyRights,
+  id: string,
+  overlapSeconds: number,
+): Promise<NewKey> {
   return mutate(db, actor, async (trx) => {
     // The user's row is locked before the key's, as revokeKeysOf does: no deadlock, and no new key escapes revokeKeysOf.
     await trx.raw('select from users where id = (select user_id from api_keys where id = ?) for key share', [id]);
@@ -126,13 +158,15 @@ export function rotateKey(db: Knex, pepper: Pepper, actor: Actor, id: string, ov
     );
     const row = await rowOf(trx, id);
     const before = present(row);
+    refuseUserManagement(rights, before);
     if (before.status !== 'active')
       throw new Failure('CONFLICT', `The key ${id} is ${before.status}. Make a new one instead.`);
     if (before.rotatedTo !== null) {
       throw new Failure('CONFLICT', `The key ${id} has been rotated to ${before.rotatedTo} already. Rotate that one.`);
     }
     // The grants are copied unchecked: a business that the user has lost access to is denied at each decision anyway.
-    const made = await insertKey(trx, pepper, row.user_id, before, id);
+    const grants = { ...before, expiresAt: expiryOfNext(rights, before.expiresAt) };
+    const made = await insertKey(trx, pepper, row.user_id, grants, id);
     const end = trx.raw(`least(expires_at, now() + make_interval(secs => ?))`, [overlapSeconds]);
     await trx('api_keys')
       .where({ id })

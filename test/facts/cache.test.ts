@@ -7,6 +7,7 @@ import { createToken, digestOf, type Pepper } from '../../src/credentials/token.
 import { putBusiness, putMember } from '../../src/directory/businesses.ts';
 import { deleteUser, putUser } from '../../src/directory/users.ts';
 import { createKey, deleteKey, revokeKey, updateKey } from '../../src/keys/keys.ts';
+import { operatorRights } from '../../src/keys/rights.ts';
 import { createUsage } from '../../src/keys/usage.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';
@@ -16,6 +17,7 @@ import { insertKey, type TestService } from '../support/service.ts';
 import { type Cached, startCached } from './cached.ts';
 
 const ACTOR = { id: 'test' };
+const RIGHTS = operatorRights(undefined);
 const BURST = 50;
 const ENABLED = { disabled: false, disabledReason: null };
 const USER = { ...ENABLED, businessesDisabled: false, rateLimit: null };
@@ -96,7 +98,7 @@ describe('cached facts', () => {
       () => putMember(db, ACTOR, { businessId: 'b', userId: 'ann', role: 'member' }),
       () => putBusiness(db, ACTOR, 'new', ENABLED),
       () => putBusiness(db, ACTOR, 'b', { ...ENABLED, disabled: true }),
-      () => updateKey(db, ACTOR, 'r', { restrictedBusinessIds: ['b'] }),
+      () => updateKey(db, ACTOR, RIGHTS, 'r', { restrictedBusinessIds: ['b'] }),
       () => putUser(db, ACTOR, 'ann', { ...USER, disabled: true }),
       () => revokeKey(db, ACTOR, 'k', null),
       () => deleteKey(db, ACTOR, 'r'),
@@ -164,7 +166,7 @@ describe('cached facts', () => {
     for (const [index, under] of [pepper, older].entries()) {
       expect(await statusOf(key)).to.equal('unknown');
       // As if another process created a key and drew this very text.
-      const { key: made } = await createKey(cached.db, pepper, ACTOR, 'ann', GRANTS);
+      const { key: made } = await createKey(cached.db, pepper, ACTOR, RIGHTS, 'ann', GRANTS);
       const digest = digestOf(under, key);
       await cached.db('api_keys').where({ id: made.id }).update({ digest, pepper_id: under.id });
       await revokeKey(cached.db, ACTOR, made.id, null);

@@ -11,6 +11,7 @@ import { createCache } from '../../src/facts/cache.ts';
 import { createFreshness } from '../../src/facts/freshness.ts';
 import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createKey, listKeys } from '../../src/keys/keys.ts';
+import { operatorRights } from '../../src/keys/rights.ts';
 import { type Client, clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
@@ -129,7 +130,7 @@ describe('with very many', () => {
         rateLimit: null,
       };
       const pagesTouched = async (userId: string): Promise<number> => {
-        const work = () => createKey(db(), service.pepper, { id: 'test' }, userId, grants);
+        const work = () => createKey(db(), service.pepper, { id: 'test' }, operatorRights(undefined), userId, grants);
         const queries = await queriesOf(work);
         const undo = `delete from api_keys where friendly_name = 'one more' and user_id = '${userId}';
           delete from admin_events; delete from changes`;

@@ -47,7 +47,9 @@ async function importVerb(terminal: Terminal, file: string, { format, json }: Op
   await withDatabase(terminal, async ({ db, peppers, actor }) => {
     const form = format ?? formOf(file);
     const input = file === '-' ? terminal.stdin : undefined;
-    const report = await importFile({ db, peppers, actor, file, input, form, onProgress }).finally(progress.clear);
+    const { MAX_KEY_LIFETIME: maxLifetimeMs } = terminal.config();
+    const options = { db, peppers, actor, file, input, form, maxLifetimeMs, onProgress };
+    const report = await importFile(options).finally(progress.clear);
     // Streamed with backpressure: there may be very many generated keys.
     const output = Readable.from(json ? asJson(report) : asText(report));
     await pipeline(output, terminal.stdout, { end: false }).catch((cause: unknown) => {

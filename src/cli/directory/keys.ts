@@ -16,6 +16,7 @@ import {
   rotateKey,
   updateKey,
 } from '../../keys/keys.ts';
+import { type KeyRights, operatorRights } from '../../keys/rights.ts';
 import { withDatabase } from '../terminal/database.ts';
 import {
   collect,
@@ -88,7 +89,11 @@ function addGrantVerbs(key: Command, terminal: Terminal): void {
     .option('--no-rate-limit', "use its user's, or the default")
     .action((id: string, options: GrantOptions) =>
       withDatabase(terminal, async ({ db, actor }) =>
-        show(terminal, await updateKey(db, actor, validate(idSchema, id), changes(options)), options),
+        show(
+          terminal,
+          await updateKey(db, actor, rightsIn(terminal), validate(idSchema, id), changes(options)),
+          options,
+        ),
       ),
     );
 }
@@ -134,7 +139,12 @@ function addEndVerbs(key: Command, terminal: Terminal): void {
     .action((id: string, options: JsonOption & { overlapSeconds: string }) =>
       withDatabase(terminal, async ({ db, peppers, actor }) => {
         const { overlapSeconds } = validate(rotateBody, { overlapSeconds: wholeNumber(options.overlapSeconds) });
-        showNew(terminal, await rotateKey(db, peppers[0], actor, validate(idSchema, id), overlapSeconds), options);
+        const rights = rightsIn(terminal);
+        showNew(
+          terminal,
+          await rotateKey(db, peppers[0], actor, rights, validate(idSchema, id), overlapSeconds),
+          options,
+        );
       }),
     );
 
@@ -163,6 +173,8 @@ function addEndVerbs(key: Command, terminal: Terminal): void {
   );
 }
 
+const rightsIn = (terminal: Terminal): KeyRights => operatorRights(terminal.config().MAX_KEY_LIFETIME);
+
 async function create(terminal: Terminal, options: GrantOptions & { user: string }): Promise<void> {
   const { userId, ...grants } = validate(keyBody, {
     allowUserManagementApiRequests: false,
@@ -170,7 +182,7 @@ async function create(terminal: Terminal, options: GrantOptions & { user: string
     userId: options.user,
   });
   await withDatabase(terminal, async ({ db, peppers, actor }) =>
-    showNew(terminal, await createKey(db, peppers[0], actor, userId, grants), options),
+    showNew(terminal, await createKey(db, peppers[0], actor, rightsIn(terminal), userId, grants), options),
   );
 }
 
@@ -178,7 +190,7 @@ function changes(options: GrantOptions) {
   const named = validate(keyChanges, fields(options));
   if (Object.keys(named).length === 0)
     throw new Refusal('nothing is named that should change; see authz key update --help');
-  return named as Parameters<typeof updateKey>[3];
+  return named as Parameters<typeof updateKey>[4];
 }
 
 /** The fields of a body that the options give; `--no-x` is null. */

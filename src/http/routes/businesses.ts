@@ -42,7 +42,7 @@ const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'get',
     path: '/businesses/{id}',
-    scope: 'directory',
+    scope: 'directory:read',
     summary: 'One business.',
     params: idParams,
     answers: { 200: { description: 'The business.', data: businessData } },
@@ -52,7 +52,7 @@ const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'get',
     path: '/businesses',
-    scope: 'directory',
+    scope: 'directory:read',
     summary: 'All businesses, in the order of their ids.',
     query: z.strictObject(pageQuery),
     answers: { 200: { description: 'A page of businesses.', data: pageOf(businessData) } },
@@ -99,7 +99,7 @@ const members = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'get',
     path: '/businesses/{id}/members',
-    scope: 'directory',
+    scope: 'directory:read',
     summary: 'The members of a business, in the order of the ids of their users.',
     params: idParams,
     query: z.strictObject(pageQuery),

@@ -1,6 +1,8 @@
 /** /keys: make, change, rotate, revoke and delete API keys. */
 
 import { z } from 'zod';
+import type { Config } from '../../config.ts';
+import type { Caller } from '../../directory/find-caller.ts';
 import { keyBody, keyChanges, pageQuery, reasonBody, rotateBody } from '../../input/resources.ts';
 import { idSchema } from '../../input/scalars.ts';
 import {
@@ -14,6 +16,7 @@ import {
   updateKey,
 } from '../../keys/keys.ts';
 import type { ApiKey } from '../../keys/resource.ts';
+import type { KeyRights } from '../../keys/rights.ts';
 import type { Service } from '../../service.ts';
 import type { Answered } from '../exchange.ts';
 import { success } from '../replies.ts';
@@ -22,7 +25,7 @@ import { idParams, pageOf } from '../shared-shapes.ts';
 import { ifMatchHeaders, keyData, newKeyData } from './keys-shapes.ts';
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
-export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] => [
+export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Route[] => [
   route({
     method: 'post',
     path: '/keys',
@@ -37,12 +40,13 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] =>
       rateLimit: { requests: 100, windowSeconds: 60 },
     },
     answers: { 201: { description: 'The key, in clear, and its resource.', data: newKeyData, headers: ETAG } },
-    handle: async ({ body: { userId, ...grants }, actor }) => made(await createKey(db, pepper, actor, userId, grants)),
+    handle: async ({ body: { userId, ...grants }, caller, actor }) =>
+      made(await createKey(db, pepper, actor, rightsOf(caller, config), userId, grants)),
   }),
   route({
     method: 'get',
     path: '/keys/{id}',
-    scope: 'keys',
+    scope: 'keys:read',
     summary: 'One key. Its ETag is for If-Match.',
     params: idParams,
     answers: { 200: { description: 'The key.', data: keyData, headers: ETAG } },
@@ -52,7 +56,7 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] =>
   route({
     method: 'get',
     path: '/keys',
-    scope: 'keys',
+    scope: 'keys:read',
     summary: 'The keys, of one user or of all, in the order of their ids.',
     query: z.strictObject({ ...pageQuery, userId: idSchema.optional() }),
     answers: { 200: { description: 'A page of keys.', data: pageOf(keyData) } },
@@ -72,8 +76,11 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] =>
     bodyExample: { friendlyName: 'The bakery, and the garage', restrictedBusinessIds: ['bakery', 'garage'] },
     answers: { 200: { description: 'The key, changed or as it was.', data: keyData, headers: ETAG } },
     failures: ['NOT_FOUND', 'CONFLICT', 'PRECONDITION_FAILED'],
-    handle: async ({ params, body, actor, headers }) =>
-      shown('The key is as asked.', await updateKey(db, actor, params.id, defined(body), ifMatch(headers['If-Match']))),
+    handle: async ({ params, body, caller, actor, headers }) => {
+      const mayChange = ifMatch(headers['If-Match']);
+      const key = await updateKey(db, actor, rightsOf(caller, config), params.id, defined(body), mayChange);
+      return shown('The key is as asked.', key);
+    },
   }),
   route({
     method: 'post',
@@ -86,7 +93,8 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] =>
     bodyExample: { overlapSeconds: 3600 },
     answers: { 201: { description: 'The new key, in clear, and its resource.', data: newKeyData, headers: ETAG } },
     failures: ['NOT_FOUND', 'CONFLICT'],
-    handle: async ({ params, body, actor }) => made(await rotateKey(db, pepper, actor, params.id, body.overlapSeconds)),
+    handle: async ({ params, body, caller, actor }) =>
+      made(await rotateKey(db, pepper, actor, rightsOf(caller, config), params.id, body.overlapSeconds)),
   }),
   route({
     method: 'post',
@@ -116,6 +124,11 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper }: Service): Route[] =>
     },
   }),
 ];
+
+const rightsOf = ({ scopes }: Caller, { MAX_KEY_LIFETIME }: Config): KeyRights => ({
+  userManagement: scopes.has('keys:grant-user-management'),
+  maxLifetimeMs: MAX_KEY_LIFETIME,
+});
 
 const ETAG = { ETag: 'Of the version of the key, for If-Match. Uses of the key leave it as it is.' };
 

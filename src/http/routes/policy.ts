@@ -11,7 +11,7 @@ export const policyRoutes = ({ live, shadowPolicy, shadow }: Service): Route[] =
   route({
     method: 'get',
     path: '/policy',
-    scope: 'policy',
+    scope: 'policy:read',
     summary: 'The live policy of this replica, and the last one that it refused, with its findings.',
     answers: { 200: { description: 'The live policy.', data: policyData } },
     handle: () => {

@@ -35,7 +35,7 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'get',
     path: '/users/{id}',
-    scope: 'directory',
+    scope: 'directory:read',
     summary: 'One user.',
     params: idParams,
     answers: { 200: { description: 'The user.', data: userData } },
@@ -45,7 +45,7 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
   route({
     method: 'get',
     path: '/users',
-    scope: 'directory',
+    scope: 'directory:read',
     summary: 'All users, in the order of their ids.',
     query: z.strictObject(pageQuery),
     answers: { 200: { description: 'A page of users.', data: pageOf(userData) } },
