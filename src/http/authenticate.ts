@@ -6,6 +6,7 @@ import type { Caller, Scope } from '../directory/find-caller.ts';
 import { Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
 import { addressOf } from './address.ts';
+import { noteKnown } from './connections.ts';
 import { failuresByAddress } from './failed-authentications.ts';
 
 /**
@@ -29,6 +30,7 @@ export function authenticator({ findCaller, config }: Pick<Service, 'findCaller'
     // The token first, whatever the address has done: others may share it.
     const caller = token === undefined ? undefined : await findCaller(token, deadline);
     if (!caller) throw refusal(request);
+    noteKnown(request.socket);
     if (!caller.scopes.has(scope)) {
       throw new Failure('FORBIDDEN', `The caller ${caller.id} lacks the scope ${scope}. Use a token that has it.`);
     }

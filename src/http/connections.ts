@@ -13,6 +13,8 @@ import { addressOf, isTrusted } from './address.ts';
 export const MOST_UNANSWERED = 16;
 
 export interface ConnectionLimits {
+  /** Most connections. A further one takes the place of the oldest that is idle and whose client has shown no valid token. */
+  readonly most: number;
   /** Most connections of one address; undefined: any number. */
   readonly perAddress: number | undefined;
   /** Whose connections are not counted: they are of many clients. */
@@ -33,6 +35,14 @@ export interface Connections {
   readonly closeUnused: () => void;
 }
 
+const KNOWN = Symbol('known');
+type Known = Socket & { [KNOWN]?: true };
+
+/** Notes that the client of this connection has shown a valid token, so that the connection stays, however many others come. */
+export function noteKnown(socket: Socket): void {
+  (socket as Known)[KNOWN] = true;
+}
+
 interface Connection {
   unanswered: number;
   /** The response to the last request that was admitted. */
@@ -49,16 +59,33 @@ const LOOKS = 4;
 export function trackConnections(server: Server, limits: ConnectionLimits, log: Log): Connections {
   const connections = new Map<Socket, Connection>();
   const ended = { pipelining: 0, unread: 0, crowded: 0 };
-  const makesRoom = crowdControl(limits);
+  const isOneTooMany = crowdControl(limits);
+  /** In the order in which they came. One that has shown a token is taken out where it is met. */
+  const strangers = new Set<Socket>();
+  const forget = (socket: Socket): void => {
+    connections.delete(socket);
+    strangers.delete(socket);
+  };
+  const idleStranger = (): Socket | undefined => {
+    for (const socket of strangers) {
+      if ((socket as Known)[KNOWN]) strangers.delete(socket);
+      else if (connections.get(socket)?.unanswered === 0) return socket;
+    }
+    return undefined;
+  };
 
   server.on('connection', (socket: Socket) => {
-    if (!makesRoom(socket)) {
+    const full = connections.size >= limits.most;
+    const leaving = isOneTooMany(socket) ? socket : full ? (idleStranger() ?? socket) : undefined;
+    if (leaving) {
       ended.crowded += 1;
-      socket.destroy();
-      return;
+      forget(leaving);
+      leaving.destroy();
     }
+    if (leaving === socket) return;
     connections.set(socket, newConnection());
-    socket.once('close', () => connections.delete(socket));
+    strangers.add(socket);
+    socket.once('close', () => forget(socket));
   });
   const looking = setInterval(() => {
     for (const [socket, { progress }] of connections) {
@@ -158,21 +185,21 @@ function isStuck(socket: Socket, progress: Progress): boolean {
   return progress.idleLooks >= LOOKS;
 }
 
-/** Counts the open connections of each address, and says whether there is room for another one. */
+/** Counts the open connections of each address, and says whether a further one is too many. */
 function crowdControl({ perAddress, trusted }: ConnectionLimits): (socket: Socket) => boolean {
-  if (perAddress === undefined) return () => true;
+  if (perAddress === undefined) return () => false;
   const counts = new Map<string, number>();
   return (socket) => {
-    if (isTrusted(socket.remoteAddress ?? '', trusted)) return true;
+    if (isTrusted(socket.remoteAddress ?? '', trusted)) return false;
     const address = addressOf({ socket, headers: {} }, trusted);
     const count = counts.get(address) ?? 0;
-    if (count >= perAddress) return false;
+    if (count >= perAddress) return true;
     counts.set(address, count + 1);
     socket.once('close', () => {
       const left = (counts.get(address) ?? 0) - 1;
       if (left > 0) counts.set(address, left);
       else counts.delete(address);
     });
-    return true;
+    return false;
   };
 }

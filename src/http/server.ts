@@ -38,13 +38,12 @@ export async function listen(service: Service, limits: Partial<typeof LIMITS> = 
   const app = createApp(service, () => phase);
   // The application refuses a missing Host: Node's own answer has no body.
   const server = createServer({ ...timeouts, requireHostHeader: false });
-  const perAddress = MAX_CONNECTIONS_PER_ADDRESS;
-  const connections = trackConnections(server, { perAddress, trusted: config.TRUSTED_PROXIES, stallTimeout }, log);
+  const [most, perAddress, trusted] = [MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, config.TRUSTED_PROXIES];
+  const connections = trackConnections(server, { most, perAddress, trusted, stallTimeout }, log);
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     if (connections.admits(request, response)) app(request, response);
   };
   server.on('request', answer);
-  server.maxConnections = MAX_CONNECTIONS;
   // No limit on their count, beyond which Node silently drops headers, such as a second Authorization. Their size is limited.
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);

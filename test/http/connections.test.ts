@@ -61,22 +61,59 @@ describe('a connection', () => {
     expect(fourth?.map(({ status }) => status)).to.deep.equal([200]);
   });
 
-  it('beyond MAX_CONNECTIONS is closed, until another one ends', async () => {
+  /** Shows a token; what it asks is no question. */
+  const introduce = async (wire: Wire): Promise<void> => {
+    const before = wire.text().length;
+    wire.send(request('POST /authorize', POST, '{}'));
+    await eventually(() => wire.text().slice(before).includes('INVALID_REQUEST'));
+  };
+  const isServed = async () => (await askRaw(server.address, 'GET /healthz').catch(() => undefined))?.status === 200;
+
+  it('beyond MAX_CONNECTIONS is closed, where all others are of clients with a token, until one ends', async () => {
     await serve({ MAX_CONNECTIONS: '2' });
-    const first = await dial(server.address);
-    const second = await dial(server.address);
-    for (const wire of [first, second]) {
-      wire.send(request('GET /healthz'));
-      await eventually(() => wire.text().includes('up.'));
-    }
+    const [first, second] = [await dial(server.address), await dial(server.address)];
+    for (const wire of [first, second]) await introduce(wire);
     const third = await dial(server.address);
-    third.send(request('GET /healthz'));
+    third.send(HEALTH);
     expect(await third.replies()).to.deep.equal([]);
-    second.send(request('GET /healthz'));
-    await eventually(() => second.text().split('up.').length === 3);
+    await introduce(second);
     first.socket.end();
     await first.replies();
-    await eventually(async () => (await askRaw(server.address, 'GET /healthz').catch(() => undefined))?.status === 200);
+    await eventually(isServed);
+  });
+
+  it('beyond MAX_CONNECTIONS takes the place of the oldest that is idle and of nobody with a token', async () => {
+    let find: () => void = () => undefined;
+    const found = new Promise<void>((resolve) => {
+      find = resolve;
+    });
+    await serve({ MAX_CONNECTIONS: '5' }, {}, found);
+    const wires: Wire[] = [];
+    const dialed = async (): Promise<Wire> => {
+      const wire = await dial(server.address);
+      wires.push(wire);
+      return wire;
+    };
+    const inWork = await dialed();
+    inWork.send(request('POST /authorize', POST, '{}'));
+    const [silent, asked, halfAHead, last] = [await dialed(), await dialed(), await dialed(), await dialed()];
+    asked.send(HEALTH);
+    halfAHead.send('GET /');
+    last.send(HEALTH);
+    for (const wire of [asked, last]) await eventually(() => wire.text().includes('up.'));
+    const newcomers: Wire[] = [];
+    for (const victim of [silent, asked, halfAHead]) {
+      newcomers.push(await dialed());
+      await victim.replies();
+      expect(wires.filter(({ socket }) => socket.closed)).to.deep.equal(wires.slice(1, 1 + newcomers.length));
+    }
+    find();
+    await eventually(() => inWork.text().includes('INVALID_REQUEST'));
+    await introduce(last);
+    // Those with a token stay, whatever comes.
+    for (let more = 0; more < 20; more += 1) await dialed();
+    for (const wire of [inWork, last]) await introduce(wire);
+    for (const wire of newcomers) await wire.replies();
   });
 
   it('beyond MAX_CONNECTIONS_PER_ADDRESS is closed, unless it is of a trusted proxy', async () => {
@@ -90,7 +127,7 @@ describe('a connection', () => {
       await eventually(() => wire.text().includes('up.'));
     }
     wires[0]?.socket.end();
-    await eventually(async () => (await askRaw(server.address, 'GET /healthz').catch(() => undefined))?.status === 200);
+    await eventually(isServed);
     await server.close();
 
     await serve({ MAX_CONNECTIONS_PER_ADDRESS: '1', TRUSTED_PROXIES: '127.0.0.0/8' });
@@ -194,7 +231,7 @@ describe('a connection', () => {
       socket.pause();
       send(times(1000, request('GET /openapi.json')));
     }
-    await eventually(async () => (await askRaw(server.address, 'GET /healthz').catch(() => undefined))?.status === 200);
+    await eventually(isServed);
     for (const { socket } of wires) socket.resume();
     for (const wire of wires) expect(wire.fault()).to.equal(undefined);
   });
@@ -212,7 +249,7 @@ describe('a connection', () => {
     socket.write('hello\r\n\r\n');
     await once(socket, 'end');
     expect(text).to.include('HTTP/1.1 400 ');
-    await eventually(async () => (await askRaw(server.address, 'GET /healthz').catch(() => undefined))?.status === 200);
+    await eventually(isServed);
     expect(socket.writable).to.equal(true);
     socket.destroy();
   });
