@@ -5,9 +5,10 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { describeConfig } from '../src/config.ts';
 import { FAILURES } from '../src/errors.ts';
-import { FACT_GROUPS, factsOf } from '../src/policy/facts.ts';
+import { BUILT_IN } from '../src/policy/schema.ts';
 import { loadPolicy } from '../src/rollout/folder.ts';
 import { authz, ROOT } from './support/cli.ts';
+import { GROUPS } from './support/facts.ts';
 
 const read = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');
 const PAGES = ['.', 'docs', 'docs/adr'].flatMap((folder) =>
@@ -96,8 +97,8 @@ describe('the documents', () => {
     const listed = [...read('docs/policies.md').matchAll(/^\| `(r\.[^`]*)` \| (.*) \|$/gm)].map(
       ([, path, rest]) => `${path} | ${rest}`,
     );
-    const defined = FACT_GROUPS.flatMap((group) =>
-      factsOf(group).map(([fact, { type, says }]) => {
+    const defined = GROUPS.flatMap((group) =>
+      BUILT_IN.factsOf(group).map(([fact, { type, says }]) => {
         const values =
           type === 'boolean'
             ? 'true, false'

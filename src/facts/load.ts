@@ -11,7 +11,8 @@ import { databaseFailure } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
 import type { RateLimit } from '../input/scalars.ts';
-import { closed, type Facts, NOTHING_KNOWN } from '../policy/facts.ts';
+import { closed, type Facts } from '../policy/facts.ts';
+import { BUILT_IN } from '../policy/schema.ts';
 import type { Cache, Found, Read } from './cache.ts';
 import { digestTag, tagOf } from './freshness.ts';
 import { LOAD_FACTS, type StoredRow, storedGroup } from './stored-facts.ts';
@@ -37,7 +38,7 @@ export interface Loaded {
 export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, Pick<Facts, 'key' | 'user' | 'target'> {}
 
 // The memo compares facts by identity, so what is the same for everybody is one object.
-const { key: UNKNOWN_KEY, user: UNKNOWN_USER } = NOTHING_KNOWN;
+const { key: UNKNOWN_KEY, user: UNKNOWN_USER, target: NO_TARGET } = BUILT_IN.nothingKnown;
 // Spelled out, as `request` is below: a fact that is added to these groups must not compile until its value is loaded.
 const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
 
@@ -180,7 +181,7 @@ const unknownKey = (businessId: string | undefined): Known => ({
   key: UNKNOWN_KEY,
   user: UNKNOWN_USER,
   target: closed({
-    ...NOTHING_KNOWN.target,
+    ...NO_TARGET,
     ...(businessId !== undefined && { id: businessId, status: 'unknown' as const }),
   }),
   reasons: { user: undefined, target: undefined },
@@ -193,9 +194,7 @@ const knownOf = (businessId: string | undefined, row: StoredRow, redigest: Redig
   user: storedGroup('user', row),
   // A new object for each key, also without a target: the memo holds one key's decisions per target object.
   target:
-    businessId === undefined
-      ? closed({ ...NOTHING_KNOWN.target })
-      : closed({ ...storedGroup('target', row), id: businessId }),
+    businessId === undefined ? closed({ ...NO_TARGET }) : closed({ ...storedGroup('target', row), id: businessId }),
   reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
   limit: limitOf(row),
   redigest,

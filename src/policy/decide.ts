@@ -4,13 +4,16 @@
  */
 
 import { Failure } from '../errors.ts';
-import { type Facts, readFacts } from './facts.ts';
+import type { Facts } from './facts.ts';
 import type { Code, Effect, Row } from './row.ts';
+import type { Schema } from './schema.ts';
 
 /** A checked policy: immutable, and the same for ever under the same digest. */
 export interface Policy {
   /** `sha256:` and 64 hex digits, of the files that a decision depends on. */
   readonly digest: string;
+  /** The facts that it is written in terms of. */
+  readonly schema: Schema;
   readonly rows: readonly Row[];
   readonly codes: ReadonlyMap<string, Code>;
   /** The first row that matches, with Casbin's own verdict. Throws when a rule does. `decide` is what to call. */
@@ -40,7 +43,7 @@ export function decide(policy: Policy, given: Facts): Decision {
   let row: Row | undefined;
   let allowed: boolean;
   try {
-    facts = readFacts(given);
+    facts = policy.schema.read(given);
     ({ row, allowed } = policy.match(facts));
   } catch (cause) {
     throw undecided(cause);

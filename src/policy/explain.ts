@@ -5,7 +5,7 @@
 
 import { evaluatorFor } from './casbin/evaluate.ts';
 import { type Decision, decide, type Policy } from './decide.ts';
-import { ACTION_PATH, type Facts, readFacts, valueAt } from './facts.ts';
+import { ACTION_PATH, type Facts, valueAt } from './facts.ts';
 import type { Effect, Predicate, Row } from './row.ts';
 
 /** A test of a row that settled whether it matches. */
@@ -42,7 +42,7 @@ export interface Explanation {
  */
 export function explain(policy: Policy, given: Facts): Explanation {
   const decision = decide(policy, given);
-  const facts = readFacts(given);
+  const facts = policy.schema.read(given);
   const tried = policy.rows.slice(0, 1 + policy.rows.findIndex((row) => row.id === decision.rule));
   return {
     policy: policy.digest,

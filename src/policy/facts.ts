@@ -1,5 +1,5 @@
 /**
- * The facts: the one closed record of scalars that a decision is made from. FACTS is the only list of them: the rule
+ * The facts: the one closed record of scalars that a decision is made from. FACTS is the only list of the built-in ones: the rule
  * checker, Casbin's request definition, the enumeration of situations, the SQL that loads facts, the shapes of the API and
  * the table in docs/policies.md are derived from it or held against it.
  */
@@ -135,18 +135,6 @@ export type Facts = {
 
 export type FactGroup = keyof Facts;
 
-/** The groups in the order of FACTS. */
-export const FACT_GROUPS = Object.keys(FACTS) as readonly FactGroup[];
-
-const perGroup = <T>(value: (group: FactGroup) => T): Readonly<Record<FactGroup, T>> =>
-  Object.fromEntries(FACT_GROUPS.map((group) => [group, value(group)])) as unknown as Record<FactGroup, T>;
-
-const DEFINITIONS = perGroup((group) => Object.entries<FactDefinition>(FACTS[group]));
-const NAMES = perGroup((group) => Object.keys(FACTS[group]));
-
-/** The facts of a group, in their order. */
-export const factsOf = (group: FactGroup): readonly (readonly [name: string, FactDefinition])[] => DEFINITIONS[group];
-
 /** The latest `since` of a table. */
 export const versionOf = (table: FactTable): number =>
   Math.max(...Object.values(table).flatMap((facts) => Object.values(facts).map(({ since }) => since)));
@@ -157,33 +145,23 @@ export const versionOf = (table: FactTable): number =>
  */
 export const FACTS_VERSION = versionOf(FACTS);
 
-/** Every fact path of the rule language, such as `r.key.status`, with its type. */
-export const FACT_PATHS: ReadonlyMap<string, FactType> = new Map(
-  FACT_GROUPS.flatMap((group) =>
-    factsOf(group).map(([fact, { type }]): [string, FactType] => [`r.${group}.${fact}`, type]),
-  ),
-);
-
-/** What each fact of type text can be, by its path. */
-export const FACT_FORMS: ReadonlyMap<string, TextForm> = new Map(
-  FACT_GROUPS.flatMap((group) =>
-    factsOf(group).flatMap(([fact, { form }]): [string, TextForm][] => (form ? [[`r.${group}.${fact}`, form]] : [])),
-  ),
-);
-
 /** The one fact that action patterns are matched against. */
 export const ACTION_PATH = 'r.request.action';
 
+/** A group of facts by its name, which may be one that only a policy declares. */
+export const groupOf = (facts: Facts, group: string): Readonly<Record<string, string | boolean>> =>
+  (facts as Readonly<Record<string, Readonly<Record<string, string | boolean>>>>)[group] ?? {};
+
 /** The value of a fact by its path. */
 export function valueAt(facts: Facts, path: string): string | boolean {
-  const [, group, fact] = path.split('.') as [string, FactGroup, string];
-  return (facts[group] as Record<string, string | boolean>)[fact] as string | boolean;
+  const [, group = '', fact = ''] = path.split('.');
+  return groupOf(facts, group)[fact] as string | boolean;
 }
 
 export interface Constraint {
   readonly says: string;
   /** The groups that `holds` reads, in the order of the schema. */
-  readonly about: readonly FactGroup[];
+  readonly about: readonly string[];
   readonly holds: (facts: Facts) => boolean;
 }
 
@@ -249,45 +227,4 @@ export function fits(type: FactType, value: unknown): boolean {
  */
 export function closed<T extends object>(record: T): Readonly<T> {
   return Object.freeze(Object.assign(Object.create(null), record) as T);
-}
-
-/** Facts of which nothing is known: no key, no user, no target. `request.action` is empty, so this is no question yet. */
-export const NOTHING_KNOWN: Facts = closed(
-  perGroup((group) => closed(Object.fromEntries(factsOf(group).map(([fact, { none }]) => [fact, none])))),
-) as unknown as Facts;
-
-/**
- * A copy, without prototypes, of a facts record. Throws, naming the first fault, unless `value` is exactly one: every
- * fact there, each of its type, nothing more, in a combination that can occur.
- *
- * INVARIANT: nothing is decided on a record that has not passed here, because a rule such as
- * `r.key.status != 'revoked'` would hold of a fact that is missing. Each fact is read once, so that what was checked is
- * what is decided on, whatever a getter would answer the next time.
- */
-export function readFacts(value: unknown): Facts {
-  const given = members(value, FACT_GROUPS, 'facts');
-  const facts = Object.create(null) as Record<FactGroup, unknown>;
-  for (const group of FACT_GROUPS) facts[group] = readGroup(group, given[group]);
-  const broken = CONSTRAINTS.find((constraint) => !constraint.holds(facts as Facts));
-  if (broken) throw new TypeError(`the facts contradict each other: ${broken.says}`);
-  return facts as Facts;
-}
-
-function readGroup(group: FactGroup, value: unknown): Readonly<Record<string, unknown>> {
-  const given = members(value, NAMES[group], group);
-  const facts = Object.create(null) as Record<string, unknown>;
-  for (const [fact, { type }] of factsOf(group)) {
-    facts[fact] = given[fact];
-    if (!fits(type, facts[fact])) throw new TypeError(`the fact ${group}.${fact} is missing or of another type`);
-  }
-  return facts;
-}
-
-function members(value: unknown, names: readonly string[], what: string): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null) throw new TypeError(`the facts record lacks ${what}`);
-  const own = Object.keys(value);
-  if (own.length !== names.length || !names.every((name) => own.includes(name))) {
-    throw new TypeError(`${what} must hold exactly: ${names.join(', ')}`);
-  }
-  return value as Record<string, unknown>;
 }

@@ -6,19 +6,31 @@
  */
 
 import { type Decision, decide, type Policy } from './decide.ts';
-import { FACT_GROUPS, type FactGroup, type Facts, factsOf } from './facts.ts';
+import { type FactGroup, type Facts, groupOf } from './facts.ts';
+import type { Schema } from './schema.ts';
 
 /** Whatever facts these groups have: another value is another frozen object. */
 const BY_IDENTITY = ['key', 'user', 'target'] as const satisfies readonly FactGroup[];
 
-const GROUPS_BY_VALUE = FACT_GROUPS.filter((group) => !(BY_IDENTITY as readonly FactGroup[]).includes(group));
+/** What an entry is filed under beside the groups by identity. */
+interface ByValue {
+  /** How many groups there are in all. */
+  readonly groups: number;
+  readonly sizes: readonly { readonly group: string; readonly size: number }[];
+  /** INVARIANT: all facts of all other groups, so that a fact that is added to a schema is part of what an entry is filed under. */
+  readonly facts: readonly { readonly group: string; readonly fact: string }[];
+}
 
-/** INVARIANT: all facts of all other groups, so that a fact that is added to FACTS is part of what an entry is filed under. */
-const BY_VALUE = GROUPS_BY_VALUE.flatMap((group) => factsOf(group).map(([fact]) => ({ group, fact })));
+function byValueIn({ groups, factsOf }: Schema): ByValue {
+  const others = groups.filter((group) => !(BY_IDENTITY as readonly string[]).includes(group));
+  return {
+    groups: groups.length,
+    sizes: others.map((group) => ({ group, size: factsOf(group).length })),
+    facts: others.flatMap((group) => factsOf(group).map(([fact]) => ({ group, fact }))),
+  };
+}
 
-const SIZES = GROUPS_BY_VALUE.map((group) => ({ group, size: factsOf(group).length }));
-
-/** `next` is by the value of the fact that has this level's place in BY_VALUE; below the last fact there is the decision. */
+/** `next` is by the value of the fact that has this level's place in `ByValue`; below the last fact there is the decision. */
 interface Level {
   readonly next: Map<unknown, Level>;
   decision?: Decision;
@@ -43,13 +55,20 @@ const MAX_OF_TARGET = 128;
  */
 export function memoizedDecide(): typeof decide {
   const byPolicy = new WeakMap<Policy, WeakMap<Facts['target'], Remembered>>();
+  const bySchema = new WeakMap<Schema, ByValue>();
+
+  const byValueOf = (schema: Schema): ByValue => {
+    const known = bySchema.get(schema) ?? byValueIn(schema);
+    bySchema.set(schema, known);
+    return known;
+  };
 
   const recall = (policy: Policy, { key, user, target }: Facts): Remembered | undefined => {
     const remembered = byPolicy.get(policy)?.get(target);
     return remembered?.key === key && remembered.user === user ? remembered : undefined;
   };
 
-  const remember = (policy: Policy, facts: Facts, decision: Decision): void => {
+  const remember = (policy: Policy, byValue: ByValue, facts: Facts, decision: Decision): void => {
     const { key, user, target } = facts;
     const byTarget = byPolicy.get(policy) ?? new WeakMap<Facts['target'], Remembered>();
     byPolicy.set(policy, byTarget);
@@ -58,16 +77,18 @@ export function memoizedDecide(): typeof decide {
       before && before.size < MAX_OF_TARGET ? before : { key, user, tree: { next: new Map() }, size: 0 };
     byTarget.set(target, remembered);
     remembered.size += 1;
-    file(remembered.tree, facts, decision);
+    file(remembered.tree, byValue, facts, decision);
   };
 
   return (policy, given) => {
-    const remembered = isExact(given) ? recall(policy, given) : undefined;
-    const known = remembered && find(remembered.tree, given);
+    const byValue = byValueOf(policy.schema);
+    const remembered = isExact(byValue, given) ? recall(policy, given) : undefined;
+    const known = remembered && find(remembered.tree, byValue, given);
     if (known) return known;
-    const facts = copyOf(given);
+    const facts = copyOf(byValue, given);
     const decision = Object.freeze(decide(policy, facts));
-    if (isFixed(policy) && BY_IDENTITY.every((group) => isConstant(facts[group]))) remember(policy, facts, decision);
+    if (isFixed(policy) && BY_IDENTITY.every((group) => isConstant(facts[group])))
+      remember(policy, byValue, facts, decision);
     return decision;
   };
 }
@@ -77,22 +98,22 @@ export function memoizedDecide(): typeof decide {
  * known facts, so any others must not get past the check of `decide`. Counting own keys is enough: where one is missing or
  * inherited, none is filed under `undefined`, and the count is short.
  */
-function isExact(facts: Facts): boolean {
-  if (Object.keys(facts).length !== FACT_GROUPS.length) return false;
-  for (const { group, size } of SIZES) if (Object.keys(facts[group]).length !== size) return false;
+function isExact({ groups, sizes }: ByValue, facts: Facts): boolean {
+  if (Object.keys(facts).length !== groups) return false;
+  for (const { group, size } of sizes) if (Object.keys(groupOf(facts, group)).length !== size) return false;
   return true;
 }
 
-function find(tree: Level, facts: Facts): Decision | undefined {
+function find(tree: Level, byValue: ByValue, facts: Facts): Decision | undefined {
   let level: Level | undefined = tree;
-  for (const { group, fact } of BY_VALUE) level = level?.next.get(valueIn(facts, group, fact));
+  for (const { group, fact } of byValue.facts) level = level?.next.get(groupOf(facts, group)[fact]);
   return level?.decision;
 }
 
-function file(tree: Level, facts: Facts, decision: Decision): void {
+function file(tree: Level, byValue: ByValue, facts: Facts, decision: Decision): void {
   let level = tree;
-  for (const { group, fact } of BY_VALUE) {
-    const value = valueIn(facts, group, fact);
+  for (const { group, fact } of byValue.facts) {
+    const value = groupOf(facts, group)[fact];
     const next: Level = level.next.get(value) ?? { next: new Map() };
     level.next.set(value, next);
     level = next;
@@ -100,12 +121,9 @@ function file(tree: Level, facts: Facts, decision: Decision): void {
   level.decision = decision;
 }
 
-const valueIn = (facts: Facts, group: FactGroup, fact: string): unknown =>
-  (facts[group] as Readonly<Record<string, unknown>> | undefined)?.[fact];
-
 /** Reads each part once, so that what is decided on is what the entry is filed under. */
-const copyOf = (given: Facts): Facts =>
-  Object.assign({ ...given }, ...GROUPS_BY_VALUE.map((group) => ({ [group]: { ...given[group] } }))) as Facts;
+const copyOf = ({ sizes }: ByValue, given: Facts): Facts =>
+  Object.assign({ ...given }, ...sizes.map(({ group }) => ({ [group]: { ...groupOf(given, group) } }))) as Facts;
 
 const isFixed = (policy: Policy): boolean => Object.isFrozen(policy) && Object.isFrozen(policy.rows);
 

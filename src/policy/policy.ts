@@ -23,6 +23,7 @@ import { collector, type Finding, printFinding, type Report, type ReportError } 
 import { parseInvariants } from './folder/invariants.ts';
 import { parseRows } from './folder/rows.ts';
 import type { Code, Row } from './row.ts';
+import { BUILT_IN, type Schema } from './schema.ts';
 
 export type Built =
   | { readonly policy: Policy; readonly findings: readonly [] }
@@ -57,6 +58,7 @@ export function compilePolicy(texts: PolicyTexts): { policy: Policy | undefined;
 interface Read {
   /** With plain spaces in place of others, which have their findings. */
   readonly texts: PolicyTexts;
+  readonly schema: Schema;
   readonly codes: ReadonlyMap<string, Code>;
   /** Absent, with a finding, where the rows are not valid. */
   readonly policy?: Policy;
@@ -72,23 +74,25 @@ function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, R
   });
   const texts = new Map([...given].map(([name, text]) => [name, asItLooks(text)]));
   const codes = parseCodes(texts.get(CODES_FILE), report);
-  const rows = yield* validRows(texts, codes, report);
-  if (!rows || !valid) return { texts, codes };
-  const matcher = createMatcher(rows);
+  const schema = BUILT_IN;
+  const rows = yield* validRows(texts, schema, codes, report);
+  if (!rows || !valid) return { texts, schema, codes };
+  const matcher = createMatcher(rows, schema);
   const { match, costOf } = matcher;
   return {
     texts,
+    schema,
     codes,
     matcher,
-    policy: Object.freeze({ digest: digestOf(texts), rows: Object.freeze(rows), codes, match, costOf }),
+    policy: Object.freeze({ digest: digestOf(texts), schema, rows: Object.freeze(rows), codes, match, costOf }),
   };
 }
 
 /** undefined, with a finding, where the rows are not valid. */
 async function check(given: PolicyTexts, report: Report): Promise<Policy | undefined> {
-  const { texts, codes, policy, matcher } = await runInSlices(readPolicy(given, report));
-  const cases = parseAllCases(texts, report);
-  const invariants = parseInvariants(texts.get(INVARIANTS_FILE), codes, report);
+  const { texts, schema, codes, policy, matcher } = await runInSlices(readPolicy(given, report));
+  const cases = parseAllCases(texts, schema, report);
+  const invariants = parseInvariants(texts.get(INVARIANTS_FILE), schema, codes, report);
   if (!policy || !matcher) return undefined;
   checkCodesUsed(codes, policy.rows, texts.get(CODES_FILE), report);
   for (const work of [
@@ -103,11 +107,12 @@ async function check(given: PolicyTexts, report: Report): Promise<Policy | undef
 /** undefined where any row has a finding, or where codes.yaml gives no codes to check them against. */
 function* validRows(
   texts: PolicyTexts,
+  schema: Schema,
   codes: ReadonlyMap<string, Code>,
   report: ReportError,
 ): Generator<void, Row[] | undefined> {
   let valid = true;
-  const rows = yield* parseRows(texts, codes, (finding) => {
+  const rows = yield* parseRows(texts, schema, codes, (finding) => {
     valid = false;
     report(finding);
   });

@@ -3,7 +3,8 @@
  * was added since takes its declared default, so that old records replay and old cases keep their meaning.
  */
 
-import { FACTS, type Facts, type FactTable, readFacts, versionOf } from './facts.ts';
+import { type Facts, type FactTable, versionOf } from './facts.ts';
+import type { Schema } from './schema.ts';
 
 type Groups = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
@@ -17,7 +18,7 @@ export interface RecordedFacts {
  * The facts of a record that was made under `version` of them.
  * @throws TypeError: the version is newer than this program's, or the record does not hold exactly the facts of its version
  */
-export function readRecordedFacts(value: unknown, version: number, table: FactTable = FACTS): RecordedFacts {
+export function readRecordedFacts(value: unknown, version: number, { table, read }: Schema): RecordedFacts {
   const newest = versionOf(table);
   if (!Number.isInteger(version) || version < 1 || version > newest) {
     throw new TypeError(`its facts are of version ${version}, and this authz knows up to ${newest}; upgrade it`);
@@ -25,7 +26,7 @@ export function readRecordedFacts(value: unknown, version: number, table: FactTa
   const { groups, assumed, early } = addDefaults(value, version, table);
   // An early fact can only have been written in afterwards: taking it would let whoever did so choose the decision.
   if (early[0] !== undefined) throw new TypeError(`version ${version} of the facts has no ${early[0]}`);
-  return { facts: readFacts(groups), assumed };
+  return { facts: read(groups), assumed };
 }
 
 /**
@@ -33,8 +34,8 @@ export function readRecordedFacts(value: unknown, version: number, table: FactTa
  * and then has its default, so that what was written before it keeps its meaning.
  * @throws TypeError: they lack a fact of version 1, or hold what is no fact
  */
-export const readWrittenFacts = (value: unknown, table: FactTable = FACTS): Facts =>
-  readFacts(addDefaults(value, 1, table).groups);
+export const readWrittenFacts = (value: unknown, { table, read }: Schema): Facts =>
+  read(addDefaults(value, 1, table).groups);
 
 /** The facts that came after `version`. */
 const laterFacts = (version: number, table: FactTable) =>
@@ -45,7 +46,7 @@ const laterFacts = (version: number, table: FactTable) =>
   );
 
 /** The paths of the facts that came after `version`. */
-export const factsSince = (version: number, table: FactTable = FACTS): string[] =>
+export const factsSince = (version: number, { table }: Pick<Schema, 'table'>): string[] =>
   laterFacts(version, table).map(({ path }) => path);
 
 interface Completed {
@@ -56,8 +57,8 @@ interface Completed {
   readonly early: readonly string[];
 }
 
-/** Adds each fact that came after `version` and is not there; all else stays, for `readFacts` to check. */
-export function addDefaults(value: unknown, version: number, table: FactTable = FACTS): Completed {
+/** Adds each fact that came after `version` and is not there; all else stays, for `read` of the schema to check. */
+export function addDefaults(value: unknown, version: number, table: FactTable): Completed {
   const given = isRecord(value) ? value : {};
   const groups = { ...given } as Record<string, Record<string, unknown>>;
   const [assumed, early]: [string[], string[]] = [[], []];

@@ -1,7 +1,6 @@
 /** Replays recorded decisions under another policy: what it would have decided. */
 
 import { type Decision, decide, type Policy } from './decide.ts';
-import { FACT_PATHS, FACTS, type FactTable } from './facts.ts';
 import { readRecordedFacts } from './recorded-facts.ts';
 
 /**
@@ -20,16 +19,16 @@ const ID = /"id": "[^"\\]+"/g;
  * Decides each situation once. Records are the same situation when they differ only in ids that no row of the policy
  * compares: there is one for each combination of the other facts, whatever the number of keys.
  */
-export function redecider(policy: Policy, table: FactTable = FACTS): Redecide {
+export function redecider(policy: Policy, schema = policy.schema): Redecide {
   const known = new Map<string, Decision | Error>();
-  const readsIds = [...FACT_PATHS.keys()].some(
+  const readsIds = [...schema.paths.keys()].some(
     (path) => path.endsWith('.id') && policy.rows.some((row) => row.when.constants.has(path)),
   );
   return (facts, version) => {
     const situation = `${version} ${readsIds ? facts : facts.replace(ID, '"id": "*"')}`;
     let outcome = known.get(situation);
     if (outcome === undefined) {
-      outcome = attempt(() => decide(policy, readRecordedFacts(JSON.parse(facts), version, table).facts));
+      outcome = attempt(() => decide(policy, readRecordedFacts(JSON.parse(facts), version, schema).facts));
       if (known.size >= MAX_MEMO) known.clear();
       known.set(situation, outcome);
     }

@@ -4,9 +4,10 @@ import type { Knex } from 'knex';
 import { copyOut, type TextRow } from '../db/copy-out.ts';
 import { orFailure } from '../db/failure.ts';
 import type { Policy } from '../policy/decide.ts';
-import { FACTS, type FactTable, versionOf } from '../policy/facts.ts';
+import { versionOf } from '../policy/facts.ts';
 import { factsSince } from '../policy/recorded-facts.ts';
 import { type Redecide, redecider } from '../policy/replay.ts';
+import { BUILT_IN, type Schema } from '../policy/schema.ts';
 import { policyOfTime } from './store.ts';
 import { createTally, type Shift } from './tally.ts';
 
@@ -57,10 +58,10 @@ export function replay(
   policy: Policy,
   period: Period,
   show: Show,
-  table: FactTable = FACTS,
+  schema = policy.schema,
 ): Promise<ReplayReport> {
-  const redecide = redecider(policy, table);
-  return replayWith(db, () => redecide, period, show, table);
+  const redecide = redecider(policy, schema);
+  return replayWith(db, () => redecide, period, show, schema);
 }
 
 /**
@@ -78,6 +79,7 @@ export async function selfCheck(db: Knex, period: Period, show: Show): Promise<R
       known.get(digest) ?? unreplayable(`no decision of the policy ${digest} was there when the replay began`),
     period,
     show,
+    BUILT_IN,
   );
 }
 
@@ -97,12 +99,12 @@ async function replayWith(
   redeciderOf: (digest: string) => Redecide,
   period: Period,
   show: Show,
-  table: FactTable = FACTS,
+  schema: Schema,
 ): Promise<ReplayReport> {
   const tally = createTally();
   const reasons = new Set<string>();
   let [replayed, changed, ruleChanged] = [0, 0, 0];
-  let oldest = versionOf(table);
+  let oldest = versionOf(schema.table);
   for await (const rows of copyOut(db, inPeriod(db, period).select(COLUMNS))) {
     for (const row of rows) {
       const [id, code, rule, policy, apiKeyId, userId, businessId, version, facts] = row as Texts;
@@ -119,7 +121,7 @@ async function replayWith(
     show(replayed);
   }
   const found = { replayed, changed, ruleChanged, shifts: tally.shifts(), reasons: [...reasons] };
-  return { ...period, ...found, assumed: factsSince(oldest, table) };
+  return { ...period, ...found, assumed: factsSince(oldest, schema) };
 }
 
 type Id = string | null;

@@ -5,6 +5,7 @@ import { situations } from '../../src/policy/analysis/situations.ts';
 import { decide } from '../../src/policy/decide.ts';
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { readPolicyFolder } from '../../src/rollout/folder.ts';
 import { largePolicy } from '../policy/large.ts';
 import { factsWith } from '../support/facts.ts';
@@ -51,7 +52,9 @@ async function microsOfDecision(texts: PolicyTexts, shipped: PolicyTexts): Promi
   const { policy } = await buildPolicy(texts);
   const { policy: known } = await buildPolicy(shipped);
   if (!policy || !known) throw new Error('the policy is refused');
-  const some = [...situations(known.rows)].map((facts) => factsWith({ request: { action: 'noun0:create' } }, facts));
+  const some = [...situations(known.rows, BUILT_IN)].map((facts) =>
+    factsWith({ request: { action: 'noun0:create' } }, facts),
+  );
   const before = process.cpuUsage();
   for (const facts of some) decide(policy, facts);
   return process.cpuUsage(before).user / some.length;

@@ -10,6 +10,7 @@ import { situations } from '../../src/policy/analysis/situations.ts';
 import { decide } from '../../src/policy/decide.ts';
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { assemblePolicy } from '../../src/policy/policy.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { followFolder } from '../../src/rollout/live.ts';
 import { largePolicy } from '../policy/large.ts';
 import { shippedPolicy, shippedTexts } from '../policy/texts.ts';
@@ -74,7 +75,7 @@ async function write(folder: string, texts: PolicyTexts): Promise<void> {
 
 /** Decides in every turn of the event loop, as a service under load does. */
 function keepBusy(policy: Awaited<ReturnType<typeof shippedPolicy>>): { readonly stop: () => void } {
-  const facts = [...situations(policy.rows)];
+  const facts = [...situations(policy.rows, BUILT_IN)];
   let stopped = false;
   let next = 0;
   const work = (): void => {

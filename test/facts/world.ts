@@ -7,7 +7,8 @@ import { randomBytes } from 'node:crypto';
 import type { Change } from '../../src/db/mutate.ts';
 import type { Found, Read } from '../../src/facts/cache.ts';
 import { digestTag, type Poll, tagOf } from '../../src/facts/freshness.ts';
-import { closed, type Facts, NOTHING_KNOWN } from '../../src/policy/facts.ts';
+import { closed, type Facts } from '../../src/policy/facts.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 
 /** Valid ids that code would mix up which joins strings, looks them up in an object, or ignores case. */
 export const HOSTILE = [
@@ -152,9 +153,9 @@ export function createWorld(random: Random) {
     const status = b === NONE ? 'none' : !business?.exists ? 'unknown' : business.disabled ? 'disabled' : 'active';
     if (!key.exists) {
       return {
-        key: closed({ ...NOTHING_KNOWN.key }),
-        user: closed({ ...NOTHING_KNOWN.user }),
-        target: closed({ ...NOTHING_KNOWN.target, id, status: b === NONE ? 'none' : 'unknown' }),
+        key: closed({ ...BUILT_IN.nothingKnown.key }),
+        user: closed({ ...BUILT_IN.nothingKnown.user }),
+        target: closed({ ...BUILT_IN.nothingKnown.target, id, status: b === NONE ? 'none' : 'unknown' }),
       };
     }
     const user = users[key.user] as (typeof users)[number];
@@ -162,19 +163,19 @@ export function createWorld(random: Random) {
     const inRestriction = b !== NONE && (!key.restricted || (business?.exists === true && key.restricted.has(b)));
     return {
       key: closed({
-        ...NOTHING_KNOWN.key,
+        ...BUILT_IN.nothingKnown.key,
         id: key.id,
         status: key.revoked ? 'revoked' : key.expires <= clock ? 'expired' : 'active',
         userManagement: key.userManagement,
         environment: 'production',
       }),
       user: closed({
-        ...NOTHING_KNOWN.user,
+        ...BUILT_IN.nothingKnown.user,
         id: idOf(key.user),
         status: user.disabled ? 'disabled' : 'active',
         businesses: user.businesses ? 'disabled' : 'active',
       }),
-      target: closed({ ...NOTHING_KNOWN.target, id, status, role, inRestriction }),
+      target: closed({ ...BUILT_IN.nothingKnown.target, id, status, role, inRestriction }),
     };
   };
 

@@ -9,6 +9,7 @@ import { parseRule } from '../../src/policy/casbin/rule.ts';
 import type { Policy } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
 import { compilePolicy } from '../../src/policy/policy.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { productOf } from '../support/facts.ts';
 import { canOccur } from './oracle.ts';
 import { chooser, holds, matches, readPrint, type Tree, write } from './rules.ts';
@@ -110,7 +111,7 @@ export const pairOfLines: fc.Arbitrary<readonly [readonly Line[], readonly Line[
 export async function policyOf(rows: readonly Line[]): Promise<Policy> {
   const texts = new Map([...(await shippedTexts())].filter(([name]) => !name.endsWith('.csv')));
   const text = rows.map(({ id, action, tree: condition, code }, index) => {
-    const when = parseRule(write(condition, chooser(index))).text;
+    const when = parseRule(write(condition, chooser(index)), BUILT_IN).text;
     return `p, ${id}, ${action}, "${when}", ${code === 'OK' ? 'allow' : 'deny'}, ${code}\n`;
   });
   const { policy, findings } = await compilePolicy(texts.set('10-rows.csv', text.join('')));
@@ -124,7 +125,7 @@ export const deciderOf = (rows: readonly Line[], facts: Facts): Line =>
 
 /** Whether a printed condition holds. It must parse as a rule. */
 export function meaningOf(condition: string): (facts: Facts) => boolean {
-  const node = readPrint(parseRule(condition).text);
+  const node = readPrint(parseRule(condition, BUILT_IN).text);
   return (facts) => holds(node, facts);
 }
 

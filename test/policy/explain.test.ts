@@ -4,7 +4,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { decide, type Policy } from '../../src/policy/decide.ts';
 import { explain, type Reason } from '../../src/policy/explain.ts';
-import { FACT_PATHS, type Facts, NOTHING_KNOWN } from '../../src/policy/facts.ts';
+import type { Facts } from '../../src/policy/facts.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { ACTIVE, factsWith } from '../support/facts.ts';
 import { deciderOf, everySituation, lines, meaningOf, policyOf } from './brute.ts';
 import { holds, matches } from './rules.ts';
@@ -31,7 +32,7 @@ describe('an explanation', () => {
   });
 
   it('names what settled a row and leaves the rest of it out', () => {
-    const alone = { ...ACTIVE, target: NOTHING_KNOWN.target };
+    const alone = { ...ACTIVE, target: BUILT_IN.nothingKnown.target };
     expect(reasonsIn(policy, alone, 'target-outside-restriction')).to.deep.equal([
       { test: "r.target.status != 'none'", value: false, fact: { path: 'r.target.status', value: 'none' } },
     ]);
@@ -101,7 +102,7 @@ describe(`explanations of random policies (seed ${SEED})`, function () {
             const tests = reasons.map((reason) => ({ ...reason, holds: meaningOf(reason.test) }));
             for (const { holds: test, value, fact } of tests) {
               expect(test(facts)).to.equal(value);
-              if (fact) expect([...FACT_PATHS.keys()]).to.include(fact.path);
+              if (fact) expect([...BUILT_IN.paths.keys()]).to.include(fact.path);
             }
             // A sample: every 97th situation, from a random start.
             for (let index = (picks[0] as number) % 97; index < all.length; index += 97) {

@@ -9,12 +9,14 @@ import { Failure } from '../../src/errors.ts';
 import { actionSchema, environmentSchema, idSchema } from '../../src/input/scalars.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
 import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
-import { closed, FACT_FORMS, FACT_GROUPS, FACT_PATHS, FACTS, type Facts, factsOf } from '../../src/policy/facts.ts';
+import { closed, FACTS, type Facts } from '../../src/policy/facts.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
+import { GROUPS } from '../support/facts.ts';
 import { behindGetters, behindProxies, mapGroups, type Open, once, open, withGetter } from './carriers.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
 
-const ALL = FACT_GROUPS.flatMap((group) =>
-  factsOf(group).map(([fact, { type }]) => ({ group: group as string, fact, type })),
+const ALL = GROUPS.flatMap((group) =>
+  BUILT_IN.factsOf(group).map(([fact, { type }]) => ({ group: group as string, fact, type })),
 );
 
 const NO_TEXT = [
@@ -63,14 +65,14 @@ describe(`the form of a text (seed ${SEED})`, () => {
   const texts = fc.oneof(fc.string({ unit, maxLength: 5 }), long, fc.stringMatching(/^[a-z]{1,3}(:[a-z]{1,3}){1,3}$/));
 
   it('is known of each fact that is one', () => {
-    const paths = [...FACT_PATHS].filter(([, type]) => type === 'text').map(([path]) => path);
-    expect([...FACT_FORMS.keys()].sort()).to.deep.equal(paths.sort());
+    const paths = [...BUILT_IN.paths].filter(([, type]) => type === 'text').map(([path]) => path);
+    expect([...BUILT_IN.forms.keys()].sort()).to.deep.equal(paths.sort());
     expect(Object.keys(SCHEMAS).sort()).to.deep.equal(paths.sort());
   });
 
   for (const [path, accepted] of Object.entries(SCHEMAS)) {
     it(`of ${path} is that of what is asked or stored`, () => {
-      const form = FACT_FORMS.get(path) ?? expect.fail();
+      const form = BUILT_IN.forms.get(path) ?? expect.fail();
       fc.assert(
         fc.property(texts, (text) => {
           expect(form.accepts.test(text), text).to.equal(accepted(text));
@@ -88,7 +90,7 @@ describe(`facts (seed ${SEED})`, () => {
 
   before(async () => {
     policy = await shippedPolicy();
-    all = [...situations(policy.rows)];
+    all = [...situations(policy.rows, BUILT_IN)];
     possible = fc.nat(all.length - 1).map((index) => all[index] as Facts);
   });
 
@@ -129,7 +131,7 @@ describe(`facts (seed ${SEED})`, () => {
       });
     }
 
-    for (const group of FACT_GROUPS) {
+    for (const group of GROUPS) {
       it(`when the group ${group} is missing, inherited, no record, or has an extra fact`, () => {
         forMany((facts) => {
           const { [group]: own, ...rest } = facts;

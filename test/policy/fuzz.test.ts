@@ -12,6 +12,7 @@ import type { Facts } from '../../src/policy/facts.ts';
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { byPlace } from '../../src/policy/folder/findings.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { attempt, factsLike, holds, readPrint, ruleText as text } from './rules.ts';
 import { SEED, shippedPolicy, shippedTexts, stockArguments, stockEnforcer, times } from './texts.ts';
 
@@ -24,7 +25,7 @@ describe(`a mutated text (seed ${SEED})`, function () {
 
   before(async () => {
     texts = await shippedTexts();
-    possible = [...situations((await shippedPolicy()).rows)];
+    possible = [...situations((await shippedPolicy()).rows, BUILT_IN)];
     facts = factsLike(possible);
   });
 

@@ -3,14 +3,15 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
-import { closed, FACT_GROUPS, FACT_PATHS, type FactGroup, type Facts, factsOf } from '../../src/policy/facts.ts';
+import { closed, type FactGroup, type Facts } from '../../src/policy/facts.ts';
 import { memoizedDecide } from '../../src/policy/memo.ts';
-import { ACTIVE, factsWith } from '../support/facts.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
+import { ACTIVE, factsWith, GROUPS } from '../support/facts.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
 
 /** Any value of a fact; of a text, three samples. */
 const valuesOf = (path: string): readonly (string | boolean)[] => {
-  const type = FACT_PATHS.get(path);
+  const type = BUILT_IN.paths.get(path);
   return type === 'boolean' ? [false, true] : type === 'text' || type === undefined ? ['', 'a', 'b'] : type;
 };
 
@@ -20,7 +21,7 @@ function interning(): (facts: Facts) => Facts {
   return (facts) =>
     closed(
       Object.fromEntries(
-        FACT_GROUPS.map((group) => {
+        GROUPS.map((group) => {
           const name = JSON.stringify([group, facts[group]]);
           const shared = known.get(name) ?? closed({ ...facts[group] });
           known.set(name, shared);
@@ -141,18 +142,18 @@ describe(`the memo of decisions (seed ${SEED})`, () => {
     expect(codeOf({ ...ACTIVE, key: Object.freeze(getter) })).to.equal('INVALID_API_KEY');
   });
 
-  for (const [path] of FACT_PATHS)
+  for (const [path] of BUILT_IN.paths)
     it(`tells apart what differs in ${path} alone`, async () => {
       const policy = await telling();
       const [, group, fact] = path.split('.') as [string, FactGroup, string];
       let pairs = 0;
       const anything = fc.record(
         Object.fromEntries(
-          FACT_GROUPS.map((each) => [
+          GROUPS.map((each) => [
             each,
             fc.record(
               Object.fromEntries(
-                factsOf(each).map(([name]) => [name, fc.constantFrom(...valuesOf(`r.${each}.${name}`))]),
+                BUILT_IN.factsOf(each).map(([name]) => [name, fc.constantFrom(...valuesOf(`r.${each}.${name}`))]),
               ),
             ),
           ]),

@@ -8,12 +8,13 @@ import { diffOf, Undecided } from '../../src/policy/analysis/diff.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
 import { runToEnd } from '../../src/policy/analysis/time-slices.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
-import { FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import type { Facts } from '../../src/policy/facts.ts';
 import { type Case, parseCases } from '../../src/policy/folder/cases.ts';
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { parseRows } from '../../src/policy/folder/rows.ts';
 import { buildPolicy, compilePolicy } from '../../src/policy/policy.ts';
 import type { Row } from '../../src/policy/row.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { amount } from '../support/long.ts';
 import { holds, matches, readPrint } from './rules.ts';
 import { shippedPolicy, shippedTexts, uncheckedPolicy } from './texts.ts';
@@ -51,13 +52,13 @@ function* ruleMutants(rule: string): Generator<string> {
   for (const match of rule.matchAll(/[=!]=|&&|\|\|/g)) yield replaceAt(rule, match, swaps[match[0]] ?? '');
   for (const match of rule.matchAll(/!(?!=)/g)) yield replaceAt(rule, match, '');
   for (const match of rule.matchAll(/(?<!!)\b(?:r\.[\w.]+$|keyMatch\()/g)) yield replaceAt(rule, match, `!${match[0]}`);
-  const words = [...new Set([...FACT_PATHS.values()].flatMap((type) => (typeof type === 'object' ? type : [])))];
+  const words = [...new Set([...BUILT_IN.paths.values()].flatMap((type) => (typeof type === 'object' ? type : [])))];
   for (const match of rule.matchAll(/'([^']*)'/g)) {
     const others = match[1]?.includes(':') ? ACTIONS : words;
     for (const to of others) if (to !== match[1]) yield replaceAt(rule, match, `'${to}'`);
   }
   for (const match of rule.matchAll(/r\.[\w.]+/g)) {
-    for (const to of FACT_PATHS.keys()) if (to !== match[0]) yield replaceAt(rule, match, to);
+    for (const to of BUILT_IN.paths.keys()) if (to !== match[0]) yield replaceAt(rule, match, to);
   }
   const parts = rule.split(' && ');
   for (const part of parts) if (parts.length > 1) yield parts.filter((other) => other !== part).join(' && ');
@@ -67,7 +68,7 @@ function* ruleMutants(rule: string): Generator<string> {
 
 /** Conditions to add to or except from a rule: each on one closed fact, or on the nouns that the rows name. */
 const ATOMS = [
-  ...[...FACT_PATHS].flatMap(([path, type]) =>
+  ...[...BUILT_IN.paths].flatMap(([path, type]) =>
     typeof type === 'object' ? type.map((word) => `(${path} == '${word}')`) : type === 'boolean' ? [path] : [],
   ),
   ...['user:*', 'account:*', 'call:*'].map((noun) => `keyMatch(r.request.action, '${noun}')`),
@@ -108,7 +109,7 @@ describe('mutants of the shipped rows', function () {
     saysTheSame = prover(shipped.rows);
     cases = [...texts]
       .filter(([name]) => name.startsWith('cases/'))
-      .flatMap(([name, text]) => parseCases(name, text, ({ message }) => expect.fail(message)));
+      .flatMap(([name, text]) => parseCases(name, text, BUILT_IN, ({ message }) => expect.fail(message)));
     lines = [...texts]
       .filter(([name]) => name.endsWith('.csv'))
       .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -133,7 +134,7 @@ describe('mutants of the shipped rows', function () {
   /** Parses, then runs the cases until one fails, and only then proves, which costs far more. */
   async function fateOf(mutant: PolicyTexts): Promise<Fate> {
     const rules: string[] = [];
-    const rows = runToEnd(parseRows(mutant, shipped.codes, ({ rule }) => void rules.push(rule)));
+    const rows = runToEnd(parseRows(mutant, BUILT_IN, shipped.codes, ({ rule }) => void rules.push(rule)));
     if (rules.length > 0) return 'unreadable';
     const policy = await uncheckedPolicy(rows);
     if (!cases.every((one) => holdsOf(one, policy))) return 'case fails';
@@ -244,7 +245,7 @@ function prover(rows: readonly Row[]): (others: readonly Row[]) => boolean {
       ...[...row.when.constants].flatMap(([path, set]) => [...set].map((text) => `${path} ${text}`)),
     ]);
     const key = [...new Set(constants)].sort().join();
-    const answers = known.get(key) ?? [...situations(both)].map((facts) => [facts, decides(facts)] as const);
+    const answers = known.get(key) ?? [...situations(both, BUILT_IN)].map((facts) => [facts, decides(facts)] as const);
     known.set(key, answers);
     const decidesOther = decider(others);
     return answers.every(([facts, answer]) => decidesOther(facts) === answer);

@@ -4,9 +4,10 @@
  * with their values, and nothing that decides, so that the two can disagree.
  */
 
-import { ACTION_PATH, FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import { ACTION_PATH, type Facts } from '../../src/policy/facts.ts';
 import { factsSince } from '../../src/policy/recorded-facts.ts';
 import type { Row } from '../../src/policy/row.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { productOf } from '../support/facts.ts';
 
 /** The code by the contract's table: the first line that applies. */
@@ -81,12 +82,12 @@ const matching = (pattern: string): string[] => (pattern === '*' ? [] : [pattern
  */
 export function everything(rows: readonly Pick<Row, 'action' | 'when'>[]): Generator<Facts> {
   const named = new Set(rows.flatMap(({ when }) => [...when.facts]));
-  const later = new Set(factsSince(1));
+  const later = new Set(factsSince(1, BUILT_IN));
   const constants = (path: string): string[] => rows.flatMap(({ when }) => [...(when.constants.get(path) ?? [])]);
   const patterns = [...rows.map(({ action }) => action), ...constants(ACTION_PATH)];
   const texts = (path: string): string[] =>
     path === ACTION_PATH ? [...ACTIONS, ...patterns.flatMap(matching)] : ['', OTHER, ...constants(path)];
-  const samples = [...FACT_PATHS]
+  const samples = [...BUILT_IN.paths]
     .filter(([path]) => named.has(path) || !later.has(path))
     .map(([path, type]): [string, readonly (string | boolean)[]] => [
       path,

@@ -10,6 +10,7 @@ import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { edited, findingsOf, shippedPolicy, shippedTexts, withFile } from './texts.ts';
 
 describe('a policy', () => {
@@ -22,7 +23,7 @@ describe('a policy', () => {
   before(async () => {
     texts = await shippedTexts();
     policy = await shippedPolicy();
-    all = [...situations(policy.rows)];
+    all = [...situations(policy.rows, BUILT_IN)];
     allowed = all.find((facts) => decide(policy, facts).effect === 'allow') as Facts;
     dead = all.filter(({ key, user }) => key.status !== 'active' || user.status !== 'active');
   });

@@ -2,9 +2,10 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { FACT_GROUPS, FACTS, FACTS_VERSION, type FactTable, readFacts } from '../../src/policy/facts.ts';
+import { FACTS, FACTS_VERSION, type FactTable } from '../../src/policy/facts.ts';
 import { addDefaults, readRecordedFacts, readWrittenFacts } from '../../src/policy/recorded-facts.ts';
-import { factsWith, WITH_LATER_LIMIT, withoutLimit } from '../support/facts.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
+import { factsWith, GROUPS, WITH_LATER_LIMIT, withoutLimit } from '../support/facts.ts';
 import { SEED, times } from './texts.ts';
 
 /** The table as it could be two versions from now: one more fact in an existing group, and a new group. */
@@ -21,22 +22,22 @@ const QUESTION = factsWith({ request: { action: 'call:create' } });
 
 describe(`recorded facts (seed ${SEED})`, () => {
   it('of this version are read as they are', () => {
-    const { facts, assumed } = readRecordedFacts(QUESTION, FACTS_VERSION);
-    expect(facts).to.deep.equal(readFacts(QUESTION));
+    const { facts, assumed } = readRecordedFacts(QUESTION, FACTS_VERSION, BUILT_IN);
+    expect(facts).to.deep.equal(BUILT_IN.read(QUESTION));
     expect(assumed).to.deep.equal([]);
   });
 
   it('of an impossible version, or one newer than this, are refused with advice', () => {
     for (const version of [0, -1, 1.5, Number.NaN, FACTS_VERSION + 1]) {
-      expect(() => readRecordedFacts(QUESTION, version), String(version)).to.throw(TypeError, /upgrade/);
+      expect(() => readRecordedFacts(QUESTION, version, BUILT_IN), String(version)).to.throw(TypeError, /upgrade/);
     }
   });
 
   it('that lack one of their version are refused, whichever it is', () => {
-    for (const group of FACT_GROUPS) {
+    for (const group of GROUPS) {
       const { [group]: _, ...rest } = QUESTION;
-      expect(() => readRecordedFacts(rest, 1), group).to.throw(TypeError);
-      expect(() => readRecordedFacts({ ...rest, [group]: {} }, 1), group).to.throw(TypeError);
+      expect(() => readRecordedFacts(rest, 1, BUILT_IN), group).to.throw(TypeError);
+      expect(() => readRecordedFacts({ ...rest, [group]: {} }, 1, BUILT_IN), group).to.throw(TypeError);
     }
   });
 
@@ -72,16 +73,16 @@ describe(`recorded facts (seed ${SEED})`, () => {
         readRecordedFacts(factsWith({ limit: { exceeded } }, QUESTION), FACTS_VERSION, WITH_LATER_LIMIT),
       ).to.throw(TypeError, `version ${FACTS_VERSION} of the facts has no r.limit.exceeded`);
     const { facts, assumed } = readRecordedFacts(older, FACTS_VERSION, WITH_LATER_LIMIT);
-    expect(facts).to.deep.equal(readFacts(QUESTION));
+    expect(facts).to.deep.equal(BUILT_IN.read(QUESTION));
     expect(assumed).to.deep.equal(['r.limit.exceeded']);
     expect(readRecordedFacts(QUESTION, FACTS_VERSION + 1, WITH_LATER_LIMIT).assumed).to.deep.equal([]);
   });
 
   it('that a person wrote down may leave out what came after version 1, and nothing else', () => {
     const older = withoutLimit(QUESTION);
-    expect(readWrittenFacts(older, WITH_LATER_LIMIT)).to.deep.equal(readFacts(QUESTION));
-    expect(readWrittenFacts(QUESTION, WITH_LATER_LIMIT)).to.deep.equal(readFacts(QUESTION));
-    expect(() => readWrittenFacts(older)).to.throw(TypeError, 'limit');
+    expect(readWrittenFacts(older, WITH_LATER_LIMIT)).to.deep.equal(BUILT_IN.read(QUESTION));
+    expect(readWrittenFacts(QUESTION, WITH_LATER_LIMIT)).to.deep.equal(BUILT_IN.read(QUESTION));
+    expect(() => readWrittenFacts(older, BUILT_IN)).to.throw(TypeError, 'limit');
     const { key: _, ...withoutKey } = QUESTION;
     expect(() => readWrittenFacts(withoutKey, WITH_LATER_LIMIT)).to.throw(TypeError, 'key');
   });

@@ -6,8 +6,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { parseRule, RuleError } from '../../src/policy/casbin/rule.ts';
-import { FACT_FORMS, FACT_PATHS, type Facts } from '../../src/policy/facts.ts';
+import type { Facts } from '../../src/policy/facts.ts';
 import type { Rule } from '../../src/policy/row.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { type FactParts, factsWith } from '../support/facts.ts';
 
 export type Tree =
@@ -60,14 +61,16 @@ const id = fc.oneof(
   fc.stringMatching(/^[A-Za-z0-9._:-]{1,64}$/),
 );
 
-const path = fc.constantFrom(...FACT_PATHS.keys());
-const booleanPath = fc.constantFrom(...[...FACT_PATHS].filter(([, type]) => type === 'boolean').map(([fact]) => fact));
+const path = fc.constantFrom(...BUILT_IN.paths.keys());
+const booleanPath = fc.constantFrom(
+  ...[...BUILT_IN.paths].filter(([, type]) => type === 'boolean').map(([fact]) => fact),
+);
 
 function literal(of: string): fc.Arbitrary<string | boolean> {
-  const type = FACT_PATHS.get(of);
+  const type = BUILT_IN.paths.get(of);
   if (type === 'boolean') return fc.boolean();
   if (of === 'r.request.action') return action;
-  const accepts = FACT_FORMS.get(of)?.accepts ?? /^/;
+  const accepts = BUILT_IN.forms.get(of)?.accepts ?? /^/;
   return type === 'text' || type === undefined ? word.filter((text) => accepts.test(text)) : fc.constantFrom(...type);
 }
 
@@ -198,7 +201,9 @@ export function holds(node: Tree, facts: Facts): boolean {
 export const matches = (name: string, by: string): boolean =>
   by.endsWith('*') ? name.startsWith(by.slice(0, -1)) : name === by;
 
-const PLACES = new Map([...FACT_PATHS.keys()].map((fact) => [fact, fact.split('.').slice(1) as [keyof Facts, string]]));
+const PLACES = new Map(
+  [...BUILT_IN.paths.keys()].map((fact) => [fact, fact.split('.').slice(1) as [keyof Facts, string]]),
+);
 
 function valueAt(fact: string, facts: Facts): string | boolean {
   const [group, last] = PLACES.get(fact) ?? expect.fail(`there is no fact ${fact}`);
@@ -220,7 +225,7 @@ export const ruleText = fc.tuple(tree, fc.nat()).map(([node, seed]) => ({ node, 
 /** The rule, or its RuleError. Anything else that parseRule throws is a defect, and is rethrown. */
 export function attempt(rule: string): Rule | RuleError {
   try {
-    return parseRule(rule);
+    return parseRule(rule, BUILT_IN);
   } catch (error) {
     if (error instanceof RuleError) return error;
     throw error;

@@ -6,13 +6,15 @@
 import { fileURLToPath } from 'node:url';
 import { type Enforcer, type Model, newEnforcer, newModelFromString, StringAdapter } from 'casbin';
 import { expect } from 'chai';
-import { MODEL } from '../../src/policy/casbin/model.ts';
+import { modelFor } from '../../src/policy/casbin/model.ts';
 import type { Policy } from '../../src/policy/decide.ts';
-import { FACT_GROUPS, type Facts } from '../../src/policy/facts.ts';
+import type { Facts } from '../../src/policy/facts.ts';
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
 import type { Row } from '../../src/policy/row.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { readPolicyFolder } from '../../src/rollout/folder.ts';
+import { GROUPS } from '../support/facts.ts';
 
 export const POLICY_FOLDER = fileURLToPath(new URL('../../policies', import.meta.url));
 
@@ -61,7 +63,7 @@ export async function findingsOf(texts: PolicyTexts): Promise<string[]> {
 }
 
 /** Stock Casbin: `rows` of any shape under any model. */
-export const stockEnforcer = (rows: readonly (readonly string[])[], model = MODEL): Promise<Enforcer> =>
+export const stockEnforcer = (rows: readonly (readonly string[])[], model = modelFor(BUILT_IN)): Promise<Enforcer> =>
   newEnforcer(newModelFromString(model), {
     loadPolicy: async (into: Model) => {
       for (const row of rows) into.addPolicy('p', 'p', [...row]);
@@ -77,7 +79,7 @@ export function stockOf(folder: PolicyTexts): Promise<Enforcer> {
   );
 }
 
-export const stockArguments = (facts: Facts): unknown[] => FACT_GROUPS.map((group) => facts[group]);
+export const stockArguments = (facts: Facts): unknown[] => GROUPS.map((group) => facts[group]);
 
 /** A policy of unchecked rows, under stock Casbin. */
 export async function uncheckedPolicy(rows: readonly Row[], codes: Policy['codes'] = new Map()): Promise<Policy> {
@@ -87,5 +89,5 @@ export async function uncheckedPolicy(rows: readonly Row[], codes: Policy['codes
     const [allowed, matched] = enforcer.enforceExSync(...stockArguments(facts));
     return { allowed, row: byId.get(matched[0] ?? '') };
   };
-  return { digest: 'sha256:unchecked', rows, codes, match, costOf: () => 0 };
+  return { digest: 'sha256:unchecked', schema: BUILT_IN, rows, codes, match, costOf: () => 0 };
 }

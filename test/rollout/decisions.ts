@@ -4,7 +4,9 @@ import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
 import { situations } from '../../src/policy/analysis/situations.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
-import { closed, FACT_GROUPS, FACTS_VERSION, type Facts } from '../../src/policy/facts.ts';
+import { closed, FACTS_VERSION, type Facts } from '../../src/policy/facts.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
+import { GROUPS } from '../support/facts.ts';
 
 export interface Generated {
   readonly id: string;
@@ -16,7 +18,7 @@ export interface Generated {
 /** `count` facts: every situation of the policy, repeated under other ids. */
 export function* generate(policy: Policy, count: number): Generator<Generated> {
   for (let n = 0; n < count; ) {
-    for (const situation of situations(policy.rows)) {
+    for (const situation of situations(policy.rows, BUILT_IN)) {
       const facts = renamed(situation, n);
       const { code, rule } = decide(policy, facts);
       yield { id: uuidv7(), facts, code, rule };
@@ -28,7 +30,7 @@ export function* generate(policy: Policy, count: number): Generator<Generated> {
 
 /** The same situation with another key, user and target, whose ids no rule names. */
 function renamed(facts: Facts, n: number): Facts {
-  const groups = FACT_GROUPS.map((group) => {
+  const groups = GROUPS.map((group) => {
     const { id, ...rest } = facts[group] as { id?: string };
     return [group, closed(id ? { id: `${group}-${n % 997}`, ...rest } : { ...facts[group] })];
   });

@@ -9,9 +9,10 @@ import { replayText } from '../../src/cli/policy/replay.ts';
 import { replayMarkdown } from '../../src/cli/policy/review.ts';
 import { connect } from '../../src/db/connect.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
-import { FACTS_VERSION, NOTHING_KNOWN, readFacts } from '../../src/policy/facts.ts';
+import { FACTS_VERSION } from '../../src/policy/facts.ts';
 import { factsSince } from '../../src/policy/recorded-facts.ts';
 import { redecider } from '../../src/policy/replay.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { compileFolder } from '../../src/rollout/folder.ts';
 import { FAILS, type Period, replay, selfCheck } from '../../src/rollout/replay.ts';
 import { storePolicy } from '../../src/rollout/store.ts';
@@ -125,7 +126,7 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     const redecide = redecider(recorded);
     expect(redecide(JSON.stringify(first?.facts), FACTS_VERSION)).to.include({ code: first?.code });
     for (const bad of [null, {}, { ...first?.facts, limit: { exceeded: 'no' } }, { ...first?.facts, more: {} }]) {
-      expect(() => readFacts(bad)).to.throw();
+      expect(() => BUILT_IN.read(bad)).to.throw();
       expect(redecide(JSON.stringify(bad), FACTS_VERSION)).to.be.instanceOf(Error);
     }
   });
@@ -133,7 +134,7 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
   it('reads records by their version of the facts: assumes the default of what came later, and refuses what is newer', async () => {
     const redecide = redecider(recorded, WITH_LATER_LIMIT);
     const allowed = decisions.find(({ code }) => code === 'OK');
-    const older = withoutLimit(allowed?.facts ?? NOTHING_KNOWN);
+    const older = withoutLimit(allowed?.facts ?? BUILT_IN.nothingKnown);
     const text = JSON.stringify(older);
     expect(redecide(text, FACTS_VERSION)).to.include({ code: 'OK', rule: allowed?.rule });
     // The same text under the newer version lacks a fact: what was remembered of the older one is not taken for it.

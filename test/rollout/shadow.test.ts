@@ -8,6 +8,7 @@ import { createLog } from '../../src/log.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { createShadow } from '../../src/rollout/shadow.ts';
 import { eventually } from '../http/process.ts';
 import { POLICY_FOLDER, shippedPolicy } from '../policy/texts.ts';
@@ -23,7 +24,7 @@ describe('a shadow policy', () => {
 
   before(async () => {
     policy = await shippedPolicy();
-    facts = [...situations(policy.rows)].slice(0, 500);
+    facts = [...situations(policy.rows, BUILT_IN)].slice(0, 500);
   });
 
   /** Compares every situation with the shadow policy, on a clock that advances by `stepMs` each. */

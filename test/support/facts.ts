@@ -1,24 +1,18 @@
 /** Facts for tests: only those that a test is about are written out, so that a fact that is added needs no edit elsewhere. */
 
-import {
-  closed,
-  FACT_GROUPS,
-  FACTS,
-  FACTS_VERSION,
-  type FactGroup,
-  type Facts,
-  type FactTable,
-  factsOf,
-  NOTHING_KNOWN,
-} from '../../src/policy/facts.ts';
+import { CONSTRAINTS, closed, FACTS, FACTS_VERSION, type FactGroup, type Facts } from '../../src/policy/facts.ts';
+import { BUILT_IN, type Schema, schemaOf } from '../../src/policy/schema.ts';
+
+/** The groups of facts that every policy has. */
+export const GROUPS = BUILT_IN.groups as readonly FactGroup[];
 
 export type FactParts = { readonly [Group in FactGroup]?: Partial<Facts[Group]> };
 
 /** `base` with the facts of `parts` in the place of its own; a group that `parts` does not name is that of `base` itself. */
-export const factsWith = (parts: FactParts, base: Facts = NOTHING_KNOWN): Facts =>
+export const factsWith = (parts: FactParts, base: Facts = BUILT_IN.nothingKnown): Facts =>
   closed(
     Object.fromEntries(
-      FACT_GROUPS.map((group) => [group, parts[group] ? closed({ ...base[group], ...parts[group] }) : base[group]]),
+      GROUPS.map((group) => [group, parts[group] ? closed({ ...base[group], ...parts[group] }) : base[group]]),
     ),
   ) as unknown as Facts;
 
@@ -30,11 +24,11 @@ export const ACTIVE: Facts = factsWith({
   request: { action: 'call:create' },
 });
 
-/** FACTS as if `limit.exceeded` came with the next version: a table of which every fact can be read today. */
-export const WITH_LATER_LIMIT: FactTable = {
-  ...FACTS,
-  limit: { ...FACTS.limit, exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } },
-};
+/** BUILT_IN as if `limit.exceeded` came with the next version: a schema of which every fact can be read today. */
+export const WITH_LATER_LIMIT: Schema = schemaOf(
+  { ...FACTS, limit: { ...FACTS.limit, exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } } },
+  CONSTRAINTS,
+);
 
 /** The facts as a record or a case holds them that is older than `limit.exceeded` in WITH_LATER_LIMIT. */
 export function withoutLimit({ limit, ...facts }: Facts): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
@@ -47,16 +41,16 @@ export type Samples = ReadonlyMap<string, readonly (string | boolean)[]>;
 
 /** The product of the samples of all facts, whether it can occur or not. A fact without samples keeps its default. */
 export function* productOf(samples: Samples): Generator<Facts> {
-  const groups = FACT_GROUPS.map((group) => {
+  const groups = GROUPS.map((group) => {
     let combined: Readonly<Record<string, string | boolean>>[] = [{}];
-    for (const [fact, { none }] of factsOf(group)) {
+    for (const [fact, { none }] of BUILT_IN.factsOf(group)) {
       const values = samples.get(`r.${group}.${fact}`) ?? [none];
       combined = combined.flatMap((rest) => values.map((value) => ({ ...rest, [fact]: value })));
     }
     return combined;
   });
   const combine = function* (from: number, chosen: Record<string, unknown>): Generator<Facts> {
-    const group = FACT_GROUPS[from];
+    const group = GROUPS[from];
     if (group === undefined) return yield { ...chosen } as unknown as Facts;
     for (const facts of groups[from] ?? []) yield* combine(from + 1, { ...chosen, [group]: facts });
   };

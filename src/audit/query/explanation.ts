@@ -8,7 +8,6 @@ import type { Actor } from '../../db/mutate.ts';
 import { Failure } from '../../errors.ts';
 import { type Decision, isSameDecision, type Policy } from '../../policy/decide.ts';
 import { type Explanation, explain } from '../../policy/explain.ts';
-import { FACTS, type FactTable } from '../../policy/facts.ts';
 import { type RecordedFacts, readRecordedFacts } from '../../policy/recorded-facts.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { recordShow } from '../access-log.ts';
@@ -43,7 +42,7 @@ export type Account =
  * declared defaults.
  * @throws Error: the policy contradicts itself, a defect of this program
  */
-export function explainUnder(policy: Policy, recorded: Explicable, table: FactTable = FACTS): Account {
+export function explainUnder(policy: Policy, recorded: Explicable, schema = policy.schema): Account {
   const withoutExplanation = (why: string, failure?: Failure): Account => ({
     explanation: null,
     note: `It cannot be explained: the policy ${policy.digest} ${why}.`,
@@ -51,7 +50,7 @@ export function explainUnder(policy: Policy, recorded: Explicable, table: FactTa
   });
   let readable: RecordedFacts;
   try {
-    readable = readRecordedFacts(recorded.facts, recorded.factsVersion, table);
+    readable = readRecordedFacts(recorded.facts, recorded.factsVersion, schema);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     return withoutExplanation(`does not take the recorded facts: ${error.message}`);

@@ -2,7 +2,7 @@
 
 import type { Knex } from 'knex';
 import { lacksPartition } from '../../db/write-outcome.ts';
-import { NOTHING_KNOWN } from '../../policy/facts.ts';
+import { BUILT_IN } from '../../policy/schema.ts';
 import { uuidv7 } from '../../uuid.ts';
 import { newChain, numberBatch, sendBatch } from './batch.ts';
 import type { Entry } from './entry.ts';
@@ -30,7 +30,7 @@ export async function tryToRecord(db: Knex): Promise<void> {
 const denial = (): Entry => ({
   id: uuidv7(),
   callerId: 'readiness',
-  facts: NOTHING_KNOWN,
+  facts: BUILT_IN.nothingKnown,
   decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'readiness' },
   policy: '',
   context: {},

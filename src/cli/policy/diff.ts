@@ -2,8 +2,8 @@
 
 import type { Command } from 'commander';
 import { type Change, type CodeChange, type Difference, diffOf, Undecided } from '../../policy/analysis/diff.ts';
-import { FACT_GROUPS, type Facts } from '../../policy/facts.ts';
-import { factsText } from '../terminal/explanation.ts';
+import type { Facts } from '../../policy/facts.ts';
+import { factsTexts } from '../terminal/explanation.ts';
 import { verb } from '../terminal/options.ts';
 import { plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
@@ -67,7 +67,7 @@ export function compare({ stderr }: Terminal, before: Source, after: Source): Di
 
 const answer = ({ effect, code }: Change['old']): string => `${effect} ${code}`;
 /** Facts on one line. */
-const situationText = (facts: Facts): string => FACT_GROUPS.map((group) => factsText(facts, group)).join(' ');
+const situationText = (facts: Facts): string => factsTexts(facts).join(' ');
 
 const conclusionOf = ({ equivalent, situations, changes, codes }: Difference): string => {
   const all = `all ${situations} classes of situations that the two tell apart are accounted for`;

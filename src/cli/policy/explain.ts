@@ -14,6 +14,7 @@ import type { Facts } from '../../policy/facts.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { parseYaml } from '../../policy/folder/yaml.ts';
 import { readWrittenFacts } from '../../policy/recorded-facts.ts';
+import type { Schema } from '../../policy/schema.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
@@ -44,13 +45,13 @@ export function addExplainVerb(policy: Command, terminal: Terminal): void {
       }
       if (id !== undefined) return explainDecision(terminal, id, options);
       const { policy } = await readSource(folderOf(terminal, options.policy));
-      const explanation = explain(policy, await readFactsFrom(terminal, options.facts ?? '-'));
+      const explanation = explain(policy, await readFactsFrom(terminal, policy, options.facts ?? '-'));
       if (options.json) terminal.printJson(explanation);
       else terminal.print(explanationText(explanation));
     });
 }
 
-async function readFactsFrom(terminal: Terminal, file: string): Promise<Facts> {
+async function readFactsFrom(terminal: Terminal, { schema }: Policy, file: string): Promise<Facts> {
   const text =
     file === '-'
       ? await readStdin(terminal)
@@ -62,12 +63,12 @@ async function readFactsFrom(terminal: Terminal, file: string): Promise<Facts> {
     faults.push(printFinding(finding)),
   );
   if (faults.length > 0) throw new Refusal(['the facts cannot be read:', ...faults].join('\n  '));
-  return factsOf(value);
+  return factsOf(value, schema);
 }
 
-function factsOf(value: unknown): Facts {
+function factsOf(value: unknown, schema: Schema): Facts {
   try {
-    return readWrittenFacts(value);
+    return readWrittenFacts(value, schema);
   } catch (cause) {
     throw new Refusal(`these are no facts: ${(cause as Error).message}`, cause);
   }

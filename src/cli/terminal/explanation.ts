@@ -1,7 +1,7 @@
 /** An explanation of a decision as text, for `policy explain` and `audit show`. */
 
 import type { Explanation, TriedRow } from '../../policy/explain.ts';
-import { FACT_GROUPS, type FactGroup, type Facts } from '../../policy/facts.ts';
+import type { Facts } from '../../policy/facts.ts';
 import { escaped } from './output.ts';
 
 /** The decision, the facts, and the rows that were tried, each with what settled it; escaped. */
@@ -11,7 +11,7 @@ export function explanationText({ policy, facts, decision, tried }: Explanation)
     `policy ${policy}`,
     '',
     'Facts:',
-    ...FACT_GROUPS.map((group) => `  ${factsText(facts, group)}`),
+    ...factsTexts(facts).map((text) => `  ${text}`),
     '',
     'Rows, in their order, up to the first that matches:',
     ...tried.flatMap((row, index) => rowLines(row, index + 1)),
@@ -20,11 +20,13 @@ export function explanationText({ policy, facts, decision, tried }: Explanation)
     .join('\n');
 }
 
-/** The facts of a group on one line: `key.id='k1' key.status='active' ..`. */
-export const factsText = (facts: Facts, group: FactGroup): string =>
-  Object.entries(facts[group])
-    .map(([fact, value]) => `${group}.${fact}=${literal(value)}`)
-    .join(' ');
+/** The facts, each group on one line: `key.id='k1' key.status='active' ..`. */
+export const factsTexts = (facts: Facts): string[] =>
+  Object.entries(facts).map(([group, of]) =>
+    Object.entries(of as Readonly<Record<string, string | boolean>>)
+      .map(([fact, value]) => `${group}.${fact}=${literal(value)}`)
+      .join(' '),
+  );
 
 const literal = (value: string | boolean): string =>
   typeof value === 'string' ? `'${escaped(value)}'` : String(value);

@@ -2,15 +2,19 @@
 
 import { z } from 'zod';
 import { type Column, type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../../audit/columns.ts';
-import { FACT_GROUPS, type FactGroup, type FactType, factsOf } from '../../policy/facts.ts';
+import type { FactType } from '../../policy/facts.ts';
+import { BUILT_IN } from '../../policy/schema.ts';
 import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
 
 /** The facts by group. A record that is older than a fact lacks it, so none is required. */
 const factsShape: z.ZodType<Readonly<Record<string, unknown>>> = z.looseObject(
-  Object.fromEntries(FACT_GROUPS.map((group) => [group, groupShape(group).optional()])),
+  Object.fromEntries(BUILT_IN.groups.map((group) => [group, groupShape(group).optional()])),
 );
-function groupShape(group: FactGroup): z.ZodType {
-  const facts = factsOf(group).map(([fact, { type, says }]) => [fact, factValue(type).describe(says).optional()]);
+function groupShape(group: string): z.ZodType {
+  const facts = BUILT_IN.factsOf(group).map(([fact, { type, says }]) => [
+    fact,
+    factValue(type).describe(says).optional(),
+  ]);
   return z.looseObject(Object.fromEntries(facts));
 }
 function factValue(type: FactType): z.ZodType {

@@ -3,8 +3,9 @@
  * the values that it admits of each fact that rows read, so that what a policy does can be said as conditions on these facts.
  */
 
-import { ACTION_PATH, FACT_PATHS, type Facts, type FactType, valueAt } from '../facts.ts';
+import { ACTION_PATH, type Facts, type FactType, valueAt } from '../facts.ts';
 import type { Row } from '../row.ts';
+import type { Schema } from '../schema.ts';
 import { countSituationsIn, type Space, situationsIn, spacesOf } from './situations.ts';
 
 /** The bound of the enumeration: beyond it, it would take minutes, and nobody would read the result. */
@@ -49,10 +50,11 @@ export class OverBound extends Error {}
  */
 export function partitionOf(
   rows: readonly Row[],
+  schema: Schema,
   answeredAlike: (rows: readonly Row[]) => boolean = () => false,
   max = MAX_CLASSES,
 ): Partition {
-  const spaces = [...spacesOf(rows)].map((space) => ({
+  const spaces = [...spacesOf(rows, schema)].map((space) => ({
     space,
     isAnsweredAlike: answeredAlike(space.items),
     count: countSituationsIn(space),
@@ -64,7 +66,7 @@ export function partitionOf(
   }
   const named = new Set(spaces.flatMap(({ space }) => space.paths));
   if (spaces.length > 1) named.add(ACTION_PATH);
-  const dimensions = [...FACT_PATHS]
+  const dimensions = [...schema.paths]
     .filter(([path]) => named.has(path))
     .map(([path, type]) => dimensionOf(path, type, rows));
   const classes = spaces.flatMap(({ space, isAnsweredAlike }): SituationClass[] => {
@@ -89,11 +91,11 @@ function dimensionOf(path: string, type: FactType, rows: readonly Row[]): Dimens
  * space reads may have any value; a constant that only rows of other spaces name counts as any other text.
  */
 function locator(dimensions: readonly Dimension[], space: Space<Row>): (facts: Facts | undefined) => ValueSets {
-  const { pattern, paths, items } = space;
+  const { schema, pattern, paths, items } = space;
   const locate = dimensions.map(({ path, values }): ((facts: Facts | undefined) => readonly number[] | undefined) => {
     if (path === ACTION_PATH) return () => [values.indexOf(pattern)];
     if (!paths.includes(path)) return () => undefined;
-    const own = new Set<Value>(dimensionOf(path, FACT_PATHS.get(path) ?? 'text', items).values);
+    const own = new Set<Value>(dimensionOf(path, schema.paths.get(path) ?? 'text', items).values);
     own.delete(OTHER);
     const singles = new Map(values.flatMap((value, index) => (own.has(value) ? [[value, [index]]] : [])));
     const rest = values.flatMap((value, index) => (own.has(value) ? [] : [index]));

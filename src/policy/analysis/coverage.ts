@@ -5,11 +5,12 @@
 
 import { matchesPattern } from '../action-patterns.ts';
 import { type Decision, isSameDecision, type Policy } from '../decide.ts';
-import { FACT_PATHS, type FactGroup, type Facts, valueAt } from '../facts.ts';
+import { type Facts, valueAt } from '../facts.ts';
 import { type Case, parseAllCases } from '../folder/cases.ts';
 import type { PolicyTexts } from '../folder/files.ts';
 import { byPlace, type Finding } from '../folder/findings.ts';
 import type { Row } from '../row.ts';
+import type { Schema } from '../schema.ts';
 import { OverBound, partitionOf } from './classes.ts';
 import { attempt } from './run-cases.ts';
 
@@ -59,7 +60,7 @@ export interface CaseReport {
 /** Runs the cases of `texts` against `policy`, which was compiled from them. */
 export function runCases(policy: Policy, texts: PolicyTexts): CaseReport {
   const findings: Finding[] = [];
-  const cases = parseAllCases(texts, (finding) => findings.push(finding));
+  const cases = parseAllCases(texts, policy.schema, (finding) => findings.push(finding));
   const outcomes = cases.map((one) => ({ one, got: attempt(policy, one.facts) }));
   const stated = sidesOf(
     policy.rows,
@@ -76,7 +77,7 @@ export function runCases(policy: Policy, texts: PolicyTexts): CaseReport {
   return {
     policy: policy.digest,
     findings: findings.sort(byPlace),
-    cases: outcomes.map(({ one, got }) => outcomeOf(one, got)),
+    cases: outcomes.map(({ one, got }) => outcomeOf(policy.schema, one, got)),
     rows,
     proved: possible !== undefined,
     sides: { covered, all: sides.length },
@@ -92,7 +93,7 @@ interface Sides {
 /** For each row how many classes of situations reach each side; undefined: there are too many to enumerate. */
 function possibleSides(policy: Policy): readonly Sides[] | undefined {
   try {
-    const { classes } = partitionOf(policy.rows);
+    const { classes } = partitionOf(policy.rows, policy.schema);
     return sidesOf(
       policy.rows,
       classes.map(({ facts }) => ({ facts, got: attempt(policy, facts) })),
@@ -122,10 +123,14 @@ function sidesOf(
   return sides;
 }
 
-function outcomeOf({ name, file, line, column, facts, base, want }: Case, got: Decision | string): Outcome {
+function outcomeOf(
+  { paths }: Schema,
+  { name, file, line, column, facts, base, want }: Case,
+  got: Decision | string,
+): Outcome {
   const holds = typeof got === 'object' && isSameDecision(got, want);
-  const differing = [...FACT_PATHS.keys()].flatMap((path): Differing[] => {
-    const [, group, fact] = path.split('.') as [string, FactGroup, string];
+  const differing = [...paths.keys()].flatMap((path): Differing[] => {
+    const [, group, fact] = path.split('.') as [string, string, string];
     const before = base[group]?.[fact] ?? null;
     const given = valueAt(facts, path);
     return before === given ? [] : [{ fact: path, base: before, given }];

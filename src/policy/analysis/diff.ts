@@ -78,7 +78,7 @@ export function diffOf(
   // Where the same rows match an action in both, the answers are the same.
   const answeredAlike = (rows: readonly Row[]): boolean =>
     textOf(rows.filter((row) => old.has(row))) === textOf(rows.filter((row) => !old.has(row)));
-  const partition = partitionOf([...older.rows, ...newer.rows], answeredAlike);
+  const partition = partitionOf([...older.rows, ...newer.rows], newer.schema, answeredAlike);
   const pairs = partition.classes.map(({ facts }, index): Pair => {
     if (index % 1000 === 0) onProgress(index, partition.classes.length);
     return { old: ask(older, 'old', facts), new: ask(newer, 'new', facts) };

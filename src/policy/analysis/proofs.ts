@@ -99,7 +99,7 @@ type Visit = (scene: Scene, rows: readonly WithExtent<Row>[], invariants: readon
 
 function* visitCells(proof: Proof, visit: Visit): Generator<void> {
   const { budget, extentOf, rows, invariants } = proof;
-  for (const space of spacesOf([...rows, ...invariants.map(({ condition }) => condition)])) {
+  for (const space of spacesOf([...rows, ...invariants.map(({ condition }) => condition)], proof.matcher.schema)) {
     const items = new Set(space.items);
     spend(budget, 2000 + 20 * items.size * space.paths.length);
     const rowsHere = space.items

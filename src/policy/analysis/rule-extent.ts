@@ -5,7 +5,7 @@
 
 import { unnamedWord } from '../action-patterns.ts';
 import { evaluationOf, type Matcher } from '../casbin/matcher.ts';
-import { ACTION_PATH, FACT_PATHS } from '../facts.ts';
+import { ACTION_PATH } from '../facts.ts';
 import type { Row } from '../row.ts';
 import { type Budget, spend } from './budget.ts';
 import type { Cell, Space } from './situations.ts';
@@ -47,7 +47,7 @@ function cellKey(row: Row, space: Space<Row>): (cell: Cell) => number {
   let stride = 1;
   for (const [at, path] of space.paths.entries()) {
     if (!row.when.facts.has(path)) continue;
-    const type = FACT_PATHS.get(path);
+    const type = space.schema.paths.get(path);
     places.push({ at, stride });
     stride *= typeof type === 'object' ? type.length + 1 : 3;
   }

@@ -6,18 +6,9 @@
  */
 
 import { type ActionClass, byAction, unnamedWord } from '../action-patterns.ts';
-import {
-  ACTION_PATH,
-  CONSTRAINTS,
-  type Constraint,
-  closed,
-  FACT_GROUPS,
-  FACT_PATHS,
-  type FactGroup,
-  type Facts,
-  factsOf,
-} from '../facts.ts';
+import { ACTION_PATH, type Constraint, closed, type Facts, groupOf, valueAt } from '../facts.ts';
 import type { Row } from '../row.ts';
+import type { Schema } from '../schema.ts';
 
 /** What tells situations apart: a row, or anything else with an action pattern and a rule. */
 export type Selector = Pick<Row, 'action' | 'when'>;
@@ -26,6 +17,7 @@ type Value = string | boolean;
 
 /** One class of actions, with the facts that its selectors read and all combinations in which those can occur. */
 export interface Space<T extends Selector> extends ActionClass<T> {
+  readonly schema: Schema;
   /** The facts that any selector of the class reads, the action aside. */
   readonly paths: readonly string[];
   readonly cells: readonly Cell[];
@@ -49,8 +41,8 @@ export interface Cell {
 const ALWAYS = ['r.key.status', 'r.user.status'];
 
 /** Each situation that `rows` can tell apart and that the schema says can occur, as a facts record. */
-export function* situations(rows: readonly Selector[]): Generator<Facts> {
-  for (const space of spacesOf(rows)) yield* situationsIn(space);
+export function* situations(rows: readonly Selector[], schema: Schema): Generator<Facts> {
+  for (const space of spacesOf(rows, schema)) yield* situationsIn(space);
 }
 
 /** The situations of one space. */
@@ -66,9 +58,9 @@ export function* situationsIn(space: Space<Selector>): Generator<Facts> {
 }
 
 /** How many `situations` there are, without going through them; counting ends above `most`. */
-export function countSituations(rows: readonly Selector[], most = Number.POSITIVE_INFINITY): number {
+export function countSituations(rows: readonly Selector[], schema: Schema, most = Number.POSITIVE_INFINITY): number {
   let count = 0;
-  for (const space of spacesOf(rows)) {
+  for (const space of spacesOf(rows, schema)) {
     count += countSituationsIn(space);
     if (count > most) break;
   }
@@ -84,10 +76,10 @@ export function countSituationsIn(space: Space<Selector>): number {
 }
 
 /** For each text that the selectors of a space read: its constants, and one text that is none of them. */
-function textsOf({ paths, items }: Space<Selector>): ReadonlyMap<string, readonly string[]> {
+function textsOf({ schema, paths, items }: Space<Selector>): ReadonlyMap<string, readonly string[]> {
   const texts = new Map<string, readonly string[]>();
   for (const path of paths) {
-    if (FACT_PATHS.get(path) !== 'text') continue;
+    if (schema.paths.get(path) !== 'text') continue;
     const constants = new Set(items.flatMap(({ when }) => [...(when.constants.get(path) ?? [])]));
     constants.delete('');
     texts.set(path, [...constants, unnamedWord(constants)]);
@@ -96,39 +88,43 @@ function textsOf({ paths, items }: Space<Selector>): ReadonlyMap<string, readonl
 }
 
 /** The classes of actions with their cells: between them, every situation is in exactly one. */
-export function* spacesOf<T extends Selector>(selectors: readonly T[]): Generator<Space<T>> {
-  const cellsOf = cellFinder();
+export function* spacesOf<T extends Selector>(selectors: readonly T[], schema: Schema): Generator<Space<T>> {
+  const cellsOf = cellFinder(schema);
   const actions = selectors.flatMap(({ when }) => [...(when.constants.get(ACTION_PATH) ?? [])]);
   for (const { pattern, action, items } of byAction(selectors, actions).classes) {
     const named = new Set(ALWAYS);
     for (const { when } of items) for (const path of when.facts) named.add(path);
-    const paths = [...FACT_PATHS.keys()].filter((path) => named.has(path) && path !== ACTION_PATH);
-    const factsOf: Space<T>['factsOf'] = (cell, texts) => factsIn(action, cell, texts);
-    yield { pattern, action, items, paths, cells: cellsOf(paths), factsOf };
+    const paths = [...schema.paths.keys()].filter((path) => named.has(path) && path !== ACTION_PATH);
+    const factsOf: Space<T>['factsOf'] = (cell, texts) => factsIn(schema, action, cell, texts);
+    yield { schema, pattern, action, items, paths, cells: cellsOf(paths), factsOf };
   }
 }
 
-function factsIn(action: string, { facts, open }: Cell, texts: ReadonlyMap<string, string>): Facts {
-  const groups = Object.fromEntries(FACT_GROUPS.map((group) => [group, { ...facts[group] } as Record<string, Value>]));
+function factsIn(schema: Schema, action: string, { facts, open }: Cell, texts: ReadonlyMap<string, string>): Facts {
+  const groups: Record<string, Record<string, Value>> = Object.fromEntries(
+    schema.groups.map((group) => [group, { ...groupOf(facts, group) }]),
+  );
   for (const path of open) {
     const [, group = '', fact = ''] = path.split('.');
     const text = texts.get(path);
     if (text !== undefined) (groups[group] as Record<string, Value>)[fact] = text;
   }
   groups['request'] = { ...groups['request'], action };
-  return closed(Object.fromEntries(FACT_GROUPS.map((group) => [group, closed(groups[group] ?? {})]))) as Facts;
+  return closed(
+    Object.fromEntries(schema.groups.map((group) => [group, closed(groups[group] ?? {})])),
+  ) as unknown as Facts;
 }
 
 /** The combinations that differ in `paths`; memoized, since most classes read the same facts. */
-function cellFinder(): (paths: readonly string[]) => readonly Cell[] {
+function cellFinder(schema: Schema): (paths: readonly string[]) => readonly Cell[] {
   const known = new Map<string, readonly Cell[]>();
   return (paths) => {
     const key = paths.join();
     const before = known.get(key);
     if (before) return before;
     const cells = new Map<string, Cell>();
-    for (const facts of possible()) {
-      const indices = paths.map((path) => indexIn(path, facts));
+    for (const facts of possible(schema)) {
+      const indices = paths.map((path) => indexIn(schema, path, facts));
       const name = indices.join();
       if (!cells.has(name)) cells.set(name, { facts, indices, open: paths.filter((_, at) => indices[at] === -1) });
     }
@@ -138,37 +134,43 @@ function cellFinder(): (paths: readonly string[]) => readonly Cell[] {
   };
 }
 
-function indexIn(path: string, facts: Facts): number {
-  const [, group, fact] = path.split('.') as [string, FactGroup, string];
-  const value = (facts[group] as Record<string, Value>)[fact];
-  const type = FACT_PATHS.get(path);
+function indexIn(schema: Schema, path: string, facts: Facts): number {
+  const value = valueAt(facts, path);
+  const type = schema.paths.get(path);
   if (type === 'text') return value === '' ? 0 : -1;
   return type === 'boolean' ? Number(value === false) : (type ?? []).indexOf(String(value));
 }
 
-let all: readonly Facts[] | undefined;
+const allOf = new WeakMap<Schema, readonly Facts[]>();
 
 /** Every combination of values, texts being empty or not, that the constraints admit. */
-function possible(): readonly Facts[] {
-  all ??= [...combine(FACT_GROUPS, {})];
+function possible(schema: Schema): readonly Facts[] {
+  const all = allOf.get(schema) ?? [...combine(schema, schema.groups, {})];
+  allOf.set(schema, all);
   return all;
 }
 
 /** Group by group, so that a contradiction prunes the search early. */
-function* combine([group, ...rest]: readonly FactGroup[], known: Partial<Facts>): Generator<Facts> {
+function* combine(
+  schema: Schema,
+  [group, ...rest]: readonly string[],
+  known: Readonly<Record<string, unknown>>,
+): Generator<Facts> {
   if (group === undefined) {
-    yield known as Facts;
+    yield known as unknown as Facts;
     return;
   }
-  const constraints: readonly Constraint[] = CONSTRAINTS.filter(({ about }) => about.at(-1) === group);
-  const lists = factsOf(group).map(([fact, { type }]) =>
-    (type === 'boolean' ? [true, false] : type === 'text' ? closedTexts(`r.${group}.${fact}`) : type).map(
-      (value) => [fact, value] as const,
-    ),
-  );
+  const constraints: readonly Constraint[] = schema.constraints.filter(({ about }) => about.at(-1) === group);
+  const lists = schema
+    .factsOf(group)
+    .map(([fact, { type }]) =>
+      (type === 'boolean' ? [true, false] : type === 'text' ? closedTexts(`r.${group}.${fact}`) : type).map(
+        (value) => [fact, value] as const,
+      ),
+    );
   for (const entries of product(lists)) {
     const facts = { ...known, [group]: Object.fromEntries(entries) };
-    if (constraints.every(({ holds }) => holds(facts as Facts))) yield* combine(rest, facts);
+    if (constraints.every(({ holds }) => holds(facts as unknown as Facts))) yield* combine(schema, rest, facts);
   }
 }
 

@@ -36,7 +36,7 @@ export interface Table {
  * @throws Failure UNAVAILABLE where the policy does not decide some situation, which no checked policy leaves.
  */
 export function tableOf(policy: Policy): Table {
-  const partition = partitionOf(policy.rows);
+  const partition = partitionOf(policy.rows, policy.schema);
   const groups = groupByLabel(
     partition,
     partition.classes.map(({ facts }) => decide(policy, facts).rule),

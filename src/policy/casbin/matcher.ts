@@ -5,11 +5,13 @@
 
 import { Enforcer, newModelFromString } from 'casbin';
 import { byAction } from '../action-patterns.ts';
-import { FACT_GROUPS, type Facts, NOTHING_KNOWN } from '../facts.ts';
+import { type Facts, groupOf } from '../facts.ts';
 import type { Row } from '../row.ts';
-import { MODEL } from './model.ts';
+import type { Schema } from '../schema.ts';
+import { modelFor } from './model.ts';
 
 export interface Matcher {
+  readonly schema: Schema;
   /** The first row that matches, with Casbin's own verdict. Throws when a rule does. */
   readonly match: (facts: Facts) => { readonly row: Row | undefined; readonly allowed: boolean };
   /** An upper bound of what `match` costs, in units of about 20 ns. */
@@ -29,8 +31,9 @@ interface Candidates {
 }
 
 /** One enforcer, and so one cache of compiled rules, which is dropped with the matcher. */
-export function createMatcher(rows: readonly Row[]): Matcher {
-  const ask = asker();
+export function createMatcher(rows: readonly Row[], schema: Schema): Matcher {
+  const ask = asker(schema);
+  const { nothingKnown } = schema;
   const byId = new Map(rows.map((row) => [row.id, row]));
   const index = byAction(rows);
   const known = new Map<readonly Row[], Candidates>();
@@ -44,6 +47,7 @@ export function createMatcher(rows: readonly Row[]): Matcher {
     return candidates;
   };
   return {
+    schema,
     match: (facts) => {
       const [allowed, id] = ask(candidatesFor(facts).lines, facts);
       return { allowed, row: id === undefined ? undefined : byId.get(id) };
@@ -54,7 +58,7 @@ export function createMatcher(rows: readonly Row[]): Matcher {
       for (const row of rows) {
         // With an action that the row's pattern matches: at any other Casbin would not evaluate its rule.
         const action = row.action.replace('*', row.action === '*' ? 'x:x' : 'x');
-        ask([lineOf(row)], { ...NOTHING_KNOWN, request: { ...NOTHING_KNOWN.request, action } });
+        ask([lineOf(row)], { ...nothingKnown, request: { ...nothingKnown.request, action } });
         yield;
       }
     },
@@ -70,8 +74,8 @@ const lineOf = (row: Row): Line => [row.id, row.action, row.when.text, row.effec
  * INVARIANT: the lines are set and the question is asked within one synchronous call, so no question is decided by the
  * lines of another.
  */
-function asker(): (lines: readonly Line[], facts: Facts) => [allowed: boolean, id: string | undefined] {
-  const model = newModelFromString(MODEL);
+function asker(schema: Schema): (lines: readonly Line[], facts: Facts) => [allowed: boolean, id: string | undefined] {
+  const model = newModelFromString(modelFor(schema));
   const assertion = model.model.get('p')?.get('p');
   if (!assertion) throw new Error('the model has no policy definition');
   const enforcer = new Enforcer();
@@ -81,7 +85,7 @@ function asker(): (lines: readonly Line[], facts: Facts) => [allowed: boolean, i
     if (lines.length === 0) return [false, undefined];
     // As arrays, which Casbin only reads: its text adapter mangles quoted text.
     assertion.policy = lines as unknown as string[][];
-    const [allowed, matched] = enforcer.enforceExSync(...FACT_GROUPS.map((group) => facts[group]));
+    const [allowed, matched] = enforcer.enforceExSync(...schema.groups.map((group) => groupOf(facts, group)));
     return [allowed, matched[0]];
   };
 }

@@ -8,8 +8,9 @@ import expressionEval from '@casbin/expression-eval';
 import { Util } from 'casbin';
 import type jsep from 'jsep';
 import { ACTION_PATTERN } from '../action-patterns.ts';
-import { ACTION_PATH, FACT_FORMS, FACT_PATHS, type FactType } from '../facts.ts';
+import { ACTION_PATH, type FactType } from '../facts.ts';
 import type { Predicate, Rule } from '../row.ts';
+import type { Schema } from '../schema.ts';
 
 /** The kinds of faults of a rule; each is the name of a finding (folder/findings.ts). */
 export type RuleFault = 'unknown-fact' | 'rule-type' | 'rule-syntax' | 'forbidden-syntax';
@@ -45,8 +46,8 @@ expressionEval.addBinaryOp('in', 1, () => {
   throw new Error('`in` is never evaluated');
 });
 
-/** Parses and checks one rule. @throws RuleError */
-export function parseRule(text: string): Rule {
+/** Parses and checks one rule in terms of the facts of `schema`. @throws RuleError */
+export function parseRule(text: string, schema: Schema): Rule {
   const forbidden = FORBIDDEN_CHARACTER.exec(text);
   if (forbidden)
     throw new RuleError(
@@ -60,7 +61,7 @@ export function parseRule(text: string): Rule {
     throw new RuleError('forbidden-syntax', 0, `a rule may have at most ${MAX_LENGTH} characters; split it into rows`);
   if (nesting(text) > MAX_NESTING)
     throw new RuleError('forbidden-syntax', 0, `parentheses nest deeper than ${MAX_NESTING}; split the rule into rows`);
-  const reader = new RuleReader(text);
+  const reader = new RuleReader(text, schema);
   const tree = reader.whole(parseTree(text));
   return Object.freeze({ text: tree.text, constants: reader.constants, facts: reader.facts, tree });
 }
@@ -91,10 +92,12 @@ class RuleReader {
   readonly constants = new Map<string, Set<string>>();
   readonly facts = new Set<string>();
   readonly #text: string;
+  readonly #schema: Schema;
   #commas = 0;
 
-  constructor(text: string) {
+  constructor(text: string, schema: Schema) {
     this.#text = text;
+    this.#schema = schema;
   }
 
   /** A rule as a whole. The parser also accepts `['a' 'b']` and `x,`, so the commas of the text are counted. */
@@ -170,12 +173,12 @@ class RuleReader {
   #fact(node: jsep.Expression): Term & { kind: 'fact' } {
     const path = dotted(node);
     if (path === undefined) throw this.#forbidden('', 'a computed member');
-    const type = FACT_PATHS.get(path);
+    const type = this.#schema.paths.get(path);
     if (type === undefined) {
       throw this.#error(
         'unknown-fact',
         path,
-        `there is no fact ${path}; the facts are ${[...FACT_PATHS.keys()].join(', ')}`,
+        `there is no fact ${path}; the facts are ${[...this.#schema.paths.keys()].join(', ')}`,
       );
     }
     this.facts.add(path);
@@ -240,7 +243,7 @@ class RuleReader {
       );
     }
     if (type === 'text') {
-      const form = FACT_FORMS.get(path);
+      const form = this.#schema.forms.get(path);
       if (form && !form.accepts.test(String(literal.value)))
         throw this.#error('rule-type', literal.text, `${path} is never ${literal.text}; it is ${form.says}`);
       this.#distinguish(path, String(literal.value));

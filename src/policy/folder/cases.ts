@@ -4,8 +4,9 @@
  */
 
 import type { Decision } from '../decide.ts';
-import { FACT_GROUPS, FACTS, type Facts, type FactTable } from '../facts.ts';
+import type { Facts } from '../facts.ts';
 import { addDefaults, readWrittenFacts } from '../recorded-facts.ts';
+import type { Schema } from '../schema.ts';
 import { CASE_FILE, type PolicyTexts } from './files.ts';
 import type { Report } from './findings.ts';
 import { isMap, parseYaml } from './yaml.ts';
@@ -22,9 +23,9 @@ export interface Case {
 }
 
 /** The cases of all files; reports those that cannot be read, and a folder that has none. */
-export function parseAllCases(texts: PolicyTexts, report: Report): Case[] {
+export function parseAllCases(texts: PolicyTexts, schema: Schema, report: Report): Case[] {
   const files = [...texts.keys()].filter((name) => CASE_FILE.test(name)).sort();
-  const cases = files.flatMap((file) => parseCases(file, texts.get(file) ?? '', report));
+  const cases = files.flatMap((file) => parseCases(file, texts.get(file) ?? '', schema, report));
   if (cases.length === 0) {
     report({
       file: 'cases',
@@ -38,7 +39,7 @@ export function parseAllCases(texts: PolicyTexts, report: Report): Case[] {
 }
 
 /** The cases of one file: `{base: facts, cases: [{name, given?, want: {effect, code, rule}}]}`. */
-export function parseCases(file: string, text: string, report: Report, table: FactTable = FACTS): Case[] {
+export function parseCases(file: string, text: string, schema: Schema, report: Report): Case[] {
   const { value, place } = parseYaml(file, text, report);
   if (value === undefined) return [];
   const fault = (path: readonly (string | number)[], message: string): void =>
@@ -51,7 +52,7 @@ export function parseCases(file: string, text: string, report: Report, table: Fa
   return cases.flatMap((entry, index) => {
     const path = ['cases', index];
     try {
-      return [{ ...parseCase(base, entry, table), file, ...place(path) }];
+      return [{ ...parseCase(base, entry, schema), file, ...place(path) }];
     } catch (error) {
       fault(path, (error as Error).message);
       return [];
@@ -62,16 +63,18 @@ export function parseCases(file: string, text: string, report: Report, table: Fa
 function parseCase(
   base: Record<string, unknown>,
   entry: unknown,
-  table: FactTable,
+  schema: Schema,
 ): Pick<Case, 'name' | 'facts' | 'base' | 'want'> {
   const { name, given = {}, want, ...rest } = isMap(entry) ? entry : {};
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined)
     throw new TypeError(`nothing reads ${JSON.stringify(unknown)}; a case has name, given and want`);
   if (typeof name !== 'string' || name === '') throw new TypeError('a case has a name');
-  const [baseFacts, givenFacts] = [groupsOf('base', base), groupsOf('given', given)];
-  const stated = Object.fromEntries(FACT_GROUPS.map((group) => [group, { ...baseFacts[group], ...givenFacts[group] }]));
-  const facts = readWrittenFacts(stated, table);
+  const [baseFacts, givenFacts] = [groupsOf('base', base, schema), groupsOf('given', given, schema)];
+  const stated = Object.fromEntries(
+    schema.groups.map((group) => [group, { ...baseFacts[group], ...givenFacts[group] }]),
+  );
+  const facts = readWrittenFacts(stated, schema);
   const { effect, code, rule, ...others } = isMap(want) ? want : {};
   if (
     (effect !== 'allow' && effect !== 'deny') ||
@@ -81,15 +84,14 @@ function parseCase(
   ) {
     throw new TypeError('want is {effect: allow | deny, code: CODE, rule: row-id}');
   }
-  return { name, facts, base: addDefaults(base, 1, table).groups, want: { effect, code, rule } };
+  return { name, facts, base: addDefaults(base, 1, schema.table).groups, want: { effect, code, rule } };
 }
 
 /** Facts by group. Throws at anything else, which merging base and given would drop silently. */
-function groupsOf(what: string, value: unknown): Record<string, Record<string, unknown>> {
+function groupsOf(what: string, value: unknown, { groups }: Schema): Record<string, Record<string, unknown>> {
   if (!isMap(value)) throw new TypeError(`${what} is a map of facts`);
   for (const [group, facts] of Object.entries(value)) {
-    if (!(FACT_GROUPS as readonly string[]).includes(group))
-      throw new TypeError(`there are no facts of ${JSON.stringify(group)}`);
+    if (!groups.includes(group)) throw new TypeError(`there are no facts of ${JSON.stringify(group)}`);
     if (!isMap(facts)) throw new TypeError(`${what}.${group} is a map of facts`);
   }
   return value as Record<string, Record<string, unknown>>;

@@ -1,5 +1,6 @@
 /** What an edit does to the guards of a policy, its invariants and cases: which were removed, changed or added. */
 
+import { BUILT_IN } from '../schema.ts';
 import { parseAllCases } from './cases.ts';
 import { parseCodes } from './codes.ts';
 import { CODES_FILE, INVARIANTS_FILE, type PolicyTexts } from './files.ts';
@@ -32,16 +33,18 @@ type Guards = ReadonlyMap<string, string>;
 function invariantsOf(texts: PolicyTexts): Guards {
   const codes = parseCodes(texts.get(CODES_FILE), ignore);
   return new Map(
-    parseInvariants(texts.get(INVARIANTS_FILE), codes, ignore).map(({ name, condition, whenItHolds, forbidden }) => [
-      name,
-      JSON.stringify([condition.action, condition.when.text, whenItHolds, [...forbidden].sort()]),
-    ]),
+    parseInvariants(texts.get(INVARIANTS_FILE), BUILT_IN, codes, ignore).map(
+      ({ name, condition, whenItHolds, forbidden }) => [
+        name,
+        JSON.stringify([condition.action, condition.when.text, whenItHolds, [...forbidden].sort()]),
+      ],
+    ),
   );
 }
 
 const casesOf = (texts: PolicyTexts): Guards =>
   new Map(
-    parseAllCases(texts, ignore).map(({ name, file, facts, want }) => [
+    parseAllCases(texts, BUILT_IN, ignore).map(({ name, file, facts, want }) => [
       `${name} (${file})`,
       JSON.stringify([facts, want]),
     ]),

@@ -6,6 +6,7 @@
 import { ACTION_PATTERN } from '../action-patterns.ts';
 import { parseRule, RuleError } from '../casbin/rule.ts';
 import type { Code, Row } from '../row.ts';
+import type { Schema } from '../schema.ts';
 import { INVARIANTS_FILE } from './files.ts';
 import type { Report } from './findings.ts';
 import { isMap, type Parsed, parseYaml } from './yaml.ts';
@@ -30,6 +31,7 @@ const SHAPE =
 /** The invariants of `{invariants: [{name, actions?, when?, never | always | only: code or codes}]}`. */
 export function parseInvariants(
   text: string | undefined,
+  schema: Schema,
   codes: ReadonlyMap<string, Code>,
   report: Report,
 ): readonly Invariant[] {
@@ -54,13 +56,14 @@ export function parseInvariants(
   }
   const entries: readonly unknown[] = value['invariants'];
   if (entries.length === 0) reportNone();
-  return entries.flatMap((entry, index) => parseInvariant(entry, index, yaml, codes, report) ?? []);
+  return entries.flatMap((entry, index) => parseInvariant(entry, index, yaml, schema, codes, report) ?? []);
 }
 
 function parseInvariant(
   entry: unknown,
   index: number,
   yaml: Parsed,
+  schema: Schema,
   codes: ReadonlyMap<string, Code>,
   report: Report,
 ): Invariant | undefined {
@@ -90,7 +93,7 @@ function parseInvariant(
     return void report({ ...place, rule: 'unknown-code', message });
   }
   try {
-    const rule = parseRule(when);
+    const rule = parseRule(when, schema);
     const forbidden = verb === 'always' ? [...codes.keys()].filter((code) => !named.has(code)) : named;
     return {
       name,

@@ -7,6 +7,7 @@ import { parse as parseCsv } from 'csv-parse/sync';
 import { ACTION_PATTERN } from '../action-patterns.ts';
 import { parseRule, RuleError } from '../casbin/rule.ts';
 import type { Code, Effect, Row } from '../row.ts';
+import type { Schema } from '../schema.ts';
 import { decisiveFiles, isRow, LINE_END, type PolicyTexts, ROW_FILE } from './files.ts';
 import type { ErrorRule, ReportError } from './findings.ts';
 
@@ -21,12 +22,13 @@ const ROW_ID = /^[a-z][a-z0-9-]{0,63}$/;
  */
 export function* parseRows(
   texts: PolicyTexts,
+  schema: Schema,
   codes: ReadonlyMap<string, Code>,
   report: ReportError,
 ): Generator<void, Row[]> {
   const rows: Row[] = [];
   for (const file of decisiveFiles(texts)) {
-    if (ROW_FILE.test(file)) yield* parseRowFile(file, texts.get(file) ?? '', codes, report, rows);
+    if (ROW_FILE.test(file)) yield* parseRowFile(file, texts.get(file) ?? '', schema, codes, report, rows);
   }
   const first = new Map<string, Row>();
   for (const row of rows) {
@@ -47,13 +49,14 @@ export function* parseRows(
 function* parseRowFile(
   file: string,
   text: string,
+  schema: Schema,
   codes: ReadonlyMap<string, Code>,
   report: ReportError,
   rows: Row[],
 ): Generator<void> {
   for (const [index, line] of text.split(LINE_END).entries()) {
     if (!isRow(line)) continue;
-    const row = parseRow(line, codes, (column, rule, message) =>
+    const row = parseRow(line, schema, codes, (column, rule, message) =>
       report({ file, line: index + 1, column, rule, message }),
     );
     if (row) rows.push(Object.freeze({ ...row, file, line: index + 1 }));
@@ -65,6 +68,7 @@ type ReportInLine = (column: number, rule: ErrorRule, message: string) => void;
 
 function parseRow(
   line: string,
+  schema: Schema,
   codes: ReadonlyMap<string, Code>,
   report: ReportInLine,
 ): Omit<Row, 'file' | 'line'> | undefined {
@@ -104,7 +108,7 @@ function parseRow(
     valid = false;
   }
   try {
-    const rule = parseRule(when);
+    const rule = parseRule(when, schema);
     return valid ? { id, action, when: rule, effect: effect as Effect, code } : undefined;
   } catch (error) {
     if (!(error instanceof RuleError)) throw error;

@@ -5,8 +5,9 @@ import { getDecision } from '../../../src/audit/query/decisions.ts';
 import { explainRecorded, explainUnder } from '../../../src/audit/query/explanation.ts';
 import { decide } from '../../../src/policy/decide.ts';
 import type { Explanation } from '../../../src/policy/explain.ts';
-import { FACTS_VERSION, type Facts, readFacts } from '../../../src/policy/facts.ts';
+import { FACTS_VERSION, type Facts } from '../../../src/policy/facts.ts';
 import { assemblePolicy } from '../../../src/policy/policy.ts';
+import { BUILT_IN } from '../../../src/policy/schema.ts';
 import { storePolicy } from '../../../src/rollout/store.ts';
 import { shippedPolicy, shippedTexts } from '../../policy/texts.ts';
 import { authz } from '../../support/cli.ts';
@@ -64,7 +65,7 @@ describe('the explanation of a recorded decision', () => {
     const policy = await shippedPolicy();
     const { facts } = await getDecision(service.db, id);
     const older = withoutLimit(facts as unknown as Facts);
-    const decision = decide(policy, readFacts(facts));
+    const decision = decide(policy, BUILT_IN.read(facts));
     const recorded = { ...decision, policy: policy.digest, facts: older };
     const account = explainUnder(policy, { ...recorded, factsVersion: FACTS_VERSION }, WITH_LATER_LIMIT);
     expect(account.explanation?.facts.limit.exceeded).to.equal(false);
@@ -77,7 +78,12 @@ describe('the explanation of a recorded decision', () => {
   it('is left out, with the reason, where the policy of its time does not decide', async () => {
     const policy = await shippedPolicy();
     const { facts } = await getDecision(service.db, id);
-    const recorded = { ...decide(policy, readFacts(facts)), policy: policy.digest, factsVersion: FACTS_VERSION, facts };
+    const recorded = {
+      ...decide(policy, BUILT_IN.read(facts)),
+      policy: policy.digest,
+      factsVersion: FACTS_VERSION,
+      facts,
+    };
     const undecided = explainUnder({ ...policy, match: () => ({ row: undefined, allowed: false }) }, recorded);
     expect(undecided)
       .to.include({ explanation: null })

@@ -13,6 +13,7 @@ import type { Facts } from '../../../src/policy/facts.ts';
 import type { Finding } from '../../../src/policy/folder/findings.ts';
 import type { Invariant } from '../../../src/policy/folder/invariants.ts';
 import type { Row } from '../../../src/policy/row.ts';
+import { BUILT_IN } from '../../../src/policy/schema.ts';
 import { amount } from '../../support/long.ts';
 import { pattern, tree, write } from '../rules.ts';
 import { SEED, times } from '../texts.ts';
@@ -20,7 +21,12 @@ import { SEED, times } from '../texts.ts';
 const ROUNDS = Number(process.env['ROUNDS'] ?? amount(25, 200));
 
 const codeOf = (code: string): Pick<Row, 'effect' | 'code'> => ({ effect: code === 'OK' ? 'allow' : 'deny', code });
-const ruleOf = tree.map((node) => parseRule(write(node, () => 0)));
+const ruleOf = tree.map((node) =>
+  parseRule(
+    write(node, () => 0),
+    BUILT_IN,
+  ),
+);
 const somePattern = fc.oneof({ arbitrary: fc.constant('*'), weight: 2 }, { arbitrary: pattern, weight: 1 });
 const code = fc.constantFrom('OK', 'A', 'B');
 
@@ -32,7 +38,7 @@ const someRows = fc
   )
   .map(([rules, made]) =>
     made.map(([which, action, of], index): Row => {
-      const when = rules[which % rules.length] ?? parseRule('true');
+      const when = rules[which % rules.length] ?? parseRule('true', BUILT_IN);
       return { id: `row-${index}`, action, when, ...codeOf(of), file: '10-x.csv', line: index + 1 };
     }),
   );
@@ -52,7 +58,7 @@ function bruteForce(matcher: Matcher, rows: readonly Row[], invariants: readonly
   const applied = new Set<Invariant>();
   const conditionOf = (invariant: Invariant, facts: Facts): boolean =>
     matcher.matchesAlone({ ...invariant.condition, action: '*' }, facts) === invariant.whenItHolds;
-  for (const facts of situations([...rows, ...invariants.map(({ condition }) => condition)])) {
+  for (const facts of situations([...rows, ...invariants.map(({ condition }) => condition)], BUILT_IN)) {
     const { row } = matcher.match(facts);
     if (row) deciders.add(row);
     else found.add('undecided');
@@ -99,8 +105,8 @@ describe(`a proof (seed ${SEED})`, function () {
     fc.assert(
       fc.property(someRows, someInvariants, (rows, invariants) => {
         const all = [...rows, ...invariants.map(({ condition }) => condition)];
-        if (countSituations(all, 3000) > 3000) return;
-        const matcher = createMatcher(rows);
+        if (countSituations(all, BUILT_IN, 3000) > 3000) return;
+        const matcher = createMatcher(rows, BUILT_IN);
         const want = bruteForce(matcher, rows, invariants);
         expect([...proved(matcher, rows, invariants)].sort()).to.deep.equal([...want].sort());
         for (const finding of new Set([...want].map((text) => text.split(' ')[0] ?? ''))) {

@@ -10,6 +10,7 @@ import { parseRule, RuleError } from '../../../src/policy/casbin/rule.ts';
 import type { Policy } from '../../../src/policy/decide.ts';
 import type { Facts } from '../../../src/policy/facts.ts';
 import type { Row, Rule } from '../../../src/policy/row.ts';
+import { BUILT_IN } from '../../../src/policy/schema.ts';
 import { canOccur } from '../oracle.ts';
 import {
   attempt,
@@ -43,13 +44,13 @@ describe(`a rule of the language (seed ${SEED})`, function () {
 
   before(async () => {
     policy = await shippedPolicy();
-    facts = factsLike([...situations(policy.rows)]);
+    facts = factsLike([...situations(policy.rows, BUILT_IN)]);
   });
 
   it('is accepted, and its print has the same value', () => {
     fc.assert(
       fc.property(text, fc.array(facts, { minLength: 20, maxLength: 20 }), (rule, samples) => {
-        const print = readPrint(parseRule(rule.text).text);
+        const print = readPrint(parseRule(rule.text, BUILT_IN).text);
         for (const sample of samples) expect(holds(print, sample)).to.equal(holds(rule.node, sample));
       }),
       times(1000),
@@ -59,7 +60,7 @@ describe(`a rule of the language (seed ${SEED})`, function () {
   it('prints to a fixed point', () => {
     fc.assert(
       fc.property(text, (rule) => {
-        const once = parseRule(rule.text);
+        const once = parseRule(rule.text, BUILT_IN);
         const twice = attempt(once.text);
         // The print writes lists out, so it can exceed the bounds of length and depth.
         if (twice instanceof RuleError) expect(twice.message).to.match(/split (it|the rule) into rows/);
@@ -73,7 +74,9 @@ describe(`a rule of the language (seed ${SEED})`, function () {
     const rows = fc.array(fc.tuple(pattern, text), { minLength: 1, maxLength: 6 });
     await fc.assert(
       fc.asyncProperty(rows, fc.array(facts, { minLength: 20, maxLength: 20 }), async (made, samples) => {
-        const unchecked = await uncheckedPolicy(made.map(([by, rule], index) => row(index, by, parseRule(rule.text))));
+        const unchecked = await uncheckedPolicy(
+          made.map(([by, rule], index) => row(index, by, parseRule(rule.text, BUILT_IN))),
+        );
         for (const sample of samples) {
           const first = made.findIndex(([by, rule]) => matches(sample.request.action, by) && holds(rule.node, sample));
           expect(unchecked.match(sample)).to.deep.equal({ row: unchecked.rows[first], allowed: first % 2 === 1 });
@@ -138,7 +141,19 @@ const vectorOf = (rows: Rows, facts: Facts): string =>
 function vectorsOf(rows: Rows, most: number): Set<string> | undefined {
   const vectors = new Set<string>();
   let count = 0;
-  for (const facts of situations(rows.map(([by, node], index) => row(index, by, parseRule(write(node, () => 0)))))) {
+  for (const facts of situations(
+    rows.map(([by, node], index) =>
+      row(
+        index,
+        by,
+        parseRule(
+          write(node, () => 0),
+          BUILT_IN,
+        ),
+      ),
+    ),
+    BUILT_IN,
+  )) {
     if (!canOccur(facts)) expect.fail(`${JSON.stringify(facts)} cannot occur`);
     vectors.add(vectorOf(rows, facts));
     count += 1;

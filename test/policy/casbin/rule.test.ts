@@ -8,6 +8,7 @@ import { situations } from '../../../src/policy/analysis/situations.ts';
 import { parseRule } from '../../../src/policy/casbin/rule.ts';
 import type { Facts } from '../../../src/policy/facts.ts';
 import type { PolicyTexts } from '../../../src/policy/folder/files.ts';
+import { BUILT_IN } from '../../../src/policy/schema.ts';
 import { attempt } from '../rules.ts';
 import { edited, findingsOf, shippedPolicy, shippedTexts, stockArguments, stockEnforcer } from '../texts.ts';
 
@@ -155,7 +156,7 @@ describe('a rule', () => {
 
   before(async () => {
     texts = await shippedTexts();
-    const all = [...situations((await shippedPolicy()).rows)];
+    const all = [...situations((await shippedPolicy()).rows, BUILT_IN)];
     const find = (status: string): Facts =>
       all.find(
         ({ key, user, target }) => key.status === status && user.status === 'active' && target.role === 'none',
@@ -219,16 +220,16 @@ describe('a rule', () => {
     const stock = await stockEnforcer([['x', '*', rule, 'allow', 'OK']]);
     expect(() => stock.enforceSync(...stockArguments(good))).to.throw(/Unclosed/);
 
-    const ours = await stockEnforcer([['x', '*', parseRule(rule).text, 'allow', 'OK']]);
+    const ours = await stockEnforcer([['x', '*', parseRule(rule, BUILT_IN).text, 'allow', 'OK']]);
     expect(ours.enforceSync(...stockArguments(good))).to.equal(true);
     expect(ours.enforceSync(...stockArguments(revoked))).to.equal(false);
   });
 
   it('parses alike before and after Casbin has run', async () => {
     const rule = "true && (r.key.status in ['active']) && !keyMatch(r.request.action, 'user:*')";
-    const first = parseRule(rule);
+    const first = parseRule(rule, BUILT_IN);
     const stock = await stockEnforcer([['x', '*', "r.key.id in ['x']", 'allow', 'OK']]);
     stock.enforceSync(...stockArguments(good));
-    expect(parseRule(rule)).to.deep.equal(first);
+    expect(parseRule(rule, BUILT_IN)).to.deep.equal(first);
   });
 });

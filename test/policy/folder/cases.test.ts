@@ -10,6 +10,7 @@ import { parseCodes } from '../../../src/policy/folder/codes.ts';
 import type { PolicyTexts } from '../../../src/policy/folder/files.ts';
 import type { Finding } from '../../../src/policy/folder/findings.ts';
 import { buildPolicy } from '../../../src/policy/policy.ts';
+import { BUILT_IN } from '../../../src/policy/schema.ts';
 import { WITH_LATER_LIMIT } from '../../support/facts.ts';
 import { edited, findingsOf, shippedTexts, withFile } from '../texts.ts';
 
@@ -31,7 +32,7 @@ function reported(read: (report: (finding: Finding) => void) => unknown): string
 }
 
 const ofCodes = (text: string): string[] => reported((report) => parseCodes(text, report));
-const ofCases = (text: string): string[] => reported((report) => parseCases('cases/x.yaml', text, report));
+const ofCases = (text: string): string[] => reported((report) => parseCases('cases/x.yaml', text, BUILT_IN, report));
 const ofCase = (text: string): string[] => ofCases(`${BASE}cases:\n  - ${text.replaceAll('\n', '\n    ')}\n`);
 
 describe('codes.yaml', () => {
@@ -204,7 +205,7 @@ describe('a case that was written before a fact came', () => {
   it('keeps its meaning: the fact has its default, in the case and in the base that it is told apart from', () => {
     expect(older).not.to.include('limit');
     const refused = (finding: Finding): never => expect.fail(finding.message);
-    const read = parseCases('cases/x.yaml', `${older}${cases}`, refused, WITH_LATER_LIMIT);
+    const read = parseCases('cases/x.yaml', `${older}${cases}`, WITH_LATER_LIMIT, refused);
     expect(read.map(({ facts }) => facts.limit.exceeded)).to.deep.equal([false, true]);
     expect(read.map(({ base }) => base['limit']?.['exceeded'])).to.deep.equal([false, false]);
     expect(ofCases(`${older}${cases}`)[0]).to.include('limit');

@@ -4,10 +4,11 @@
 
 import { expect } from 'chai';
 import { situations } from '../../../src/policy/analysis/situations.ts';
-import { MODEL } from '../../../src/policy/casbin/model.ts';
+import { modelFor } from '../../../src/policy/casbin/model.ts';
 import { decide } from '../../../src/policy/decide.ts';
 import type { Facts } from '../../../src/policy/facts.ts';
 import type { PolicyTexts } from '../../../src/policy/folder/files.ts';
+import { BUILT_IN } from '../../../src/policy/schema.ts';
 import {
   edited,
   findingsOf,
@@ -191,7 +192,9 @@ describe('a policy folder', () => {
   before(async () => {
     texts = await shippedTexts();
     const policy = await shippedPolicy();
-    const active = [...situations(policy.rows)].find((facts) => decide(policy, facts).effect === 'allow') as Facts;
+    const active = [...situations(policy.rows, BUILT_IN)].find(
+      (facts) => decide(policy, facts).effect === 'allow',
+    ) as Facts;
     revoked = { ...active, key: { ...active.key, status: 'revoked' } };
   });
 
@@ -261,7 +264,7 @@ describe('a policy folder', () => {
     });
 
     it('a policy effect that allows what no row denies', async () => {
-      const deniesOnly = MODEL.replace('priority(p.eft) || deny', '!some(where (p.eft == deny))');
+      const deniesOnly = modelFor(BUILT_IN).replace('priority(p.eft) || deny', '!some(where (p.eft == deny))');
       for (const rows of [[], [['x', 'other:action', 'true', 'deny', 'X']]]) {
         expect((await stockEnforcer(rows, deniesOnly)).enforceSync(...stockArguments(revoked))).to.equal(true);
         expect((await stockEnforcer(rows)).enforceSync(...stockArguments(revoked))).to.equal(false);
