@@ -36,13 +36,15 @@ export interface Answer {
 }
 
 /**
- * Answers in the order of the requests, with one load and one commit for all of them.
+ * Answers in the order of the requests, with one load and one commit for all of them. `callerRequestId` is what the caller calls
+ * the request that they came in, for the log.
  * @throws Failure: then none of them is answered. A denial is an answer and is not thrown.
  */
 export type Authorize = (
   callerId: string,
   requests: readonly AuthorizeRequest[],
   deadline: Deadline,
+  callerRequestId?: string,
 ) => Promise<Answer[]>;
 
 interface Parts {
@@ -62,7 +64,7 @@ interface Parts {
 export function authorizer(parts: Parts): Authorize {
   const { loadFacts, consume, livePolicy, record, noteUse } = parts;
   const decide = memoizedDecide();
-  return async (callerId, requests, deadline) => {
+  return async (callerId, requests, deadline, callerRequestId) => {
     const since = performance.now();
     const loaded = await loadFacts(requests, deadline);
     const rateLimits = await consume(loaded);
@@ -75,6 +77,7 @@ export function authorizer(parts: Parts): Authorize {
     const entries = answers.map((answer, index) => ({
       ...entryOf(parts, answer, requests[index]),
       callerId,
+      callerRequestId,
       durationUs,
     }));
     await record(entries, deadline);
@@ -106,12 +109,12 @@ function answerOf(
 const wantedForm = ({ apiKey, otherCredential }: Partial<AuthorizeRequest> = {}): string | undefined =>
   apiKey === undefined && otherCredential ? 'Send it as "Authorization: Token <API key>".' : undefined;
 
-/** The log entry of an answer, without the caller and the duration. */
+/** The log entry of an answer, without the caller, its request and the duration. */
 function entryOf(
   { compare, fingerprintOf }: Pick<Parts, 'compare' | 'fingerprintOf'>,
   { decisionId, effect, code, rule, policy, facts }: Answer,
   { apiKey, otherCredential, context = {} }: Partial<AuthorizeRequest> = {},
-): Omit<Entry, 'callerId' | 'durationUs'> {
+): Omit<Entry, 'callerId' | 'callerRequestId' | 'durationUs'> {
   const decision = { effect, code, rule };
   const unknown = facts.key.status === 'unknown' ? apiKey || otherCredential : undefined;
   const fingerprint = unknown ? fingerprintOf(unknown) : undefined;

@@ -24,6 +24,7 @@ export const DECISION_LOG = `
     duration_us integer,
     fingerprint text collate "C",
     request_id text collate "C",
+    caller_request_id text collate "C",
     -- The hash covers ip and user_agent by their salted digest alone. Erasing sets the first three to null.
     ip text,
     user_agent text,

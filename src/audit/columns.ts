@@ -39,6 +39,7 @@ const FACTS = {
 };
 const FACTS_VERSION_SAYS = 'Which version of the facts was recorded; those that came later are not in `facts`';
 const FINGERPRINT_SAYS = 'Of a credential that no key was found for';
+const CALLER_REQUEST_ID_SAYS = "The caller's own X-Request-Id; requestId is what it told of its client's request";
 const BOOT_SAYS = 'With the day of `at` it names the chain that the record stands in';
 
 /** In the order in which the fields of a record are shown. */
@@ -61,6 +62,7 @@ export const COLUMNS = {
   personal_salt: { ...bytes, nullable: true, api: null, hashed: false },
   personal_digest: { ...bytes, api: null },
   request_id: { ...nullable, api: 'requestId', filter: true, example: '7f3a' },
+  caller_request_id: { ...nullable, api: 'callerRequestId', says: CALLER_REQUEST_ID_SAYS, example: 'gateway-9c1' },
   duration_us: { ...nullable, type: 'integer', api: 'durationUs', example: 412 },
   fingerprint: { ...nullable, api: 'fingerprint', says: FINGERPRINT_SAYS },
   shadow_policy: { ...nullable, api: 'shadowPolicy' },

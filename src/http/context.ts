@@ -6,7 +6,10 @@ import { holdsSecret } from '../mask.ts';
 import { uuidv7 } from '../uuid.ts';
 
 export interface State {
+  /** For the logs, and for the answer: the caller's, where that will do, else a new UUIDv7. */
   readonly requestId: string;
+  /** The X-Request-Id header as it was sent. */
+  readonly sentRequestId: string | undefined;
   readonly deadline: Deadline;
   /** The start time, in milliseconds of `performance.now()`. */
   readonly since: number;
@@ -14,15 +17,17 @@ export interface State {
   readonly route: string | undefined;
 }
 
-export const stateOf = (request: IncomingMessage, deadlineMs: number, route: string | undefined): State => ({
-  requestId: requestIdOf(request),
-  deadline: deadlineIn(deadlineMs),
-  since: performance.now(),
-  route,
-});
+export function stateOf(request: IncomingMessage, deadlineMs: number, route: string | undefined): State {
+  // Repeats are one text: Node joins them, or the request was refused before.
+  const sentRequestId = request.headers['x-request-id'] as string | undefined;
+  return {
+    requestId: sentRequestId !== undefined && isPlain(sentRequestId) ? sentRequestId : uuidv7(),
+    sentRequestId,
+    deadline: deadlineIn(deadlineMs),
+    since: performance.now(),
+    route,
+  };
+}
 
-/** The request id for the logs: the client's X-Request-Id where that is plain text without a key, else a new UUIDv7. */
-const requestIdOf = (request: IncomingMessage): string => {
-  const given = request.headers['x-request-id'];
-  return typeof given === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(given) && !holdsSecret(given) ? given : uuidv7();
-};
+/** Whether a request id may be logged: plain text, in which there is no key. */
+const isPlain = (id: string): boolean => /^[A-Za-z0-9._:-]{1,128}$/.test(id) && !holdsSecret(id);

@@ -29,6 +29,8 @@ export interface Asked<Params, Query, Headers, Body> {
   readonly caller: Caller;
   readonly actor: Actor;
   readonly deadline: Deadline;
+  readonly requestId: string;
+  readonly sentRequestId: string | undefined;
 }
 
 /** An answer of a route, for the OpenAPI document. */
@@ -121,7 +123,7 @@ export async function answer(
   shape: Route,
   authenticate: Authenticate,
   request: IncomingMessage,
-  { deadline, requestId }: State,
+  { deadline, requestId, sentRequestId }: State,
   { params, query }: Address = BARE,
 ): Promise<Answered> {
   let caller = shape.scope ? await authenticate(request, shape.scope, deadline) : NOBODY;
@@ -142,6 +144,8 @@ export async function answer(
     caller,
     actor: { id: caller.id, requestId },
     deadline,
+    requestId,
+    sentRequestId,
   };
   return shape.handle(asked as never);
 }

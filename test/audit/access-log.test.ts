@@ -130,6 +130,39 @@ describe('/audit', () => {
     expect(found[1]?.fingerprint).to.match(/^[0-9a-f]{16}$/);
   });
 
+  it("a decision is found by what the caller calls its own request, and by what it calls its client's", async () => {
+    const ask = async (headers: Record<string, string>, context: object): Promise<string> => {
+      const { body } = await service.ask('/authorize', { action: 'account:read', context }, headers);
+      return String(body.Data?.['decisionId']);
+    };
+    const [one, both, other, unusable, none] = [
+      await ask({ 'x-request-id': 'gateway-1' }, {}),
+      await ask({ 'x-request-id': 'gateway-2' }, { requestId: 'gateway-1' }),
+      await ask({ 'x-request-id': 'gateway-3' }, { requestId: 'r-1' }),
+      await ask({ 'x-request-id': 'no plain text' }, {}),
+      await ask({}, {}),
+    ];
+    const rows = new Map<string, string | null>(
+      (await service.db('decisions').select('id', 'caller_request_id')).map((row) => [row.id, row.caller_request_id]),
+    );
+    expect([one, both, other, unusable, none].map((id) => rows.get(id))).to.deep.equal([
+      'gateway-1',
+      'gateway-2',
+      'gateway-3',
+      null,
+      null,
+    ]);
+    const found = async (id: string) => {
+      const { items } = (await client.data('GET', `/audit/decisions?requestId=${id}`)) as { items: DecisionRecord[] };
+      return items.map(({ id: decision, callerRequestId, requestId }) => [decision, callerRequestId, requestId]);
+    };
+    expect(await found('gateway-1')).to.deep.equal([
+      [both, 'gateway-2', 'gateway-1'],
+      [one, 'gateway-1', null],
+    ]);
+    expect(await found('gateway-3')).to.deep.equal([[other, 'gateway-3', 'r-1']]);
+  });
+
   it('needs the scope audit', async () => {
     const authorization = `Bearer ${await insertCaller(service, ['authorize', 'keys', 'directory', 'policy'])}`;
     for (const path of ['decisions', 'decisions/x', 'stats?by=code', 'admin'])

@@ -8,6 +8,7 @@ import { factsWith } from '../support/facts.ts';
 export const entry = (parts: Partial<Entry> = {}): Entry => ({
   id: uuidv7(),
   callerId: 'caller',
+  callerRequestId: undefined,
   facts: factsWith({ request: { action: 'account:read' } }),
   decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'key-not-active' },
   policy: 'sha256:',

@@ -68,7 +68,7 @@ export async function verifiedRows(db: Knex): Promise<Row[]> {
 
 const FIELDS = [
   'caller_id api_key_id user_id business_id action effect code rule policy facts_version facts personal_digest request_id',
-  'duration_us fingerprint shadow_policy shadow_code shadow_rule',
+  'caller_request_id duration_us fingerprint shadow_policy shadow_code shadow_rule',
 ]
   .join(' ')
   .split(' ');

@@ -20,6 +20,7 @@ export interface TestRecord {
   readonly ip: string | null;
   readonly user_agent: string | null;
   readonly request_id: string | null;
+  readonly caller_request_id: string | null;
   readonly duration_us: number | null;
   readonly fingerprint: string | null;
 }
@@ -69,6 +70,7 @@ export function makeRecord(at: number, draw: (below: number) => number, over: Pa
     request_id: pick(['r1', 'r2', null]),
     duration_us: pick([412, null]),
     fingerprint: unknown ? pick(['00112233445566aa', '00112233445566bb']) : null,
+    caller_request_id: pick(['c1', 'r1', null]),
     ...over,
   };
 }
@@ -120,6 +122,7 @@ export const shown = (record: TestRecord) => ({
   ip: record.ip,
   userAgent: record.user_agent,
   requestId: record.request_id,
+  callerRequestId: record.caller_request_id,
   durationUs: record.duration_us,
   fingerprint: record.fingerprint,
 });

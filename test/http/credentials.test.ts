@@ -175,6 +175,20 @@ describe('the credential of a question', () => {
     });
   }
 
+  it('is refused beside a piece of it as the X-Request-Id of the caller, alone or in a batch', async () => {
+    for (const [path, body] of [
+      ['/authorize', { apiKey: key, action: 'account:read' }],
+      ['/authorize/batch', { requests: [{ action: 'account:read' }, { apiKey: key, action: 'account:read' }] }],
+    ] as const) {
+      for (const id of [key, key.slice(5), `r-${key.slice(9, 33)}`, percent(key.slice(9, 33))]) {
+        const reply = await service.ask(path, body, { 'x-request-id': id });
+        // What is no key by itself is the reply's X-Request-Id, as sent.
+        expectFailure(reply, 'INVALID_REQUEST', [key, key.slice(5)]);
+        expect(JSON.stringify(reply.body)).not.to.contain(key.slice(9, 33));
+      }
+    }
+  });
+
   it('is refused beside a piece of it as action', async () => {
     const lower = `iqra_${'abcdefgh'.repeat(4)}0123`;
     const reply = await service.ask('/authorize', { apiKey: lower, action: `a:${lower.slice(5, 30)}` });

@@ -11,7 +11,7 @@ const ALL_OF_A_NOUN = /^[a-z][a-z0-9_-]*(?::[a-z][a-z0-9_-]*)*:\*$/;
 
 /**
  * What decisions can be filtered by, as parameters. Those that are given must all hold; each that is the field of a column
- * with `filter` is its equality. Times are RFC 3339, from inclusive, to exclusive; without `from` the range is of 24 hours.
+ * with `filter` is its equality, and `requestId` is that of either request, the client's or the caller's. Times are RFC 3339, from inclusive, to exclusive; without `from` the range is of 24 hours.
  */
 export const decisionFilter = {
   apiKeyId: idSchema.optional(),
@@ -85,7 +85,8 @@ const equal = (column: string, value: string): BoundSql => ({ sql: `${column} = 
 export function alternativesOf(filter: DecisionFilter): BoundSql[][] {
   const conditions = FILTER_COLUMNS.flatMap(({ field, column }) => {
     const value = filter[field];
-    return value === undefined ? [] : [equal(column, value)];
+    if (value === undefined) return [];
+    return [field === 'requestId' ? requestCondition(value) : equal(column, value)];
   });
   if (filter.action !== undefined) conditions.push(actionCondition(filter.action));
   if (filter.policy !== undefined) conditions.push(policyCondition(filter.policy));
@@ -100,6 +101,11 @@ export function alternativesOf(filter: DecisionFilter): BoundSql[][] {
   ];
   return ways.map((way) => [way, ...conditions]);
 }
+
+const requestCondition = (id: string): BoundSql => ({
+  sql: '(request_id = ? or caller_request_id = ?)',
+  bindings: [id, id],
+});
 
 const actionCondition = (action: string): BoundSql =>
   action.endsWith(':*') ? { sql: 'starts_with(action, ?)', bindings: [action.slice(0, -1)] } : equal('action', action);

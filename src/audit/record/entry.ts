@@ -17,6 +17,8 @@ export interface Entry {
   /** UUIDv7: its first 48 bits are the time of the decision, in milliseconds. */
   readonly id: string;
   readonly callerId: string;
+  /** What the caller calls its own request to us. */
+  readonly callerRequestId: string | undefined;
   readonly facts: Facts;
   readonly decision: Decision;
   /** Digest of the policy that decided. */
@@ -62,6 +64,7 @@ export function recordOf(entry: Entry, at: string, boot: string, seq: number): L
     personal_salt: salt.toString('hex'),
     personal_digest: personalDigest(salt, ip, userAgent).toString('hex'),
     request_id: context.requestId ?? null,
+    caller_request_id: entry.callerRequestId ?? null,
     duration_us: entry.durationUs,
     fingerprint: entry.fingerprint ?? null,
     shadow_policy: entry.shadow?.policy ?? null,

@@ -30,6 +30,7 @@ export async function tryToRecord(db: Knex): Promise<void> {
 const denial = (): Entry => ({
   id: uuidv7(),
   callerId: 'readiness',
+  callerRequestId: undefined,
   facts: BUILT_IN.nothingKnown,
   decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'readiness' },
   policy: '',

@@ -23,7 +23,7 @@ const OPTIONS = {
   rule: ['rule', 'name', 'decided by this rule'],
   policy: ['policy', 'digest', 'decided by this policy; its first 8 or more hex digits will do'],
   ip: ['ip', 'address', "from this client's address"],
-  requestId: ['request-id', 'id', "of this client's request"],
+  requestId: ['request-id', 'id', 'of this request of the client, or of the caller (X-Request-Id)'],
   from: ['from', 'time', 'RFC 3339, inclusive; default: 24 hours before --to'],
   to: ['to', 'time', 'RFC 3339, exclusive; default: now'],
 } as const satisfies Readonly<Record<FilterName, readonly [flag: string, takes: string, help: string]>>;

@@ -1,9 +1,13 @@
 /** POST /authorize and /authorize/batch: decisions for other services. */
 
+import type { AuthorizeRequest } from '../../authorize.ts';
+import { invalid } from '../../input/json.ts';
+import { holdsPieceOf } from '../../mask.ts';
 import type { Service } from '../../service.ts';
+import type { State } from '../context.ts';
 import { decisionReply, success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { authorizeSchema, batchSchema } from './authorize-schema.ts';
+import { authorizeSchema, batchSchema, OWN_SECRET } from './authorize-schema.ts';
 import { decisionData, decisionsData } from './authorize-shapes.ts';
 
 const EXAMPLE = {
@@ -29,8 +33,9 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
         data: decisionData,
       },
     },
-    handle: async ({ caller, body, deadline }) => {
-      const [answer] = await authorize(caller.id, [body], deadline);
+    handle: async ({ caller, body, deadline, ...ids }) => {
+      const questions = [body];
+      const [answer] = await authorize(caller.id, questions, deadline, callerRequestId(ids, questions));
       if (!answer) throw new Error('a question was left without an answer');
       metrics.decided(answer.code);
       return { reply: decisionReply(answer) };
@@ -51,10 +56,25 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
         data: decisionsData,
       },
     },
-    handle: async ({ caller, body, deadline }) => {
-      const answers = await authorize(caller.id, body.requests, deadline);
+    handle: async ({ caller, body: { requests }, deadline, ...ids }) => {
+      const answers = await authorize(caller.id, requests, deadline, callerRequestId(ids, requests));
       for (const { code } of answers) metrics.decided(code);
       return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };
     },
   }),
 ];
+
+/**
+ * The caller's X-Request-Id for the log; undefined where it sent none, or one that is no plain text.
+ * @throws Failure INVALID_REQUEST where it holds a part of the credential of one of the questions
+ */
+function callerRequestId(
+  { requestId, sentRequestId }: Pick<State, 'requestId' | 'sentRequestId'>,
+  questions: readonly AuthorizeRequest[],
+): string | undefined {
+  if (sentRequestId === undefined) return undefined;
+  for (const { apiKey, otherCredential } of questions) {
+    if (holdsPieceOf(apiKey ?? otherCredential ?? '', sentRequestId)) throw invalid('', `X-Request-Id ${OWN_SECRET}`);
+  }
+  return sentRequestId === requestId ? requestId : undefined;
+}

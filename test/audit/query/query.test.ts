@@ -44,7 +44,7 @@ const FILTERS: Record<
     (record, value) => record.policy.slice(7).startsWith(value.replace(/^sha256:/, '')),
   ],
   ip: [['203.0.113.7', '2001:db8::1'], (record, value) => record.ip === value],
-  requestId: [['r1', '%'], (record, value) => record.request_id === value],
+  requestId: [['r1', 'c1', '%'], (record, value) => record.request_id === value || record.caller_request_id === value],
   from: [[MIDDLE, iso(NOON)], (record, value) => Date.parse(record.at) >= Date.parse(value)],
   to: [[MIDDLE], (record, value) => Date.parse(record.at) < Date.parse(value)],
 };

@@ -68,7 +68,7 @@ export function canonicalJson(value: unknown): string {
 
 /** In the order of docs/audit.md. */
 const FIELDS =
-  'boot day seq id at caller_id api_key_id user_id business_id action effect code rule policy facts_version facts personal_digest request_id duration_us fingerprint shadow_policy shadow_code shadow_rule'.split(
+  'boot day seq id at caller_id api_key_id user_id business_id action effect code rule policy facts_version facts personal_digest request_id caller_request_id duration_us fingerprint shadow_policy shadow_code shadow_rule'.split(
     ' ',
   );
 

@@ -149,7 +149,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
   editText('code'),
   editText('rule'),
   editText('policy'),
-  ...['api_key_id', 'user_id', 'business_id', 'request_id', 'fingerprint'].flatMap((column) => [
+  ...['api_key_id', 'user_id', 'business_id', 'request_id', 'caller_request_id', 'fingerprint'].flatMap((column) => [
     editText(column),
     clearText(column),
   ]),
