@@ -77,6 +77,9 @@ export const DIRECTORY = `
     pepper_id text collate "C" not null,
     scopes text[] not null check (scopes <@ array['authorize', 'keys', 'keys:read', 'keys:grant-user-management',
       'directory', 'directory:read', 'audit', 'policy', 'policy:read']),
+    -- Ids that it is bound to, whether or not there are such users and businesses. Null: not bound.
+    bound_users text[] check (cardinality(bound_users) between 1 and 1000),
+    bound_businesses text[] check (cardinality(bound_businesses) between 1 and 1000),
     created_at timestamptz(3) not null default now(),
     expires_at timestamptz,
     revoked_at timestamptz(3),

@@ -5,6 +5,7 @@ import { orFailure } from '../db/failure.ts';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
+import { type Bounds, within } from './bounds.ts';
 import { findOrCreate, notFound } from './common.ts';
 
 export interface Business {
@@ -87,18 +88,29 @@ export function putBusiness(
 }
 
 /** @throws Failure NOT_FOUND */
-export async function getBusiness(db: Knex, id: string): Promise<Business> {
-  const row = await orFailure(db('businesses').where({ id }).first<BusinessRow | undefined>());
+export async function getBusiness(db: Knex, id: string, bounds?: Bounds): Promise<Business> {
+  const found = db('businesses').where({ id }).modify(within.businesses(bounds)).first<BusinessRow | undefined>();
+  const row = await orFailure(found);
   if (!row) throw notFound('business', id);
   return present(row);
 }
 
-export const listBusinesses = (db: Knex, page: PageRequest, cursors: Cursors): Promise<Page<Business>> =>
+export const listBusinesses = (
+  db: Knex,
+  page: PageRequest,
+  cursors: Cursors,
+  bounds?: Bounds,
+): Promise<Page<Business>> =>
   readPage(
     page,
     cursors,
     'businesses',
-    (place, limit) => db<BusinessRow>('businesses').where('id', '>', place).orderBy('id').limit(limit),
+    (place, limit) =>
+      db<BusinessRow>('businesses')
+        .where('id', '>', place)
+        .modify(within.businesses(bounds))
+        .orderBy('id')
+        .limit(limit),
     (row) => row.id,
     present,
   );
@@ -160,8 +172,9 @@ export async function listMembers(
   businessId: string,
   page: PageRequest,
   cursors: Cursors,
+  bounds?: Bounds,
 ): Promise<Page<Member>> {
-  await getBusiness(db, businessId);
+  await getBusiness(db, businessId, bounds);
   return readPage(
     page,
     cursors,
@@ -170,6 +183,7 @@ export async function listMembers(
       db<MemberRow>('business_members')
         .where('business_id', businessId)
         .where('user_id', '>', place)
+        .modify(within.members(bounds))
         .orderBy('user_id')
         .limit(limit),
     (row) => row.user_id,

@@ -14,6 +14,8 @@ interface CallerRow {
   name: string;
   digest: Buffer;
   scopes: Scope[];
+  bound_users: string[] | null;
+  bound_businesses: string[] | null;
   created_at: Date;
   expires_at: Date | null;
   revoked_at: Date | null;
@@ -22,13 +24,16 @@ interface CallerRow {
 }
 
 const COLUMNS =
-  'id, name, digest, scopes, created_at, expires_at, revoked_at, rotated_from, coalesce(expires_at <= now(), false) as expired';
+  'id, name, digest, scopes, bound_users, bound_businesses, created_at, expires_at, revoked_at, rotated_from, coalesce(expires_at <= now(), false) as expired';
 
 /** A caller as it is shown: without its token and digest. */
 export interface CallerRecord {
   readonly id: string;
   readonly name: string;
   readonly scopes: readonly Scope[];
+  /** Ids that it is bound to; null: it is not. */
+  readonly boundUsers: readonly string[] | null;
+  readonly boundBusinesses: readonly string[] | null;
   readonly status: 'active' | 'expired' | 'revoked';
   readonly createdAt: string;
   readonly expiresAt: string | null;
@@ -46,6 +51,8 @@ const present = (row: CallerRow): CallerRecord => ({
   id: row.id,
   name: row.name,
   scopes: row.scopes,
+  boundUsers: row.bound_users,
+  boundBusinesses: row.bound_businesses,
   status: row.revoked_at ? 'revoked' : row.expired ? 'expired' : 'active',
   createdAt: row.created_at.toISOString(),
   expiresAt: row.expires_at?.toISOString() ?? null,
@@ -59,9 +66,10 @@ export function createCaller(
   actor: Actor,
   name: string,
   scopes: readonly Scope[],
+  { users = null, businesses = null }: { users?: readonly string[] | null; businesses?: readonly string[] | null } = {},
 ): Promise<NewCaller> {
   return mutate(db, actor, async (trx) => {
-    const made = await insert(trx, pepper, name, scopes, null);
+    const made = await insert(trx, pepper, { name, scopes, bound_users: users, bound_businesses: businesses });
     return {
       result: made,
       events: [{ action: 'caller.create', kind: 'caller', id: made.caller.id, after: made.caller }],
@@ -76,7 +84,7 @@ export async function listCallers(db: Knex): Promise<CallerRecord[]> {
 }
 
 /**
- * Creates a caller with the same name and scopes and a new token; the old one expires `overlapSeconds` from now.
+ * Creates a caller with the same name, scopes and bounds, and a new token; the old one expires `overlapSeconds` from now.
  * @throws Failure NOT_FOUND; CONFLICT when it is revoked, expired or already rotated
  */
 export function rotateCaller(
@@ -94,7 +102,8 @@ export function rotateCaller(
     const next = await trx('callers').where({ rotated_from: id }).first<{ id: string } | undefined>('id');
     if (next)
       throw new Failure('CONFLICT', `The caller ${id} has been rotated to ${next.id} already. Rotate that one.`);
-    const made = await insert(trx, pepper, row.name, row.scopes, id);
+    const { name, scopes, bound_users, bound_businesses } = row;
+    const made = await insert(trx, pepper, { name, scopes, bound_users, bound_businesses, rotated_from: id });
     const end = trx.raw('least(expires_at, now() + make_interval(secs => ?))', [overlapSeconds]);
     await trx('callers').where({ id }).update({ expires_at: end });
     return {
@@ -137,16 +146,18 @@ async function lock(trx: Knex.Transaction, id: string): Promise<CallerRow> {
   return row;
 }
 
-async function insert(
-  trx: Knex.Transaction,
-  pepper: Pepper,
-  name: string,
-  scopes: readonly Scope[],
-  rotatedFrom: string | null,
-): Promise<NewCaller> {
+interface InsertedRow {
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly bound_users: readonly string[] | null;
+  readonly bound_businesses: readonly string[] | null;
+  readonly rotated_from?: string;
+}
+
+async function insert(trx: Knex.Transaction, pepper: Pepper, row: InsertedRow): Promise<NewCaller> {
   const token = createToken('caller');
   const id = uuidv7();
   const digest = digestOf(pepper, token);
-  await trx('callers').insert({ id, name, digest, pepper_id: pepper.id, scopes, rotated_from: rotatedFrom });
+  await trx('callers').insert({ ...row, id, digest, pepper_id: pepper.id });
   return { token, caller: present(await lock(trx, id)) };
 }

@@ -6,6 +6,7 @@ import { digestOf, isToken, type Pepper } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/failure.ts';
 import { type Deadline, deadlineIn } from '../deadline.ts';
+import { type Bounds, boundsOf } from './bounds.ts';
 import type { AllCallers, CallerDigests, Held } from './caller-digests.ts';
 
 export const SCOPES = [
@@ -28,6 +29,8 @@ const withReads = (given: readonly Scope[]): ReadonlySet<Scope> =>
 export interface Caller {
   readonly id: string;
   readonly scopes: ReadonlySet<Scope>;
+  /** Undefined: not bound. */
+  readonly bounds: Bounds | undefined;
 }
 
 /** The caller of a token; undefined when there is none, or it is revoked or expired. */
@@ -44,6 +47,8 @@ interface CallerRow {
   id: string | null;
   digest: Buffer;
   scopes: Scope[];
+  bound_users: string[] | null;
+  bound_businesses: string[] | null;
   /** Milliseconds since 1970, by the database's clock; null: never. */
   expires: number | null;
 }
@@ -52,7 +57,7 @@ const READ_ALL = `
   select feed.last::float8 as seq, pg_is_in_recovery() as standby,
     extract(epoch from clock_timestamp())::float8 * 1000 as clock, live.*
   from change_counter feed left join (
-    select id, digest, scopes, extract(epoch from expires_at)::float8 * 1000 as expires
+    select id, digest, scopes, bound_users, bound_businesses, extract(epoch from expires_at)::float8 * 1000 as expires
     from callers where revoked_at is null and (expires_at is null or expires_at > now())
   ) live on true`;
 
@@ -69,12 +74,13 @@ export const callersReader =
         new Error('the callers came from a standby, or without a change number; DATABASE_URL must name the primary'),
       );
     const callers = new Map<string, HeldCaller>();
-    for (const { id, digest, scopes, expires } of rows) {
+    for (const { id, digest, scopes, bound_users, bound_businesses, expires } of rows) {
       if (id === null) continue;
       // To take it for one that never expires would be a guess.
       if (expires !== null && typeof expires !== 'number')
         throw databaseFailure(new Error(`the expiry of the caller ${id} is no time`));
-      const caller = { id, scopes: withReads(scopes), expires: expires ?? Number.POSITIVE_INFINITY };
+      const bounds = boundsOf(bound_users, bound_businesses);
+      const caller = { id, scopes: withReads(scopes), bounds, expires: expires ?? Number.POSITIVE_INFINITY };
       callers.set(digest.toString('latin1'), caller);
     }
     return { seq: first.seq, clock: first.clock, callers };
@@ -90,7 +96,7 @@ export function callerFinder(
   peppers: readonly Pepper[],
   bootstrapToken: string | undefined,
 ): FindCaller {
-  const bootstrap: Caller = { id: 'bootstrap', scopes: new Set(SCOPES) };
+  const bootstrap: Caller = { id: 'bootstrap', scopes: new Set(SCOPES), bounds: undefined };
   const bootstrapHash = bootstrapToken === undefined ? undefined : sha256(bootstrapToken);
   return async (token, deadline) => {
     // Hashes of equal length compare in constant time, which reveals nothing of the token, not even its length.

@@ -5,6 +5,7 @@ import { orFailure } from '../db/failure.ts';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import type { RateLimit } from '../input/scalars.ts';
+import { type Bounds, within } from './bounds.ts';
 import { findOrCreate, notFound } from './common.ts';
 
 export interface User {
@@ -93,18 +94,19 @@ export function putUser(
 }
 
 /** @throws Failure NOT_FOUND */
-export async function getUser(db: Knex, id: string): Promise<User> {
-  const row = await orFailure(db('users').where({ id }).first<UserRow | undefined>());
+export async function getUser(db: Knex, id: string, bounds?: Bounds): Promise<User> {
+  const row = await orFailure(db('users').where({ id }).modify(within.users(bounds)).first<UserRow | undefined>());
   if (!row) throw notFound('user', id);
   return present(row);
 }
 
-export const listUsers = (db: Knex, page: PageRequest, cursors: Cursors): Promise<Page<User>> =>
+export const listUsers = (db: Knex, page: PageRequest, cursors: Cursors, bounds?: Bounds): Promise<Page<User>> =>
   readPage(
     page,
     cursors,
     'users',
-    (place, limit) => db<UserRow>('users').where('id', '>', place).orderBy('id').limit(limit),
+    (place, limit) =>
+      db<UserRow>('users').where('id', '>', place).modify(within.users(bounds)).orderBy('id').limit(limit),
     (row) => row.id,
     present,
   );

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Deadline } from '../deadline.ts';
+import { outOfBounds } from '../directory/bounds.ts';
 import type { Caller, Scope } from '../directory/find-caller.ts';
 import { Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
@@ -11,9 +12,15 @@ import { failuresByAddress } from './failed-authentications.ts';
 
 /**
  * The caller of the bearer token. The promise rejects with Failure UNAUTHENTICATED, or TOO_MANY_REQUESTS for an
- * address with too many of these; FORBIDDEN without the scope; and what finding a caller fails with.
+ * address with too many of these; FORBIDDEN without the scope, or for a
+ * bound caller where `heedsBounds` is false; and what finding a caller fails with.
  */
-export type Authenticate = (request: IncomingMessage, scope: Scope, deadline: Deadline) => Promise<Caller>;
+export type Authenticate = (
+  request: IncomingMessage,
+  scope: Scope,
+  heedsBounds: boolean,
+  deadline: Deadline,
+) => Promise<Caller>;
 
 export function authenticator({ findCaller, config }: Pick<Service, 'findCaller' | 'config'>): Authenticate {
   const { FAILED_AUTHENTICATION_LIMIT: limit, TRUSTED_PROXIES: trusted } = config;
@@ -25,7 +32,7 @@ export function authenticator({ findCaller, config }: Pick<Service, 'findCaller'
       ? new Failure('UNAUTHENTICATED')
       : new Failure('TOO_MANY_REQUESTS', undefined, { retryAfterSeconds: seconds });
   };
-  return async (request, scope, deadline) => {
+  return async (request, scope, heedsBounds, deadline) => {
     const token = /^bearer ([!-~]+)$/i.exec(request.headers.authorization ?? '')?.[1];
     // The token first, whatever the address has done: others may share it.
     const caller = token === undefined ? undefined : await findCaller(token, deadline);
@@ -34,6 +41,7 @@ export function authenticator({ findCaller, config }: Pick<Service, 'findCaller'
     if (!caller.scopes.has(scope)) {
       throw new Failure('FORBIDDEN', `The caller ${caller.id} lacks the scope ${scope}. Use a token that has it.`);
     }
+    if (caller.bounds && !heedsBounds) throw outOfBounds();
     return caller;
   };
 }

@@ -57,6 +57,8 @@ interface RouteShape<
   readonly path: string;
   /** The scope that the caller needs; null: no authentication. */
   readonly scope: Scope | null;
+  /** Callers that are bound to users or businesses may ask: `handle` sees to the bounds. Without it they get 403. */
+  readonly heedsBounds?: true;
   readonly summary: string;
   readonly params?: Params;
   readonly query?: Query;
@@ -126,13 +128,13 @@ export async function answer(
   { deadline, requestId, sentRequestId }: State,
   { params, query }: Address = BARE,
 ): Promise<Answered> {
-  let caller = shape.scope ? await authenticate(request, shape.scope, deadline) : NOBODY;
+  let caller = shape.scope ? await authenticate(request, shape.scope, shape.heedsBounds === true, deadline) : NOBODY;
   const since = performance.now();
   const json = shape.body && !(shape.bodyOptional && hasNoBody(request));
   const body = json ? await deadline.excuse(readJson(request, shape.maxBytes ?? BODY_BYTES)) : NONE;
   // Authenticate again after a slow body: the caller may have been revoked while it was sent.
   if (shape.scope && performance.now() - since > SLOW_BODY_MS) {
-    caller = await authenticate(request, shape.scope, deadline);
+    caller = await authenticate(request, shape.scope, shape.heedsBounds === true, deadline);
   }
   const headers = headersOf(shape, request.headers);
   const valid = validateParts(shape, { params, query: queryOf(query), headers, body });
@@ -150,7 +152,7 @@ export async function answer(
   return shape.handle(asked as never);
 }
 
-const NOBODY: Caller = { id: 'nobody', scopes: new Set() };
+const NOBODY: Caller = { id: 'nobody', scopes: new Set(), bounds: undefined };
 
 const hasNoBody = ({ headers }: IncomingMessage): boolean =>
   headers['content-type'] === undefined &&

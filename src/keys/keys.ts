@@ -5,6 +5,7 @@ import { createToken, digestOf, hintOf, isToken, type Pepper } from '../credenti
 import { orFailure } from '../db/failure.ts';
 import { type Actor, type Change, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
+import { type Bounds, refuseKeyOutside, within } from '../directory/bounds.ts';
 import { notFound } from '../directory/common.ts';
 import { Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
@@ -43,7 +44,10 @@ export function createKey(
   return mutate(db, actor, async (trx) => {
     const grants = { ...wanted, expiresAt: expiryOfNew(rights, wanted.expiresAt) };
     refuseUserManagement(rights, grants);
+    refuseKeyOutside(rights.bounds, userId, grants.restrictedBusinessIds);
     const user = await trx('users').where({ id: userId }).forShare().first('id');
+    // To who is bound to businesses, a user that does not exist looks like one that is no member of them.
+    if (rights.bounds?.businesses) await refuseUnreachable(trx, userId, grants.restrictedBusinessIds);
     if (!user) throw invalid('userId', `there is no user ${userId}; make it first`);
     await refuseUnreachable(trx, userId, grants.restrictedBusinessIds);
     const made = await insertKey(trx, pepper, userId, grants, null);
@@ -56,8 +60,8 @@ export function createKey(
 }
 
 /** @throws Failure NOT_FOUND */
-export async function getKey(db: Knex, id: string): Promise<ApiKey> {
-  return present(await rowOf(db, id));
+export async function getKey(db: Knex, id: string, bounds?: Bounds): Promise<ApiKey> {
+  return present(await rowOf(db, id, bounds));
 }
 
 /** The key of a leaked clear text, revoked or not. @throws Failure NOT_FOUND */
@@ -74,13 +78,14 @@ export const listKeys = (
   userId: string | undefined,
   page: PageRequest,
   cursors: Cursors,
+  bounds?: Bounds,
 ): Promise<Page<ApiKey>> =>
   readPage(
     page,
     cursors,
     userId === undefined ? 'keys' : `keys of ${userId}`,
     (place, limit) => {
-      const query = select(db).where('k.id', '>', place).orderBy('k.id').limit(limit);
+      const query = select(db).where('k.id', '>', place).modify(within.keys(bounds)).orderBy('k.id').limit(limit);
       return (userId === undefined ? query : query.where('k.user_id', userId)) as PromiseLike<KeyRow[]>;
     },
     (row) => row.id,
@@ -101,7 +106,7 @@ export function updateKey(
   mayChange: (version: number) => boolean = () => true,
 ): Promise<ApiKey> {
   return mutate(db, actor, async (trx) => {
-    const row = await rowOf(trx, id, true);
+    const row = await lockedRowOf(trx, id, rights.bounds);
     if (!mayChange(row.version)) throw new Failure('PRECONDITION_FAILED');
     const before = present(row);
     refuseUserManagement(rights, { ...before, ...grants }, before);
@@ -109,6 +114,7 @@ export function updateKey(
     refuseLaterExpiry(rights, before, grants.expiresAt);
     const { restrictedBusinessIds } = grants;
     if (restrictedBusinessIds !== undefined) {
+      refuseKeyOutside(rights.bounds, row.user_id, restrictedBusinessIds);
       await refuseUnreachable(trx, row.user_id, restrictedBusinessIds);
       await trx('api_key_businesses').where({ key_id: id }).delete();
       await restrict(trx, id, restrictedBusinessIds);
@@ -156,7 +162,7 @@ export function rotateKey(
       'select from api_key_businesses r join businesses b on b.id = r.business_id where r.key_id = ? for key share of b',
       [id],
     );
-    const row = await rowOf(trx, id);
+    const row = await rowOf(trx, id, rights.bounds);
     const before = present(row);
     refuseUserManagement(rights, before);
     if (before.status !== 'active')
@@ -183,9 +189,9 @@ export function rotateKey(
 }
 
 /** Revokes a key for good, at once. One that is revoked already stays as it is. @throws Failure NOT_FOUND */
-export function revokeKey(db: Knex, actor: Actor, id: string, reason: string | null): Promise<ApiKey> {
+export function revokeKey(db: Knex, actor: Actor, id: string, reason: string | null, bounds?: Bounds): Promise<ApiKey> {
   return mutate(db, actor, async (trx) => {
-    const row = await rowOf(trx, id, true);
+    const row = await lockedRowOf(trx, id, bounds);
     const before = present(row);
     if (before.revokedAt !== null) return { result: before, events: [], changes: [] };
     await trx('api_keys')
@@ -220,9 +226,9 @@ export function revokeKeysOf(db: Knex, actor: Actor, userId: string, reason: str
 }
 
 /** @throws Failure NOT_FOUND */
-export function deleteKey(db: Knex, actor: Actor, id: string): Promise<void> {
+export function deleteKey(db: Knex, actor: Actor, id: string, bounds?: Bounds): Promise<void> {
   return mutate(db, actor, async (trx) => {
-    const row = await rowOf(trx, id, true);
+    const row = await lockedRowOf(trx, id, bounds);
     await trx('api_keys').where({ id }).delete();
     return {
       result: undefined,
@@ -243,9 +249,14 @@ const changeOfNew = (pepper: Pepper, { apiKey, key }: NewKey): Change => ({
 const select = (db: Knex) => db('api_keys as k').select(db.raw(COLUMNS));
 
 /** @throws Failure NOT_FOUND */
-async function rowOf(db: Knex, id: string, lock = false): Promise<KeyRow> {
-  if (lock) await orFailure(db('api_keys').where({ id }).forUpdate().first('id'));
-  const row = await orFailure(select(db).where('k.id', id).first<KeyRow | undefined>());
+async function lockedRowOf(trx: Knex.Transaction, id: string, bounds: Bounds | undefined): Promise<KeyRow> {
+  await trx('api_keys').where({ id }).forUpdate().first('id');
+  return rowOf(trx, id, bounds);
+}
+
+/** @throws Failure NOT_FOUND: there is none, or it is not within the bounds */
+async function rowOf(db: Knex, id: string, bounds?: Bounds): Promise<KeyRow> {
+  const row = await orFailure(select(db).where('k.id', id).modify(within.keys(bounds)).first<KeyRow | undefined>());
   if (!row) throw notFound('key', id);
   return row;
 }

@@ -1,10 +1,13 @@
-/** What whoever makes and changes keys may grant: user management, and how long a key may live. */
+/** What whoever makes and changes keys may do: within which bounds, with user management or not, and how long a key may live. */
 
+import type { Bounds } from '../directory/bounds.ts';
 import { Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
 import type { Grants } from './resource.ts';
 
 export interface KeyRights {
+  /** Keys outside are not there, and none is made or moved there. */
+  readonly bounds: Bounds | undefined;
   /** Whether keys with the user-management permission may be made, widened and rotated. */
   readonly userManagement: boolean;
   /** How long a key may live, in milliseconds from when it was made; undefined: as long as one likes. */
@@ -13,6 +16,7 @@ export interface KeyRights {
 
 /** Operators grant what they like; how long a key may live is the same for all. */
 export const operatorRights = (maxLifetimeMs: number | undefined): KeyRights => ({
+  bounds: undefined,
   userManagement: true,
   maxLifetimeMs,
 });
@@ -59,8 +63,8 @@ export function expiryOfNew({ maxLifetimeMs }: KeyRights, wanted: string | null 
 }
 
 /** The expiry of what a key is rotated to: its own, or the latest possible where that is earlier. */
-export function expiryOfNext({ maxLifetimeMs }: KeyRights, own: string | null): string | null {
-  const latest = expiryOfNew({ userManagement: true, maxLifetimeMs }, undefined);
+export function expiryOfNext(rights: KeyRights, own: string | null): string | null {
+  const latest = expiryOfNew(rights, undefined);
   return isLater(own, latest) ? latest : own;
 }
 

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { pepperUse } from '../../credentials/peppers.ts';
 import { createCaller, listCallers, type NewCaller, revokeCaller, rotateCaller } from '../../directory/callers.ts';
 import { SCOPES } from '../../directory/find-caller.ts';
+import { Refusal } from '../../errors.ts';
 import { rotateBody } from '../../input/resources.ts';
 import { idSchema, nameSchema, validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
@@ -15,10 +16,35 @@ import { confirm } from '../terminal/prompt.ts';
 import { show, showList } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
+const boundIds = z.array(idSchema).min(1).max(1000, 'at most 1000 ids').nullable();
 const callerBody = z.strictObject({
   name: nameSchema,
   scopes: z.array(z.enum(SCOPES, `must be of ${SCOPES.join(', ')}`)).min(1),
+  users: boundIds,
+  businesses: boundIds,
 });
+
+const CALLER_COLUMNS = [
+  'id',
+  'name',
+  'scopes',
+  'boundUsers',
+  'boundBusinesses',
+  'status',
+  'createdAt',
+  'expiresAt',
+] as const;
+
+/** What a bound caller can do nothing with: the log and the policy are of all, and whose key is asked about is known too late. */
+function refuseIdleScopes({ scopes, users, businesses }: Omit<z.output<typeof callerBody>, 'name'>): void {
+  const idle = scopes.filter(
+    (scope) => ['audit', 'policy', 'policy:read'].includes(scope) || (scope === 'authorize' && users !== null),
+  );
+  if ((users ?? businesses) === null || idle.length === 0) return;
+  throw new Refusal(
+    `a caller with these bounds may not use ${idle.join(', ')}; leave the scope out, or make a caller without bounds`,
+  );
+}
 
 export function addCallerVerbs(program: Command, terminal: Terminal): void {
   const caller = program.command('caller').description('the services that may ask, and their tokens');
@@ -26,17 +52,23 @@ export function addCallerVerbs(program: Command, terminal: Terminal): void {
   verb(caller, 'create', 'make a caller; its token is printed this once', 'create --name billing --scope authorize')
     .requiredOption('--name <name>', 'which service it is')
     .requiredOption('--scope <scopes>', `what it may ask, separated by commas: ${SCOPES.join(', ')}`, collect)
-    .action((options: JsonOption & { name: string; scope: string[] }) =>
-      withDatabase(terminal, async ({ db, peppers, actor }) => {
-        const { name, scopes } = validate(callerBody, { name: options.name, scopes: options.scope });
-        showNew(terminal, await createCaller(db, peppers[0], actor, name, scopes), options);
-      }),
-    );
+    .option('--user <ids>', 'the only users that it may see and change, separated by commas', collect)
+    .option(
+      '--business <ids>',
+      'the only businesses that it may ask about, see and change, separated by commas',
+      collect,
+    )
+    .action((options: JsonOption & { name: string; scope: string[]; user?: string[]; business?: string[] }) => {
+      const { user: users = null, business: businesses = null, scope: scopes } = options;
+      const { name, ...rest } = validate(callerBody, { name: options.name, scopes, users, businesses });
+      refuseIdleScopes(rest);
+      return withDatabase(terminal, async ({ db, peppers, actor }) => {
+        showNew(terminal, await createCaller(db, peppers[0], actor, name, rest.scopes, rest), options);
+      });
+    });
 
   verb(caller, 'list', 'list callers', 'list').action((options: JsonOption) =>
-    withDatabase(terminal, async ({ db }) =>
-      showList(terminal, await listCallers(db), ['id', 'name', 'scopes', 'status', 'createdAt', 'expiresAt'], options),
-    ),
+    withDatabase(terminal, async ({ db }) => showList(terminal, await listCallers(db), [...CALLER_COLUMNS], options)),
   );
 
   verb(

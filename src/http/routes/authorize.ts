@@ -1,6 +1,7 @@
 /** POST /authorize and /authorize/batch: decisions for other services. */
 
 import type { AuthorizeRequest } from '../../authorize.ts';
+import { refuseQuestions } from '../../directory/bounds.ts';
 import { invalid } from '../../input/json.ts';
 import { holdsPieceOf } from '../../mask.ts';
 import type { Service } from '../../service.ts';
@@ -22,6 +23,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     method: 'post',
     path: '/authorize',
     scope: 'authorize',
+    heedsBounds: true,
     summary: 'May this API key do this action on this business?',
     body: authorizeSchema,
     compileBody: true,
@@ -35,6 +37,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     },
     handle: async ({ caller, body, deadline, ...ids }) => {
       const questions = [body];
+      if (caller.bounds) refuseQuestions(caller.bounds, questions);
       const [answer] = await authorize(caller.id, questions, deadline, callerRequestId(ids, questions));
       if (!answer) throw new Error('a question was left without an answer');
       metrics.decided(answer.code);
@@ -45,6 +48,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     method: 'post',
     path: '/authorize/batch',
     scope: 'authorize',
+    heedsBounds: true,
     summary: 'Up to 100 questions at once: one load, one commit.',
     body: batchSchema,
     compileBody: true,
@@ -57,6 +61,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
       },
     },
     handle: async ({ caller, body: { requests }, deadline, ...ids }) => {
+      if (caller.bounds) refuseQuestions(caller.bounds, requests);
       const answers = await authorize(caller.id, requests, deadline, callerRequestId(ids, requests));
       for (const { code } of answers) metrics.decided(code);
       return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };

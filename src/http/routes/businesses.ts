@@ -2,6 +2,12 @@
 
 import { z } from 'zod';
 import {
+  refuseToDeleteBusiness,
+  refuseToDeleteMember,
+  refuseToPutBusiness,
+  refuseToPutMember,
+} from '../../directory/bounds.ts';
+import {
   deleteBusiness,
   deleteMember,
   getBusiness,
@@ -25,6 +31,7 @@ const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
     method: 'put',
     path: '/businesses/{id}',
     scope: 'directory',
+    heedsBounds: true,
     summary: 'Makes a business, or replaces what it is: what is left out is reset.',
     params: idParams,
     body: businessBody,
@@ -33,7 +40,8 @@ const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
       200: { description: 'The business, changed or as it was.', data: businessData },
       201: { description: 'The business, made.', data: businessData },
     },
-    handle: async ({ params, body, actor }) => {
+    handle: async ({ params, body, caller, actor }) => {
+      refuseToPutBusiness(caller.bounds, params.id);
       const { business, created } = await putBusiness(db, actor, params.id, body);
       const message = created ? 'The business was made.' : 'The business is as asked.';
       return { status: created ? 201 : 200, reply: success(message, business) };
@@ -43,32 +51,38 @@ const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
     method: 'get',
     path: '/businesses/{id}',
     scope: 'directory:read',
+    heedsBounds: true,
     summary: 'One business.',
     params: idParams,
     answers: { 200: { description: 'The business.', data: businessData } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params }) => ({ reply: success('The business.', await getBusiness(db, params.id)) }),
+    handle: async ({ params, caller }) => ({
+      reply: success('The business.', await getBusiness(db, params.id, caller.bounds)),
+    }),
   }),
   route({
     method: 'get',
     path: '/businesses',
     scope: 'directory:read',
+    heedsBounds: true,
     summary: 'All businesses, in the order of their ids.',
     query: z.strictObject(pageQuery),
     answers: { 200: { description: 'A page of businesses.', data: pageOf(businessData) } },
-    handle: async ({ query }) => ({
-      reply: success('A page of businesses.', await listBusinesses(db, query, cursors)),
+    handle: async ({ query, caller }) => ({
+      reply: success('A page of businesses.', await listBusinesses(db, query, cursors, caller.bounds)),
     }),
   }),
   route({
     method: 'delete',
     path: '/businesses/{id}',
     scope: 'directory',
+    heedsBounds: true,
     summary: 'Deletes a business and its memberships. Keys that were restricted to it stay restricted.',
     params: idParams,
     answers: { 204: { description: 'It is gone.' } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params, actor }) => {
+    handle: async ({ params, caller, actor }) => {
+      refuseToDeleteBusiness(caller.bounds, params.id);
       await deleteBusiness(db, actor, params.id);
       return { status: 204 };
     },
@@ -80,6 +94,7 @@ const members = ({ adminDb: db, cursors }: Service): Route[] => [
     method: 'put',
     path: '/businesses/{id}/members/{userId}',
     scope: 'directory',
+    heedsBounds: true,
     summary: 'Gives a user a role in a business.',
     params: memberParams,
     body: memberBody,
@@ -89,7 +104,8 @@ const members = ({ adminDb: db, cursors }: Service): Route[] => [
       201: { description: 'The membership, made.', data: memberData },
     },
     failures: ['NOT_FOUND'],
-    handle: async ({ params, body, actor }) => {
+    handle: async ({ params, body, caller, actor }) => {
+      refuseToPutMember(caller.bounds, params.id, params.userId);
       const wanted = { businessId: params.id, userId: params.userId, role: body.role };
       const { member, created } = await putMember(db, actor, wanted);
       const message = created ? 'The user is a member now.' : 'The membership is as asked.';
@@ -100,24 +116,27 @@ const members = ({ adminDb: db, cursors }: Service): Route[] => [
     method: 'get',
     path: '/businesses/{id}/members',
     scope: 'directory:read',
+    heedsBounds: true,
     summary: 'The members of a business, in the order of the ids of their users.',
     params: idParams,
     query: z.strictObject(pageQuery),
     answers: { 200: { description: 'A page of members.', data: pageOf(memberData) } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params, query }) => ({
-      reply: success('A page of members.', await listMembers(db, params.id, query, cursors)),
+    handle: async ({ params, query, caller }) => ({
+      reply: success('A page of members.', await listMembers(db, params.id, query, cursors, caller.bounds)),
     }),
   }),
   route({
     method: 'delete',
     path: '/businesses/{id}/members/{userId}',
     scope: 'directory',
+    heedsBounds: true,
     summary: "Takes a user's access to a business away.",
     params: memberParams,
     answers: { 204: { description: 'It is gone.' } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params, actor }) => {
+    handle: async ({ params, caller, actor }) => {
+      refuseToDeleteMember(caller.bounds, params.id, params.userId);
       await deleteMember(db, actor, params.id, params.userId);
       return { status: 204 };
     },

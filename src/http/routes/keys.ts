@@ -30,6 +30,7 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Ro
     method: 'post',
     path: '/keys',
     scope: 'keys',
+    heedsBounds: true,
     summary: 'Makes an API key. It is shown in this answer, and never again.',
     body: keyBody,
     bodyExample: {
@@ -47,21 +48,23 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Ro
     method: 'get',
     path: '/keys/{id}',
     scope: 'keys:read',
+    heedsBounds: true,
     summary: 'One key. Its ETag is for If-Match.',
     params: idParams,
     answers: { 200: { description: 'The key.', data: keyData, headers: ETAG } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params }) => shown('The key.', await getKey(db, params.id)),
+    handle: async ({ params, caller }) => shown('The key.', await getKey(db, params.id, caller.bounds)),
   }),
   route({
     method: 'get',
     path: '/keys',
     scope: 'keys:read',
+    heedsBounds: true,
     summary: 'The keys, of one user or of all, in the order of their ids.',
     query: z.strictObject({ ...pageQuery, userId: idSchema.optional() }),
     answers: { 200: { description: 'A page of keys.', data: pageOf(keyData) } },
-    handle: async ({ query: { userId, ...page } }) => {
-      const { items, nextCursor } = await listKeys(db, userId, page, cursors);
+    handle: async ({ query: { userId, ...page }, caller }) => {
+      const { items, nextCursor } = await listKeys(db, userId, page, cursors, caller.bounds);
       return { reply: success('A page of keys.', { items: items.map(resource), nextCursor }) };
     },
   }),
@@ -69,6 +72,7 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Ro
     method: 'patch',
     path: '/keys/{id}',
     scope: 'keys',
+    heedsBounds: true,
     summary: 'Changes what is named, and leaves the rest. With If-Match, only the version that was read.',
     params: idParams,
     headers: ifMatchHeaders,
@@ -86,6 +90,7 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Ro
     method: 'post',
     path: '/keys/{id}/rotate',
     scope: 'keys',
+    heedsBounds: true,
     summary: 'Makes a key with the same grants; the old one works for the overlap, then expires.',
     params: idParams,
     body: rotateBody,
@@ -100,6 +105,7 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Ro
     method: 'post',
     path: '/keys/{id}/revoke',
     scope: 'keys',
+    heedsBounds: true,
     summary: 'Ends a key, at once and for good.',
     params: idParams,
     body: reasonBody,
@@ -107,25 +113,27 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Ro
     bodyExample: { reason: 'Posted in a public channel.' },
     answers: { 200: { description: 'The key, revoked now or before.', data: keyData, headers: ETAG } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params, body, actor }) =>
-      shown('The key is revoked.', await revokeKey(db, actor, params.id, body.reason)),
+    handle: async ({ params, body, caller, actor }) =>
+      shown('The key is revoked.', await revokeKey(db, actor, params.id, body.reason, caller.bounds)),
   }),
   route({
     method: 'delete',
     path: '/keys/{id}',
     scope: 'keys',
+    heedsBounds: true,
     summary: 'Deletes a key, at once. The decision log keeps its id.',
     params: idParams,
     answers: { 204: { description: 'It is gone.' } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params, actor }) => {
-      await deleteKey(db, actor, params.id);
+    handle: async ({ params, caller, actor }) => {
+      await deleteKey(db, actor, params.id, caller.bounds);
       return { status: 204 };
     },
   }),
 ];
 
-const rightsOf = ({ scopes }: Caller, { MAX_KEY_LIFETIME }: Config): KeyRights => ({
+const rightsOf = ({ scopes, bounds }: Caller, { MAX_KEY_LIFETIME }: Config): KeyRights => ({
+  bounds,
   userManagement: scopes.has('keys:grant-user-management'),
   maxLifetimeMs: MAX_KEY_LIFETIME,
 });

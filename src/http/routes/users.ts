@@ -1,6 +1,7 @@
 /** /users: the owners of API keys. */
 
 import { z } from 'zod';
+import { refuseToEndUser, refuseToPutUser } from '../../directory/bounds.ts';
 import { deleteUser, getUser, listUsers, putUser } from '../../directory/users.ts';
 import { pageQuery, reasonBody, userBody } from '../../input/resources.ts';
 import { revokeKeysOf } from '../../keys/keys.ts';
@@ -16,6 +17,7 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     method: 'put',
     path: '/users/{id}',
     scope: 'directory',
+    heedsBounds: true,
     summary: 'Makes a user, or replaces what it is: what is left out is reset.',
     params: idParams,
     body: userBody,
@@ -24,7 +26,8 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
       200: { description: 'The user, changed or as it was.', data: userData },
       201: { description: 'The user, made.', data: userData },
     },
-    handle: async ({ params, body, actor }) => {
+    handle: async ({ params, body, caller, actor }) => {
+      refuseToPutUser(caller.bounds, params.id);
       const { user, created } = await putUser(db, actor, params.id, body);
       return {
         status: created ? 201 : 200,
@@ -36,30 +39,38 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     method: 'get',
     path: '/users/{id}',
     scope: 'directory:read',
+    heedsBounds: true,
     summary: 'One user.',
     params: idParams,
     answers: { 200: { description: 'The user.', data: userData } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params }) => ({ reply: success('The user.', await getUser(db, params.id)) }),
+    handle: async ({ params, caller }) => ({
+      reply: success('The user.', await getUser(db, params.id, caller.bounds)),
+    }),
   }),
   route({
     method: 'get',
     path: '/users',
     scope: 'directory:read',
+    heedsBounds: true,
     summary: 'All users, in the order of their ids.',
     query: z.strictObject(pageQuery),
     answers: { 200: { description: 'A page of users.', data: pageOf(userData) } },
-    handle: async ({ query }) => ({ reply: success('A page of users.', await listUsers(db, query, cursors)) }),
+    handle: async ({ query, caller }) => ({
+      reply: success('A page of users.', await listUsers(db, query, cursors, caller.bounds)),
+    }),
   }),
   route({
     method: 'delete',
     path: '/users/{id}',
     scope: 'directory',
+    heedsBounds: true,
     summary: 'Deletes a user, its API keys and its memberships.',
     params: idParams,
     answers: { 204: { description: 'It is gone.' } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params, actor }) => {
+    handle: async ({ params, caller, actor }) => {
+      refuseToEndUser(caller.bounds, params.id);
       await deleteUser(db, actor, params.id);
       return { status: 204 };
     },
@@ -68,6 +79,7 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     method: 'post',
     path: '/users/{id}/revoke-keys',
     scope: 'keys',
+    heedsBounds: true,
     summary: 'Revokes all API keys of a user, at once.',
     params: idParams,
     body: reasonBody,
@@ -75,7 +87,8 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     bodyExample: { reason: 'The laptop was stolen.' },
     answers: { 200: { description: 'How many were revoked by this.', data: revokedData } },
     failures: ['NOT_FOUND'],
-    handle: async ({ params, body, actor }) => {
+    handle: async ({ params, body, caller, actor }) => {
+      refuseToEndUser(caller.bounds, params.id);
       const revoked = await revokeKeysOf(db, actor, params.id, body.reason);
       return { reply: success(`${revoked} keys were revoked.`, { revoked }) };
     },
