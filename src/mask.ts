@@ -2,8 +2,8 @@
  * Finds API keys and caller tokens in texts that are stored, printed or logged, and masks them; and finds pieces of a
  * question's own credential in its other fields. Percent-encoded texts are read as well, up to three encodings deep.
  *
- * Nearly all texts have no run of 24 letters and digits, and are done with after a look at a few of their characters. The
- * others take time linear in their length.
+ * Nearly all texts have no run of 24 letters and digits, and are done with after a look at a few of their characters; a trace id
+ * of 32 hex digits, after a few comparisons. The others take time linear in their length.
  */
 
 import { crc32 } from 'node:zlib';
@@ -11,6 +11,7 @@ import { BASE62, CHECKSUM_LENGTH, PREFIX, RANDOM_LENGTH } from './token-form.ts'
 
 /** Pieces of a secret that are shorter are no use: 12 characters of the 36 stay unknown. */
 const PIECE = 24;
+const BLOCK = PIECE / 2;
 const SECRET_LENGTH = RANDOM_LENGTH + CHECKSUM_LENGTH;
 const MAX_ENCODINGS = 3;
 
@@ -19,7 +20,7 @@ const MAX_ENCODINGS = 3;
  * in place of each 36 letters and digits that are one without its prefix, by their checksum.
  */
 export function maskSecrets(text: string): string {
-  if (!hasRun(text)) return text;
+  if (!mayHoldSecret(text)) return text;
   let masked = '';
   let done = 0;
   for (const { from, to, mask } of secretsIn(text)) {
@@ -34,13 +35,27 @@ export function maskSecrets(text: string): string {
 export const holdsSecret = (text: string): boolean => secretAt(text) !== undefined;
 
 /** Where the first of what `maskSecrets` would mask begins. */
-export const secretAt = (text: string): number | undefined => (hasRun(text) ? secretsIn(text)[0]?.from : undefined);
+export const secretAt = (text: string): number | undefined =>
+  mayHoldSecret(text) ? secretsIn(text)[0]?.from : undefined;
 
 /** Whether the text holds 24 or more consecutive letters and digits of the credential. */
 export function holdsPieceOf(credential: string, text: string): boolean {
-  if (!hasRun(text) || !hasRun(credential)) return false;
+  if (!hasRun(text, PIECE) || !mayShare(credential, text)) return false;
   const pieces = new Set(piecesOf(text));
   for (const piece of piecesOf(credential)) if (pieces.has(piece)) return true;
+  return false;
+}
+
+/** What every text that holds a secret has: a run of 36, or one of 24 behind a prefix; or escapes, which could be any of that. */
+const mayHoldSecret = (text: string): boolean =>
+  hasRun(text, PIECE) && (hasRun(text, SECRET_LENGTH) || text.includes(PREFIX.apiKey) || text.includes('%'));
+
+/** A piece of 24 of the credential holds one of its blocks of 12 whole, wherever it begins. */
+function mayShare(credential: string, text: string): boolean {
+  if (text.includes('%') || credential.includes('%')) return true;
+  for (let at = 0; at + BLOCK <= credential.length; at += BLOCK) {
+    if (text.includes(credential.slice(at, at + BLOCK))) return true;
+  }
   return false;
 }
 
@@ -78,13 +93,13 @@ DIGITS['%'.charCodeAt(0)] = ESCAPE;
 const digitAt = (text: string, at: number): number => DIGITS[text.charCodeAt(at)] ?? NONE;
 
 /**
- * Whether there is a run of 24 letters, digits and percent signs, without which there is neither a secret nor a piece of one.
- * Looks at the last character of where a run could be first, as Boyer and Moore do: most words are far shorter than that.
+ * Whether so many letters, digits and percent signs stand in a row. Looks at the last character of where a run could be first, as
+ * Boyer and Moore do: most words are far shorter than that.
  */
-function hasRun(text: string): boolean {
+function hasRun(text: string, length: number): boolean {
   let from = 0;
-  while (from + PIECE <= text.length) {
-    let at = from + PIECE - 1;
+  while (from + length <= text.length) {
+    let at = from + length - 1;
     while (at >= from && digitAt(text, at) !== NONE) at -= 1;
     if (at < from) return true;
     from = at + 1;

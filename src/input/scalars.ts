@@ -30,7 +30,8 @@ export const idSchema = z
 export const actionSchema = z
   .string()
   .max(128, 'must have at most 128 characters')
-  .regex(/^[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/, 'must be lower-case words joined by colons, such as call:create');
+  .regex(/^[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/, 'must be lower-case words joined by colons, such as call:create')
+  .refine(hasNoSecret, NO_SECRET);
 
 /**
  * Text shown to people: no control characters, line separators, bidirectional or invisible format characters (they could

@@ -201,6 +201,11 @@ describe('the credential of a question', () => {
     expect(reply.body.Code).to.equal('OK');
   });
 
+  it('of another question is refused as action', async () => {
+    const action = `call:iqra_${'abcdefgh'.repeat(4)}0123`;
+    expectFailure(await service.ask('/authorize', { apiKey: key, action }), 'INVALID_REQUEST', [action]);
+  });
+
   it('of another question is refused in ids, without its prefix too', async () => {
     const other = createToken('apiKey');
     for (const businessId of [other.slice(5), `x${other.slice(5)}`, callerToken.slice(9)]) {

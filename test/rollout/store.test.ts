@@ -1,12 +1,14 @@
 /** Stored policies that were live once: found by digest, shown, compared, and restored into a folder. */
 
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
+import { createLog } from '../../src/log.ts';
 import { loadPolicy } from '../../src/rollout/folder.ts';
+import { followPolicies } from '../../src/rollout/policies.ts';
 import { storePolicy } from '../../src/rollout/store.ts';
 import { POLICY_FOLDER, shippedPolicy, shippedTexts } from '../policy/texts.ts';
 import { authz, type Outcome } from '../support/cli.ts';
@@ -125,5 +127,37 @@ describe('a policy that was live once', () => {
     expect([broken.code, broken.stdout]).to.satisfy(
       ([exit, text]: [number, string]) => exit === 1 && text.includes('[row-shape]') && text.includes('cannot be read'),
     );
+  }).timeout(60_000);
+
+  it('is stored without notes, by a service that follows a folder', async () => {
+    const live = path.join(folder, 'live');
+    await cp(POLICY_FOLDER, live, { recursive: true });
+    await writeFile(path.join(live, 'NOTES.md'), 'for people');
+    const settings = { POLICY_DIR: live, SHADOW_POLICY_DIR: undefined, POLICY_POLL_MS: 1000, POLICY_SETTLE_MS: 10 };
+    const policies = await followPolicies(settings, db, createLog('silent'));
+    await policies.close();
+    const { texts } = await db('policies').where({ digest }).first();
+    expect(Object.keys(texts).sort()).to.deep.equal([...(await shippedTexts()).keys()].sort());
+  });
+
+  it('leaves notes, and replaces links that lead outside, without a write there', async () => {
+    const into = path.join(folder, 'linked');
+    const outside = path.join(folder, 'outside');
+    await cp(POLICY_FOLDER, into, { recursive: true });
+    await mkdir(outside);
+    await rename(path.join(into, 'cases'), path.join(outside, 'cases'));
+    await rename(path.join(into, 'codes.yaml'), path.join(outside, 'codes.yaml'));
+    for (const name of ['cases', 'codes.yaml']) await symlink(path.join(outside, name), path.join(into, name));
+    await symlink(path.join(outside, 'codes.yaml'), path.join(into, '05-more.csv'));
+    await writeFile(path.join(into, 'NOTES.md'), 'for people');
+    await writeFile(path.join(outside, 'cases', 'kept.yaml'), '');
+    await writeFile(path.join(outside, 'codes.yaml'), 'kept');
+    expect((await run('restore', digest, into, '--yes')).code).to.equal(0);
+    expect((await loadPolicy(into)).digest).to.equal(digest);
+    expect(await readdir(into))
+      .to.include('NOTES.md')
+      .and.not.include('05-more.csv');
+    expect(await readFile(path.join(outside, 'codes.yaml'), 'utf8')).to.equal('kept');
+    expect(await readdir(path.join(outside, 'cases'))).to.include('kept.yaml');
   }).timeout(60_000);
 });

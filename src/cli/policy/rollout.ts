@@ -72,6 +72,8 @@ const showPolicy = (terminal: Terminal, digest: string, { json }: JsonOption): P
     for (const [file, text] of stored.texts) terminal.print(`\n# ${escaped(file)}\n${escapedLines(text.trimEnd())}`);
   });
 
+const CASES = 'cases';
+
 type RestoreOptions = JsonOption & { yes?: true };
 
 const restore = (terminal: Terminal, digest: string, folder: string, { yes, json }: RestoreOptions): Promise<void> =>
@@ -94,10 +96,10 @@ const restore = (terminal: Terminal, digest: string, folder: string, { yes, json
     });
     if (policy.digest !== stored.digest) throw new Refusal(`the stored texts of ${stored.digest} were altered`);
     // Where it is a link that leads outside, or no folder, what follows would write there.
-    if (before.includes('cases')) await rm(path.join(into, 'cases'));
-    await mkdir(path.join(into, 'cases'), { recursive: true });
+    if (before.includes(CASES)) await rm(path.join(into, CASES));
+    await mkdir(path.join(into, CASES), { recursive: true });
     for (const [file, text] of stored.texts) await replace(path.join(into, file), text);
-    for (const file of before) if (!stored.texts.has(file)) await rm(path.join(into, file));
+    for (const file of before) if (file !== CASES && !stored.texts.has(file)) await rm(path.join(into, file));
     if (json) terminal.printJson({ digest: stored.digest, folder: into, files: [...stored.texts.keys()] });
     else
       terminal.print(
