@@ -6,6 +6,7 @@ import type { Knex } from 'knex';
 import { type Config, loadConfig } from './config.ts';
 import { requirePeppers } from './credentials/peppers.ts';
 import type { Pepper } from './credentials/token.ts';
+import { adviceOn } from './db/advice.ts';
 import { connect } from './db/connect.ts';
 import { openEmbedded } from './db/embedded/server.ts';
 import { migrate } from './db/migrate.ts';
@@ -53,9 +54,8 @@ export async function openDatabase(config: Config): Promise<Database> {
     await close();
     if (error instanceof Refusal || error instanceof Failure) throw error;
     const { message } = error as Error;
-    throw new Failure('UNAVAILABLE', `the database cannot be used (${message}); check the server and DATABASE_URL`, {
-      cause: error,
-    });
+    const advice = adviceOn(error) ?? 'check the server and DATABASE_URL';
+    throw new Failure('UNAVAILABLE', `the database cannot be used (${message}); ${advice}`, { cause: error });
   }
 }
 

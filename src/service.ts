@@ -37,6 +37,8 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   readonly findCaller: FindCaller;
   /** The pool for administration, apart from the decisions' pool, so that no decision waits for a slow change. */
   readonly adminDb: Knex;
+  /** The pool of who reads the log. */
+  readonly auditDb: Knex;
   readonly cursors: Cursors;
   /** The current pepper, for new keys. */
   readonly pepper: Pepper;
@@ -50,8 +52,10 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
 }
 
 const ADMIN_POOL = 5;
-/** Long enough to revoke or delete hundreds of thousands of keys in one statement. */
-const ADMIN_LIMIT_MS = 30_000;
+const AUDIT_POOL = 3;
+const BACKGROUND_POOL = 2;
+/** Of statements that no decision waits for: enough to revoke or delete hundreds of thousands of keys in one. */
+const SLOW_LIMIT_MS = 30_000;
 /** Most cached pairs of a key and a business. */
 const FACTS_COUNT = 250_000;
 
@@ -91,15 +95,18 @@ async function compose(
       'BOOTSTRAP_TOKEN is set: whoever has it may do everything. Make callers with their own scopes, then unset it',
     );
   const limitMs = config.DECISION_DEADLINE_MS;
-  const pool = (poolSize: number, limit: number, to = url): Knex => {
-    const db = connect({ url: to, poolSize, limitMs: limit });
+  const pool = (options: Partial<Parameters<typeof connect>[0]> & { readonly poolSize: number }): Knex => {
+    const db = connect({ url, limitMs: SLOW_LIMIT_MS, ...options });
     atEnd(() => db.destroy());
     return db;
   };
-  const db = pool(config.DATABASE_POOL, limitMs);
-  const adminDb = pool(ADMIN_POOL, ADMIN_LIMIT_MS);
-  // The log has a connection of its own, so that a record never waits behind reads of facts.
-  const logDb = pool(1, limitMs, directUrl);
+  // By purpose, so that nobody waits behind another's work: a decision behind a change, a record behind reads of facts, a
+  // revocation behind readers of the log or what is done in the background.
+  const db = pool({ poolSize: config.DATABASE_POOL, limitMs, keep: 1 });
+  const logDb = pool({ poolSize: 1, limitMs, url: directUrl, keep: 1 });
+  const adminDb = pool({ poolSize: ADMIN_POOL });
+  const auditDb = pool({ poolSize: AUDIT_POOL });
+  const backgroundDb = pool({ poolSize: BACKGROUND_POOL });
   const part = <T extends { readonly close: () => unknown }>(made: T): T => {
     atEnd(made.close);
     return made;
@@ -108,12 +115,12 @@ async function compose(
   // Opened before the recorder and so closed after it: the last checkpoint covers the last record.
   const checkpoints = await openCheckpoints(config, directUrl, log);
   if (checkpoints) part(checkpoints);
-  const policies = part(await followPolicies(config, adminDb, log));
+  const policies = part(await followPolicies(config, backgroundDb, log));
   const { live, shadowPolicy, shadow } = policies;
-  const partitions = part(keepPartitions(adminDb, log));
+  const partitions = part(keepPartitions(backgroundDb, log));
   await partitions.made;
   const recorder = part(createRecorder(logDb, log));
-  const usage = part(createUsage(adminDb, log));
+  const usage = part(createUsage(backgroundDb, log));
   const redis = config.REDIS_URL === undefined ? undefined : { url: config.REDIS_URL, waitMs: config.REDIS_TIMEOUT_MS };
   const limits = part(await createLimits({ fallback: config.RATE_LIMIT, redis }, log));
 
@@ -121,15 +128,15 @@ async function compose(
   onCommit(adminDb, freshness.applyCommit);
   const facts = createCache<Known>(freshness, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
   const changes = part(followChanges(directUrl, freshness, log));
-  part(pruneChanges(adminDb, log));
-  part(reportReplica(adminDb, { position: freshness.position, policy: live.state }, log));
+  part(pruneChanges(backgroundDb, log));
+  part(reportReplica(backgroundDb, { position: freshness.position, policy: live.state }, log));
 
   const breaker = createBreaker();
   const callers = holdCallers(callersReader(db, breaker, limitMs), freshness, changes.catchUp);
   const metrics = createMetrics([
     ...policyMetrics(live.state),
     ...shadowMetrics(shadow.counts),
-    ...poolMetrics({ decisions: db, log: logDb, admin: adminDb }),
+    ...poolMetrics({ decisions: db, log: logDb, admin: adminDb, audit: auditDb, background: backgroundDb }),
     ...breakerMetrics({ facts: breaker }),
     ...cacheMetrics({ facts }),
     ...changeFeedMetrics(changes.stats),
@@ -158,6 +165,7 @@ async function compose(
     changeFeed: changes,
     recorder,
     adminDb,
+    auditDb,
     cursors: createCursors(peppers[0].secret),
     pepper: peppers[0],
   };

@@ -1,7 +1,5 @@
 /** What to change where PostgreSQL refuses what every service needs of it. */
 
-import { Failure } from '../errors.ts';
-
 /** By SQLSTATE. */
 const ADVICE: Readonly<Record<string, string>> = {
   '25006':
@@ -13,8 +11,11 @@ const ADVICE: Readonly<Record<string, string>> = {
     'no connection is left for the role: raise its limit (alter role .. connection limit) or max_connections, or lower DATABASE_POOL',
 };
 
-/** Undefined where the error says enough. Looks through the Failure that it became. */
+/** Undefined where the error says enough. Looks through the causes, such as that of a Failure. */
 export function adviceOn(error: unknown): string | undefined {
-  const { code } = (error instanceof Failure ? error.cause : error) as { code?: string };
-  return ADVICE[code ?? ''];
+  for (let each = error; each instanceof Error; each = each.cause) {
+    const advice = ADVICE[(each as { code?: string }).code ?? ''];
+    if (advice !== undefined) return advice;
+  }
+  return undefined;
 }

@@ -1,5 +1,6 @@
 /** Connection pools to PostgreSQL, with limits on statements, on waiting, and on connections that stopped answering. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import knex, { type Knex } from 'knex';
 import { gauge, type Metric, type Sample, sampleEach } from '../metric.ts';
 import { type Internals, inTransaction, openSession } from './session.ts';
@@ -9,6 +10,8 @@ interface Options {
   readonly poolSize: number;
   /** Milliseconds that a statement, and the wait for a connection, may take; unset: statements have no limit (migrations, imports). */
   readonly limitMs?: number;
+  /** Connections that stay while others are needed elsewhere: those that no decision can do without. */
+  readonly keep?: number;
 }
 
 const UNLIMITED_ACQUIRE_MS = 30_000;
@@ -33,8 +36,17 @@ export const connectionTo = (url: string) => ({
   keepAlive: true,
 });
 
+/** SQLSTATE too_many_connections: of the role, the database or the server. */
+const TOO_MANY = '53300';
+/** How long a pool waits for a connection that another one gives back, less than for one that is being made; how often it looks. */
+const SHARE_MS = 1500;
+const SHARE_PAUSE_MS = 200;
+
+/** What gives back the idle connections of each pool of this process, which all share one limit. */
+const giveBack = new Map<Knex, () => void>();
+
 /** A pool of connections. Nothing connects before it is needed. */
-export function connect({ url, poolSize, limitMs }: Options): Knex {
+export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
   const db = knex({
     client: 'pg',
     connection: connectionTo(url),
@@ -56,8 +68,24 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
     // Errors are thrown; knex would also print them to the console, past our log.
     log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
   });
+  let lacking: unknown;
+  const open = async (): Promise<Connection> => {
+    const giveUpAt = performance.now() + SHARE_MS;
+    for (;;) {
+      try {
+        return await openSession(connectionTo(url), limitMs ?? 0);
+      } catch (error) {
+        if ((error as { code?: string }).code !== TOO_MANY || performance.now() > giveUpAt) throw error;
+        lacking = error;
+        for (const [pool, give] of giveBack) if (pool !== db) give();
+        // Meanwhile whoever waits gets the next connection of this pool that is free. Not so often that the server is busy refusing.
+        await sleep(SHARE_PAUSE_MS);
+      }
+    }
+  };
   db.client.acquireRawConnection = async (): Promise<Connection> => {
-    const client: Connection = await openSession(connectionTo(url), limitMs ?? 0);
+    const client = await open();
+    lacking = undefined;
     client.on('error', (error) => {
       client.__knex__disposed = error;
     });
@@ -66,6 +94,13 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
     });
     return client;
   };
+  // The timeout of a wait for a connection says nothing of why there is none.
+  const acquire = db.client.acquireConnection.bind(db.client);
+  db.client.acquireConnection = (): Promise<Connection> =>
+    acquire().catch((error: Error) => {
+      if (error instanceof knex.KnexTimeoutError) error.cause ??= lacking;
+      throw error;
+    });
   // Knex puts the statement in front of the message: of no use to who reads the log, and long.
   db.on('query-error', (error: Error, { sql }: { sql: string }) => {
     error.message = error.message.replace(`${sql} - `, '');
@@ -87,6 +122,17 @@ export function connect({ url, poolSize, limitMs }: Options): Knex {
     if (!(client.__knex__disposed instanceof knex.KnexTimeoutError)) return;
     for (const { connection } of [client, ...idleConnections(pool)]) connection.stream.destroy();
   });
+  giveBack.set(db, () => {
+    for (const client of idleConnections(pool).slice(Math.max(0, keep - pool.numUsed()))) {
+      client.__knex__disposed ??= new Error('given back');
+      client.end().catch(ignore);
+    }
+  });
+  const destroy = db.client.destroy.bind(db.client);
+  db.client.destroy = (...args: unknown[]): unknown => {
+    giveBack.delete(db);
+    return destroy(...args);
+  };
   return db;
 }
 

@@ -13,7 +13,7 @@ import { idParams, pageOf } from '../shared-shapes.ts';
 import { adminData, decisionPage, hygieneData, shownDecisionData, statsData } from './audit-shapes.ts';
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
-export const auditRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
+export const auditRoutes = ({ auditDb: db, cursors }: Service): Route[] => [
   route({
     method: 'get',
     path: '/audit/decisions',
