@@ -94,10 +94,7 @@ export function trackConnections(server: Server, limits: ConnectionLimits, log: 
       socket.destroy();
     }
     if (ended.pipelining + ended.unread + ended.crowded === 0) return;
-    log.warn(
-      { ...ended },
-      'connections were ended: too many requests at once, unread answers, too many of one address',
-    );
+    log.warn({ ...ended }, 'connections were ended: too many requests at once, unread answers, too many connections');
     Object.assign(ended, { pipelining: 0, unread: 0, crowded: 0 });
   }, limits.stallTimeout / LOOKS).unref();
   server.once('close', () => clearInterval(looking));
@@ -178,6 +175,7 @@ function isStuck(socket: Socket, progress: Progress): boolean {
     return false;
   }
   const taken = socket.bytesWritten - socket.writableLength;
+  // Undocumented, but of every Node so far; without it a client must take a whole write within `stallTimeout`.
   const { _handle: handle } = socket as Socket & { _handle?: { readonly writeQueueSize?: number } };
   const left = handle?.writeQueueSize ?? 0;
   progress.idleLooks = taken > progress.taken || left < progress.left ? 0 : progress.idleLooks + 1;

@@ -3,6 +3,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { loadConfig } from '../../src/config.ts';
@@ -15,6 +16,10 @@ import { askRaw, dial, expectFailure, type HeaderList, request, type Wire } from
 
 describe('a connection', () => {
   let server: HttpServer;
+  let log: PassThrough;
+  beforeEach(() => {
+    log = new PassThrough();
+  });
   afterEach(() => server.close());
 
   /** A server of which only the connections matter. Its callers are found when `found` resolves, and nothing else works. */
@@ -25,7 +30,7 @@ describe('a connection', () => {
   ) => {
     const service = {
       config: loadConfig({ PORT: '0', ...settings }),
-      log: createLog('silent'),
+      log: createLog('warn', log),
       metrics: metricsOfNothing(),
       findCaller: () => found.then(() => ({ id: 'x', scopes: new Set(['authorize']) })),
     };
@@ -163,6 +168,26 @@ describe('a connection', () => {
     expect(replies.map(({ status }) => status)).to.deep.equal(Array(16).fill(200));
     expect(replies.map(({ headers }) => headers.get('connection')).indexOf('close')).to.equal(15);
     expect(seen).to.equal(17);
+  });
+
+  it('that was ended is counted in the log by its kind, without who it was', async () => {
+    await serve({ MAX_CONNECTIONS_PER_ADDRESS: '3' }, { stallTimeout: 400 });
+    const wires = await Promise.all([1, 2, 3].map(() => dial(server.address)));
+    for (const wire of wires) {
+      wire.send(HEALTH);
+      await eventually(() => wire.text().includes('up.'));
+    }
+    for (let more = 0; more < 2; more += 1) await (await dial(server.address)).replies();
+    for (const { send } of wires) send(times(100, HEALTH));
+    let lines = '';
+    const count = (kind: string): number =>
+      [...lines.matchAll(new RegExp(`"${kind}":(\\d+)`, 'g'))].reduce((sum, [, n]) => sum + Number(n), 0);
+    await eventually(() => {
+      lines += (log.read() as Buffer | null) ?? '';
+      return count('pipelining') === 3 && count('crowded') === 2;
+    });
+    expect(count('unread')).to.equal(0);
+    expect(lines).to.not.include('127.0.0.1');
   });
 
   describe('with questions in work', () => {
