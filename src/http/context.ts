@@ -7,7 +7,7 @@ import { uuidv7 } from '../uuid.ts';
 
 export interface State {
   /** For the logs, and for the answer: the caller's, where that will do, else a new UUIDv7. */
-  readonly requestId: string;
+  requestId: string;
   /** The X-Request-Id header as it was sent. */
   readonly sentRequestId: string | undefined;
   readonly deadline: Deadline;

@@ -29,8 +29,7 @@ export interface Asked<Params, Query, Headers, Body> {
   readonly caller: Caller;
   readonly actor: Actor;
   readonly deadline: Deadline;
-  readonly requestId: string;
-  readonly sentRequestId: string | undefined;
+  readonly state: State;
 }
 
 /** An answer of a route, for the OpenAPI document. */
@@ -125,9 +124,10 @@ export async function answer(
   shape: Route,
   authenticate: Authenticate,
   request: IncomingMessage,
-  { deadline, requestId, sentRequestId }: State,
+  state: State,
   { params, query }: Address = BARE,
 ): Promise<Answered> {
+  const { deadline, requestId } = state;
   let caller = shape.scope ? await authenticate(request, shape.scope, shape.heedsBounds === true, deadline) : NOBODY;
   const since = performance.now();
   const json = shape.body && !(shape.bodyOptional && hasNoBody(request));
@@ -146,8 +146,7 @@ export async function answer(
     caller,
     actor: { id: caller.id, requestId },
     deadline,
-    requestId,
-    sentRequestId,
+    state,
   };
   return shape.handle(asked as never);
 }

@@ -182,9 +182,7 @@ describe('the credential of a question', () => {
     ] as const) {
       for (const id of [key, key.slice(5), `r-${key.slice(9, 33)}`, percent(key.slice(9, 33))]) {
         const reply = await service.ask(path, body, { 'x-request-id': id });
-        // What is no key by itself is the reply's X-Request-Id, as sent.
-        expectFailure(reply, 'INVALID_REQUEST', [key, key.slice(5)]);
-        expect(JSON.stringify(reply.body)).not.to.contain(key.slice(9, 33));
+        expectFailure(reply, 'INVALID_REQUEST', [id, key.slice(9, 33)]);
       }
     }
   });

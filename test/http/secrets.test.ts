@@ -169,6 +169,8 @@ describe('a secret', () => {
     await wire.replies();
     replica.child.kill();
     expect(await replica.exit).to.equal(0);
+    // Of this process's own service. The other has left the list.
+    expect(await service.db('replicas')).to.have.lengthOf(1);
     expect(replica.log().split('"msg":"request"').length).to.be.above(50);
     expect(replica.log().split('"msg":"a request failed"').length).to.be.above(1);
     expectClean(replica.log());

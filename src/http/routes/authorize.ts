@@ -5,6 +5,7 @@ import { refuseQuestions } from '../../directory/bounds.ts';
 import { invalid } from '../../input/json.ts';
 import { holdsPieceOf } from '../../mask.ts';
 import type { Service } from '../../service.ts';
+import { uuidv7 } from '../../uuid.ts';
 import type { State } from '../context.ts';
 import { decisionReply, success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
@@ -35,10 +36,10 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
         data: decisionData,
       },
     },
-    handle: async ({ caller, body, deadline, ...ids }) => {
+    handle: async ({ caller, body, deadline, state }) => {
       const questions = [body];
       if (caller.bounds) refuseQuestions(caller.bounds, questions);
-      const [answer] = await authorize(caller.id, questions, deadline, callerRequestId(ids, questions));
+      const [answer] = await authorize(caller.id, questions, deadline, callerRequestId(state, questions));
       if (!answer) throw new Error('a question was left without an answer');
       metrics.decided(answer.code);
       return { reply: decisionReply(answer) };
@@ -60,9 +61,9 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
         data: decisionsData,
       },
     },
-    handle: async ({ caller, body: { requests }, deadline, ...ids }) => {
+    handle: async ({ caller, body: { requests }, deadline, state }) => {
       if (caller.bounds) refuseQuestions(caller.bounds, requests);
-      const answers = await authorize(caller.id, requests, deadline, callerRequestId(ids, requests));
+      const answers = await authorize(caller.id, requests, deadline, callerRequestId(state, requests));
       for (const { code } of answers) metrics.decided(code);
       return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };
     },
@@ -73,13 +74,14 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
  * The caller's X-Request-Id for the log; undefined where it sent none, or one that is no plain text.
  * @throws Failure INVALID_REQUEST where it holds a part of the credential of one of the questions
  */
-function callerRequestId(
-  { requestId, sentRequestId }: Pick<State, 'requestId' | 'sentRequestId'>,
-  questions: readonly AuthorizeRequest[],
-): string | undefined {
+function callerRequestId(state: State, questions: readonly AuthorizeRequest[]): string | undefined {
+  const { sentRequestId } = state;
   if (sentRequestId === undefined) return undefined;
   for (const { apiKey, otherCredential } of questions) {
-    if (holdsPieceOf(apiKey ?? otherCredential ?? '', sentRequestId)) throw invalid('', `X-Request-Id ${OWN_SECRET}`);
+    if (!holdsPieceOf(apiKey ?? otherCredential ?? '', sentRequestId)) continue;
+    // Neither the answer nor a line of the log has it.
+    state.requestId = uuidv7();
+    throw invalid('', `X-Request-Id ${OWN_SECRET}`);
   }
-  return sentRequestId === requestId ? requestId : undefined;
+  return sentRequestId === state.requestId ? sentRequestId : undefined;
 }
