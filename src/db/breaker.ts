@@ -8,6 +8,7 @@ import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
 import { gauge, type Metric, type Sample } from '../metric.ts';
 import { databaseFailure } from './failure.ts';
+import { despiteRaces } from './write-outcome.ts';
 
 /** Runs a read. @throws Failure UNAVAILABLE (open, or too many under way), or what `databaseFailure` makes of the read's error */
 export type Breaker = <T>(read: () => Promise<T>, deadline: Deadline) => Promise<T>;
@@ -35,7 +36,7 @@ export function createBreaker(): Breaker & { readonly state: () => BreakerState 
   });
   const breaker: Breaker = async <T>(read: () => Promise<T>, deadline: Deadline) => {
     try {
-      return (await circuit.fire(() => deadline.race(read()))) as T;
+      return (await circuit.fire(() => deadline.race(despiteRaces(read)))) as T;
     } catch (error) {
       throw refusals[(error as { code?: string }).code ?? '']?.(error) ?? databaseFailure(error);
     }

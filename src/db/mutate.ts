@@ -4,10 +4,10 @@
  */
 
 import type { Knex } from 'knex';
-import { Failure } from '../errors.ts';
 import { maskSecrets } from '../mask.ts';
 import { uuidv7 } from '../uuid.ts';
 import { databaseFailure } from './failure.ts';
+import { despiteRaces } from './write-outcome.ts';
 
 /** Who changes something. */
 export interface Actor {
@@ -76,12 +76,9 @@ const NUMBER_CHANGES = `
   )
   select max(seq) as seq, pg_notify('${CHANGES_CHANNEL}', max(seq)::text) from numbered`;
 
-const DEADLOCK = '40P01';
-const ATTEMPTS = 5;
-
 /**
- * Runs `work` in a transaction, and commits what it did together with its events and changes. When PostgreSQL breaks a
- * deadlock by rolling this transaction back, `work` runs again.
+ * Runs `work` in a transaction, and commits what it did together with its events and changes. When PostgreSQL rolls this
+ * transaction back for the sake of another (deadlock, serialization), `work` runs again.
  *
  * INVARIANT: the feed number is taken by the last statement before the commit, under the counter's row lock. The next
  * transaction waits for that lock, so numbers become visible in order: a reader that sees n sees everything below n.
@@ -94,7 +91,7 @@ export async function mutate<T>(
   actor: Actor,
   work: (trx: Knex.Transaction) => Promise<Mutation<T>>,
 ): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
+  const run = async (): Promise<T> => {
     let commit: Commit | undefined;
     try {
       const result = await db.transaction(async (trx) => {
@@ -108,9 +105,10 @@ export async function mutate<T>(
       return result;
     } catch (error) {
       if (commit) db.emit(COMMIT, undefined);
-      if (attempt === ATTEMPTS || sqlStateOf(error) !== DEADLOCK) throw databaseFailure(error);
+      throw databaseFailure(error);
     }
-  }
+  };
+  return despiteRaces(run);
 }
 
 async function numberOf(trx: Knex.Transaction, changes: readonly Change[]): Promise<number> {
@@ -118,10 +116,6 @@ async function numberOf(trx: Knex.Transaction, changes: readonly Change[]): Prom
   const numbered = await trx.raw<{ rows: [{ seq: string }] }>(NUMBER_CHANGES, [rows]);
   return Number(numbered.rows[0].seq);
 }
-
-/** Looks through the Failure that `orFailure` makes of an error inside the transaction. */
-const sqlStateOf = (error: unknown): string | undefined =>
-  ((error instanceof Failure ? error.cause : error) as { code?: string } | undefined)?.code;
 
 const eventRow = (actor: Actor, { action, kind, id, before, after }: AdminEvent) => ({
   id: uuidv7(),

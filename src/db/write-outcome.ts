@@ -4,6 +4,7 @@
  */
 
 import pg from 'pg';
+import { Failure } from '../errors.ts';
 
 /**
  * - `refused`: rolled back because of a row (its values, a constraint, a trigger); the batch passes without that row.
@@ -29,6 +30,25 @@ export function writeOutcomeOf(error: unknown, sent: boolean): WriteOutcome {
   if (isOf(BAD_ROW)) return 'refused';
   // FATAL and PANIC end the session, perhaps between the commit and its confirmation.
   return severity === 'ERROR' || isOf(ROLLED_BACK) ? 'failed' : 'unknown';
+}
+
+/** serialization_failure, deadlock_detected: rolled back for the sake of another transaction, and likely to pass when it is run again. */
+const RACES: readonly unknown[] = ['40001', '40P01'];
+export const ATTEMPTS = 5;
+
+/** Whether PostgreSQL rolled back what failed with this because of another transaction. Looks through a Failure. */
+export const lostRace = (error: unknown): boolean =>
+  RACES.includes(((error instanceof Failure ? error.cause : error) as { code?: unknown } | undefined)?.code);
+
+/** The result of `work`, which is run again where it lost a race. @throws what its last run throws */
+export async function despiteRaces<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === ATTEMPTS || !lostRace(error)) throw error;
+    }
+  }
 }
 
 /**

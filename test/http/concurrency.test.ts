@@ -2,6 +2,8 @@
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { createBreaker } from '../../src/db/breaker.ts';
+import { deadlineIn } from '../../src/deadline.ts';
 import { type Client, withService } from '../support/client.ts';
 import type { Reply, TestService } from '../support/service.ts';
 
@@ -213,5 +215,35 @@ describe('concurrent requests:', () => {
       'select (select last from change_counter) as last, (select count(distinct seq) from changes) as numbers',
     );
     expect(rows[0].last).to.equal(rows[0].numbers);
+  });
+
+  it('what PostgreSQL rolls back for the sake of another transaction is done again, as long as nothing was answered', async () => {
+    const { db } = service;
+    await client.newUser('racer');
+    const { apiKey } = await client.newKey('racer');
+    for (const [code, times] of [
+      ['40001', 2],
+      ['40P01', 3],
+    ] as const) {
+      // A number that is taken stays taken, whatever is rolled back.
+      await db.raw(`create sequence races;
+        create function lose() returns trigger language plpgsql as $$ begin
+          if nextval('races') <= ${times} then raise exception 'lost' using errcode = '${code}'; end if;
+          return new;
+        end $$;
+        create trigger lose before insert on decisions for each row execute function lose();
+        create trigger lose before insert on users for each row execute function lose()`);
+      try {
+        expect(await client.decide(apiKey, undefined, 'account:read')).to.equal('OK');
+        await db.raw(`select setval('races', 1, false)`);
+        expect((await client.call('PUT', `/users/racer-${code}`, {})).status).to.equal(201);
+        await db.raw(`select setval('races', 1, false)`);
+        const read = createBreaker();
+        const lost = `do $$ begin if nextval('races') <= ${times} then raise exception 'lost' using errcode = '${code}'; end if; end $$`;
+        await read(async () => db.raw(lost), deadlineIn(5000));
+      } finally {
+        await db.raw('drop function lose cascade; drop sequence races');
+      }
+    }
   });
 });

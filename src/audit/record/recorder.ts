@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { databaseFailure } from '../../db/failure.ts';
-import { lacksPartition, writeOutcomeOf } from '../../db/write-outcome.ts';
+import { ATTEMPTS, lacksPartition, lostRace, writeOutcomeOf } from '../../db/write-outcome.ts';
 import type { Deadline } from '../../deadline.ts';
 import { Failure } from '../../errors.ts';
 import { type Log, logSampled } from '../../log.ts';
@@ -178,6 +178,8 @@ export function createRecorder(db: Knex, log: Log): Recorder {
           );
           continue;
         }
+        // Rolled back, so the same rows may be sent again, for as long as somebody waits for them.
+        if (lostRace(error) && attempt < ATTEMPTS) continue;
         provedAt = Number.NEGATIVE_INFINITY;
         if (endsElsewhere(error)) return abandon(error);
         const outcome = writeOutcomeOf(error, sent);
