@@ -104,9 +104,13 @@ describe('the policy of a folder', () => {
     await mkdir(path.join(folder, 'cases', 'old'));
     execFileSync('mkfifo', [path.join(folder, '60-pipe.csv')]);
     await writeFile(path.join(folder, 'x.txt'), '');
-    expect(await findings()).to.deep.equal(
-      ['50-more.csv/', '60-pipe.csv/', 'archive/', 'cases/old/', 'x.txt'].map((name) => `${name}:1:1 unknown-file`),
+    await writeFile(Buffer.from(path.join(folder, 'f\xfcr.csv'), 'latin1'), '');
+    const unread = ['50-more.csv/', '60-pipe.csv/', 'archive/', 'cases/old/', 'x.txt'];
+    const found = await findings();
+    expect(found.filter((one) => one.endsWith('unknown-file'))).to.deep.equal(
+      unread.map((name) => `${name}:1:1 unknown-file`),
     );
+    expect(found.filter((one) => !one.endsWith('unknown-file'))).to.deep.equal(['f\ufffdr.csv:1:1 not-utf-8']);
     await rm(path.join(folder, 'cases'), { recursive: true });
     await writeFile(path.join(folder, 'cases'), '');
     expect(await findings())

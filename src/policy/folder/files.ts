@@ -132,7 +132,9 @@ function checkName(listed: string, report: ReportError): void {
   const file = nameInFolder(listed);
   const fault = (rule: ErrorRule, message: string): void => report({ file, line: 1, column: 1, rule, message });
   if (secretAt(file) !== undefined) fault('secret', `in the name of the file, ${SECRET}`);
-  if (file !== listed) {
+  if (file.includes(NO_UTF8)) {
+    fault('not-utf-8', 'the name of this file is no UTF-8; rename it');
+  } else if (file !== listed) {
     fault('link-outside', 'this link leads out of the policy folder, or nowhere; put the file itself here');
   } else if (isUnreadFolder(file)) {
     fault('unknown-file', 'this is a folder, or no regular file, and only the folder cases/ is read; remove it');
