@@ -6,6 +6,7 @@
  * it is set up once, after connecting. Behind a pooler each transaction sets what it relies on, in the same round trip.
  */
 
+import { TLSSocket } from 'node:tls';
 import pg from 'pg';
 
 /**
@@ -39,6 +40,11 @@ export const inTransaction = (client: pg.ClientBase): boolean =>
 /** Connects, and sets up what `query` of the client sends from then on. Milliseconds; 0: no limit. @throws what connecting throws */
 export async function openSession(config: pg.ClientConfig, statementLimitMs: number): Promise<Internals> {
   const client = new pg.Client(config) as Internals;
+  for (const [answer, form] of ASKED_FOR) {
+    const give = client[answer].bind(client);
+    client[answer] = (message) =>
+      isVerified(client.connection.stream) ? give(message) : client.connection.emit('error', new Error(refusal(form)));
+  }
   // Without a listener an 'error' event would end the process; the query that meets the loss rejects.
   client.on('error', () => undefined);
   try {
@@ -50,6 +56,18 @@ export async function openSession(config: pg.ClientConfig, statementLimitMs: num
   }
   return client;
 }
+
+/** Requests for the password, by the methods of pg that answer them, whose answers give it to whoever reads or forges them. */
+const ASKED_FOR = [
+  ['_handleAuthCleartextPassword', 'in clear text'],
+  ['_handleAuthMD5Password', 'as MD5'],
+] as const;
+
+const isVerified = (stream: unknown): boolean => stream instanceof TLSSocket && stream.authorized;
+
+const refusal = (form: string): string =>
+  `the server asks for the password ${form}, which is given over TLS with a verified certificate only: give the role its ` +
+  'password anew as scram-sha-256 and name that method in pg_hba.conf (auth_type of a pooler), or add sslmode=verify-full to the URL';
 
 type Settings = Readonly<Record<string, string>>;
 
@@ -156,7 +174,10 @@ type Send = (
 const isSubmittable = (sent: unknown): sent is pg.Submittable => typeof (sent as pg.Submittable)?.submit === 'function';
 
 /** What pg has and its types lack. */
-export type Internals = pg.Client & { readonly connection: pg.Connection; readonly processID?: number | null };
+export type Internals = pg.Client & {
+  readonly connection: pg.Connection;
+  readonly processID?: number | null;
+} & Record<(typeof ASKED_FOR)[number][0], (message: unknown) => void>;
 
 interface Wire {
   readonly parse: (statement: { text: string; name: string; types: readonly number[] }) => void;

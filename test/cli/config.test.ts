@@ -42,6 +42,37 @@ describe('authz config', () => {
     expect(stderr).to.not.include('hidden').and.not.include('c2hvcnQ');
   });
 
+  it('refuses a database URL whose password is not encoded, with advice, and without a piece of it', async () => {
+    const passwords = [
+      'p@ss#w%rd',
+      'p@ss',
+      'pa#ss',
+      'pa/ss',
+      'pa?ss',
+      'pa%ss',
+      'pa ss',
+      'p@ss:99999',
+      'ss@127.0.0.1/x?',
+      '%zz%',
+    ];
+    for (const password of passwords)
+      for (const name of ['DATABASE_URL', 'DATABASE_DIRECT_URL']) {
+        const { code, stdout, stderr } = await authz(['key', 'list'], {
+          DATABASE_URL: 'postgres://svc:fine@127.0.0.1:1/authz',
+          [name]: `postgres://svc:${password}@127.0.0.1:1/authz`,
+        });
+        expect(code, password).to.equal(1);
+        expect(stderr).to.include(`${name} holds a character that must be percent-encoded`).and.include('%40');
+        expect(stdout + stderr).to.not.match(/p@ss|pa[#/?% ]ss|w%rd|%zz|svc|127/);
+      }
+    for (const url of [
+      `postgres://svc:${encodeURIComponent('p@ss#w%rd/?')}@127.0.0.1:5432/authz?sslmode=verify-full`,
+      'postgresql://svc@[::1]/authz',
+      'postgres://svc:a:b@%2Frun%2Fpostgresql/authz',
+    ])
+      expect(loadConfig({ DATABASE_URL: url }).DATABASE_URL).to.equal(url);
+  });
+
   it('takes a limit of failed authentications, or none', async () => {
     const read = (text: string) => loadConfig({ FAILED_AUTHENTICATION_LIMIT: text }).FAILED_AUTHENTICATION_LIMIT;
     expect(read('')).to.deep.equal({ requests: 100, windowSeconds: 60 });
