@@ -6,6 +6,7 @@ import { tryToRecord } from './audit/record/try-out.ts';
 import { adviceOn } from './db/advice.ts';
 import { migrationsCurrent } from './db/migrate.ts';
 import { deadlineIn } from './deadline.ts';
+import type { Changes } from './facts/change-feed.ts';
 import type { Freshness } from './facts/freshness.ts';
 import { tryToLoad } from './facts/load.ts';
 import { type Log, logSampled } from './log.ts';
@@ -27,6 +28,7 @@ interface Parts {
   readonly logDb: Knex;
   readonly recorder: Pick<Recorder, 'provedAt'>;
   readonly freshness: Pick<Freshness, 'confirmed'>;
+  readonly changes: Pick<Changes, 'catchUp'>;
   /** Milliseconds that a statement may take. */
   readonly limitMs: number;
   readonly log: Log;
@@ -43,7 +45,15 @@ const UNREADY = 'not ready: /readyz answers 503';
  * Calls share one look at the database, and there is a rest between two, since /readyz needs no token. A look that hangs is
  * not joined by a second one.
  */
-export function readinessOf({ db, logDb, recorder, freshness, limitMs, log }: Parts): () => Promise<Readiness> {
+export function readinessOf({
+  db,
+  logDb,
+  recorder,
+  freshness,
+  changes,
+  limitMs,
+  log,
+}: Parts): () => Promise<Readiness> {
   const read = singleFlight(async () => {
     await tryToLoad(db);
     return migrationsCurrent(db, limitMs);
@@ -52,6 +62,12 @@ export function readinessOf({ db, logDb, recorder, freshness, limitMs, log }: Pa
     await tryToRecord(logDb);
     return true;
   });
+
+  const follow = async (): Promise<true> => {
+    if (!freshness.confirmed()) await changes.catchUp();
+    if (!freshness.confirmed()) throw new Error('the change feed cannot be followed');
+    return true;
+  };
 
   const look = async <T>(what: string, ask: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -64,15 +80,16 @@ export function readinessOf({ db, logDb, recorder, freshness, limitMs, log }: Pa
   return sparingly(
     async () => {
       const proved = performance.now() - recorder.provedAt() < PROOF_MS;
-      const [migrations, recorded] = await Promise.all([
+      const [migrations, recorded, current] = await Promise.all([
         look('reading facts', read),
         proved ? true : look('recording decisions', write),
+        look('following changes', follow),
       ]);
       return {
         database: migrations !== undefined,
         migrations: migrations === true,
         log: recorded === true,
-        current: freshness.confirmed(),
+        current: current === true,
       };
     },
     () => REST_MS,

@@ -160,7 +160,7 @@ async function compose(
       noteUse: usage.note,
     }),
     findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
-    readiness: readinessOf({ db, logDb, recorder, freshness, limitMs, log }),
+    readiness: readinessOf({ db, logDb, recorder, freshness, changes, limitMs, log }),
     metrics,
     changeFeed: changes,
     recorder,

@@ -123,8 +123,9 @@ export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
     for (const { connection } of [client, ...idleConnections(pool)]) connection.stream.destroy();
   });
   giveBack.set(db, () => {
-    for (const client of idleConnections(pool).slice(Math.max(0, keep - pool.numUsed()))) {
-      client.__knex__disposed ??= new Error('given back');
+    const idle = idleConnections(pool).filter((client) => client.__knex__disposed === undefined);
+    for (const client of idle.slice(Math.max(0, keep - pool.numUsed()))) {
+      client.__knex__disposed = new Error('given back');
       client.end().catch(ignore);
     }
   });

@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { chown, readFile, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -168,9 +167,9 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await close();
   });
 
-  it('opens again after everything was killed, also when other processes have its process id and port by now', async () => {
+  it('opens again after everything was killed, also when other processes have its process id by now', async () => {
     const child = startChild(dataDir, 'hold');
-    const { port } = new URL(await urlOf(child));
+    await urlOf(child);
     const pidFile = path.join(dataDir, 'postgres/postmaster.pid');
     const [, ...rest] = (await readFile(pidFile, 'utf8')).split('\n');
     process.kill(child.pid, 'SIGKILL');
@@ -185,13 +184,14 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     const owner = isRoot ? { uid, gid } : {};
     // Prints the id of a zombie: a process that has ended and was not reaped.
     const innocent = spawn('/bin/sh', ['-c', 'sleep 0.2 & echo $!; exec sleep 60'], { ...owner, cwd: '/' });
-    const squatter = createServer().listen(Number(port), '127.0.0.1');
     try {
       const ended = String(await once(innocent.stdout, 'data')).trim();
       await eventually(() => /zombie/.test(readFileSync(`/proc/${ended}/status`, 'utf8')) || undefined);
       for (const number of [innocent.pid, ended]) {
-        await writeFile(pidFile, [number, ...rest].join('\n'), { mode: 0o600 });
-        await chown(pidFile, uid, gid);
+        for (const file of [pidFile, path.join(dataDir, 'postgres/.s.PGSQL.5432.lock')]) {
+          await writeFile(file, [number, ...rest].join('\n'), { mode: 0o600 });
+          await chown(file, uid, gid);
+        }
         const { url, close } = await openEmbedded({ dataDir });
         expect(await ask(url)).to.equal(1);
         await close();
@@ -199,7 +199,6 @@ describe('the embedded PostgreSQL, shared by processes', function () {
       }
       expect(innocent).to.include({ exitCode: null, signalCode: null });
     } finally {
-      squatter.close();
       innocent.kill('SIGKILL');
     }
   });

@@ -67,16 +67,12 @@ describe('the embedded PostgreSQL', function () {
       expect(hba).to.equal('scram-sha-256');
     });
 
-    it('listens on 127.0.0.1 alone', async () => {
-      const port = Number(new URL(server.url).port).toString(16).toUpperCase().padStart(4, '0');
-      const listening = ['tcp', 'tcp6'].flatMap((table) =>
-        [...readFileSync(`/proc/net/${table}`, 'utf8').matchAll(/: (\w+:\w+) \S+ 0A /g)].map(([, address]) => address),
-      );
-      expect(listening.filter((address) => address?.endsWith(`:${port}`))).to.deep.equal([`0100007F:${port}`]);
-      expect(readFileSync('/proc/net/unix', 'utf8')).not.to.include(`.s.PGSQL.${new URL(server.url).port}`);
-      expect(await ask(server.url, `select setting from pg_settings where name = 'unix_socket_directories'`)).to.equal(
-        '',
-      );
+    it('listens on a Unix socket alone, in a folder that nobody else may enter', async () => {
+      const folder = decodeURIComponent(new URL(server.url).hostname);
+      expect(readFileSync('/proc/net/unix', 'utf8')).to.include(`${folder}/.s.PGSQL.`);
+      expect(await mode(folder)).to.equal('700');
+      expect(await ask(server.url, 'show listen_addresses')).to.equal('');
+      expect(await ask(server.url, 'select inet_server_port()')).to.equal(null);
     });
 
     it('keeps its secrets from other users', async () => {
@@ -95,6 +91,19 @@ describe('the embedded PostgreSQL', function () {
         'postgres.password',
       ]);
     });
+  });
+
+  it('listens in a folder with a short path where that of the data is too long for a socket', async () => {
+    const long = await newDataDir('long'.repeat(25));
+    const server = await openEmbedded({ dataDir: long });
+    const folder = decodeURIComponent(new URL(server.url).hostname);
+    removeLater(folder);
+    expect(await ask(server.url)).to.equal(1);
+    expect(await mode(folder)).to.equal('700');
+    await server.close();
+    // As if somebody else had been there first.
+    await chmod(folder, 0o755);
+    expect(await refusal(openEmbedded({ dataDir: long }))).to.include(folder);
   });
 
   it('refuses a cluster whose password is missing or wrong, and leaves nothing running', async () => {

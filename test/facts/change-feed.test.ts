@@ -12,7 +12,7 @@ import { createFreshness, type Tags } from '../../src/facts/freshness.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';
 import { newDatabase, POSTGRES } from '../support/postgres.ts';
-import { startProxy } from '../support/proxy.ts';
+import { byWayOf, listenerOf, startProxy } from '../support/proxy.ts';
 import { rejection } from '../support/rejection.ts';
 
 const ACTOR = { id: 'test' };
@@ -200,9 +200,8 @@ describe('a process that follows the change feed', () => {
 
 /** Stands for a transaction pooler, which refuses LISTEN. */
 async function startPooler(databaseUrl: string): Promise<{ url: string; close: () => void }> {
-  const upstream = new URL(databaseUrl);
   const server = createServer((client) => {
-    const behind = dial(Number(upstream.port), upstream.hostname);
+    const behind = dial(listenerOf(databaseUrl));
     for (const socket of [client, behind]) socket.on('error', () => undefined);
     client.on('data', (chunk) =>
       behind.write(Buffer.from(chunk.toString('latin1').replace('listen', 'refuse'), 'latin1')),
@@ -211,7 +210,5 @@ async function startPooler(databaseUrl: string): Promise<{ url: string; close: (
     behind.pipe(client);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const url = new URL(databaseUrl);
-  url.port = String((server.address() as AddressInfo).port);
-  return { url: url.href, close: () => void server.close() };
+  return { url: byWayOf((server.address() as AddressInfo).port, databaseUrl), close: () => void server.close() };
 }

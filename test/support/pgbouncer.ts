@@ -31,7 +31,7 @@ export const describeWithPgBouncer = (title: string, body: (this: Mocha.Suite) =
 /** Stock, but for how soon it tries a server again that it could not log in to, which is 15 s. */
 const settingsFor = (server: URL, port: number): string => `
 [databases]
-authz = host=${server.hostname} port=${server.port} dbname=${server.pathname.slice(1)} user=${server.username} password=${server.password}
+authz = host=${decodeURIComponent(server.hostname)} port=${server.port} dbname=${server.pathname.slice(1)} user=${server.username} password=${server.password}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}

@@ -20,8 +20,22 @@ export interface Proxy {
   readonly close: () => Promise<void>;
 }
 
+/** Where the server of a URL listens: on TCP, or on a Unix socket in the folder that stands for the host. */
+export function listenerOf(databaseUrl: string): { host: string; port: number } | { path: string } {
+  const { hostname, port } = new URL(databaseUrl);
+  const host = decodeURIComponent(hostname);
+  return host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port: Number(port) };
+}
+
+/** The URL of the same database by way of a port of the loopback interface. */
+export function byWayOf(port: number, databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  url.host = `127.0.0.1:${port}`;
+  return url.href;
+}
+
 export async function startProxy(databaseUrl: string): Promise<Proxy> {
-  const upstream = new URL(databaseUrl);
+  const upstream = listenerOf(databaseUrl);
   const pairs = new Set<readonly [Socket, Socket]>();
   let delayMs = 0;
   let passed = 0;
@@ -31,11 +45,15 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
 
   const reset = (pair: readonly [Socket, Socket]): void => {
     pairs.delete(pair);
-    for (const socket of pair) socket.resetAndDestroy();
+    const [client, server] = pair;
+    client.resetAndDestroy();
+    // A Unix socket has no RST.
+    if (server.remoteAddress === undefined) server.destroy();
+    else server.resetAndDestroy();
   };
 
   const accept = (client: Socket): void => {
-    const server = dial({ host: upstream.hostname, port: Number(upstream.port), noDelay: true });
+    const server = dial({ ...upstream, noDelay: true });
     const pair = [client, server] as const;
     pairs.add(pair);
     client.setNoDelay(true);
@@ -89,10 +107,8 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
   };
 
   const port = await listen(0);
-  const url = new URL(databaseUrl);
-  url.port = String(port);
   return {
-    url: url.href,
+    url: byWayOf(port, databaseUrl),
     refuse,
     swallow: () => {
       swallowing = true;

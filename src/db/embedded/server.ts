@@ -4,7 +4,6 @@
  */
 
 import { mkdir, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -13,6 +12,7 @@ import { runAs, type ServerAccount, serverAccount } from './account.ts';
 import { serverPrograms } from './binaries.ts';
 import { type Cluster, openCluster, USER } from './cluster.ts';
 import { attach, type Lease, leaseIsWatched, makeLease, startWatchdog } from './lease.ts';
+import { PORT, socketFolder, socketIn, urlAt } from './socket.ts';
 
 export interface EmbeddedServer {
   /** postgres://... of the database `authz`, with the password: a secret. */
@@ -34,8 +34,8 @@ const LEFT_MS = 100;
 const DATABASE = 'authz';
 
 /**
- * Joins the running server of `dataDir`, or creates its database and starts it. It listens on 127.0.0.1 only and requires
- * the password in `dataDir/postgres.password`.
+ * Joins the running server of `dataDir`, or creates its database and starts it. It listens on a Unix socket only
+ * (socket.ts) and requires the password in `dataDir/postgres.password`.
  *
  * @throws Refusal that says what to do when it cannot be started
  */
@@ -56,8 +56,9 @@ export async function openEmbedded({ dataDir, binDir }: Options): Promise<Embedd
   makeLease(leaseFile);
 
   const start = async (): Promise<Lease> => {
-    const port = await freePort(await removeOrphan(cluster, bin, account, leaseFile));
-    const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories='];
+    await removeOrphan(cluster, bin, account, leaseFile);
+    const folder = await socketFolder(cluster.folder, account);
+    const settings = [`port=${PORT}`, 'listen_addresses=', `unix_socket_directories=${quoted(folder)}`];
     const options = ['-D', cluster.folder, ...settings.flatMap((setting) => ['-c', setting])];
     const command = [path.join(bin, 'postgres'), ...options];
     return startWatchdog(leaseFile, account, { command, pidFile: pidFile(cluster), log });
@@ -86,20 +87,19 @@ const WORKING_FOLDER = 'readlink -n "/proc/$1/cwd" || sed -n "s/^State:.*zombie.
 
 /**
  * Stops a server whose watchdog was killed, or removes its stale postmaster.pid: PostgreSQL does not start while the file
- * names a live process, even one that has got the number since. Returns the old server's port (0: none), to be used again,
- * since the pools of other processes reconnect to it.
+ * names a live process, even one that has got the number since.
  */
-async function removeOrphan(cluster: Cluster, bin: string, account: ServerAccount, leaseFile: string): Promise<number> {
+async function removeOrphan(cluster: Cluster, bin: string, account: ServerAccount, leaseFile: string): Promise<void> {
   const left = await readPidFile(cluster);
-  if (!left) return 0;
+  if (!left) return;
   // As the account: in a container, root may lack the right to read another account's /proc entries.
   const folder = runAs(account, '/bin/sh', ['-c', WORKING_FOLDER, 'sh', `${left.pid}`]).stdout;
   // INVARIANT: the process is looked up before the lease. Looked up after, it could be one that a new watchdog just started.
-  if (leaseIsWatched(leaseFile)) return left.port;
+  if (leaseIsWatched(leaseFile)) return;
   if (folder === cluster.folder)
     runAs(account, path.join(bin, 'pg_ctl'), ['stop', '-D', cluster.folder, '-m', 'fast', '-t', '15']);
-  else if (folder) await rm(pidFile(cluster), { force: true });
-  return left.port;
+  else if (folder)
+    for (const file of [pidFile(cluster), `${socketIn(left.folder)}.lock`]) await rm(file, { force: true });
 }
 
 /** The URL, once the server accepts connections; undefined when it is stopping, or its watchdog ended: take a new lease. */
@@ -107,8 +107,8 @@ async function connectWhenReady(cluster: Cluster, { watchdog }: Lease, giveUpAt:
   while (performance.now() < giveUpAt) {
     const state = await serverState(cluster);
     if (state?.status === 'ready') {
-      const base = `postgres://${USER}:${cluster.password}@127.0.0.1:${state.port}`;
-      if (await createDatabase(`${base}/postgres`)) return `${base}/${DATABASE}`;
+      const url = (database: string): string => urlAt(state.folder, USER, cluster.password, database);
+      if (await createDatabase(url('postgres'))) return url(DATABASE);
     } else if (state?.status === 'stopping' || (watchdog && (watchdog.exitCode ?? watchdog.signalCode) !== null)) {
       await sleep(50);
       return undefined;
@@ -153,7 +153,8 @@ async function close({ release }: Lease, cluster: Cluster, leaseFile: string): P
 
 interface ServerState {
   readonly pid: number;
-  readonly port: number;
+  /** Of its socket. */
+  readonly folder: string;
   readonly status: string;
 }
 
@@ -170,24 +171,16 @@ async function serverState(cluster: Cluster): Promise<ServerState | undefined> {
 
 const pidFile = ({ folder }: Cluster): string => path.join(folder, 'postmaster.pid');
 
-/** postmaster.pid: line 1 is the process id, 4 the port, 8 the status. A killed server leaves it behind. */
+/** postmaster.pid: line 1 is the process id, 5 the folder of the socket, 8 the status. A killed server leaves it behind. */
 async function readPidFile(cluster: Cluster): Promise<ServerState | undefined> {
   const text = await readFile(pidFile(cluster), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   const lines = text.split('\n').map((line) => line.trim());
-  return { pid: Number(lines[0]), port: Number(lines[3]), status: lines[7] ?? '' };
+  return { pid: Number(lines[0]), folder: lines[4] ?? '', status: lines[7] ?? '' };
 }
 
-/** The preferred port, or any free one when that is taken. */
-function freePort(preferred: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', (error) => (preferred ? resolve(freePort(0)) : reject(error)));
-    probe.listen(preferred, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
-}
+/** As an item of a list in a setting: the name of a folder may hold a comma. */
+const quoted = (folder: string): string => `"${folder.replaceAll('"', '""')}"`;
 
 async function tail(file: string): Promise<string> {
   const text = await readFile(file, 'utf8').catch(() => '');
