@@ -136,13 +136,21 @@ export function deleteBusiness(db: Knex, actor: Actor, id: string): Promise<void
   });
 }
 
-/** Makes the user a member with that role, or changes the role. @throws Failure NOT_FOUND when either does not exist */
-export function putMember(db: Knex, actor: Actor, wanted: Member): Promise<{ member: Member; created: boolean }> {
+/**
+ * Makes the user a member with that role, or changes the role. A user outside the bounds is not there: its membership would bring it
+ * within them. @throws Failure NOT_FOUND when either does not exist
+ */
+export function putMember(
+  db: Knex,
+  actor: Actor,
+  wanted: Member,
+  bounds?: Bounds,
+): Promise<{ member: Member; created: boolean }> {
   const { businessId, userId, role } = wanted;
   const place = { business_id: businessId, user_id: userId };
   return mutate(db, actor, async (trx) => {
     await lock(trx, businessId, 'share');
-    const user = await trx('users').where({ id: userId }).forShare().first('id');
+    const user = await trx('users').where({ id: userId }).modify(within.users(bounds)).forShare().first('id');
     if (!user) throw notFound('user', userId);
     const { row, created } = await findOrCreate<MemberRow>(trx, 'business_members', place, { role });
     const result = { member: wanted, created };

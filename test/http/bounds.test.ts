@@ -122,6 +122,17 @@ describe('a bound caller', () => {
       await ofBakery.refuses(FORBIDDEN, 'PUT', '/users/ann', { disabled: true });
       await ofBakery.refuses(FORBIDDEN, 'DELETE', '/users/ann');
     });
+
+    it('takes no user in that is a member of none of these: it would see it then, and make keys of it', async () => {
+      const says = async (userId: string): Promise<string> => {
+        const reply = await ofBakery.call('PUT', `/businesses/bakery/members/${userId}`, { role: 'member' });
+        expect(reply.status, userId).to.equal(404);
+        return JSON.stringify(reply.body).replaceAll(userId, 'WHO');
+      };
+      expect(await says('eve')).to.equal(await says('nobody'));
+      await ofBakery.refuses(GONE, 'GET', '/users/eve');
+      expect((await ofBakery.call('PUT', '/businesses/bakery/members/bob', { role: 'owner' })).status).to.equal(200);
+    });
   });
 
   describe('of users', () => {

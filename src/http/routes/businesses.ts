@@ -107,7 +107,7 @@ const members = ({ adminDb: db, cursors }: Service): Route[] => [
     handle: async ({ params, body, caller, actor }) => {
       refuseToPutMember(caller.bounds, params.id, params.userId);
       const wanted = { businessId: params.id, userId: params.userId, role: body.role };
-      const { member, created } = await putMember(db, actor, wanted);
+      const { member, created } = await putMember(db, actor, wanted, caller.bounds);
       const message = created ? 'The user is a member now.' : 'The membership is as asked.';
       return { status: created ? 201 : 200, reply: success(message, member) };
     },
