@@ -5,6 +5,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   '25006':
     'the database takes no writes: DATABASE_URL must name the primary; where it does, default_transaction_read_only is on: ' +
     'reset it (alter database, role or system) once whatever set it, such as a full disk, is over',
+  '3F000': 'search_path names no schema that exists: alter database or role .. set search_path, or reset it',
   '42501': 'the role lacks a right: run deploy/roles.sql again, as the owner of the tables',
   '53100': 'the disk is full: make room, or prune old days of the log',
   '53300':

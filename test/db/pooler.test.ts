@@ -103,8 +103,11 @@ describeWithPgBouncer('behind PgBouncer in transaction mode', () => {
     expect(lastAllow - revokedAt).to.be.below(1000);
   });
 
-  it('the log is verified, exported and counted', async () => {
+  it('a document is imported; the log is verified, exported and counted', async () => {
     const env = { ...settingsOf(replicas[0], pooler.url), LOG_LEVEL: 'silent' };
+    const users = JSON.stringify({ users: Array.from({ length: 500 }, (_, n) => ({ id: `imported-${n}` })) });
+    expect((await authz(['import', '-'], env, users)).stderr).to.equal('');
+    expect(await db('users').whereLike('id', 'imported-%')).to.have.length(500);
     for (const verb of ['audit verify', 'audit export', 'audit stats --by day', 'user list'])
       expect(await authz(verb.split(' '), env), verb).to.include({ code: 0, stderr: '' });
   });

@@ -6,6 +6,7 @@ import { settingsOf } from '../http/process.ts';
 import { authz } from '../support/cli.ts';
 import { clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
+import { rejection } from '../support/rejection.ts';
 import { startService, type TestService } from '../support/service.ts';
 
 /** Setting -> odd values; with the first ones together, with the second ones, and so on. */
@@ -95,6 +96,16 @@ const withoutVariables = (text: string): string =>
 /** A time only where it is that of the test, or a day before, from which on questions look back. */
 const nowOr = (time: string): string =>
   [0, 86_400_000].some((ago) => Math.abs(Date.parse(time) + ago - Date.now()) < 600_000) ? '<now>' : time;
+
+describe('a search_path without a schema', () => {
+  it('is refused at the start, with what to change', async () => {
+    const url = await newDatabase();
+    const plain = connect({ url, poolSize: 1 });
+    await plain.raw(`alter database ${new URL(url).pathname.slice(1)} set search_path = nowhere`);
+    await plain.destroy();
+    expect((await rejection(startService({ DATABASE_URL: url }))).message).to.include('search_path names no schema');
+  });
+});
 
 describe('defaults of', () => {
   let usual: readonly string[];

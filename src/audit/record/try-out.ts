@@ -34,7 +34,8 @@ const denial = (): Entry => ({
   facts: BUILT_IN.nothingKnown,
   decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'readiness' },
   policy: '',
-  context: {},
+  // As large as a record gets: what a small one still finds room for says nothing of the next.
+  context: { ip: '192.0.2.255', userAgent: 'x'.repeat(512), requestId: 'x'.repeat(128) },
   durationUs: 0,
   fingerprint: undefined,
   shadow: undefined,

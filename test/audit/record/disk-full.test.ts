@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { chownSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { connect } from '../../../src/db/connect.ts';
 import { type Cluster, startCluster } from '../../support/cluster.ts';
@@ -78,9 +79,11 @@ describe("a disk without room for the log's records", () => {
     await askUntil(503);
     const failing = await Promise.all(Array.from({ length: 40 }, () => ask('/authorize', question)));
     for (const { status } of failing.slice(20)) expect(status).to.equal(503);
+    expect((await ask('/readyz')).body.Data).to.include({ database: true, log: false });
     await expectRecorded();
 
     execFileSync('mount', ['-o', 'remount,size=64m', disk.folder]);
+    while ((await ask('/readyz')).status !== 200) await sleep(50);
     await askUntil(200);
     await expectRecorded();
     await table.raw(`alter database ${new URL(url).pathname.slice(1)} reset default_tablespace`);
