@@ -1,9 +1,13 @@
-/** The path of a decision: load the facts, count the request against the rate limit, decide, record, and only then answer. */
+/**
+ * The path of a decision: load the facts, count the request against the rate limit, see whether a freeze covers it, decide, record,
+ * and only then answer.
+ */
 
 import type { Context, Entry } from './audit/record/entry.ts';
 import type { RecordEntries } from './audit/record/recorder.ts';
 import type { Deadline } from './deadline.ts';
 import type { Loaded, LoadFacts, Question } from './facts/load.ts';
+import { type InForce, withFreeze } from './freezes/in-force.ts';
 import type { Usage } from './keys/usage.ts';
 import { type Limits, type RateLimitState, withLimit } from './limits/limits.ts';
 import type { Policy } from './policy/decide.ts';
@@ -50,6 +54,7 @@ export type Authorize = (
 interface Parts {
   readonly loadFacts: LoadFacts;
   readonly consume: Limits['consume'];
+  readonly freezes: Pick<InForce, 'current'>;
   /** The policy that is live now. */
   readonly livePolicy: () => Policy;
   /** Evaluates the shadow policy, if there is one. */
@@ -62,17 +67,29 @@ interface Parts {
 }
 
 export function authorizer(parts: Parts): Authorize {
-  const { loadFacts, consume, livePolicy, record, noteUse } = parts;
+  const { loadFacts, consume, freezes, livePolicy, record, noteUse } = parts;
   const decide = memoizedDecide();
   return async (callerId, requests, deadline, callerRequestId) => {
     const since = performance.now();
     const loaded = await loadFacts(requests, deadline);
     const rateLimits = await consume(loaded);
+    // INVARIANT: the last thing that is awaited before deciding, so that what is held is current when it is used.
+    const known = freezes.current(deadline);
+    const freezeOf = known instanceof Promise ? await known : known;
     // One policy for the whole batch, though another may go live meanwhile.
     const policy = livePolicy();
-    const answers = loaded.map(({ facts, reasons }, index) =>
-      answerOf(policy, decide, withLimit(facts, rateLimits[index]), reasons, rateLimits[index], requests[index]),
-    );
+    const answers = loaded.map(({ facts, reasons }, index) => {
+      const freeze = freezeOf(facts);
+      const counted = withFreeze(withLimit(facts, rateLimits[index]), freeze);
+      return answerOf(
+        policy,
+        decide,
+        counted,
+        { ...reasons, freeze: freeze?.reason },
+        rateLimits[index],
+        requests[index],
+      );
+    });
     const durationUs = Math.round((performance.now() - since) * 1000);
     const entries = answers.map((answer, index) => ({
       ...entryOf(parts, answer, requests[index]),
@@ -92,7 +109,7 @@ function answerOf(
   policy: Policy,
   decide: ReturnType<typeof memoizedDecide>,
   facts: Facts,
-  reasons: Loaded['reasons'],
+  reasons: Loaded['reasons'] & { readonly freeze: string | undefined },
   rateLimit: RateLimitState | undefined,
   request: AuthorizeRequest | undefined,
 ): Answer {

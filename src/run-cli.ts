@@ -73,6 +73,8 @@ function programOn(terminal: Terminal): Command {
       getErrHelpWidth: () => stderr.columns ?? 80,
       outputError: (text, write) => write(escapedLines(maskSecrets(text))),
     })
+    // An option belongs to the last verb before it: `freeze list --json` is no option of `freeze`.
+    .enablePositionalOptions()
     .exitOverride();
   program
     .command('serve')

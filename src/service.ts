@@ -20,6 +20,7 @@ import { type Changes, changeFeedMetrics, followChanges } from './facts/change-f
 import { createFreshness } from './facts/freshness.ts';
 import { factsLoader, type Known } from './facts/load.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
+import { freezeMetrics, holdFreezes } from './freezes/in-force.ts';
 import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
@@ -133,6 +134,7 @@ async function compose(
 
   const breaker = createBreaker();
   const callers = holdCallers(callersReader(db, breaker, limitMs), freshness, changes.catchUp);
+  const freezes = holdFreezes(db, breaker, freshness, limitMs);
   const metrics = createMetrics([
     ...policyMetrics(live.state),
     ...shadowMetrics(shadow.counts),
@@ -143,6 +145,7 @@ async function compose(
     ...recorderMetrics(recorder.stats),
     ...checkpointMetrics(checkpoints),
     ...limitMetrics(limits.stats),
+    ...freezeMetrics(freezes),
   ]);
   return {
     config,
@@ -153,6 +156,7 @@ async function compose(
     authorize: authorizer({
       loadFacts: factsLoader(db, peppers, breaker, facts),
       consume: limits.consume,
+      freezes,
       livePolicy: live.policy,
       compare: shadow.compare,
       record: recorder.record,

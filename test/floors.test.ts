@@ -33,7 +33,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['audit/format'],
   ['audit'],
   ['limits', 'rollout'],
-  ['keys'],
+  ['freezes', 'keys'],
   ['directory'],
   ['facts'],
   ['config'],

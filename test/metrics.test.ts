@@ -11,6 +11,7 @@ import { breakerMetrics } from '../src/db/breaker.ts';
 import { poolMetrics } from '../src/db/connect.ts';
 import { cacheMetrics } from '../src/facts/cache.ts';
 import { changeFeedMetrics } from '../src/facts/change-feed.ts';
+import { freezeMetrics } from '../src/freezes/in-force.ts';
 import { limitMetrics } from '../src/limits/limits.ts';
 import { createMetrics } from '../src/metrics.ts';
 import { policyMetrics } from '../src/rollout/live.ts';
@@ -150,6 +151,7 @@ describe('the metrics', () => {
       })),
       ...checkpointMetrics({ state: () => ({ age: 14, failures: 22 }) }),
       ...limitMetrics(() => ({ redisUp: false, countedLocally: 0 })),
+      ...freezeMetrics({ held: () => [{ until: 40_000 }, { until: 30_000 }] as never, now: () => 6000 }),
     ]);
     const first = readMetrics(await metrics.text()).samples;
     expect(first.get('authz_log_queue')).to.equal(1);
@@ -188,6 +190,8 @@ describe('the metrics', () => {
       authz_checkpoint_age_seconds: 14,
       authz_checkpoint_failures_total: 22,
       authz_rate_limit_insurance: 1,
+      authz_freezes_in_force: 2,
+      authz_freeze_next_end_seconds: 24,
     });
   });
 

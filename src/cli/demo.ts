@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import type { Database } from '../database.ts';
 import { createCaller } from '../directory/callers.ts';
 import { importFile } from '../directory/import.ts';
+import { createFreeze } from '../freezes/freezes.ts';
 import { table } from './terminal/output.ts';
 import type { Terminal } from './terminal/terminal.ts';
 
@@ -21,6 +22,8 @@ interface DemoSecrets {
 const ATTEMPTS = 10;
 const ACTOR = { id: 'cli:demo' };
 const DOCUMENT = path.join('examples', 'demo.json');
+
+const FROZEN = { action: 'report:export', apiKeyId: null, userId: null, businessId: null };
 
 /** What is asked, in this order: at least one question for each code. */
 const QUESTIONS: readonly { readonly key: string; readonly action: string; readonly businessId?: string }[] = [
@@ -40,6 +43,7 @@ const QUESTIONS: readonly { readonly key: string; readonly action: string; reado
   { key: 'ada-main', action: 'call:create', businessId: 'florist' },
   { key: 'ada-main', action: 'call:create', businessId: 'no-such-business' },
   { key: 'ada-main', action: 'call:create' },
+  { key: 'ada-main', action: 'report:export', businessId: 'bakery' },
   { key: 'ada-main', action: 'call:create', businessId: 'closed-cafe' },
   { key: 'cleo-main', action: 'call:create', businessId: 'florist' },
 ];
@@ -61,6 +65,7 @@ export async function loadDemo(config: Config, root: string, database: Database)
     });
     const apiKeys: Record<string, string> = {};
     for await (const some of generated) for (const { id, apiKey } of some) apiKeys[id] = apiKey;
+    await createFreeze(database.db, ACTOR, FROZEN, 'Exports are being looked into.', { forSeconds: 366 * 86_400 });
     const { token } = await createCaller(database.db, database.peppers[0], ACTOR, 'demo', ['authorize']);
     await writeFile(file, JSON.stringify({ callerToken: token, apiKeys } satisfies DemoSecrets), { mode: 0o600 });
   }

@@ -5,6 +5,7 @@ import { describeConfig } from '../config.ts';
 import { openDatabase } from '../database.ts';
 import { addAuditVerbs } from './audit/index.ts';
 import { addCallerVerbs, addPepperVerbs } from './directory/callers.ts';
+import { addFreezeVerbs } from './directory/freezes.ts';
 import { addImportVerb } from './directory/import.ts';
 import { addBusinessVerbs, addMemberVerbs, addUserVerbs } from './directory/index.ts';
 import { addKeyVerbs } from './directory/keys.ts';
@@ -20,6 +21,7 @@ export function addVerbs(program: Command, terminal: Terminal): void {
   addMemberVerbs(program, terminal);
   addCallerVerbs(program, terminal);
   addPepperVerbs(program, terminal);
+  addFreezeVerbs(program, terminal);
   addAuditVerbs(program, terminal);
   addPolicyVerbs(program, terminal);
   addImportVerb(program, terminal);

@@ -23,15 +23,15 @@ export interface Actor {
 export interface AdminEvent {
   /** Such as `key.rotate`. */
   readonly action: string;
-  readonly kind: 'user' | 'business' | 'member' | 'key' | 'caller' | 'directory' | 'decision' | 'log';
+  readonly kind: 'user' | 'business' | 'member' | 'key' | 'caller' | 'freeze' | 'directory' | 'decision' | 'log';
   readonly id: string;
   readonly before?: object | undefined;
   readonly after?: object | undefined;
 }
 
-/** What caches must drop: every entry made from this key, user, business or caller, or (`*`) every entry. */
+/** What caches must drop: every entry made from this key, user, business, caller or freeze, or (`*`) every entry. */
 export interface Change {
-  readonly kind: 'key' | 'user' | 'business' | 'caller' | '*';
+  readonly kind: 'key' | 'user' | 'business' | 'caller' | 'freeze' | '*';
   readonly id: string;
   /** Of a key or a caller: its digest, so that a negative entry for it is dropped too. */
   readonly digest?: Buffer | undefined;

@@ -19,6 +19,7 @@ export const SCOPES = [
   'audit',
   'policy',
   'policy:read',
+  'freeze',
 ] as const;
 export type Scope = (typeof SCOPES)[number];
 

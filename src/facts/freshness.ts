@@ -19,13 +19,14 @@ export type Tags = readonly string[];
 export const tagOf = (kind: Change['kind'], id: string): string => `${kind}:${id}`;
 export const digestTag = (digest: Buffer): string => `digest:${digest.toString('latin1')}`;
 
-/** Of whatever is made from all callers: the change of any caller bears it. */
+/** Of whatever is made from all callers, or from all freezes: the change of any of them bears it. */
 export const CALLERS = tagOf('caller', '');
+export const FREEZES = tagOf('freeze', '');
 
 const tagsOf = ({ kind, id, digest }: Change): Tags => [
   tagOf(kind, id),
   ...(digest ? [digestTag(digest)] : []),
-  ...(kind === 'caller' ? [CALLERS] : []),
+  ...(kind === 'caller' || kind === 'freeze' ? [tagOf(kind, '')] : []),
 ];
 
 /** The result of one poll of the feed: one statement on the primary, so one snapshot. */

@@ -41,6 +41,7 @@ export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, P
 const { key: UNKNOWN_KEY, user: UNKNOWN_USER, target: NO_TARGET } = BUILT_IN.nothingKnown;
 // Spelled out, as `request` is below: a fact that is added to these groups must not compile until its value is loaded.
 const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
+const NOT_FROZEN: Facts['freeze'] = closed({ active: false });
 
 export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Loaded[]>;
 
@@ -84,7 +85,12 @@ export function factsLoader(
     return questions.map((question) => {
       const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? noKey(question.businessId);
       const request: Facts['request'] = closed({ action: question.action });
-      return { facts: closed({ key, user, target, limit: WITHIN_LIMIT, request }), reasons, limit, redigest };
+      return {
+        facts: closed({ key, user, target, limit: WITHIN_LIMIT, request, freeze: NOT_FROZEN }),
+        reasons,
+        limit,
+        redigest,
+      };
     });
   };
 }

@@ -10,7 +10,7 @@ import type { Loaded } from '../facts/load.ts';
 import type { RateLimit } from '../input/scalars.ts';
 import type { Log } from '../log.ts';
 import { gauge, type Metric } from '../metric.ts';
-import { mayBeAllowed } from '../policy/decide.ts';
+import { isActive } from '../policy/decide.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 import { type Count, memoryCounter } from './memory.ts';
 import { type RedisOptions, redisCounter } from './redis.ts';
@@ -96,7 +96,7 @@ interface Place {
 function windowsOf(loaded: readonly Loaded[], fallback: RateLimit) {
   const windows = new Map<string, Window>();
   const places = loaded.map(({ facts, limit = fallback }): Place | undefined => {
-    if (!mayBeAllowed(facts)) return undefined;
+    if (!isActive(facts)) return undefined;
     // Unambiguous, whatever the id: the length comes first and holds no colon.
     const name = `${limit.windowSeconds}:${facts.key.id}`;
     const window = windows.get(name) ?? { name, seconds: limit.windowSeconds, points: 0 };

@@ -65,7 +65,7 @@ export function byAction<T extends { readonly action: string }>(
 }
 
 /** Every pattern that could match an action, the narrowest first: `a:b:c`, `a:b:*`, `a:*`, `*`. */
-function patternsOf(action: string): string[] {
+export function patternsOf(action: string): string[] {
   const patterns = [action];
   for (let end = action.lastIndexOf(':'); end !== -1; end = end === 0 ? -1 : action.lastIndexOf(':', end - 1)) {
     patterns.push(`${action.slice(0, end + 1)}*`);

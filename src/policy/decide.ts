@@ -34,7 +34,7 @@ export interface Decision {
  * Decides by the first row that matches.
  *
  * INVARIANT: it returns allow only for a proven allow: valid facts, a matching row with effect allow, Casbin's verdict
- * agreeing, and an active key of an active user. Anything else that is not a matching deny row throws.
+ * agreeing, an active key of an active user, and no freeze. Anything else that is not a matching deny row throws.
  *
  * @throws Failure UNAVAILABLE: facts missing or contradicting each other, a rule that throws, no row that matches.
  */
@@ -51,7 +51,9 @@ export function decide(policy: Policy, given: Facts): Decision {
   if (!row) throw undecided(new Error('no row of the policy matches'));
   if (allowed !== (row.effect === 'allow')) throw undecided(new Error(`Casbin contradicts the row ${row.id}`));
   if (allowed && !mayBeAllowed(facts))
-    throw undecided(new Error(`the row ${row.id} allows a key or user that is not active`));
+    throw undecided(
+      new Error(`the row ${row.id} allows what no policy may: a key or user that is not active, or a freeze`),
+    );
   return { effect: row.effect, code: row.code, rule: row.id };
 }
 
@@ -59,8 +61,10 @@ export function decide(policy: Policy, given: Facts): Decision {
 export const isSameDecision = (a: Decision, b: Decision): boolean =>
   a.effect === b.effect && a.code === b.code && a.rule === b.rule;
 
-/** Compiled in, so that no policy can change it: a key or a user that is not active is allowed nothing. */
-export const mayBeAllowed = (facts: Facts): boolean => facts.key.status === 'active' && facts.user.status === 'active';
+export const isActive = ({ key, user }: Facts): boolean => key.status === 'active' && user.status === 'active';
+
+/** Compiled in, so that no policy can change it: nothing is allowed to a key or a user that is not active, or under a freeze. */
+export const mayBeAllowed = (facts: Facts): boolean => isActive(facts) && !facts.freeze.active;
 
 const undecided = (cause: unknown): Failure =>
   new Failure('UNAVAILABLE', 'The policy could not decide this question. The log of the service says why.', { cause });

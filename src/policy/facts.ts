@@ -113,6 +113,9 @@ export const FACTS = {
       says: 'what the client wants to do, such as call:create',
     },
   },
+  freeze: {
+    active: { type: 'boolean', none: false, since: 2, says: 'a freeze in force covers this question' },
+  },
 } as const satisfies FactTable;
 
 type Table = typeof FACTS;

@@ -37,6 +37,6 @@ export interface Code {
   readonly status: number;
   /** Public: that client reads it. */
   readonly message: string;
-  /** Whose public `disabled_reason`, if there is one, is appended to the message. */
-  readonly reason?: 'user' | 'target';
+  /** Whose public reason, if there is one, is appended to the message: why the user or the target is disabled, or of the freeze. */
+  readonly reason?: 'user' | 'target' | 'freeze';
 }

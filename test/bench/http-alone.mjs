@@ -33,6 +33,7 @@ const answer = ({ action, businessId = '' }) => ({
     user: { id: Data.userId, status: 'active', businesses: 'active' },
     target: { id: businessId, status: 'active', role: 'owner', inRestriction: true },
     limit: { exceeded: false },
+    freeze: { active: false },
     request: { action },
   },
 });

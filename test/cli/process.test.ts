@@ -37,7 +37,7 @@ describe('the process authz', () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'authz-busy-'));
     await cp(POLICY_FOLDER, folder, { recursive: true });
     const row = (_: unknown, n: number) => `p, x-${n}, *, "r.key.id == 'k${n}'", deny, PERMISSION_DENIED\n`;
-    const rows = Array.from({ length: 100 }, row);
+    const rows = Array.from({ length: 50 }, row);
     await writeFile(path.join(folder, '35-x.csv'), rows.join(''));
     // A difference of so many classes is computed for many seconds, without a turn of the event loop.
     const child = startAuthz(['policy', 'diff', folder, POLICY_FOLDER]);

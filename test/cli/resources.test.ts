@@ -152,4 +152,20 @@ describe('authz', function () {
     expect(events.every((event) => event.actor.startsWith('cli:'))).to.equal(true);
     expect(JSON.stringify(events)).to.not.match(/iqra_[0-9A-Za-z]{10}/);
   });
+
+  it('freeze denies for a while; it is listed, extended and lifted', async () => {
+    const made = await done('freeze --action call:* --business bakery --for 2h --reason An_incident.');
+    expect(made).to.include({ action: 'call:*', businessId: 'bakery', userId: null, status: 'in force' });
+    const { items } = (await done('freeze list --in-force')) as unknown as { items: { id: string }[] };
+    expect(items.map(({ id }) => id)).to.deep.equal([made['id']]);
+    const longer = await done(`freeze extend ${made['id']} --until 2999-01-01T00:00:00Z`);
+    expect(longer).to.include({ until: '2999-01-01T00:00:00.000Z' });
+    expect(await done(`freeze lift ${made['id']}`)).to.include({ status: 'lifted' });
+    expect((await run('freeze list --in-force')).stdout).to.equal('none\n');
+    expect((await run('freeze list')).stdout).to.include('An_incident.');
+    expect(await refused('freeze --for 2h --reason x')).to.include('everything: true');
+    expect(await refused('freeze --user adam --for 2h --reason x')).to.include('names none that there is: adam');
+    expect(await refused('freeze --user ada --for soon --reason x')).to.include('write 90m, 2h or 7d');
+    expect(await refused('freeze --user ada --for 2h')).to.include('reason');
+  });
 });

@@ -95,6 +95,7 @@ describe('20000 questions beside a dead database', () => {
     const guarded = authorizer({
       loadFacts: factsLoader(db, [pepper], createBreaker(), cache),
       consume,
+      freezes: { current: () => () => undefined },
       livePolicy: () => policy,
       compare: () => undefined,
       record,
@@ -104,6 +105,7 @@ describe('20000 questions beside a dead database', () => {
     const unguarded = authorizer({
       loadFacts: factsLoader(db, [pepper], (read) => read(), cache),
       consume,
+      freezes: { current: () => () => undefined },
       livePolicy: () => policy,
       compare: () => undefined,
       record,

@@ -73,6 +73,7 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
   const authorize = authorizer({
     loadFacts: factsLoader(db, [pepper], (read) => read(), createCache<Known>(createFreshness(), BOUNDS)),
     consume,
+    freezes: { current: () => () => undefined },
     livePolicy: () => using,
     compare: () => undefined,
     record: async (entries) => {

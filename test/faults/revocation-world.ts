@@ -26,6 +26,7 @@ const WAYS: readonly ((n: string) => readonly [method: string, path: string, bod
   (n) => ['DELETE', `/businesses/b-${n}/members/u-${n}`],
   (n) => ['POST', `/users/u-${n}/revoke-keys`, {}],
   (n) => ['DELETE', `/keys/k-${n}`],
+  (n) => ['POST', '/freezes', { businessId: `b-${n}`, forSeconds: 3600, reason: 'An incident.' }],
   (n) => ['PUT', `/users/u-${n}`, { businessesDisabled: true }],
 ];
 

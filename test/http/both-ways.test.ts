@@ -77,6 +77,8 @@ async function start(direct: boolean, token: string): Promise<Way> {
   await db('businesses').insert(['bakery', 'garage', 'doomed'].map((id) => ({ id })));
   const members = ['bakery', 'garage', 'doomed'].map((id) => ({ business_id: id, user_id: 'ada', role: 'owner' }));
   await db('business_members').insert(members);
+  // Of an action that nobody asks for.
+  await db('freezes').insert({ id: 'nothing', action: 'nobody:asks', reason: 'none', until: '2999-01-01' });
   const apiKey = await insertKey(service, { id: 'main', user_id: 'ada' });
   for (const id of ['to-rotate', 'to-revoke', 'to-delete']) await insertKey(service, { id, user_id: 'ada' });
   await insertKey(service, { id: 'of-leaver', user_id: 'leaver' });
@@ -206,6 +208,11 @@ describe('both ways of a request', function () {
     'get /audit/stats': ['/audit/stats?by=code', 200],
     'get /audit/findings': ['/audit/findings', 200],
     'get /audit/admin': ['/audit/admin', 200],
+    'post /freezes': ['/freezes', 201],
+    'get /freezes': ['/freezes', 200],
+    'get /freezes/{id}': ['/freezes/nothing', 200],
+    'patch /freezes/{id}': ['/freezes/nothing', 200],
+    'delete /freezes/{id}': ['/freezes/nothing', 204],
     'get /policy': ['/policy', 200],
     'get /healthz': ['/healthz', 200],
     'get /readyz': ['/readyz', 200],

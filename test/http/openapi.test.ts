@@ -260,6 +260,13 @@ describe('the OpenAPI document', () => {
     await ask('GET /audit/stats', '/audit/stats?by=code');
     await ask('GET /audit/findings', '/audit/findings');
     await ask('GET /policy', '/policy');
+    const frozen = await ask('POST /freezes', '/freezes', bodyOf('POST /freezes'));
+    const place = `/freezes/${frozen.body.Data?.['id']}`;
+    await ask('GET /freezes', '/freezes');
+    await ask('GET /freezes/{id}', place);
+    await ask('PATCH /freezes/{id}', place, bodyOf('PATCH /freezes/{id}'));
+    await ask('DELETE /freezes/{id}', place);
+    await ask('PATCH /freezes/{id}', place, bodyOf('PATCH /freezes/{id}'));
     for (const name of ['/healthz', '/readyz', '/metrics', '/openapi.json']) await ask(`GET ${name}`, name);
     await ask('GET /openapi.json', '/openapi.json', undefined, { 'if-none-match': '*' });
     await ask('DELETE /keys/{id}', path);

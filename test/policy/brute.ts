@@ -73,19 +73,18 @@ const tree = fc.letrec<{ tree: Tree }>((tie) => ({
 })).tree;
 
 const line = fc.tuple(fc.constantFrom(...PATTERNS), tree, fc.constantFrom(...CODES));
-const ACTIVE: readonly Tree[] = ['r.key.status', 'r.user.status'].map((path) => ({
-  kind: 'equals',
-  path,
-  value: 'active',
-  not: true,
-}));
+/** Holds wherever nothing may be allowed. */
+const FORBIDDEN: Tree = ['r.key.status', 'r.user.status'].reduce<Tree>(
+  (left, path) => ({ kind: 'either', left, right: { kind: 'equals', path, value: 'active', not: true } }),
+  { kind: 'fact', path: 'r.freeze.active' },
+);
 
 /** Random rows, below one that denies what may never be allowed, and above one that matches everything. */
 export const lines: fc.Arbitrary<readonly Line[]> = fc.array(line, { minLength: 1, maxLength: 4 }).map((drawn) => [
   {
     id: 'first',
     action: '*',
-    tree: { kind: 'either', left: ACTIVE[0], right: ACTIVE[1] } as Tree,
+    tree: FORBIDDEN,
     code: 'INVALID_API_KEY',
   },
   ...drawn.map(([action, condition, code], index) => ({ id: `row-${index}`, action, tree: condition, code })),

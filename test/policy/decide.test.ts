@@ -45,13 +45,14 @@ describe('decide', () => {
       Error.stackTraceLimit = stackTraceLimit;
     });
 
-    it('agrees with the contract wherever the facts can occur, and each of its six codes comes up', () => {
+    it('agrees with the contract wherever the facts can occur, and each of its seven codes comes up', () => {
       expect([...seen.decided.keys()]).to.have.members([
         'OK',
         'INVALID_API_KEY',
         'USER_DISABLED',
         'RATE_LIMITED',
         'PERMISSION_DENIED',
+        'FROZEN',
         'BUSINESS_DISABLED',
       ]);
     });

@@ -11,7 +11,7 @@ import { BUILT_IN } from '../../src/policy/schema.ts';
 import { productOf } from '../support/facts.ts';
 
 /** The code by the contract's table: the first line that applies. */
-export function codeOf({ key, user, target, limit, request }: Facts): string {
+export function codeOf({ key, user, target, limit, request, freeze }: Facts): string {
   const noun = request.action.slice(0, request.action.indexOf(':'));
   const hasTarget = target.status !== 'none';
 
@@ -29,6 +29,8 @@ export function codeOf({ key, user, target, limit, request }: Facts): string {
   const missing = target.status === 'unknown';
   const targetLacks = !hasTarget && noun !== 'user' && noun !== 'account';
   if (mayNotManageUsers || outsideRestriction || withoutAccess || missing || targetLacks) return 'PERMISSION_DENIED';
+
+  if (freeze.active) return 'FROZEN';
 
   if (target.status === 'disabled' || (hasTarget && user.businesses === 'disabled')) return 'BUSINESS_DISABLED';
 

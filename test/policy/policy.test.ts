@@ -98,7 +98,7 @@ describe('a policy', () => {
 
   describe('once built', () => {
     it('has no mutators, and does not expose the enforcer', () => {
-      expect(Object.keys(policy)).to.have.members(['digest', 'rows', 'codes', 'match', 'costOf']);
+      expect(Object.keys(policy)).to.have.members(['digest', 'schema', 'rows', 'codes', 'match', 'costOf']);
       for (const value of [
         policy,
         policy.rows,

@@ -15,7 +15,7 @@ const LATER: FactTable = {
     ...FACTS.key,
     tier: { type: ['free', 'paid', 'unknown'], none: 'unknown', since: FACTS_VERSION + 1, says: 'what is paid for it' },
   },
-  freeze: { active: { type: 'boolean', none: false, since: FACTS_VERSION + 2, says: 'a freeze is in force' } },
+  curfew: { active: { type: 'boolean', none: false, since: FACTS_VERSION + 2, says: 'a curfew is in force' } },
 };
 
 const QUESTION = factsWith({ request: { action: 'call:create' } });
@@ -36,8 +36,8 @@ describe(`recorded facts (seed ${SEED})`, () => {
   it('that lack one of their version are refused, whichever it is', () => {
     for (const group of GROUPS) {
       const { [group]: _, ...rest } = QUESTION;
-      expect(() => readRecordedFacts(rest, 1, BUILT_IN), group).to.throw(TypeError);
-      expect(() => readRecordedFacts({ ...rest, [group]: {} }, 1, BUILT_IN), group).to.throw(TypeError);
+      expect(() => readRecordedFacts(rest, FACTS_VERSION, BUILT_IN), group).to.throw(TypeError);
+      expect(() => readRecordedFacts({ ...rest, [group]: {} }, FACTS_VERSION, BUILT_IN), group).to.throw(TypeError);
     }
   });
 
@@ -46,24 +46,24 @@ describe(`recorded facts (seed ${SEED})`, () => {
     expect(groups).to.deep.equal({
       ...QUESTION,
       key: { ...QUESTION.key, tier: 'unknown' },
-      freeze: { active: false },
+      curfew: { active: false },
     });
-    expect(assumed).to.deep.equal(['r.key.tier', 'r.freeze.active']);
+    expect(assumed).to.deep.equal(['r.key.tier', 'r.curfew.active']);
     expect(early).to.deep.equal([]);
   });
 
   it('of a version between take only what came after it', () => {
     const recorded = { ...QUESTION, key: { ...QUESTION.key, tier: 'paid' } };
     const { groups, assumed } = addDefaults(recorded, FACTS_VERSION + 1, LATER);
-    expect(groups).to.deep.equal({ ...recorded, freeze: { active: false } });
-    expect(assumed).to.deep.equal(['r.freeze.active']);
+    expect(groups).to.deep.equal({ ...recorded, curfew: { active: false } });
+    expect(assumed).to.deep.equal(['r.curfew.active']);
   });
 
   it('that hold a fact which their version did not have are reported as such', () => {
-    const forged = { ...QUESTION, freeze: { active: true } };
+    const forged = { ...QUESTION, curfew: { active: true } };
     const { groups, early } = addDefaults(forged, FACTS_VERSION, LATER);
-    expect(early).to.deep.equal(['r.freeze.active']);
-    expect(groups['freeze'], 'what is there is not overwritten').to.deep.equal({ active: true });
+    expect(early).to.deep.equal(['r.curfew.active']);
+    expect(groups['curfew'], 'what is there is not overwritten').to.deep.equal({ active: true });
   });
 
   it('that hold a fact which their version did not have are refused, though it reads well', () => {

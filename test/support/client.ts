@@ -61,6 +61,7 @@ const TABLES = [
   'api_keys',
   'api_key_businesses',
   'callers',
+  'freezes',
   'admin_events',
   'changes',
   'change_counter',

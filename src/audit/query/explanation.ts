@@ -6,6 +6,7 @@
 import type { Knex } from 'knex';
 import type { Actor } from '../../db/mutate.ts';
 import { Failure } from '../../errors.ts';
+import { freezesAt } from '../../freezes/freezes.ts';
 import { type Decision, isSameDecision, type Policy } from '../../policy/decide.ts';
 import { type Explanation, explain } from '../../policy/explain.ts';
 import { type RecordedFacts, readRecordedFacts } from '../../policy/recorded-facts.ts';
@@ -94,8 +95,22 @@ export type ShownDecision = DecisionRecord & Pick<Account, 'explanation' | 'note
 export async function showDecision(db: Knex, actor: Actor, id: string): Promise<ShownDecision> {
   const record = await getDecision(db, id);
   const { explanation, note } = await explainRecorded(db, record);
+  const notes = [note, await frozenBy(db, record)].filter((each) => each !== null);
   await recordShow(db, actor, record.id);
-  return { ...record, explanation, note };
+  return { ...record, explanation, note: notes.length > 0 ? notes.join(' ') : null };
+}
+
+/** Which freezes covered a decision that was taken under one; null: none did. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+export async function frozenBy(
+  db: Knex,
+  { at, action, apiKeyId, userId, businessId, facts }: DecisionRecord,
+): Promise<string | null> {
+  const { freeze } = facts as { readonly freeze?: { readonly active?: unknown } };
+  if (freeze?.active !== true) return null;
+  const freezes = await freezesAt(db, at, { action, apiKeyId, userId, businessId });
+  if (freezes.length === 0)
+    return 'It was frozen; the freeze is not in the table any more: see authz audit admin --kind freeze.';
+  return `It was frozen by ${freezes.map(({ id, until, reason }) => `${id} (until ${until}: ${reason})`).join(', ')}.`;
 }
 
 function verdictOn(recorded: Explicable, { policy, decision }: Explanation): Verdict {

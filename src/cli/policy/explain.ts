@@ -6,7 +6,7 @@ import type { Knex } from 'knex';
 import { recordShow } from '../../audit/access-log.ts';
 import type { DecisionRecord } from '../../audit/columns.ts';
 import { getDecision } from '../../audit/query/decisions.ts';
-import { explainUnder, type Verdict } from '../../audit/query/explanation.ts';
+import { explainUnder, frozenBy, type Verdict } from '../../audit/query/explanation.ts';
 import { Failure, Refusal } from '../../errors.ts';
 import type { Policy } from '../../policy/decide.ts';
 import { explain } from '../../policy/explain.ts';
@@ -75,23 +75,30 @@ function factsOf(value: unknown, schema: Schema): Facts {
 }
 
 async function explainDecision(terminal: Terminal, named: string, options: Options): Promise<void> {
-  const { recorded, source, why } = await withDatabase(terminal, async ({ db, actor }) => {
+  const { recorded, source, why, frozen } = await withDatabase(terminal, async ({ db, actor }) => {
     const recorded = await getDecision(db, named);
     const source = await sourceFor(terminal, db, recorded, options);
+    const frozen = await frozenBy(db, recorded);
     await recordShow(db, actor, recorded.id);
-    return { recorded, ...source };
+    return { recorded, frozen, ...source };
   });
   const { explanation, verdict, note, failure } = explainUnder(source, recorded);
   if (explanation === null) throw failure ? new Failure('UNAVAILABLE', note, { cause: failure }) : new Refusal(note);
   const { id, effect, code, rule, at, policy: digest } = recorded;
   if (options.json) {
-    terminal.printJson({ recorded: { id, at, effect, code, rule, policy: digest }, verdict, explanation, note });
+    terminal.printJson({
+      recorded: { id, at, effect, code, rule, policy: digest },
+      verdict,
+      explanation,
+      note,
+      frozen,
+    });
   } else {
     terminal.print(escaped(`decision ${id} of ${at}, recorded as ${effect} ${code} by the row ${rule}`));
     if (verdict === 'another policy' && why !== undefined)
       terminal.print(escaped(`The policy that decided is not at hand: ${why}.`));
     terminal.print(escaped(SAYS[verdict](recorded)));
-    if (note !== null) terminal.print(escaped(note));
+    for (const each of [note, frozen]) if (each !== null) terminal.print(escaped(each));
     terminal.print(`\n${explanationText(explanation)}`);
   }
   terminal.exitUnless(verdict !== 'CONTRADICTS THE RECORD');

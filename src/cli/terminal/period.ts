@@ -1,4 +1,4 @@
-/** `--from` and `--to` of verbs that read a period of the log: a moment, or how long ago. */
+/** Times as options: `--from` and `--to` of a period of the log, a moment or how long ago; and how long something lasts. */
 
 import type { Command } from 'commander';
 import { Refusal } from '../../errors.ts';
@@ -33,4 +33,11 @@ function readMoment(text: string, now: number): number {
     : Number.NaN;
   if (Number.isNaN(moment)) throw new Refusal(`${JSON.stringify(text)} is no moment; ${HOW}`);
   return moment;
+}
+
+/** Seconds of `90m`, `2h` or `7d`. @throws Refusal */
+export function readDuration(text: string): number {
+  const [, amount, unit = ''] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  if (amount === undefined) throw new Refusal(`${JSON.stringify(text)} is no length of time; write 90m, 2h or 7d`);
+  return (Number(amount) * (UNITS[unit] ?? 0)) / 1000;
 }

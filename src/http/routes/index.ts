@@ -8,6 +8,7 @@ import { type Route, route } from '../route.ts';
 import { auditRoutes } from './audit.ts';
 import { authorizeRoutes } from './authorize.ts';
 import { businessRoutes } from './businesses.ts';
+import { freezeRoutes } from './freezes.ts';
 import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
 import { metricsRoutes } from './metrics.ts';
@@ -30,6 +31,7 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
     ...userRoutes(service),
     ...businessRoutes(service),
     ...auditRoutes(service),
+    ...freezeRoutes(service),
     ...policyRoutes(service),
     ...healthRoutes(service, isDraining),
     ...metricsRoutes(service),

@@ -242,7 +242,7 @@ function reportUndecided({ report, reported, last }: Proof, facts: Facts): void 
 
 function reportForbidden({ report, reported }: Proof, row: Row, facts: Facts): void {
   reported.add(row);
-  const message = `this row allows a key or a user that is not active, ${example(facts)}; deny those in a row above it`;
+  const message = `this row allows a key or a user that is not active, or what is frozen, ${example(facts)}; deny those in a row above it`;
   report({ ...placeOf(row), rule: 'forbidden-allow', message });
 }
 

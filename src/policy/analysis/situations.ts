@@ -38,7 +38,7 @@ export interface Cell {
 }
 
 /** Always told apart, since what may be allowed at all depends on them (`mayBeAllowed`). */
-const ALWAYS = ['r.key.status', 'r.user.status'];
+const ALWAYS = ['r.key.status', 'r.user.status', 'r.freeze.active'];
 
 /** Each situation that `rows` can tell apart and that the schema says can occur, as a facts record. */
 export function* situations(rows: readonly Selector[], schema: Schema): Generator<Facts> {

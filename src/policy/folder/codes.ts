@@ -7,6 +7,7 @@ import { CODES_FILE } from './files.ts';
 import type { Report, ReportError } from './findings.ts';
 import { isMap, parseYaml } from './yaml.ts';
 
+const REASONS: readonly string[] = ['user', 'target', 'freeze'] satisfies Code['reason'][];
 const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
 
 /** `codes.yaml`: code -> what it means for the client. */
@@ -63,6 +64,7 @@ function codeFault(code: string, entry: unknown): string | undefined {
   if (typeof message !== 'string' || message.trim() === '' || message.length > 300 || UNSEEN.test(message)) {
     return `${code}: message is one line of 1-300 characters, all of which can be seen`;
   }
-  if (reason !== undefined && reason !== 'user' && reason !== 'target') return `${code}: reason is user or target`;
+  if (reason !== undefined && !REASONS.includes(String(reason)))
+    return `${code}: reason is one of ${REASONS.join(', ')}`;
   return undefined;
 }

@@ -66,7 +66,7 @@ describe('codes.yaml', () => {
     'a reason that nobody has': [
       `${OK}X: { status: 403, message: no, reason: key }`,
       '2:4 codes',
-      /reason is user or target/,
+      /reason is one of user, target, freeze/,
     ],
     'a code in small letters': [`${OK}x: { status: 403, message: no }`, '2:4 codes', /upper-case/],
     'the code __proto__': [`${OK}__proto__: { status: 403, message: no }`, '2:12 codes', /upper-case/],

@@ -117,8 +117,8 @@ const FILES: readonly Trap[] = [
   [
     'a space of no width',
     replaced('codes.yaml', 'The business is', 'The\u200b business is'),
-    'codes.yaml:20:3 codes',
-    'codes.yaml:21:15 unseen-character',
+    'codes.yaml:24:3 codes',
+    'codes.yaml:25:15 unseen-character',
   ],
   ['a no-break space in a row', limit(LIMIT.replace(' *', '\u00a0*')), '20-limit.csv:2:19 unseen-character'],
   [

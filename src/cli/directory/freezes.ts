@@ -1,0 +1,110 @@
+/** `authz freeze ...`: deny at once, for a while, what an incident asks for. */
+
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { freezeBody, freezeEndBody } from '../../freezes/body.ts';
+import { createFreeze, type End, extendFreeze, liftFreeze, listFreezes } from '../../freezes/freezes.ts';
+import { pageQuery } from '../../input/resources.ts';
+import { idSchema, validate } from '../../input/scalars.ts';
+import { withDatabase } from '../terminal/database.ts';
+import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
+import { readDuration } from '../terminal/period.ts';
+import { show, showPage } from '../terminal/records.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+interface EndOptions {
+  readonly for?: string;
+  readonly until?: string;
+}
+
+interface FreezeOptions extends JsonOption, EndOptions {
+  readonly action?: string;
+  readonly key?: string;
+  readonly user?: string;
+  readonly business?: string;
+  readonly everything?: true;
+  readonly reason: string;
+}
+
+const HELP = `
+What fits all that is named is denied with FROZEN, in every process within a second, until the end or until it is lifted. No policy
+can allow it, and no edit of the policy is needed.
+
+Example:
+  authz freeze --action 'call:*' --business bakery --for 2h --reason "Calls to premium numbers are being looked into."`;
+
+export function addFreezeVerbs(program: Command, terminal: Terminal): void {
+  const freeze = endOptions(program.command('freeze'))
+    .enablePositionalOptions()
+    .description('deny at once, for a while: an action, a key, a user, a business, or all of these together')
+    .option('--action <pattern>', "an action, such as call:create, or 'call:*'")
+    .option('--key <id>', 'an API key, by its id')
+    .option('--user <id>', 'a user')
+    .option('--business <id>', 'a business')
+    .option('--everything', 'whatever is asked')
+    .option('--reason <text>', 'why; public: clients read it')
+    .option('--json', 'print JSON')
+    .addHelpText('after', HELP)
+    .action(({ json, ...options }: FreezeOptions) =>
+      withDatabase(terminal, async ({ db, actor }) => {
+        const { action, key: apiKeyId, user: userId, business: businessId, everything, reason } = options;
+        const asked = { action, apiKeyId, userId, businessId, everything, reason, ...endOf(options) };
+        const { reason: why, everything: _, until, forSeconds, ...scope } = validate(freezeBody, defined(asked));
+        show(terminal, await createFreeze(db, actor, scope, why, ended({ until, forSeconds })), {
+          ...(json && { json }),
+        });
+      }),
+    );
+
+  pageOptions(verb(freeze, 'list', 'list freezes, the newest first', 'list --in-force'))
+    .option('--in-force', 'only those in force')
+    .action(
+      ({
+        inForce = false,
+        limit,
+        cursor,
+        ...format
+      }: JsonOption & { inForce?: boolean; limit: string; cursor?: string }) =>
+        withDatabase(terminal, async ({ db, cursors }) => {
+          const page = validate(z.strictObject(pageQuery), defined({ limit, cursor }));
+          const columns = ['id', 'status', 'action', 'apiKeyId', 'userId', 'businessId', 'until', 'reason'] as const;
+          showPage(terminal, await listFreezes(db, inForce, page, cursors), columns, format);
+        }),
+    );
+
+  endOptions(
+    verb(freeze, 'extend <id>', 'move the end of a freeze in force, without a gap', 'extend FREEZE-ID --for 2h'),
+  ).action((id: string, options: JsonOption & EndOptions) =>
+    withDatabase(terminal, async ({ db, actor }) => {
+      const end = ended(validate(freezeEndBody, defined(endOf(options))));
+      show(terminal, await extendFreeze(db, actor, validate(idSchema, id), end), options);
+    }),
+  );
+
+  verb(freeze, 'lift <id>', 'end a freeze, at once', 'lift FREEZE-ID').action((id: string, options: JsonOption) =>
+    withDatabase(terminal, async ({ db, actor }) =>
+      show(terminal, await liftFreeze(db, actor, validate(idSchema, id)), options),
+    ),
+  );
+}
+
+const endOptions = (command: Command): Command =>
+  command
+    .option('--for <length>', 'how long from now: 90m, 2h, 7d')
+    .option('--until <time>', 'its end, such as 2030-01-31T12:00:00Z');
+
+/** As the body of a request has it. */
+const endOf = ({
+  for: length,
+  until,
+}: EndOptions): { forSeconds?: number | undefined; until?: string | undefined } => ({
+  forSeconds: length === undefined ? undefined : readDuration(length),
+  until,
+});
+
+/** The schema holds that there is exactly one. */
+const ended = ({ until, forSeconds = 0 }: { until?: string | undefined; forSeconds?: number | undefined }): End =>
+  until === undefined ? { forSeconds } : { until };
+
+const defined = (options: object): object =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
