@@ -35,10 +35,11 @@ const CALLER_COLUMNS = [
   'expiresAt',
 ] as const;
 
-/** What a bound caller can do nothing with: the log and the policy are of all, and whose key is asked about is known too late. */
+/** What a bound caller can do nothing with: the log and the policy are of all, freezes too, and whose key is asked about is known too late. */
 function refuseIdleScopes({ scopes, users, businesses }: Omit<z.output<typeof callerBody>, 'name'>): void {
   const idle = scopes.filter(
-    (scope) => ['audit', 'policy', 'policy:read'].includes(scope) || (scope === 'authorize' && users !== null),
+    (scope) =>
+      ['audit', 'policy', 'policy:read', 'freeze'].includes(scope) || (scope === 'authorize' && users !== null),
   );
   if ((users ?? businesses) === null || idle.length === 0) return;
   throw new Refusal(
