@@ -1,9 +1,9 @@
 /** Connection pools to PostgreSQL, with limits on statements, on waiting, and on connections that stopped answering. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import knex, { type Knex } from 'knex';
 import { gauge, type Metric, type Sample, sampleEach } from '../metric.ts';
 import { type Internals, inTransaction, openSession } from './session.ts';
+import { joinShare } from './share.ts';
 
 interface Options {
   readonly url: string;
@@ -36,15 +36,6 @@ export const connectionTo = (url: string) => ({
   keepAlive: true,
 });
 
-/** SQLSTATE too_many_connections: of the role, the database or the server. */
-const TOO_MANY = '53300';
-/** How long a pool waits for a connection that another one gives back, less than for one that is being made; how often it looks. */
-const SHARE_MS = 1500;
-const SHARE_PAUSE_MS = 200;
-
-/** What gives back the idle connections of each pool of this process, which all share one limit. */
-const giveBack = new Map<Knex, () => void>();
-
 /** A pool of connections. Nothing connects before it is needed. */
 export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
   const db = knex({
@@ -68,24 +59,16 @@ export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
     // Errors are thrown; knex would also print them to the console, past our log.
     log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
   });
-  let lacking: unknown;
-  const open = async (): Promise<Connection> => {
-    const giveUpAt = performance.now() + SHARE_MS;
-    for (;;) {
-      try {
-        return await openSession(connectionTo(url), limitMs ?? 0);
-      } catch (error) {
-        if ((error as { code?: string }).code !== TOO_MANY || performance.now() > giveUpAt) throw error;
-        lacking = error;
-        for (const [pool, give] of giveBack) if (pool !== db) give();
-        // Meanwhile whoever waits gets the next connection of this pool that is free. Not so often that the server is busy refusing.
-        await sleep(SHARE_PAUSE_MS);
-      }
+  const { pool } = db.client;
+  const share = joinShare(() => {
+    const idle = idleConnections(pool).filter((client) => client.__knex__disposed === undefined);
+    for (const client of idle.slice(Math.max(0, keep - pool.numUsed()))) {
+      client.__knex__disposed = new Error('given back');
+      client.end().catch(ignore);
     }
-  };
+  });
   db.client.acquireRawConnection = async (): Promise<Connection> => {
-    const client = await open();
-    lacking = undefined;
+    const client = await share.open<Connection>(() => openSession(connectionTo(url), limitMs ?? 0));
     client.on('error', (error) => {
       client.__knex__disposed = error;
     });
@@ -98,7 +81,7 @@ export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
   const acquire = db.client.acquireConnection.bind(db.client);
   db.client.acquireConnection = (): Promise<Connection> =>
     acquire().catch((error: Error) => {
-      if (error instanceof knex.KnexTimeoutError) error.cause ??= lacking;
+      if (error instanceof knex.KnexTimeoutError) error.cause ??= share.lacking();
       throw error;
     });
   // Knex puts the statement in front of the message: of no use to who reads the log, and long.
@@ -115,23 +98,15 @@ export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
   if (limitMs !== undefined) db.on('start', (statement: Knex.Raw) => statement.timeout(limitMs + LOST_MS));
   // Knex marks a timed-out connection as disposed but leaves its socket open until the pool next picks it. Close it now, and
   // the idle ones with it: what made one hang (a dropped route, a failover) has probably hit them all.
-  const { pool } = db.client;
   pool.on('release', (client: Connection) => {
     // A transaction that could not be ended must not become the next user's.
     if (inTransaction(client)) client.__knex__disposed ??= new Error('released in a transaction');
     if (!(client.__knex__disposed instanceof knex.KnexTimeoutError)) return;
     for (const { connection } of [client, ...idleConnections(pool)]) connection.stream.destroy();
   });
-  giveBack.set(db, () => {
-    const idle = idleConnections(pool).filter((client) => client.__knex__disposed === undefined);
-    for (const client of idle.slice(Math.max(0, keep - pool.numUsed()))) {
-      client.__knex__disposed = new Error('given back');
-      client.end().catch(ignore);
-    }
-  });
   const destroy = db.client.destroy.bind(db.client);
   db.client.destroy = (...args: unknown[]): unknown => {
-    giveBack.delete(db);
+    share.leave();
     return destroy(...args);
   };
   return db;
