@@ -86,6 +86,19 @@ describe('health and readiness', () => {
     expect(await service.db('decisions').where({ caller_id: 'readiness' })).to.have.length(0);
   });
 
+  it('look once for all who ask meanwhile', async () => {
+    const { db } = service;
+    // A number that is taken stays taken when the record is rolled back.
+    await db.raw(`create sequence looks;
+      create function look() returns trigger language plpgsql as 'begin perform nextval(''looks''); return new; end';
+      create trigger look before insert on decisions for each row execute function look()`);
+    for (let wave = 0; wave < 3; wave += 1)
+      for (const { status } of await Promise.all(Array.from({ length: 100 }, ready))) expect(status).to.equal(200);
+    const { rows } = await db.raw('select last_value::int as looks from looks');
+    await db.raw('drop function look cascade; drop sequence looks');
+    expect(rows[0].looks).to.be.within(1, 3);
+  });
+
   it('tell of a migration that is missing, unknown, or of none', async () => {
     const [row] = await service.db('knex_migrations').select().orderBy('id');
     const first = () => service.db('knex_migrations').where({ name: row.name });
