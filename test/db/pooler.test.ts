@@ -147,7 +147,10 @@ describeWithPgBouncer('behind PgBouncer in transaction mode', () => {
           () => undefined,
         );
       });
+      const since = performance.now();
       await eventually(async () => (await askBoth(2)).every(({ status }) => status === 200));
+      // Of these, up to server_login_retry are PgBouncer's.
+      console.log(`      both replicas answer again ${(performance.now() - since).toFixed()} ms after PostgreSQL does`);
       expect(await db('decisions').whereIn('id', ids).pluck('id')).to.have.members(ids);
     }
   });

@@ -86,6 +86,18 @@ describe('health and readiness', () => {
     expect(await service.db('decisions').where({ caller_id: 'readiness' })).to.have.length(0);
   });
 
+  it('tell that the process cannot prove that it is current', async () => {
+    const trx = await service.db.transaction();
+    await trx.raw('lock table changes in access exclusive mode');
+    try {
+      await eventually(async () => (await ready()).status === 503);
+      expectUnready(await ready(), { current: false, database: true, migrations: true });
+    } finally {
+      await trx.rollback();
+    }
+    await eventually(async () => (await ready()).status === 200);
+  });
+
   it('look once for all who ask meanwhile', async () => {
     const { db } = service;
     // A number that is taken stays taken when the record is rolled back.
