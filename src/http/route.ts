@@ -64,6 +64,8 @@ interface RouteShape<
   /** The headers that the handler reads. */
   readonly headers?: Headers;
   readonly body?: Body;
+  /** Is shown the body before it is validated. @throws Failure */
+  readonly inspect?: (body: unknown, state: State) => void;
   /** Compiles `body` into a fast acceptor (input/compile.ts): for routes that are asked thousands of times a second. */
   readonly compileBody?: true;
   /** The size limit of the body, in bytes; default 16 KiB. */
@@ -136,6 +138,7 @@ export async function answer(
   if (shape.scope && performance.now() - since > SLOW_BODY_MS) {
     caller = await authenticate(request, shape.scope, shape.heedsBounds === true, deadline);
   }
+  shape.inspect?.(body, state);
   const headers = headersOf(shape, request.headers);
   const valid = validateParts(shape, { params, query: queryOf(query), headers, body });
   const asked: Asked<unknown, unknown, unknown, unknown> = {

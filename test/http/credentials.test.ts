@@ -176,13 +176,20 @@ describe('the credential of a question', () => {
   }
 
   it('is refused beside a piece of it as the X-Request-Id of the caller, alone or in a batch', async () => {
+    const question = { apiKey: key, action: 'account:read' };
     for (const [path, body] of [
-      ['/authorize', { apiKey: key, action: 'account:read' }],
-      ['/authorize/batch', { requests: [{ action: 'account:read' }, { apiKey: key, action: 'account:read' }] }],
+      ['/authorize', question],
+      ['/authorize', { authorization: `Token ${key}`, action: 'account:read' }],
+      ['/authorize/batch', { requests: [{ action: 'account:read' }, question] }],
+      // Whatever else is wrong: the answer and the log would have it all the same.
+      ['/authorize', { ...question, context: { requestId: key.slice(9, 33) } }],
+      ['/authorize', { ...question, authorization: 'Token x', other: 1 }],
+      ['/authorize/batch', { requests: [null, { ...question, action: 'x' }], other: 1 }],
     ] as const) {
       for (const id of [key, key.slice(5), `r-${key.slice(9, 33)}`, percent(key.slice(9, 33))]) {
         const reply = await service.ask(path, body, { 'x-request-id': id });
         expectFailure(reply, 'INVALID_REQUEST', [id, key.slice(9, 33)]);
+        expect(reply.headers.get('x-request-id')).to.match(/^[\da-f-]{36}$/);
       }
     }
   });

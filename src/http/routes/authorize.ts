@@ -1,6 +1,5 @@
 /** POST /authorize and /authorize/batch: decisions for other services. */
 
-import type { AuthorizeRequest } from '../../authorize.ts';
 import { refuseQuestions } from '../../directory/bounds.ts';
 import { invalid } from '../../input/json.ts';
 import { holdsPieceOf } from '../../mask.ts';
@@ -26,6 +25,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     scope: 'authorize',
     heedsBounds: true,
     summary: 'May this API key do this action on this business?',
+    inspect: refuseKeyAsRequestId,
     body: authorizeSchema,
     compileBody: true,
     bodyExample: EXAMPLE,
@@ -39,7 +39,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     handle: async ({ caller, body, deadline, state }) => {
       const questions = [body];
       if (caller.bounds) refuseQuestions(caller.bounds, questions);
-      const [answer] = await authorize(caller.id, questions, deadline, callerRequestId(state, questions));
+      const [answer] = await authorize(caller.id, questions, deadline, callerRequestId(state));
       if (!answer) throw new Error('a question was left without an answer');
       metrics.decided(answer.code);
       return { reply: decisionReply(answer) };
@@ -51,6 +51,7 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     scope: 'authorize',
     heedsBounds: true,
     summary: 'Up to 100 questions at once: one load, one commit.',
+    inspect: refuseKeyAsRequestId,
     body: batchSchema,
     compileBody: true,
     bodyExample: { requests: [EXAMPLE] },
@@ -63,25 +64,32 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     },
     handle: async ({ caller, body: { requests }, deadline, state }) => {
       if (caller.bounds) refuseQuestions(caller.bounds, requests);
-      const answers = await authorize(caller.id, requests, deadline, callerRequestId(state, requests));
+      const answers = await authorize(caller.id, requests, deadline, callerRequestId(state));
       for (const { code } of answers) metrics.decided(code);
       return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };
     },
   }),
 ];
 
+/** The caller's X-Request-Id for the log; undefined where it sent none, or one that is no plain text. */
+const callerRequestId = ({ sentRequestId, requestId }: State): string | undefined =>
+  sentRequestId === requestId ? sentRequestId : undefined;
+
 /**
- * The caller's X-Request-Id for the log; undefined where it sent none, or one that is no plain text.
- * @throws Failure INVALID_REQUEST where it holds a part of the credential of one of the questions
+ * Looks at a body that nobody has validated yet: the answer and the log have the request id, whatever else is wrong.
+ * @throws Failure INVALID_REQUEST where X-Request-Id holds a part of the credential of one of the questions
  */
-function callerRequestId(state: State, questions: readonly AuthorizeRequest[]): string | undefined {
+function refuseKeyAsRequestId(body: unknown, state: State): void {
   const { sentRequestId } = state;
-  if (sentRequestId === undefined) return undefined;
-  for (const { apiKey, otherCredential } of questions) {
-    if (!holdsPieceOf(apiKey ?? otherCredential ?? '', sentRequestId)) continue;
-    // Neither the answer nor a line of the log has it.
-    state.requestId = uuidv7();
-    throw invalid('', `X-Request-Id ${OWN_SECRET}`);
+  if (sentRequestId === undefined) return;
+  const { requests } = Object(body) as { requests?: unknown };
+  for (const question of Array.isArray(requests) ? requests : [body]) {
+    const { apiKey, authorization } = Object(question) as Record<string, unknown>;
+    for (const credential of [apiKey, authorization]) {
+      if (typeof credential !== 'string' || !holdsPieceOf(credential, sentRequestId)) continue;
+      // Neither the answer nor a line of the log has it.
+      state.requestId = uuidv7();
+      throw invalid('', `X-Request-Id ${OWN_SECRET}`);
+    }
   }
-  return sentRequestId === state.requestId ? sentRequestId : undefined;
 }
