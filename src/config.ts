@@ -30,8 +30,14 @@ const folder = z.string().transform((name) => path.resolve(name));
  * Whether a user and password of a URL hold nothing that would end them, or be decoded to something else: what follows the first
  * such character would be taken for the host, and shown as that. An @ in a path or query is encoded, too.
  */
-const isEncoded = (text: string): boolean =>
-  /^\w+:\/\/(?:[^@/?#\s]*@)?[^@#\s]*$/.test(text) && !/%(?![0-9A-Fa-f]{2})/.test(text);
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+  } catch {
+    return false;
+  }
+  return /^\w+:\/\/(?:[^@/?#\s]*@)?[^@#\s]*$/.test(text);
+}
 const ENCODE =
   'holds a character that must be percent-encoded: in user and password all but letters, digits and -._~ ' +
   '(@ is %40, # is %23, / is %2F, ? is %3F, % is %25, a space is %20)';
