@@ -1,6 +1,7 @@
 /**
  * Nothing that a client was told is missing from the log: two processes answer at full speed while they are killed and
- * PostgreSQL is restarted at random. ROUNDS=60 SEED=n repeats it for longer; without them it is short.
+ * PostgreSQL is restarted at random. ROUNDS=60 SEED=n repeats it for longer; without them it is short. POOLER=1 puts PgBouncer
+ * between them.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -12,6 +13,7 @@ import { connect } from '../../../src/db/connect.ts';
 import { migrate } from '../../../src/db/migrate.ts';
 import { eventually, killProcesses, type ServiceProcess, startProcess } from '../../http/process.ts';
 import { type Cluster, startCluster } from '../../support/cluster.ts';
+import { type PgBouncer, startPgBouncer } from '../../support/pgbouncer.ts';
 import { insertKey } from '../../support/service.ts';
 import { verifiedRows } from '../oracle.ts';
 
@@ -26,6 +28,7 @@ interface Told {
 
 describe('two processes that answer while they and their PostgreSQL are killed', () => {
   let cluster: Cluster;
+  let pooler: PgBouncer | undefined;
   let db: Knex;
   const token = randomBytes(16).toString('hex');
   const pepper = { id: 'p', secret: randomBytes(32) };
@@ -36,10 +39,16 @@ describe('two processes that answer while they and their PostgreSQL are killed',
     cluster = await startCluster();
     db = connect({ url: cluster.url, poolSize: 2 });
     await migrate(db);
+    // What a database may have as its default, and would lose decisions: commits that are confirmed 10 s before they are written.
+    await db.raw(`alter database ${new URL(cluster.url).pathname.slice(1)} set synchronous_commit = off`);
+    await db.raw(`alter system set wal_writer_delay = '10s'`);
+    await db.raw('select pg_reload_conf()');
+    if (process.env['POOLER']) pooler = await startPgBouncer(cluster.url);
   });
   after(async () => {
     killProcesses();
     await db?.destroy();
+    await pooler?.close();
     await cluster?.close();
   });
 
@@ -48,7 +57,7 @@ describe('two processes that answer while they and their PostgreSQL are killed',
     for (;;) {
       try {
         services[place] = await startProcess({
-          DATABASE_URL: cluster.url,
+          DATABASE_URL: pooler?.url ?? cluster.url,
           KEY_PEPPERS: `${pepper.id}:${pepper.secret.toString('base64')}`,
           BOOTSTRAP_TOKEN: token,
           DECISION_DEADLINE_MS: '1000',
