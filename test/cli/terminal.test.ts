@@ -7,6 +7,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { markdown } from '../../src/cli/policy/diff.ts';
+import { replayText } from '../../src/cli/policy/replay.ts';
+import { replayMarkdown } from '../../src/cli/policy/review.ts';
 import { explanationText } from '../../src/cli/terminal/explanation.ts';
 import { escaped, escapedLines, table } from '../../src/cli/terminal/output.ts';
 import { connect } from '../../src/db/connect.ts';
@@ -81,6 +84,36 @@ describe('a table', () => {
   it('shows empty cells as -, and nothing of no rows', () => {
     expect(table([{ name: '', next: null }])).to.equal('name  next\n-     -');
     expect(table([])).to.equal('');
+  });
+});
+
+describe('a number with its noun', () => {
+  it('is in the singular where it is one', () => {
+    const one = {
+      from: '2026-01-01T00:00:00.000Z',
+      to: '2026-01-02T00:00:00.000Z',
+      replayed: 1,
+      changed: 1,
+      ruleChanged: 0,
+      shifts: [],
+      reasons: [],
+      assumed: [],
+    };
+    expect(replayText(one)).to.match(/^1 decision from/);
+    expect(replayMarkdown(one)).to.match(/^1 decision since/);
+    const old = { effect: 'deny' as const, code: 'OK', rule: 'x' };
+    const change = { old, new: old, rules: [], when: [], situations: 1, example: { facts: ACTIVE, old, new: old } };
+    const difference = {
+      old: '',
+      new: '',
+      facts: [],
+      equivalent: true,
+      situations: 9,
+      changes: [],
+      ruleChanges: [change],
+      codes: [],
+    };
+    expect(markdown(difference)).to.include('\n1 class of situations, when\n');
   });
 });
 

@@ -123,6 +123,8 @@ describe('/users', () => {
     expect(await client.data('POST', path)).to.deep.equal({ revoked: 0 });
     expect(await client.contents()).to.deep.equal(before);
     expect(await client.decide((await client.newKey('max')).apiKey, 'maxes')).to.equal('OK');
+    // Whatever the number, it reads right.
+    expect((await client.call('POST', path)).body.Message).to.equal('Keys that this revoked: 1.');
   });
 
   it('has nothing to revoke of an unknown user', () =>

@@ -88,12 +88,12 @@ function describe(report: VerifyReport): string {
     ...(found > findings.length ? [`and ${found - findings.length} more`] : []),
     ...(found > 0 ? [''] : []),
     `read: ${plural(records, 'record')} in ${plural(chains, 'chain')}; the personal data of ${erased} of them have been erased`,
-    ...(pruned > 0 ? [`the records of ${pruned} days were pruned, as signed statements say`] : []),
+    ...(pruned > 0 ? [`the records of ${plural(pruned, 'day')} were pruned, as signed statements say`] : []),
     count === 0 ? 'there are no checkpoints' : `${plural(count, 'checkpoint')}, signed ${TRUST[keysFrom]}`,
     ...torn.map((where) => `${where} was begun and never finished, as a crash or a full disk leaves a line`),
     external === null
-      ? `no checkpoint outside the database was read: a superuser can have rewritten all ${uncovered} records`
-      : `the last checkpoint outside the database is number ${external.number} of ${external.at}; ${uncovered} records came after it, and those a superuser can have rewritten`,
+      ? `no checkpoint outside the database was read: a superuser can have rewritten all of ${plural(uncovered, 'record')}`
+      : `the last checkpoint outside the database is number ${external.number} of ${external.at}; ${plural(uncovered, 'record')} came after it, which a superuser can have rewritten`,
     clean ? 'clean: the log is what was recorded' : `${found} found: the log is not what was recorded`,
   ];
   return lines.map(escaped).join('\n');

@@ -69,6 +69,8 @@ const answer = ({ effect, code }: Change['old']): string => `${effect} ${code}`;
 /** Facts on one line. */
 const situationText = (facts: Facts): string => factsTexts(facts).join(' ');
 
+const classes = (count: number): string => plural(count, 'class of situations', 'classes of situations');
+
 const conclusionOf = ({ equivalent, situations, changes, codes }: Difference): string => {
   const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
   if (equivalent) return `equivalent: the same effect and code everywhere (${all})`;
@@ -93,7 +95,7 @@ function text(difference: Difference): string {
 
 function changeText(heading: string, { when, rules, situations, example }: Change): string {
   return [
-    `${heading} (${situations} classes of situations)`,
+    `${heading} (${classes(situations)})`,
     ...when.map((condition, index) => `  ${index === 0 ? 'when' : '  or'} ${condition}`),
     ...rules.map((pair) => `  rows ${pair.old} -> ${pair.new}`),
     `  for example ${situationText(example.facts)}`,
@@ -115,7 +117,7 @@ function changeMarkdown(heading: string, { when, rules, situations, example }: C
   return [
     `### ${heading}`,
     '',
-    `${situations} classes of situations, when`,
+    `${classes(situations)}, when`,
     '',
     ...when.map((condition) => `- \`${condition}\``),
     '',

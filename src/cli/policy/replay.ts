@@ -14,7 +14,7 @@ import {
 } from '../../rollout/replay.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
-import { escaped } from '../terminal/output.ts';
+import { escaped, plural } from '../terminal/output.ts';
 import { type PeriodOptions, periodOptions, readPeriod } from '../terminal/period.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -91,7 +91,7 @@ export function replayText({
 }: ReplayReport): string {
   const n = (value: number): string => value.toLocaleString('en');
   const head = [
-    `${n(replayed)} decisions from ${from} to ${to}`,
+    `${plural(replayed, 'decision')} from ${from} to ${to}`,
     `${n(changed)} would get another code, ${n(ruleChanged)} the same code by another rule`,
   ];
   const why = reasons.map((reason) => `failure: ${escaped(reason)}`);

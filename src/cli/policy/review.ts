@@ -109,7 +109,7 @@ function casesOf({ cases, percent, rows }: CaseReport): string {
   const failed = cases.filter(({ holds }) => !holds).length;
   const open = rows.filter(({ matched, passed }) => matched === 0 || passed === 0).map(({ rule }) => `\`${rule}\``);
   const gap = open.length === 0 ? '' : ` Rows of which a side is stated by no case: ${open.join(', ')}.`;
-  return `${plural(cases.length, 'case')}, ${failed} of them fail; they state ${percent.toFixed(1)} % of the sides of the rows.${gap}`;
+  return `${plural(cases.length, 'case')}, ${failed === 1 ? '1 of them fails' : `${failed} of them fail`}; they state ${percent.toFixed(1)} % of the sides of the rows.${gap}`;
 }
 
 /** The section on a replay. */
@@ -122,7 +122,7 @@ export function replayMarkdown({
   assumed,
   shifts,
 }: ReplayReport): string {
-  const head = `${replayed} decisions since ${from}: ${changed} would get another code, ${ruleChanged} the same code by another row.`;
+  const head = `${plural(replayed, 'decision')} since ${from}: ${changed} would get another code, ${ruleChanged} the same code by another row.`;
   const why = reasons.map((reason) => `Failure: ${escaped(reason)}`);
   const parts = [head, ...why, ...assumptionText(assumed), shiftMarkdown(shifts)];
   return parts.filter((part) => part !== '').join('\n\n');

@@ -23,9 +23,9 @@ export const escapedLines = (text: string): string =>
     .map((part, index) => (index % 2 === 0 ? escaped(part) : part))
     .join('');
 
-/** `1 finding`, `2 findings`, `1,000 findings`: a number with its noun, which takes an s in the plural. */
-export const plural = (count: number, noun: string): string =>
-  `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
+/** `1 finding`, `2 findings`, `1,000 findings`: a number with its noun, which takes an s in the plural unless `many` says otherwise. */
+export const plural = (count: number, noun: string, many = `${noun}s`): string =>
+  `${count.toLocaleString('en')} ${count === 1 ? noun : many}`;
 
 /** JSON for people and programs, exact. */
 export const jsonText = (value: unknown): string => JSON.stringify(value, null, 2);

@@ -52,7 +52,7 @@ export const auditRoutes = ({ auditDb: db, cursors }: Service): Route[] => [
     handle: async ({ query: { by, limit, ...filter }, actor }) => {
       const counted = await countDecisions(db, by, filter, limit);
       await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by });
-      return { reply: success(`${counted.total} decisions.`, counted) };
+      return { reply: success(`Decisions that were counted: ${counted.total}.`, counted) };
     },
   }),
   route({

@@ -90,7 +90,7 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     handle: async ({ params, body, caller, actor }) => {
       refuseToEndUser(caller.bounds, params.id);
       const revoked = await revokeKeysOf(db, actor, params.id, body.reason);
-      return { reply: success(`${revoked} keys were revoked.`, { revoked }) };
+      return { reply: success(`Keys that this revoked: ${revoked}.`, { revoked }) };
     },
   }),
 ];
