@@ -52,6 +52,8 @@ describe('the address of a client', () => {
     for (const [peer, header, address] of forwarded) {
       expect(addressOf(sent(peer, header), trusted), `${peer} ${header}`).to.equal(address);
     }
+    const past = (hops: number) => addressOf(sent('10.0.0.1', `198.51.100.1${', 10.0.0.9'.repeat(hops)}`), trusted);
+    expect([past(15), past(16), past(1500)]).to.deep.equal(['198.51.100.1', '10.0.0.9', '10.0.0.9']);
     expect(addressOf(sent('10.0.0.1', '198.51.100.1'), undefined), 'nobody is trusted').to.equal('10.0.0.1');
   });
 
