@@ -204,10 +204,14 @@ const headersOf = ({ headers }: Route, given: IncomingHttpHeaders): object =>
     : NONE;
 
 const NO_QUERY: ReadonlyMap<string, string[]> = new Map();
+/** More than any route takes. Each costs, and some routes need no token. */
+const MOST_PARAMETERS = 64;
 
 /** @throws Failure INVALID_REQUEST for bytes that URLSearchParams would replace by U+FFFD, and for NUL, which PostgreSQL refuses */
 function queryOf(text: string): ReadonlyMap<string, string[]> {
   if (text === '') return NO_QUERY;
+  if (text.split('&', MOST_PARAMETERS + 1).length > MOST_PARAMETERS)
+    throw invalid('', `the query has more than ${MOST_PARAMETERS} parameters`);
   let decoded: string;
   try {
     decoded = decodeURIComponent(text);

@@ -68,6 +68,21 @@ describe('a question is refused', () => {
     }
   });
 
+  it('with more query parameters than any route takes, which are not even looked at', async () => {
+    for (const path of ['/healthz', '/authorize', '/users']) {
+      for (const query of [
+        'a&'.repeat(7000),
+        '&'.repeat(64),
+        Array.from({ length: 65 }, (_, n) => `p${n}=1`).join('&'),
+      ]) {
+        const method = path === '/authorize' ? 'POST' : 'GET';
+        const reply = await askRaw(service.address, `${method} ${path}?${query}`, [bearer, JSON_TYPE], good());
+        expectFailure(reply, 'INVALID_REQUEST', secrets());
+        expect(issuesOf(reply)).to.deep.equal([{ path: '', message: 'the query has more than 64 parameters' }]);
+      }
+    }
+  });
+
   it('at any other address', async () => {
     const others =
       '/ // /authorize/ //authorize /authorize//batch /authorize/batch/ /authorize/x /Authorize /AUTHORIZE * ' +

@@ -104,6 +104,10 @@ export const attacks = (idle: number): Readonly<Record<string, Attack>> => ({
     8,
     flood(() => get(`/${Math.random()}`)),
   ),
+  'long queries': attack(
+    8,
+    flood(() => get(`/healthz?${'a&'.repeat(7000)}`)),
+  ),
   '/metrics': attack(
     8,
     flood(() => get('/metrics')),

@@ -56,5 +56,4 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
 }
 
 /** Whether the ETag is one of If-None-Match, which compares them weakly and takes `*` for any (RFC 9110, 13.1.2). */
-const isAmong = (etag: string, header = ''): boolean =>
-  header.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
+const isAmong = (etag: string, header = ''): boolean => header.trim() === '*' || header.includes(etag);
