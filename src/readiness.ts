@@ -37,8 +37,8 @@ interface Parts {
 /** What has not answered within this many milliseconds counts as failed; what answered is not asked again for so many. */
 const LIMIT_MS = 500;
 const REST_MS = 250;
-/** For how long a record proves that the next one can be written. */
-const PROOF_MS = 1000;
+/** For how long a record proves that the next one can be written. With the rest and the limit: a fault shows within a second. */
+const PROOF_MS = 250;
 const UNREADY = 'not ready: /readyz answers 503';
 
 /**

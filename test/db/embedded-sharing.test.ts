@@ -172,8 +172,9 @@ describe('the embedded PostgreSQL, shared by processes', function () {
     await urlOf(child);
     const pidFile = path.join(dataDir, 'postgres/postmaster.pid');
     const [, ...rest] = (await readFile(pidFile, 'utf8')).split('\n');
-    process.kill(child.pid, 'SIGKILL');
+    // The server first: once its user is killed, its watchdog stops it.
     signal(dataDir, 'process', 'SIGKILL');
+    process.kill(child.pid, 'SIGKILL');
     await gone(dataDir);
     const again = await openEmbedded({ dataDir });
     expect(await ask(again.url)).to.equal(1);

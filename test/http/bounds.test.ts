@@ -225,6 +225,7 @@ describe('a bound caller', () => {
       ['--user', 'audit', 'audit'],
       ['--business', 'policy:read', 'policy:read'],
       ['--business', 'audit', 'audit'],
+      ['--business', 'keys,keys:grant-user-management', 'keys:grant-user-management'],
     ] as const) {
       const { code, stderr } = await create('--scope', scope, option, 'x');
       expect([code, stderr.includes(says)], stderr).to.deep.equal([1, true]);

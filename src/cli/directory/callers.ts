@@ -35,15 +35,20 @@ const CALLER_COLUMNS = [
   'expiresAt',
 ] as const;
 
-/** What a bound caller can do nothing with: the log and the policy are of all, freezes too, and whose key is asked about is known too late. */
-function refuseIdleScopes({ scopes, users, businesses }: Omit<z.output<typeof callerBody>, 'name'>): void {
-  const idle = scopes.filter(
+/**
+ * What a bound caller can do nothing with: the log, the policy and freezes are of all, and whose key is asked about is known too late.
+ * And what would lead out of its bounds: user management of a member of its businesses is of all that the user has.
+ */
+function refuseScopesOutOfBounds({ scopes, users, businesses }: Omit<z.output<typeof callerBody>, 'name'>): void {
+  const outside = scopes.filter(
     (scope) =>
-      ['audit', 'policy', 'policy:read', 'freeze'].includes(scope) || (scope === 'authorize' && users !== null),
+      ['audit', 'policy', 'policy:read', 'freeze'].includes(scope) ||
+      (scope === 'authorize' && users !== null) ||
+      (scope === 'keys:grant-user-management' && users === null),
   );
-  if ((users ?? businesses) === null || idle.length === 0) return;
+  if ((users ?? businesses) === null || outside.length === 0) return;
   throw new Refusal(
-    `a caller with these bounds may not use ${idle.join(', ')}; leave the scope out, or make a caller without bounds`,
+    `a caller with these bounds may not use ${outside.join(', ')}; leave the scope out, or make a caller without bounds`,
   );
 }
 
@@ -62,7 +67,7 @@ export function addCallerVerbs(program: Command, terminal: Terminal): void {
     .action((options: JsonOption & { name: string; scope: string[]; user?: string[]; business?: string[] }) => {
       const { user: users = null, business: businesses = null, scope: scopes } = options;
       const { name, ...rest } = validate(callerBody, { name: options.name, scopes, users, businesses });
-      refuseIdleScopes(rest);
+      refuseScopesOutOfBounds(rest);
       return withDatabase(terminal, async ({ db, peppers, actor }) => {
         showNew(terminal, await createCaller(db, peppers[0], actor, name, rest.scopes, rest), options);
       });
