@@ -64,7 +64,7 @@ export interface World {
 }
 
 /** Milliseconds between two questions, which go to the processes round-robin. */
-const PACE_MS = 20;
+const PACE_MS = 40;
 /** Questions in flight per process, at most: on a slow machine more would only queue. */
 const MOST_UNDER_WAY = 100;
 

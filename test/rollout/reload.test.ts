@@ -10,11 +10,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { eventually, killProcesses, type ServiceProcess, settingsOf, startProcess } from '../http/process.ts';
 import { POLICY_FOLDER } from '../policy/texts.ts';
+import { amount } from '../support/long.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 14);
 const CLIENTS = 8;
+/** Between two questions of a client; with LONG=1 the load is full. */
+const PAUSE_MS = amount(5, 0);
 
 interface Seen {
   readonly policy: string;
@@ -131,7 +134,10 @@ describe(`a policy folder that is edited ${ROUNDS} times under load`, () => {
     let asking = true;
     codes.set((await stateOf()).digest, 'OK');
     const clients = Array.from({ length: CLIENTS }, async () => {
-      while (asking) seen.push(await ask());
+      while (asking) {
+        seen.push(await ask());
+        await sleep(PAUSE_MS);
+      }
     });
 
     let current = path.join(folder, 'release-0');

@@ -1,5 +1,5 @@
 /**
- * Nothing that a client was told is missing from the log: two processes answer at full speed while they are killed and
+ * Nothing that a client was told is missing from the log: two processes answer, with LONG=1 at full speed, while they are killed and
  * PostgreSQL is restarted at random. ROUNDS=60 SEED=n repeats it for longer; without them it is short. POOLER=1 puts PgBouncer
  * between them.
  */
@@ -13,13 +13,16 @@ import { connect } from '../../../src/db/connect.ts';
 import { migrate } from '../../../src/db/migrate.ts';
 import { eventually, killProcesses, type ServiceProcess, startProcess } from '../../http/process.ts';
 import { type Cluster, startCluster } from '../../support/cluster.ts';
+import { amount } from '../../support/long.ts';
 import { type PgBouncer, startPgBouncer } from '../../support/pgbouncer.ts';
 import { insertKey } from '../../support/service.ts';
 import { verifiedRows } from '../oracle.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? 4);
+const ROUNDS = Number(process.env['ROUNDS'] ?? amount(3, 8));
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const CLIENTS = 24;
+/** Between two questions of a client. */
+const PAUSE_MS = amount(10, 0);
 
 interface Told {
   readonly Code: string;
@@ -108,6 +111,8 @@ describe('two processes that answer while they and their PostgreSQL are killed',
           const reply = (await response.json()) as Told & { readonly Data: { readonly decisions?: Told[] } };
           if (response.status === 200) told.push(...(reply.Data.decisions ?? [reply]));
           else failures += 1;
+          // So that the other tests get a share of the machine.
+          await sleep(PAUSE_MS);
         } catch {
           failures += 1;
           await sleep(5);
