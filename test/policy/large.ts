@@ -3,11 +3,11 @@
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 
 const CONDITIONS = [
-  (n: number) => `r.key.id == 'key-${n}' && r.target.role != 'owner'`,
-  (n: number) => `r.key.environment == 'env-${n % 7}' && r.user.id == 'user-${n}'`,
-  (n: number) => `(r.user.id in ['user-${n}', 'user-${n + 1000}']) && r.target.status == 'active'`,
-  (n: number) => `r.target.id == 'business-${n}' && !r.key.userManagement`,
-  (n: number) => `r.key.environment == 'test' && (r.target.role == 'member' && r.target.id == 'business-${n}')`,
+  (n: number) => `r.key.id == 'rare-key-${n}' && r.target.role != 'owner'`,
+  (n: number) => `r.key.environment == 'env-${n % 7}' && r.user.id == 'rare-user-${n}'`,
+  (n: number) => `(r.user.id in ['rare-user-${n}', 'rare-user-${n + 1000}']) && r.target.status == 'active'`,
+  (n: number) => `r.target.id == 'rare-business-${n}' && !r.key.userManagement`,
+  (n: number) => `r.key.environment == 'test' && (r.target.role == 'member' && r.target.id == 'rare-business-${n}')`,
 ];
 
 /** `shipped` with denials added, `rows` in all, spread over `actions` actions of as many nouns; each can decide. */

@@ -25,7 +25,7 @@ describe('a policy', () => {
     policy = await shippedPolicy();
     all = [...situations(policy.rows, BUILT_IN)];
     allowed = all.find((facts) => decide(policy, facts).effect === 'allow') as Facts;
-    dead = all.filter(({ key, user }) => key.status !== 'active' || user.status !== 'active');
+    dead = all.filter(({ key, user, freeze }) => key.status !== 'active' || user.status !== 'active' || freeze.active);
   });
 
   describe('is refused', () => {
@@ -42,10 +42,11 @@ describe('a policy', () => {
       expect(finding?.message).to.contain('"status":"disabled"');
     });
 
-    it('where a row allows a key or a user that is not active, whatever the cases say', async () => {
+    it('where a row allows a key or a user that is not active, or what is frozen, whatever the cases say', async () => {
       for (const when of [
         "r.key.status == 'expired' && r.user.status == 'active'",
         "r.key.status == 'active' && r.user.status == 'disabled'",
+        "r.key.status == 'active' && r.user.status == 'active' && r.freeze.active",
       ]) {
         const folder = withFile(
           texts,
@@ -91,7 +92,7 @@ describe('a policy', () => {
       fails((() => ({ row: row('allow-on-target'), allowed: 1 })) as never, allowed);
     });
 
-    it('fails where a row allows a key or a user that is not active', () => {
+    it('fails where a row allows a key or a user that is not active, or what is frozen', () => {
       for (const facts of dead) fails(() => ({ row: row('allow-on-target'), allowed: true }), facts);
     });
   });

@@ -153,7 +153,7 @@ describe('the difference of two rich policies', () => {
     const texts = largePolicy(await shippedTexts(), { rows: 100, actions: 30 });
     const older = compilePolicy(texts).policy ?? expect.fail();
     expect(() => partitionOf(older.rows, BUILT_IN)).to.throw(OverBound);
-    const edit = edited(texts, '50-large.csv', "'user-1060'", "'user-5'");
+    const edit = edited(texts, '50-large.csv', "'rare-user-1060'", "'user-5'");
     const { changes, situations } = diffOf(older, compilePolicy(edit).policy ?? expect.fail());
     expect(situations).to.be.above(100_000);
     expect(changes.map(({ old, new: now }) => `${old.code} -> ${now.code}`)).to.deep.equal([

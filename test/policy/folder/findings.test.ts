@@ -112,6 +112,14 @@ describe('each finding', function () {
     expect(new Set(sections).size).to.equal(sections.length);
   });
 
+  it('of an allow under a freeze is there without a row for freezes', async () => {
+    const { findings } = await buildPolicy(withFile(texts, '35-freeze.csv', undefined));
+    expect(findings.map(({ rule, message }) => [rule, message.includes('"freeze":{"active":true}')])).to.deep.include([
+      'forbidden-allow',
+      true,
+    ]);
+  });
+
   it('of a hidden row names the rows that hide it', async () => {
     const { findings } = await buildPolicy(PROVOKED['row-hidden'][0](texts));
     expect(findings.find(({ rule }) => rule === 'row-hidden')?.message).to.contain('limit-exceeded (20-limit.csv:2)');
