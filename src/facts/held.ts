@@ -23,6 +23,8 @@ export interface Held<T> {
    * @throws Failure DEADLINE_EXCEEDED, or what the read throws
    */
   readonly load: (deadline: Deadline) => Promise<T>;
+  /** The value of the last read, current or not: to be looked at, and not to be decided by. */
+  readonly latest: () => T | undefined;
   /** A time by the database's clock, in milliseconds since 1970, as of which the value is known to be complete. */
   readonly knownAt: () => number;
 }
@@ -30,17 +32,18 @@ export interface Held<T> {
 /** Holds what `readAll` reads until a change bears `tag`. */
 export function holdWhole<T>(readAll: () => Promise<Snapshot<T>>, freshness: Freshness, tag: string): Held<T> {
   let value: T | undefined;
+  let isWhole = false;
   let lastRead = { sentAt: Number.NEGATIVE_INFINITY, clock: Number.NaN };
   let reading: Promise<void> | undefined;
 
   const forget = (): void => {
-    value = undefined;
+    isWhole = false;
   };
   freshness.subscribe({ drop: (tags) => void (tags.includes(tag) && forget()), flush: forget });
 
   /** Where the feed cannot be read, what was read within the last second is current all the same. */
   const isCurrent = (): boolean => freshness.confirmed() || performance.now() - lastRead.sentAt < CONFIRMED_MS;
-  const peek = (): T | undefined => (isCurrent() ? value : undefined);
+  const peek = (): T | undefined => (isWhole && isCurrent() ? value : undefined);
 
   const read = async (): Promise<void> => {
     const start = freshness.startRead();
@@ -49,6 +52,7 @@ export function holdWhole<T>(readAll: () => Promise<Snapshot<T>>, freshness: Fre
     // A change overtook it: whoever waits reads again.
     if (!freshness.mayKeep(start, seq, [tag])) return;
     value = all;
+    isWhole = true;
     lastRead = { sentAt, clock };
   };
 
@@ -65,6 +69,7 @@ export function holdWhole<T>(readAll: () => Promise<Snapshot<T>>, freshness: Fre
         await deadline.race(reading);
       }
     },
+    latest: () => value,
     knownAt: () =>
       Math.max(
         lastRead.clock,

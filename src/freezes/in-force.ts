@@ -16,7 +16,7 @@ export interface InForce {
    * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED: then nothing may be decided
    */
   readonly current: (deadline: Deadline) => Covers | Promise<Covers>;
-  /** Those in force as far as this process knows, for metrics. */
+  /** Those in force as far as this process knows, for metrics. Where they are not current, they are read anew meanwhile. */
   readonly held: () => readonly Freeze[];
   readonly now: () => number;
 }
@@ -63,7 +63,11 @@ export function holdFreezes(db: Knex, breaker: Breaker, freshness: Freshness, li
       const index = held.peek();
       return index ? coversIn(index) : held.load(deadline).then(coversIn);
     },
-    held: () => held.peek()?.all.filter(({ until }) => until > held.knownAt()) ?? [],
+    held: () => {
+      // Where it fails, the next question says so.
+      if (!held.peek()) void held.load(deadlineIn(limitMs)).catch(() => undefined);
+      return held.latest()?.all.filter(({ until }) => until > held.knownAt()) ?? [];
+    },
     now: held.knownAt,
   };
 }

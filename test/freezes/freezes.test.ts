@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import { forgetEverything } from '../support/changes.ts';
 import { type Client, withService } from '../support/client.ts';
+import { metricsOf } from '../support/metrics.ts';
 import { insertCaller, type TestService } from '../support/service.ts';
 
 const REASON = 'Calls to premium numbers are being looked into.';
@@ -25,6 +26,18 @@ describe('a freeze', () => {
 
   const freeze = async (scope: object, end: object = { forSeconds: 3600 }): Promise<string> =>
     String((await client.data('POST', '/freezes', { ...scope, ...end, reason: REASON }))['id']);
+
+  /** As another process does it. */
+  const makeElsewhere = (): Promise<void> =>
+    service.db.transaction(async (trx) => {
+      const id = `elsewhere-${Date.now()}`;
+      await trx('freezes').insert({ id, business_id: 'bakery', reason: REASON, until: '2999-01-01' });
+      await trx.raw(
+        `with number as (update change_counter set last = last + 1 returning last)
+         insert into changes (seq, kind, id) select last, 'freeze', ? from number`,
+        [id],
+      );
+    });
 
   /** What each freezes of: a call in the bakery, reading it, a call in the garage, and reading the account. */
   const SCOPES: readonly (readonly [scope: object, frozen: readonly boolean[]])[] = [
@@ -128,14 +141,16 @@ describe('a freeze', () => {
     expect(new Set(codes)).to.deep.equal(new Set(['FROZEN']));
   });
 
+  it('that another process makes is counted by the metrics of a process that is asked nothing', async () => {
+    const inForce = async () => (await metricsOf(service.address)).samples.get('authz_freezes_in_force');
+    while ((await inForce()) !== 0);
+    await makeElsewhere();
+    while ((await inForce()) !== 1);
+    expect((await metricsOf(service.address)).samples.get('authz_freeze_next_end_seconds')).to.be.above(1_000_000);
+  });
+
   it('that another process makes is in force without a question to the database', async () => {
-    await service.db.transaction(async (trx) => {
-      await trx('freezes').insert({ id: 'elsewhere', business_id: 'bakery', reason: REASON, until: '2999-01-01' });
-      await trx.raw(
-        `with number as (update change_counter set last = last + 1 returning last)
-         insert into changes (seq, kind, id) select last, 'freeze', 'elsewhere' from number`,
-      );
-    });
+    await makeElsewhere();
     while ((await client.decide(apiKey, 'bakery')) === 'OK');
     expect(await client.decide(apiKey, 'bakery')).to.equal('FROZEN');
   });
