@@ -116,7 +116,7 @@ describe('a freeze', () => {
   });
 
   it('ends by itself', async () => {
-    await freeze({ businessId: 'bakery' }, { forSeconds: 1 });
+    await freeze({ businessId: 'bakery' }, { forSeconds: 3 });
     expect(await client.decide(apiKey, 'bakery')).to.equal('FROZEN');
     while ((await client.decide(apiKey, 'bakery')) === 'FROZEN');
     const { items } = await client.data('GET', '/freezes?limit=1');
@@ -124,7 +124,7 @@ describe('a freeze', () => {
   });
 
   it('that is extended has no gap', async () => {
-    const id = await freeze({ businessId: 'bakery' }, { forSeconds: 2 });
+    const id = await freeze({ businessId: 'bakery' }, { forSeconds: 4 });
     const codes: string[] = [];
     let over = false;
     const asking = (async () => {
@@ -132,7 +132,7 @@ describe('a freeze', () => {
     })();
     await client.data('PATCH', `/freezes/${id}`, { forSeconds: 3600 });
     const { rows } = await service.db.raw(
-      "select created_at + interval '3 seconds' as then from freezes where id = ?",
+      "select created_at + interval '5 seconds' as then from freezes where id = ?",
       [id],
     );
     while ((await service.db.raw('select now() < ? as early', [rows[0].then])).rows[0].early);
