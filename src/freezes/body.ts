@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { idSchema, instantSchema, reasonSchema } from '../input/scalars.ts';
 import { ACTION_PATTERN } from '../policy/action-patterns.ts';
+import type { End } from './freezes.ts';
 
 const pattern = z
   .string()
@@ -38,3 +39,7 @@ export const freezeBody = z
         'name an action, a key, a user or a business, or, to freeze everything, none of them with everything: true',
     },
   );
+
+/** The end that a parsed body names: `hasOneEnd` holds that it is exactly one. */
+export const endOf = ({ until, forSeconds = 0 }: z.output<typeof freezeEndBody>): End =>
+  until === undefined ? { forSeconds } : { until };

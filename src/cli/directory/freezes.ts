@@ -2,8 +2,8 @@
 
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { freezeBody, freezeEndBody } from '../../freezes/body.ts';
-import { createFreeze, type End, extendFreeze, liftFreeze, listFreezes } from '../../freezes/freezes.ts';
+import { endOf, freezeBody, freezeEndBody } from '../../freezes/body.ts';
+import { createFreeze, extendFreeze, liftFreeze, listFreezes } from '../../freezes/freezes.ts';
 import { pageQuery } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
@@ -48,9 +48,9 @@ export function addFreezeVerbs(program: Command, terminal: Terminal): void {
     .action(({ json, ...options }: FreezeOptions) =>
       withDatabase(terminal, async ({ db, actor }) => {
         const { action, key: apiKeyId, user: userId, business: businessId, everything, reason } = options;
-        const asked = { action, apiKeyId, userId, businessId, everything, reason, ...endOf(options) };
+        const asked = { action, apiKeyId, userId, businessId, everything, reason, ...endAsked(options) };
         const { reason: why, everything: _, until, forSeconds, ...scope } = validate(freezeBody, defined(asked));
-        show(terminal, await createFreeze(db, actor, scope, why, ended({ until, forSeconds })), {
+        show(terminal, await createFreeze(db, actor, scope, why, endOf({ until, forSeconds })), {
           ...(json && { json }),
         });
       }),
@@ -76,7 +76,7 @@ export function addFreezeVerbs(program: Command, terminal: Terminal): void {
     verb(freeze, 'extend <id>', 'move the end of a freeze in force, without a gap', 'extend FREEZE-ID --for 2h'),
   ).action((id: string, options: JsonOption & EndOptions) =>
     withDatabase(terminal, async ({ db, actor }) => {
-      const end = ended(validate(freezeEndBody, defined(endOf(options))));
+      const end = endOf(validate(freezeEndBody, defined(endAsked(options))));
       show(terminal, await extendFreeze(db, actor, validate(idSchema, id), end), options);
     }),
   );
@@ -94,17 +94,13 @@ const endOptions = (command: Command): Command =>
     .option('--until <time>', 'its end, such as 2030-01-31T12:00:00Z');
 
 /** As the body of a request has it. */
-const endOf = ({
+const endAsked = ({
   for: length,
   until,
 }: EndOptions): { forSeconds?: number | undefined; until?: string | undefined } => ({
   forSeconds: length === undefined ? undefined : readDuration(length),
   until,
 });
-
-/** The schema holds that there is exactly one. */
-const ended = ({ until, forSeconds = 0 }: { until?: string | undefined; forSeconds?: number | undefined }): End =>
-  until === undefined ? { forSeconds } : { until };
 
 const defined = (options: object): object =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));

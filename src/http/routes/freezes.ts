@@ -1,8 +1,8 @@
 /** /freezes: deny at once, for a while, what an incident asks for, without an edit of the policy. */
 
 import { z } from 'zod';
-import { freezeBody, freezeEndBody } from '../../freezes/body.ts';
-import { createFreeze, type End, extendFreeze, getFreeze, liftFreeze, listFreezes } from '../../freezes/freezes.ts';
+import { endOf, freezeBody, freezeEndBody } from '../../freezes/body.ts';
+import { createFreeze, extendFreeze, getFreeze, liftFreeze, listFreezes } from '../../freezes/freezes.ts';
 import { pageQuery } from '../../input/resources.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
@@ -82,7 +82,3 @@ export const freezeRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     },
   }),
 ];
-
-/** The schema of the body holds that there is exactly one. */
-const endOf = ({ until, forSeconds = 0 }: { until?: string | undefined; forSeconds?: number | undefined }): End =>
-  until === undefined ? { forSeconds } : { until };
