@@ -191,17 +191,23 @@ describe('checkpoints', () => {
     const unsure = connect({ url: String(db.client.config.connection.connectionString), poolSize: 1 });
     const checkpoints = start(file, unsure);
     await writer.append(day, 2);
-    // Every answer to the insert is lost: the statement is done, and its connection is gone.
+    // The answer to the insert is lost: it waits for a lock while its connection is cut, and then it is done.
     await db.raw(`
-      create function hang_up() returns trigger language plpgsql as $$ begin perform pg_sleep(0.2); return null; end $$;
-      create constraint trigger hang_up after insert on checkpoints deferrable initially deferred
-        for each row execute function hang_up()`);
+      create function wait() returns trigger language plpgsql as
+        $$ begin perform pg_advisory_xact_lock_shared(1); return null; end $$;
+      create constraint trigger wait after insert on checkpoints deferrable initially deferred
+        for each row execute function wait()`);
+    const lock = await db.transaction();
+    await lock.raw('select pg_advisory_xact_lock(1)');
+    const waiting = async (): Promise<boolean> =>
+      (await db.raw(`select from pg_locks where locktype = 'advisory' and not granted`)).rows.length > 0;
     const making = checkpoints.make();
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    while (!(await waiting()));
     for (const { resource } of unsure.client.pool.used ?? []) resource.connection.stream.destroy();
+    await lock.commit();
     await making;
     expect(checkpoints.state().failures).to.equal(1);
-    await db.raw('drop trigger hang_up on checkpoints');
+    await db.raw('drop trigger wait on checkpoints');
     await writer.append(day, 2);
     await checkpoints.close();
     await unsure.destroy();
