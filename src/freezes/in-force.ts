@@ -23,23 +23,18 @@ export interface InForce {
 
 export type Covers = (facts: Facts) => Freeze | undefined;
 
-interface Row {
+interface Row extends Omit<Freeze, 'id'> {
   readonly seq: number;
   readonly clock: number;
   readonly standby: boolean;
   /** Null in the one row that is returned when there is no freeze. */
   readonly id: string | null;
-  readonly action: string | null;
-  readonly keyId: string | null;
-  readonly userId: string | null;
-  readonly businessId: string | null;
-  readonly reason: string;
-  readonly until: number;
 }
 
+// statement_timestamp(), which is earlier than the snapshot: an extension that is not in the snapshot was committed after it.
 const READ_ALL = `
   select feed.last::float8 as seq, pg_is_in_recovery() as standby,
-    extract(epoch from clock_timestamp())::float8 * 1000 as clock, live.*
+    extract(epoch from statement_timestamp())::float8 * 1000 as clock, live.*
   from change_counter feed left join (
     select id, action, key_id as "keyId", user_id as "userId", business_id as "businessId", reason,
       extract(epoch from until)::float8 * 1000 as until
