@@ -92,8 +92,7 @@ describe('20000 questions beside a dead database', () => {
     const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
     const noteUse = (): void => undefined;
     const cache = createCache<Known>(createFreshness(), { count: 10, bytes: 2 ** 20 });
-    const guarded = authorizer({
-      loadFacts: factsLoader(db, [pepper], createBreaker(), cache),
+    const parts = {
       consume,
       freezes: { current: () => () => undefined },
       livePolicy: () => policy,
@@ -101,17 +100,9 @@ describe('20000 questions beside a dead database', () => {
       record,
       fingerprintOf,
       noteUse,
-    });
-    const unguarded = authorizer({
-      loadFacts: factsLoader(db, [pepper], (read) => read(), cache),
-      consume,
-      freezes: { current: () => () => undefined },
-      livePolicy: () => policy,
-      compare: () => undefined,
-      record,
-      fingerprintOf,
-      noteUse,
-    });
+    };
+    const guarded = authorizer({ ...parts, loadFacts: factsLoader(db, [pepper], createBreaker(), cache) });
+    const unguarded = authorizer({ ...parts, loadFacts: factsLoader(db, [pepper], (read) => read(), cache) });
     // The first kind fails at the breaker, the second at the pool, the third, which needs no facts, at the log.
     const ways = [
       [guarded, createToken('apiKey')],
