@@ -6,7 +6,7 @@ import { digestOf, isToken, type Pepper } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/failure.ts';
 import { type Deadline, deadlineIn } from '../deadline.ts';
-import { type Snapshot, snapshotAt } from '../facts/held.ts';
+import type { Snapshot } from '../facts/held.ts';
 import { type Bounds, boundsOf } from './bounds.ts';
 import type { CallerDigests, Held } from './caller-digests.ts';
 
@@ -71,7 +71,11 @@ const READ_ALL = `
 export const callersReader =
   (db: Knex, breaker: Breaker, limitMs: number) => async (): Promise<Snapshot<Map<string, HeldCaller>>> => {
     const { rows } = await breaker(async () => db.raw<{ rows: CallerRow[] }>(READ_ALL), deadlineIn(limitMs));
-    const at = snapshotAt(rows[0], 'the callers');
+    const [first] = rows;
+    if (first?.standby !== false || !Number.isSafeInteger(first.seq) || !Number.isFinite(first.clock))
+      throw databaseFailure(
+        new Error('the callers came from a standby, or without a change number; DATABASE_URL must name the primary'),
+      );
     const callers = new Map<string, HeldCaller>();
     for (const { id, digest, scopes, bound_users, bound_businesses, expires } of rows) {
       if (id === null) continue;
@@ -82,7 +86,7 @@ export const callersReader =
       const caller = { id, scopes: withReads(scopes), bounds, expires: expires ?? Number.POSITIVE_INFINITY };
       callers.set(digest.toString('latin1'), caller);
     }
-    return { ...at, value: callers };
+    return { seq: first.seq, clock: first.clock, value: callers };
   };
 
 /**

@@ -3,7 +3,6 @@
  * decision. Whoever asks while it is held reads nothing.
  */
 
-import { databaseFailure } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
 import { CONFIRMED_MS, type Freshness } from './freshness.ts';
 
@@ -34,21 +33,6 @@ export interface Held<T> {
   readonly lastRead: () => { readonly sentAt: number; readonly clock: number };
   /** A time by the database's clock, in milliseconds since 1970, as of which the value is known to be complete. */
   readonly knownAt: () => number;
-}
-
-/**
- * The time of a snapshot, from a row of its statement.
- * @throws Failure UNAVAILABLE for a standby, which may lag behind, and for a row without a change number or a clock
- */
-export function snapshotAt(
-  row: { readonly seq: number; readonly clock: number; readonly standby: boolean } | undefined,
-  what: string,
-): Pick<Snapshot<unknown>, 'seq' | 'clock'> {
-  if (row?.standby === false && Number.isSafeInteger(row.seq) && Number.isFinite(row.clock))
-    return { seq: row.seq, clock: row.clock };
-  throw databaseFailure(
-    new Error(`${what} came from a standby, or without a change number; DATABASE_URL must name the primary`),
-  );
 }
 
 /** Holds what `readAll` reads until a change bears `tag`. */

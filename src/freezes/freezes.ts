@@ -4,7 +4,6 @@ import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
 import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
-import { notFound } from '../directory/common.ts';
 import { Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
 import { matchesPattern } from '../policy/action-patterns.ts';
@@ -208,7 +207,7 @@ async function lockFreeze(trx: Knex.Transaction, id: string): Promise<FreezeReco
 }
 
 function found(row: Row | undefined, id: string): FreezeRecord {
-  if (!row) throw notFound('freeze', id);
+  if (!row) throw new Failure('NOT_FOUND', `There is no freeze ${id}. Look for its id in the list.`);
   return present(row);
 }
 

@@ -5,7 +5,7 @@ import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/failure.ts';
 import { type Deadline, deadlineIn } from '../deadline.ts';
 import { FREEZES, type Freshness } from '../facts/freshness.ts';
-import { type Held, holdWhole, type Snapshot, snapshotAt } from '../facts/held.ts';
+import { type Held, holdWhole, type Snapshot } from '../facts/held.ts';
 import { gauge, type Metric } from '../metric.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 import { covering, type Freeze, type FreezeIndex, indexFreezes } from './covering.ts';
@@ -69,13 +69,17 @@ export function holdFreezes(db: Knex, breaker: Breaker, freshness: Freshness, li
 
 async function readAll(db: Knex, breaker: Breaker, limitMs: number): Promise<Snapshot<FreezeIndex>> {
   const { rows } = await breaker(async () => db.raw<{ rows: Row[] }>(READ_ALL), deadlineIn(limitMs));
-  const at = snapshotAt(rows[0], 'the freezes');
+  const [first] = rows;
+  if (first?.standby !== false || !Number.isSafeInteger(first.seq) || !Number.isFinite(first.clock))
+    throw databaseFailure(
+      new Error('the freezes came from a standby, or without a change number; DATABASE_URL must name the primary'),
+    );
   const freezes = rows.flatMap(({ id, action, keyId, userId, businessId, reason, until }) =>
     id === null ? [] : [{ id, action, keyId, userId, businessId, reason, until }],
   );
   // To take it for one that has ended would be a guess.
   if (!freezes.every(({ until }) => Number.isFinite(until))) throw databaseFailure(new Error('a freeze has no end'));
-  return { ...at, value: indexFreezes(freezes) };
+  return { seq: first.seq, clock: first.clock, value: indexFreezes(freezes) };
 }
 
 const FROZEN: Facts['freeze'] = closed({ active: true });
