@@ -7,14 +7,23 @@
 import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
 import type { Changes } from '../facts/change-feed.ts';
-import { CALLERS, type Freshness, tagOf } from '../facts/freshness.ts';
-import { holdWhole, type Snapshot } from '../facts/held.ts';
+import { CALLERS, CONFIRMED_MS, type Freshness, tagOf } from '../facts/freshness.ts';
 
 /** What a digest in memory stands for. */
 export interface Held {
   readonly id: string;
   /** When it expires: milliseconds since 1970, by the database's clock; Infinity: never. */
   readonly expires: number;
+}
+
+/** One read of all callers from the primary, in one snapshot. */
+export interface AllCallers<C extends Held> {
+  /** The highest change number in the snapshot. */
+  readonly seq: number;
+  /** The database's clock, in milliseconds since 1970. */
+  readonly clock: number;
+  /** Those that are neither revoked nor expired, by their digests as latin1. */
+  readonly callers: Map<string, C>;
 }
 
 export interface CallerDigests<C extends Held> {
@@ -26,53 +35,85 @@ export interface CallerDigests<C extends Held> {
 }
 
 /**
- * Holds all callers, and proves of a token that nobody has that nobody has it now.
+ * Longer than a screen, because the list, the read of it under way and what the feed says of it are one state.
  *
  * INVARIANT: nobody is found by a list that may lack a change of a second ago, and nobody is refused as unknown by a list that may
  * lack a change from before the question.
  */
 export function holdCallers<C extends Held>(
-  readAll: () => Promise<Snapshot<Map<string, C>>>,
+  readAll: () => Promise<AllCallers<C>>,
   freshness: Freshness,
   catchUp: Changes['catchUp'],
 ): CallerDigests<C> {
-  const all = holdWhole(readAll, freshness, CALLERS);
+  let held = new Map<string, C>();
+  /** Whether `held` is all of them, as far as the feed has told. Those whom it has are right also when others are missing. */
+  let whole = false;
+  let lastRead = { sentAt: Number.NEGATIVE_INFINITY, clock: Number.NaN };
+  let reading: Promise<void> | undefined;
 
-  // Those whom a change is not about are right also while others are missing, so they are still found meanwhile.
   freshness.subscribe({
     drop: (tags) => {
       if (!tags.includes(CALLERS)) return;
-      for (const [digest, { id }] of all.latest() ?? [])
-        if (tags.includes(tagOf('caller', id))) all.latest()?.delete(digest);
+      whole = false;
+      for (const [digest, { id }] of held) if (tags.includes(tagOf('caller', id))) held.delete(digest);
     },
-    flush: () => all.latest()?.clear(),
+    flush: () => {
+      whole = false;
+      held = new Map();
+    },
   });
 
+  /** Where the feed cannot be read, what was read within the last second is current all the same. */
+  const current = (): boolean => freshness.confirmed() || performance.now() - lastRead.sentAt < CONFIRMED_MS;
+  const provenSince = (at: number): boolean => whole && (freshness.confirmedSince(at) || lastRead.sentAt >= at);
+
   const peek = (digests: readonly Buffer[]): C | undefined => {
-    if (!all.isCurrent()) return undefined;
+    if (!current()) return undefined;
     for (const digest of digests) {
-      const found = all.latest()?.get(digest.toString('latin1'));
+      const found = held.get(digest.toString('latin1'));
       if (found) return found;
     }
     return undefined;
   };
 
+  const read = async (): Promise<void> => {
+    const start = freshness.startRead();
+    const sentAt = performance.now();
+    const { seq, clock, callers } = await readAll();
+    // A change of callers overtook it: whoever waits reads again.
+    if (!freshness.mayKeep(start, seq, [CALLERS])) return;
+    held = callers;
+    whole = true;
+    lastRead = { sentAt, clock };
+  };
+
+  /** Reads the list where it has gaps or is too old. All who need it share one read (single-flight). */
+  const fill = async (deadline: Deadline): Promise<void> => {
+    while (!whole || !current()) {
+      deadline.check();
+      reading ??= read().finally(() => {
+        reading = undefined;
+      });
+      await deadline.race(reading);
+    }
+  };
+
   const hasExpired = ({ expires }: C): boolean => {
     if (expires === Number.POSITIVE_INFINITY) return false;
-    const { sentAt, clock } = all.lastRead();
+    const { sentAt, clock } = lastRead;
     return expires <= (freshness.confirmed() ? freshness.clock().latest : clock + performance.now() - sentAt);
   };
 
   const find = async (digests: readonly Buffer[], since: number, deadline: Deadline): Promise<C | undefined> => {
-    await all.load(deadline);
+    await fill(deadline);
     const found = peek(digests);
-    if (found || all.provenSince(since)) return found;
+    if (found || provenSince(since)) return found;
     if (freshness.confirmed()) {
       await deadline.race(catchUp());
-      await all.load(deadline);
+      await fill(deadline);
     }
     const foundNow = peek(digests);
-    if (!foundNow && !all.provenSince(since))
+    if (!foundNow && !provenSince(since))
       throw new Failure('UNAVAILABLE', undefined, {
         cause: new Error('the change feed cannot be read, so an unknown caller token may be that of a new caller'),
       });

@@ -6,9 +6,8 @@ import { digestOf, isToken, type Pepper } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/failure.ts';
 import { type Deadline, deadlineIn } from '../deadline.ts';
-import type { Snapshot } from '../facts/held.ts';
 import { type Bounds, boundsOf } from './bounds.ts';
-import type { CallerDigests, Held } from './caller-digests.ts';
+import type { AllCallers, CallerDigests, Held } from './caller-digests.ts';
 
 export const SCOPES = [
   'authorize',
@@ -64,12 +63,11 @@ const READ_ALL = `
   ) live on true`;
 
 /**
- * Makes the read of all callers that are neither revoked nor expired, by their digests as latin1, from `db`, which must be the
- * primary; it takes at most `limitMs` milliseconds.
+ * Makes the read of all callers from `db`, which must be the primary; it takes at most `limitMs` milliseconds.
  * The promise rejects with Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker.
  */
 export const callersReader =
-  (db: Knex, breaker: Breaker, limitMs: number) => async (): Promise<Snapshot<Map<string, HeldCaller>>> => {
+  (db: Knex, breaker: Breaker, limitMs: number) => async (): Promise<AllCallers<HeldCaller>> => {
     const { rows } = await breaker(async () => db.raw<{ rows: CallerRow[] }>(READ_ALL), deadlineIn(limitMs));
     const [first] = rows;
     if (first?.standby !== false || !Number.isSafeInteger(first.seq) || !Number.isFinite(first.clock))
@@ -86,7 +84,7 @@ export const callersReader =
       const caller = { id, scopes: withReads(scopes), bounds, expires: expires ?? Number.POSITIVE_INFINITY };
       callers.set(digest.toString('latin1'), caller);
     }
-    return { seq: first.seq, clock: first.clock, value: callers };
+    return { seq: first.seq, clock: first.clock, callers };
   };
 
 /**

@@ -25,12 +25,6 @@ export interface Held<T> {
   readonly load: (deadline: Deadline) => Promise<T>;
   /** The value of the last read, current or not: to be looked at, and not to be decided by. */
   readonly latest: () => T | undefined;
-  /** Whether what was read and not dropped since may be used: the feed, or the read itself, is of the last second. */
-  readonly isCurrent: () => boolean;
-  /** Whether the value holds all that was committed before `at`, a time of `performance.now()`. */
-  readonly provenSince: (at: number) => boolean;
-  /** When the value was read: by `performance.now()`, and by the database's clock. */
-  readonly lastRead: () => { readonly sentAt: number; readonly clock: number };
   /** A time by the database's clock, in milliseconds since 1970, as of which the value is known to be complete. */
   readonly knownAt: () => number;
 }
@@ -76,9 +70,6 @@ export function holdWhole<T>(readAll: () => Promise<Snapshot<T>>, freshness: Fre
       }
     },
     latest: () => value,
-    isCurrent,
-    provenSince: (at) => isWhole && (freshness.confirmedSince(at) || lastRead.sentAt >= at),
-    lastRead: () => lastRead,
     knownAt: () =>
       Math.max(
         lastRead.clock,
