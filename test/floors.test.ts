@@ -45,10 +45,10 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy/folder'],
   ['policy/casbin'],
   ['policy/decide'],
-  ['policy'],
+  ['policy', 'policy/declared'],
   ['input'],
   ['deadline', 'log', 'loop', 'metric', 'secret-file', 'sparingly', 'uuid'],
-  ['mask'],
+  ['mask', 'nearest'],
   ['token-form'],
   ['errors'],
 ];
@@ -66,7 +66,7 @@ const APART: readonly (readonly [string, string])[] = [
 ];
 
 /** A house, and all that it may import from outside itself: policy/ is to be a package of its own. */
-const CLOSED: Readonly<Record<string, readonly string[]>> = { policy: ['errors', 'mask'] };
+const CLOSED: Readonly<Record<string, readonly string[]>> = { policy: ['errors', 'mask', 'nearest'] };
 
 /** Library -> the rooms that may import it; types are free, except Casbin's. */
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
@@ -86,6 +86,7 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['metrics'],
   canonicalize: ['audit/verify'],
   commander: ['run-cli', 'cli'],
+  'fastest-levenshtein': ['nearest'],
 };
 const TYPES_TOO = ['casbin', '@casbin/expression-eval', 'jsep'];
 

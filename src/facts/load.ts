@@ -84,7 +84,11 @@ export function factsLoader(
     const knownOf = new Map<Question, Known | undefined>(asked.map((question, place) => [question, known[place]]));
     return questions.map((question) => {
       const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? noKey(question.businessId);
-      const request: Facts['request'] = closed({ action: question.action });
+      const request: Facts['request'] = closed({
+        action: question.action,
+        registered: false,
+        addressed: false,
+      });
       return {
         facts: closed({ key, user, target, limit: WITHIN_LIMIT, request, freeze: NOT_FROZEN }),
         reasons,

@@ -20,12 +20,13 @@ export interface FactDefinition {
   readonly form?: TextForm;
   /** The value where nothing is known, and in a record that is older than the fact. */
   readonly none: string | boolean;
-  /** The version of the facts that it came with; see FACTS_VERSION. */
+  /** The version of the facts that it came with; see FACTS_VERSION. Of a declared fact 0: each policy has its own. */
   readonly since: number;
   /** What it means, for documentation. */
   readonly says: string;
 }
 
+/** By group and name. A name with a dot, such as `can.sms`, is a fact of a group within the group. */
 export type FactTable = Readonly<Record<string, Readonly<Record<string, FactDefinition>>>>;
 
 const ID: TextForm = {
@@ -89,10 +90,10 @@ export const FACTS = {
       says: 'none: the question names no business',
     },
     role: {
-      type: ['owner', 'member', 'none'],
+      type: ['owner', 'member', 'none', 'other'],
       none: 'none',
       since: 1,
-      says: 'the role of the user in the business',
+      says: 'the role of the user in the business; other: one that the policy does not declare',
     },
     inRestriction: {
       type: 'boolean',
@@ -112,6 +113,8 @@ export const FACTS = {
       since: 1,
       says: 'what the client wants to do, such as call:create',
     },
+    registered: { type: 'boolean', none: false, since: 3, says: 'the action is in the register of facts.yaml' },
+    addressed: { type: 'boolean', none: false, since: 3, says: "the question states its client's address" },
   },
   freeze: {
     active: { type: 'boolean', none: false, since: 2, says: 'a freeze in force covers this question' },
@@ -151,14 +154,31 @@ export const FACTS_VERSION = versionOf(FACTS);
 /** The one fact that action patterns are matched against. */
 export const ACTION_PATH = 'r.request.action';
 
-/** A group of facts by its name, which may be one that only a policy declares. */
-export const groupOf = (facts: Facts, group: string): Readonly<Record<string, string | boolean>> =>
-  (facts as Readonly<Record<string, Readonly<Record<string, string | boolean>>>>)[group] ?? {};
+/** A group of facts: values, and groups of values. */
+export interface Group {
+  readonly [name: string]: string | boolean | Group;
+}
 
-/** The value of a fact by its path. */
+/** A group of facts by its name, which may be one that only a policy declares. */
+export const groupOf = (facts: Facts, group: string): Group => (facts as Readonly<Record<string, Group>>)[group] ?? {};
+
+/** The value of a fact by its path, such as `r.key.can.sms`. */
 export function valueAt(facts: Facts, path: string): string | boolean {
-  const [, group = '', fact = ''] = path.split('.');
-  return groupOf(facts, group)[fact] as string | boolean;
+  const [, ...names] = path.split('.');
+  return names.reduce<unknown>((group, name) => (group as Group | undefined)?.[name], facts) as string | boolean;
+}
+
+/** A group of these facts, by their names in the table, closed. */
+export function groupFrom(values: Iterable<readonly [name: string, value: unknown]>): Group {
+  const group: Record<string, unknown> = {};
+  const inner: Record<string, Record<string, unknown>> = {};
+  for (const [name, value] of values) {
+    const [outer = '', within] = name.split('.');
+    if (within === undefined) group[outer] = value;
+    else inner[outer] = { ...inner[outer], [within]: value };
+  }
+  for (const [name, values] of Object.entries(inner)) group[name] = closed(values);
+  return closed(group) as Group;
 }
 
 export interface Constraint {

@@ -9,25 +9,32 @@ import type { Policy } from './decide.ts';
 import { parseAllCases } from './folder/cases.ts';
 import { asItLooks } from './folder/characters.ts';
 import { checkCodesUsed, parseCodes } from './folder/codes.ts';
+import { parseFactsFile } from './folder/facts-file.ts';
 import {
   CODES_FILE,
   checkFiles,
   checkSizes,
   decisiveFiles,
+  FACTS_FILE,
   INVARIANTS_FILE,
   MODEL_FILE,
   type PolicyTexts,
   ROW_FILE,
 } from './folder/files.ts';
-import { collector, type Finding, printFinding, type Report, type ReportError } from './folder/findings.ts';
+import { collector, type Finding, isAdvice, printFinding, type Report, type ReportError } from './folder/findings.ts';
 import { parseInvariants } from './folder/invariants.ts';
+import { checkRegister } from './folder/register.ts';
 import { parseRows } from './folder/rows.ts';
 import type { Code, Row } from './row.ts';
-import { BUILT_IN, type Schema } from './schema.ts';
+import { type Schema, schemaOf } from './schema.ts';
 
-export type Built =
+export type Built = {
+  /** What is doubtful and not in the way. */
+  readonly advice: readonly Finding[];
+} & (
   | { readonly policy: Policy; readonly findings: readonly [] }
-  | { readonly policy?: never; readonly findings: readonly Finding[] };
+  | { readonly policy?: never; readonly findings: readonly Finding[] }
+);
 
 /**
  * Parses, proves, runs the cases. Findings are sorted by place; a folder with any finding has no policy. Proofs and cases
@@ -36,10 +43,13 @@ export type Built =
 export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
   const { report, all } = collector();
   const policy = checkSizes(texts, report) ? await check(texts, report) : undefined;
-  const findings = all();
-  if (policy && findings.length === 0) return { policy, findings: [] };
+  const [advice, findings] = [true, false].map((wanted) => all().filter((finding) => isAdvice(finding) === wanted)) as [
+    Finding[],
+    Finding[],
+  ];
+  if (policy && findings.length === 0) return { policy, findings: [], advice };
   if (findings.length === 0) throw new Error('a policy was refused without a finding');
-  return { findings };
+  return { findings, advice };
 }
 
 /**
@@ -74,7 +84,12 @@ function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, R
   });
   const texts = new Map([...given].map(([name, text]) => [name, asItLooks(text)]));
   const codes = parseCodes(texts.get(CODES_FILE), report);
-  const schema = BUILT_IN;
+  const schema = schemaOf(
+    parseFactsFile(texts.get(FACTS_FILE), (finding) => {
+      valid = false;
+      report(finding);
+    }),
+  );
   const rows = yield* validRows(texts, schema, codes, report);
   if (!rows || !valid) return { texts, schema, codes };
   const matcher = createMatcher(rows, schema);
@@ -94,6 +109,7 @@ async function check(given: PolicyTexts, report: Report): Promise<Policy | undef
   const cases = parseAllCases(texts, schema, report);
   const invariants = parseInvariants(texts.get(INVARIANTS_FILE), schema, codes, report);
   if (!policy || !matcher) return undefined;
+  checkRegister(policy.rows, schema.declaration.actions, report);
   checkCodesUsed(codes, policy.rows, texts.get(CODES_FILE), report);
   for (const work of [
     prove(matcher, policy.rows, invariants, report),

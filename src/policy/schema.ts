@@ -1,5 +1,7 @@
 /** Which facts there are, of which types, and which of their combinations can occur: what a policy is written in terms of. */
 
+import { type Declaration, NOTHING_DECLARED } from './declared/declaration.ts';
+import { declaredConstraints, declaredTable } from './declared/table.ts';
 import {
   CONSTRAINTS,
   type Constraint,
@@ -10,14 +12,17 @@ import {
   type FactTable,
   type FactType,
   fits,
+  type Group,
+  groupFrom,
   type TextForm,
 } from './facts.ts';
 
 export interface Schema {
+  readonly declaration: Declaration;
   readonly table: FactTable;
   /** In the order of the table, in which Casbin is given them. */
   readonly groups: readonly string[];
-  /** The facts of a group, in their order; none of a group that there is not. */
+  /** The facts of a group by their names, in their order; none of a group that there is not. */
   readonly factsOf: (group: string) => readonly (readonly [name: string, FactDefinition])[];
   /** Every fact path of the rule language, such as `r.key.status`, with its type. */
   readonly paths: ReadonlyMap<string, FactType>;
@@ -37,53 +42,75 @@ export interface Schema {
   readonly read: (value: unknown) => Facts;
 }
 
-/** The schema of a table of facts. */
-export function schemaOf(table: FactTable, constraints: readonly Constraint[]): Schema {
+/** The schema of the built-in facts and of those that a policy declares. */
+export function schemaOf(declaration: Declaration, builtIn: FactTable = FACTS): Schema {
+  const table = declaredTable(builtIn, declaration);
+  const constraints = [...CONSTRAINTS, ...declaredConstraints(declaration)];
   const groups = Object.keys(table);
   const definitions = new Map(groups.map((group) => [group, Object.entries(table[group] ?? {})]));
-  const names = new Map(groups.map((group) => [group, Object.keys(table[group] ?? {})]));
   const factsOf: Schema['factsOf'] = (group) => definitions.get(group) ?? [];
-
-  const readGroup = (group: string, value: unknown): Readonly<Record<string, unknown>> => {
-    const given = members(value, names.get(group) ?? [], group);
-    const facts = Object.create(null) as Record<string, unknown>;
-    for (const [fact, { type }] of factsOf(group)) {
-      facts[fact] = given[fact];
-      if (!fits(type, facts[fact])) throw new TypeError(`the fact ${group}.${fact} is missing or of another type`);
-    }
-    return facts;
-  };
-
+  const each = groups.flatMap((group) =>
+    factsOf(group).map(([fact, definition]) => [`r.${group}.${fact}`, definition] as const),
+  );
+  const readers = new Map(groups.map((group) => [group, groupReader(group, factsOf(group))]));
   return Object.freeze({
+    declaration,
     table,
     groups,
     factsOf,
-    paths: new Map(
-      groups.flatMap((group) => factsOf(group).map(([fact, { type }]) => [`r.${group}.${fact}`, type] as const)),
-    ),
-    forms: new Map(
-      groups.flatMap((group) =>
-        factsOf(group).flatMap(([fact, { form }]) => (form ? [[`r.${group}.${fact}`, form] as const] : [])),
-      ),
-    ),
+    paths: new Map(each.map(([path, { type }]) => [path, type])),
+    forms: new Map(each.flatMap(([path, { form }]) => (form ? [[path, form] as const] : []))),
     constraints,
     nothingKnown: closed(
       Object.fromEntries(
-        groups.map((group) => [
-          group,
-          closed(Object.fromEntries(factsOf(group).map(([fact, { none }]) => [fact, none]))),
-        ]),
+        groups.map((group) => [group, groupFrom(factsOf(group).map(([fact, { none }]) => [fact, none]))]),
       ),
     ) as unknown as Facts,
     read: (value: unknown) => {
       const given = members(value, groups, 'facts');
       const facts = Object.create(null) as Record<string, unknown>;
-      for (const group of groups) facts[group] = readGroup(group, given[group]);
+      for (const [group, readGroup] of readers) facts[group] = readGroup(given[group]);
       const broken = constraints.find((constraint) => !constraint.holds(facts as unknown as Facts));
       if (broken) throw new TypeError(`the facts contradict each other: ${broken.says}`);
       return facts as unknown as Facts;
     },
   });
+}
+
+/** Copies one group; see `read` of the schema. */
+function groupReader(group: string, facts: readonly (readonly [string, FactDefinition])[]): (value: unknown) => Group {
+  const byOuter = new Map<string, (readonly [within: string | undefined, FactDefinition])[]>();
+  for (const [name, definition] of facts) {
+    const [outer = '', within] = name.split('.');
+    byOuter.set(outer, [...(byOuter.get(outer) ?? []), [within, definition]]);
+  }
+  const names = [...byOuter.keys()];
+  const checked = (path: string, { type }: FactDefinition, value: unknown): unknown => {
+    if (!fits(type, value)) throw new TypeError(`the fact ${path} is missing or of another type`);
+    return value;
+  };
+  return (value) => {
+    const given = members(value, names, group);
+    const copy = Object.create(null) as Record<string, unknown>;
+    for (const [outer, definitions] of byOuter) {
+      const [first] = definitions;
+      if (first && first[0] === undefined) {
+        copy[outer] = checked(`${group}.${outer}`, first[1], given[outer]);
+        continue;
+      }
+      const path = `${group}.${outer}`;
+      const inner = members(
+        given[outer],
+        definitions.map(([within]) => within ?? ''),
+        path,
+      );
+      const nested = Object.create(null) as Record<string, unknown>;
+      for (const [within = '', definition] of definitions)
+        nested[within] = checked(`${path}.${within}`, definition, inner[within]);
+      copy[outer] = nested;
+    }
+    return copy as Group;
+  };
 }
 
 function members(value: unknown, names: readonly string[], what: string): Readonly<Record<string, unknown>> {
@@ -96,4 +123,4 @@ function members(value: unknown, names: readonly string[], what: string): Readon
 }
 
 /** The facts that every policy has. */
-export const BUILT_IN: Schema = schemaOf(FACTS, CONSTRAINTS);
+export const BUILT_IN: Schema = schemaOf(NOTHING_DECLARED);

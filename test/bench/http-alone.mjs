@@ -34,7 +34,7 @@ const answer = ({ action, businessId = '' }) => ({
     target: { id: businessId, status: 'active', role: 'owner', inRestriction: true },
     limit: { exceeded: false },
     freeze: { active: false },
-    request: { action },
+    request: { action, registered: false, addressed: false },
   },
 });
 

@@ -1,6 +1,7 @@
 /** Facts for tests: only those that a test is about are written out, so that a fact that is added needs no edit elsewhere. */
 
-import { CONSTRAINTS, closed, FACTS, FACTS_VERSION, type FactGroup, type Facts } from '../../src/policy/facts.ts';
+import { NOTHING_DECLARED } from '../../src/policy/declared/declaration.ts';
+import { closed, FACTS, FACTS_VERSION, type FactGroup, type Facts } from '../../src/policy/facts.ts';
 import { BUILT_IN, type Schema, schemaOf } from '../../src/policy/schema.ts';
 
 /** The groups of facts that every policy has. */
@@ -25,10 +26,10 @@ export const ACTIVE: Facts = factsWith({
 });
 
 /** BUILT_IN as if `limit.exceeded` came with the next version: a schema of which every fact can be read today. */
-export const WITH_LATER_LIMIT: Schema = schemaOf(
-  { ...FACTS, limit: { ...FACTS.limit, exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } } },
-  CONSTRAINTS,
-);
+export const WITH_LATER_LIMIT: Schema = schemaOf(NOTHING_DECLARED, {
+  ...FACTS,
+  limit: { ...FACTS.limit, exceeded: { ...FACTS.limit.exceeded, since: FACTS_VERSION + 1 } },
+});
 
 /** The facts as a record or a case holds them that is older than `limit.exceeded` in WITH_LATER_LIMIT. */
 export function withoutLimit({ limit, ...facts }: Facts): Readonly<Record<string, Readonly<Record<string, unknown>>>> {

@@ -5,11 +5,10 @@ import { pathToFileURL } from 'node:url';
 import { type Command, Option } from 'commander';
 import { VERSION } from '../../config.ts';
 import { Failure, Refusal } from '../../errors.ts';
-import type { Policy } from '../../policy/decide.ts';
 import type { PolicyTexts } from '../../policy/folder/files.ts';
-import { type Finding, printFinding } from '../../policy/folder/findings.ts';
+import { printFinding } from '../../policy/folder/findings.ts';
 import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
-import { buildPolicy } from '../../policy/policy.ts';
+import { type Built, buildPolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
@@ -41,9 +40,9 @@ async function checkVerb(
   if (!printer)
     throw new Refusal(`there is no format ${JSON.stringify(format)}; write ${Object.keys(FORMATS).join(', ')}`);
   const folder = dir ?? terminal.config().POLICY_DIR;
-  const { policy, findings } = await buildPolicy(await readFolder(folder));
-  printer(terminal, folder, findings, policy);
-  terminal.exitUnless(policy !== undefined);
+  const built = await buildPolicy(await readFolder(folder));
+  printer(terminal, folder, built);
+  terminal.exitUnless(built.policy !== undefined);
 }
 
 /** @throws Failure for exit code 3: a folder that cannot be read is not one with findings (1) */
@@ -56,17 +55,19 @@ async function readFolder(folder: string): Promise<PolicyTexts> {
   }
 }
 
-type Printer = (terminal: Terminal, folder: string, findings: readonly Finding[], policy: Policy | undefined) => void;
+type Printer = (terminal: Terminal, folder: string, built: Built) => void;
 
 const FORMATS = {
-  text: ({ print }, folder, findings, policy) => {
+  text: ({ print }, folder, { policy, findings, advice }) => {
     for (const finding of findings) print(printFinding(finding));
+    for (const finding of advice) print(`advice: ${printFinding(finding)}`);
     if (policy) print(`${escaped(folder)}: nothing found in ${plural(policy.rows.length, 'row')}; ${policy.digest}`);
     else print(`\n${escaped(folder)}: ${plural(findings.length, 'finding')}; ${FINDINGS_PAGE} says what each means`);
   },
-  json: ({ printJson }, _, findings, policy) => printJson({ digest: policy?.digest ?? null, findings }),
-  sarif: ({ printJson }, folder, findings) =>
-    printJson(toSarif(findings, VERSION, (file) => uriOf(path.join(folder, file)))),
+  json: ({ printJson }, _, { policy, findings, advice }) =>
+    printJson({ digest: policy?.digest ?? null, findings, advice }),
+  sarif: ({ printJson }, folder, { findings, advice }) =>
+    printJson(toSarif([...findings, ...advice], VERSION, (file) => uriOf(path.join(folder, file)))),
 } as const satisfies Record<string, Printer>;
 
 /** Relative to the working directory, as code scanning wants it; a file: URL for what lies elsewhere. */

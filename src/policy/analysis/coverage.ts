@@ -130,8 +130,7 @@ function outcomeOf(
 ): Outcome {
   const holds = typeof got === 'object' && isSameDecision(got, want);
   const differing = [...paths.keys()].flatMap((path): Differing[] => {
-    const [, group, fact] = path.split('.') as [string, string, string];
-    const before = base[group]?.[fact] ?? null;
+    const before = valueAt(base as unknown as Facts, path) ?? null;
     const given = valueAt(facts, path);
     return before === given ? [] : [{ fact: path, base: before, given }];
   });

@@ -102,7 +102,7 @@ export function* spacesOf<T extends Selector>(selectors: readonly T[], schema: S
 
 function factsIn(schema: Schema, action: string, { facts, open }: Cell, texts: ReadonlyMap<string, string>): Facts {
   const groups: Record<string, Record<string, Value>> = Object.fromEntries(
-    schema.groups.map((group) => [group, { ...groupOf(facts, group) }]),
+    schema.groups.map((group) => [group, { ...groupOf(facts, group) } as Record<string, Value>]),
   );
   for (const path of open) {
     const [, group = '', fact = ''] = path.split('.');

@@ -5,7 +5,7 @@
 
 import type { Decision } from '../decide.ts';
 import type { Facts } from '../facts.ts';
-import { addDefaults, readWrittenFacts } from '../recorded-facts.ts';
+import { completeFacts, readWrittenFacts } from '../recorded-facts.ts';
 import type { Schema } from '../schema.ts';
 import { CASE_FILE, type PolicyTexts } from './files.ts';
 import type { Report } from './findings.ts';
@@ -72,7 +72,7 @@ function parseCase(
   if (typeof name !== 'string' || name === '') throw new TypeError('a case has a name');
   const [baseFacts, givenFacts] = [groupsOf('base', base, schema), groupsOf('given', given, schema)];
   const stated = Object.fromEntries(
-    schema.groups.map((group) => [group, { ...baseFacts[group], ...givenFacts[group] }]),
+    schema.groups.map((group) => [group, overlaid(baseFacts[group], givenFacts[group])]),
   );
   const facts = readWrittenFacts(stated, schema);
   const { effect, code, rule, ...others } = isMap(want) ? want : {};
@@ -84,7 +84,19 @@ function parseCase(
   ) {
     throw new TypeError('want is {effect: allow | deny, code: CODE, rule: row-id}');
   }
-  return { name, facts, base: addDefaults(base, 1, schema.table).groups, want: { effect, code, rule } };
+  return { name, facts, base: completeFacts(base, schema), want: { effect, code, rule } };
+}
+
+/** One group over another; of a group within it, too, what is not given stays. */
+function overlaid(
+  base: Readonly<Record<string, unknown>> = {},
+  given: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
+  const inner = Object.entries(given).map(([name, value]) => [
+    name,
+    isMap(value) && isMap(base[name]) ? { ...base[name], ...value } : value,
+  ]);
+  return { ...base, ...Object.fromEntries(inner) };
 }
 
 /** Facts by group. Throws at anything else, which merging base and given would drop silently. */

@@ -21,6 +21,7 @@ export const nameInFolder = (listed: string): string =>
 
 export const MODEL_FILE = 'model.conf';
 export const CODES_FILE = 'codes.yaml';
+export const FACTS_FILE = 'facts.yaml';
 export const INVARIANTS_FILE = 'invariants.yaml';
 export const ROW_FILE = /^\d\d-[a-z0-9-]+\.csv$/;
 export const CASE_FILE = /^cases\/[a-z0-9-]+\.yaml$/;
@@ -36,6 +37,7 @@ const KINDS: readonly {
 }[] = [
   { example: 'NN-name.csv', is: (name) => ROW_FILE.test(name), decides: true },
   { example: CODES_FILE, is: (name) => name === CODES_FILE, decides: true },
+  { example: FACTS_FILE, is: (name) => name === FACTS_FILE, decides: true },
   { example: INVARIANTS_FILE, is: (name) => name === INVARIANTS_FILE, decides: false },
   { example: MODEL_FILE, is: (name) => name === MODEL_FILE, decides: true },
   { example: 'cases/name.yaml', is: (name) => CASE_FILE.test(name), decides: false },

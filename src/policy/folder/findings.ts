@@ -3,8 +3,8 @@
 import { maskSecrets } from '../../mask.ts';
 import type { RuleFault } from '../casbin/rule.ts';
 
-interface FindingKind<Level = 'error' | 'warning'> {
-  /** `warning`: no decision can go wrong by it. The policy is refused all the same. */
+interface FindingKind<Level = 'error' | 'warning' | 'advice'> {
+  /** `warning`: no decision can go wrong by it. The policy is refused all the same. `advice`: it is not refused. */
   readonly level: Level;
   /** What is found, in a sentence. */
   readonly says: string;
@@ -13,6 +13,7 @@ interface FindingKind<Level = 'error' | 'warning'> {
 }
 
 const error = (says: string, mend: string): FindingKind<'error'> => ({ level: 'error', says, mend });
+const advice = (says: string, mend: string): FindingKind<'advice'> => ({ level: 'advice', says, mend });
 const warning = (says: string, mend: string): FindingKind<'warning'> => ({ level: 'warning', says, mend });
 
 /**
@@ -50,6 +51,15 @@ export const FINDING_RULES = {
   'forbidden-syntax': error(
     'A rule uses syntax outside the rule language, which Casbin would run.',
     'Use facts, literals and the listed operators only.',
+  ),
+  facts: error('facts.yaml declares a fact that cannot be, or in another form.', 'Write it as the message says.'),
+  'unknown-action': error(
+    'A pattern of a row matches no action of a strict register, so nobody can do what the row allows.',
+    'Correct the pattern, or add the action to actions.known.',
+  ),
+  'unregistered-action': advice(
+    'A pattern of a row matches no action of the register.',
+    'Correct the pattern where it is misspelt, or add the action to actions.known.',
   ),
   'row-never-matches': warning('No situation makes the row match.', 'Mend its rule or its action, or remove it.'),
   'row-hidden': warning('Wherever the row matches, rows above it have decided.', 'Move it up, or remove it.'),
@@ -99,6 +109,9 @@ export type Report = (finding: Finding) => void;
  * was stored can no longer be read: no warning may do that. A warning is found in `check` of policy.ts, on rows that are valid.
  */
 export type ReportError = (finding: Finding & { readonly rule: ErrorRule }) => void;
+
+/** Whether a finding is no more than advice: printed, and never in the way of a policy. */
+export const isAdvice = ({ rule }: Finding): boolean => FINDING_RULES[rule].level === 'advice';
 
 export const byPlace = (a: Finding, b: Finding): number =>
   (a.file < b.file ? -1 : a.file > b.file ? 1 : 0) || a.line - b.line || a.column - b.column;

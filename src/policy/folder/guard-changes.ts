@@ -1,9 +1,10 @@
 /** What an edit does to the guards of a policy, its invariants and cases: which were removed, changed or added. */
 
-import { BUILT_IN } from '../schema.ts';
+import { type Schema, schemaOf } from '../schema.ts';
 import { parseAllCases } from './cases.ts';
 import { parseCodes } from './codes.ts';
-import { CODES_FILE, INVARIANTS_FILE, type PolicyTexts } from './files.ts';
+import { parseFactsFile } from './facts-file.ts';
+import { CODES_FILE, FACTS_FILE, INVARIANTS_FILE, type PolicyTexts } from './files.ts';
 import { parseInvariants } from './invariants.ts';
 
 /** Names, in the order of the files. */
@@ -27,13 +28,15 @@ export function caseChanges(before: PolicyTexts, after: PolicyTexts): GuardChang
 
 const ignore = (): void => undefined;
 
+const schemaIn = (texts: PolicyTexts): Schema => schemaOf(parseFactsFile(texts.get(FACTS_FILE), ignore));
+
 /** Name -> what it states, as JSON, for comparison. */
 type Guards = ReadonlyMap<string, string>;
 
 function invariantsOf(texts: PolicyTexts): Guards {
   const codes = parseCodes(texts.get(CODES_FILE), ignore);
   return new Map(
-    parseInvariants(texts.get(INVARIANTS_FILE), BUILT_IN, codes, ignore).map(
+    parseInvariants(texts.get(INVARIANTS_FILE), schemaIn(texts), codes, ignore).map(
       ({ name, condition, whenItHolds, forbidden }) => [
         name,
         JSON.stringify([condition.action, condition.when.text, whenItHolds, [...forbidden].sort()]),
@@ -44,7 +47,7 @@ function invariantsOf(texts: PolicyTexts): Guards {
 
 const casesOf = (texts: PolicyTexts): Guards =>
   new Map(
-    parseAllCases(texts, BUILT_IN, ignore).map(({ name, file, facts, want }) => [
+    parseAllCases(texts, schemaIn(texts), ignore).map(({ name, file, facts, want }) => [
       `${name} (${file})`,
       JSON.stringify([facts, want]),
     ]),

@@ -24,7 +24,7 @@ export function toSarif(findings: readonly Finding[], version: string, uriOf: (f
         results: findings.map(({ file, line, column, rule, message }) => ({
           ruleId: rule,
           ruleIndex: names.indexOf(rule),
-          level: FINDING_RULES[rule].level,
+          level: LEVELS[FINDING_RULES[rule].level],
           message: { text: message },
           locations: [
             {
@@ -40,6 +40,9 @@ export function toSarif(findings: readonly Finding[], version: string, uriOf: (f
   };
 }
 
+/** 3.27.10: the level of a result. */
+const LEVELS = { error: 'error', warning: 'warning', advice: 'note' } as const;
+
 /** 3.49: what each rule means and how to mend what it finds, for readers who have only the report. */
 const rules = (): object[] =>
   Object.entries(FINDING_RULES).map(([id, { level, says, mend }]) => ({
@@ -50,5 +53,5 @@ const rules = (): object[] =>
       text: `${says} ${mend} See ${FINDINGS_PAGE}, section ${id}.`,
       markdown: `${says} ${mend}\n\nSee \`${FINDINGS_PAGE}#${id}\`.`,
     },
-    defaultConfiguration: { level },
+    defaultConfiguration: { level: LEVELS[level] },
   }));

@@ -38,6 +38,9 @@ const MULTIPLYING = Array.from({ length: 20 }, (_, row) => {
   return `p, row-${row}, *, "!(${rule}) && r.limit.exceeded", deny, RATE_LIMITED`;
 }).join('\n');
 
+/** A register of which no row's pattern but `*` matches an action. */
+const register = (strict: string): string => `actions: { strict: ${strict}, known: { 'call:create': Start a call } }`;
+
 /** For each rule an edit that provokes it, and the place of its finding. */
 const PROVOKED: Readonly<Record<FindingRule, readonly [edit: Edit, place: string]>> = {
   'missing-file': [put('codes.yaml', undefined), 'codes.yaml:1:1'],
@@ -68,6 +71,9 @@ const PROVOKED: Readonly<Record<FindingRule, readonly [edit: Edit, place: string
   undecided: [replace('90-allow.csv', "r.target.status == 'none'", 'r.key.userManagement'), '90-allow.csv:3:1'],
   'forbidden-allow': [put('05-x.csv', 'p, x, *, "r.key.status == \'expired\'", allow, OK'), '05-x.csv:1:1'],
   'too-many-situations': [put('19-x.csv', MULTIPLYING), '90-allow.csv:3:1'],
+  facts: [put('facts.yaml', 'attributes:\n  user: { status: [a, b] }\n'), 'facts.yaml:2:19'],
+  'unknown-action': [put('facts.yaml', register('true')), '30-permission.csv:3:1'],
+  'unregistered-action': [put('facts.yaml', register('false')), '30-permission.csv:3:1'],
   codes: [replace('codes.yaml', 'status: 429', 'status: 500'), 'codes.yaml:14:3'],
   'unused-code': [
     replace('codes.yaml', 'RATE_LIMITED:', 'X:\n  status: 403\n  message: no\nRATE_LIMITED:'),
@@ -97,8 +103,8 @@ describe('each finding', function () {
 
   for (const [rule, [edit, place]] of Object.entries(PROVOKED)) {
     it(`${rule} is found, with its place`, async () => {
-      const { findings } = await buildPolicy(edit(texts));
-      const places = findings
+      const { findings, advice } = await buildPolicy(edit(texts));
+      const places = [...findings, ...advice]
         .filter((finding) => finding.rule === rule)
         .map(({ file, line, column }) => `${file}:${line}:${column}`);
       expect(places, findings.map(printFinding).slice(0, 5).join('\n')).to.include(place);

@@ -1,0 +1,233 @@
+/** Parses `facts.yaml`: what facts there are beyond the built-in ones. Strict: whatever it does not know is a finding with its place. */
+
+import {
+  BUILT_IN_ROLES,
+  type Declaration,
+  type DeclaredActions,
+  type DeclaredAttributes,
+  type DeclaredGrants,
+  type DeclaredValues,
+  GROUP_OF_OWNER,
+  NOTHING_DECLARED,
+} from '../declared/declaration.ts';
+import { UNKNOWN } from '../declared/table.ts';
+import { FACTS, type FactTable } from '../facts.ts';
+import { UNSEEN } from './characters.ts';
+import { FACTS_FILE } from './files.ts';
+import type { ReportError } from './findings.ts';
+import { isMap, parseYaml } from './yaml.ts';
+
+/** Where in the file: names and indices, from its root. */
+type Path = readonly (string | number)[];
+
+/** Reports a fault at a place of the file. */
+export type Fault = (path: Path, message: string) => void;
+
+const NAME = /^[a-z][a-z0-9_]{0,63}$/;
+const VALUE = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+const ACTION = /^(?=.{3,128}$)[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/;
+/** Bounds of what can be declared, so that a table of facts stays one that a person can read. */
+export const DECLARED_LIMITS = {
+  values: 64,
+  attributes: 64,
+  roles: 64,
+  networks: 64,
+  schedules: 64,
+  actions: 2000,
+} as const;
+
+/** The declaration of `text`; undefined where there is no such file, and that declares nothing. What is faulty is left out. */
+export function parseFactsFile(text: string | undefined, report: ReportError): Declaration {
+  if (text === undefined) return NOTHING_DECLARED;
+  const { value, place } = parseYaml(FACTS_FILE, text, report);
+  const fault: Fault = (path, message) => report({ file: FACTS_FILE, ...place(path), rule: 'facts', message });
+  if (value === undefined || value === null) return NOTHING_DECLARED;
+  if (!isMap(value)) {
+    fault([], 'write a map of attributes, roles, networks, schedules, asked and actions; each of them may be left out');
+    return NOTHING_DECLARED;
+  }
+  const parts = partsOf(value, ['attributes', 'roles', 'asked', 'actions'], [], fault);
+  return Object.freeze({
+    ...NOTHING_DECLARED,
+    attributes: attributesOf(parts['attributes'], fault),
+    roles: names(parts['roles'] ?? [], ['roles'], DECLARED_LIMITS.roles, fault, NAME).filter((role, index) => {
+      const taken = [...BUILT_IN_ROLES, 'none', 'other'].includes(role);
+      if (taken) fault(['roles', index], `the role ${role} is built in; leave it out`);
+      return !taken;
+    }),
+    asked: declaredOf(parts['asked'], ['asked'], {}, fault, (name, entry, path) => {
+      const read = attributeOf(entry, path, fault);
+      if (read?.kind !== 'grants') return read;
+      fault(path, `${name}: what is asked is boolean or a list of values, not grants`);
+      return undefined;
+    }) as ReadonlyMap<string, DeclaredValues>,
+    actions: actionsOf(parts['actions'], fault),
+  });
+}
+
+/** The members of a map that are known; any other is a fault. */
+function partsOf(value: unknown, known: readonly string[], path: Path, fault: Fault): Record<string, unknown> {
+  if (value === undefined || value === null) return {};
+  if (!isMap(value)) {
+    fault(path, `${path.join('.')} is a map of ${known.join(', ')}`);
+    return {};
+  }
+  for (const name of Object.keys(value)) {
+    if (!known.includes(name))
+      fault([...path, name], `nothing reads ${JSON.stringify(name)}; known are ${known.join(', ')}`);
+  }
+  return Object.fromEntries(Object.entries(value).filter(([name]) => known.includes(name)));
+}
+
+/** A map of names to what `read` makes of their entries. `taken`: the built-in facts of their group, which no name may shadow. */
+function declaredOf<T>(
+  value: unknown,
+  path: Path,
+  taken: Readonly<Record<string, unknown>>,
+  fault: Fault,
+  read: (name: string, entry: unknown, path: Path) => T | undefined,
+  limit: number = DECLARED_LIMITS.attributes,
+): ReadonlyMap<string, T> {
+  if (value === undefined || value === null) return new Map();
+  if (!isMap(value)) {
+    fault(path, `${path.join('.')} is a map of names`);
+    return new Map();
+  }
+  const entries = Object.entries(value);
+  if (entries.length > limit)
+    fault(path, `${path.join('.')} has ${entries.length} names; at most ${limit} can be declared`);
+  return new Map(
+    entries.slice(0, limit).flatMap(([name, entry]): [string, T][] => {
+      const at = [...path, name];
+      const wrong = nameFault(name, taken);
+      if (wrong !== undefined) fault(at, wrong);
+      const declared = read(name, entry, at);
+      return wrong === undefined && declared !== undefined ? [[name, declared]] : [];
+    }),
+  );
+}
+
+function nameFault(name: string, taken: Readonly<Record<string, unknown>>): string | undefined {
+  if (!NAME.test(name))
+    return `${JSON.stringify(name)} is no name: a-z, 0-9 and _, beginning with a letter, at most 64`;
+  if (Object.hasOwn(taken, name)) return `${name} is a built-in fact; give it another name`;
+  // What every JavaScript object has, such as constructor: a rule that reads it would read that in other tools.
+  if (name in Object.prototype) return `${name} is reserved; give it another name`;
+  return undefined;
+}
+
+/** A list of distinct texts. */
+function names(value: unknown, path: Path, limit: number, fault: Fault, form: RegExp): string[] {
+  const where = path.join('.');
+  if (!Array.isArray(value)) {
+    fault(path, `${where} is a list, such as [one, two]`);
+    return [];
+  }
+  if (value.length > limit) fault(path, `${where} has ${value.length} entries; at most ${limit} can be declared`);
+  const seen = new Set<string>();
+  for (const [index, entry] of (value as unknown[]).slice(0, limit).entries()) {
+    const at = [...path, index];
+    if (typeof entry !== 'string' || !form.test(entry)) {
+      const quote = typeof entry === 'boolean' || typeof entry === 'number' ? '; put it in quotes if it is a text' : '';
+      fault(at, `${JSON.stringify(entry)} cannot stand here: a-z, 0-9 and _, at most 64${quote}`);
+    } else if (entry in Object.prototype) fault(at, `${entry} is reserved; give it another name`);
+    else if (seen.has(entry)) fault(at, `${entry} stands twice`);
+    else seen.add(entry);
+  }
+  return [...seen];
+}
+
+function attributesOf(value: unknown, fault: Fault): Declaration['attributes'] {
+  const owners = Object.keys(GROUP_OF_OWNER) as (keyof typeof GROUP_OF_OWNER)[];
+  const parts = partsOf(value, owners, ['attributes'], fault);
+  const table: FactTable = FACTS;
+  const of = (owner: (typeof owners)[number]): DeclaredAttributes =>
+    declaredOf(parts[owner], ['attributes', owner], table[GROUP_OF_OWNER[owner]] ?? {}, fault, (_, entry, path) =>
+      attributeOf(entry, path, fault, true),
+    );
+  return { key: of('key'), user: of('user'), business: of('business') };
+}
+
+const SHAPE =
+  'write boolean, a list of values, {values: [..], withholds: true}, {grants: [..]} or {boolean: true, withholds: true}';
+
+/** `[free, pro]`, `boolean`, `{grants: [..]}`, `{values: [..], withholds: true}`. */
+function attributeOf(
+  entry: unknown,
+  path: Path,
+  fault: Fault,
+  stored = false,
+): DeclaredValues | DeclaredGrants | undefined {
+  if (entry === 'boolean') {
+    if (!stored) return { kind: 'boolean', values: [], withholds: false };
+    fault(
+      path,
+      'an attribute is a list of values or {grants: [..]}; for yes and no, write {grants: [..]} with one name',
+    );
+    return undefined;
+  }
+  const map = Array.isArray(entry) ? { values: entry } : entry;
+  if (!isMap(map)) {
+    fault(path, SHAPE);
+    return undefined;
+  }
+  const { withholds = false, ...rest } = partsOf(map, ['values', 'grants', 'boolean', 'withholds'], path, fault);
+  if (typeof withholds !== 'boolean') fault([...path, 'withholds'], 'withholds is true or false');
+  const [[kind, list] = [], ...more] = Object.entries(rest);
+  if (kind === undefined || more.length > 0 || (kind === 'boolean' && (list !== true || stored))) {
+    fault(path, SHAPE);
+    return undefined;
+  }
+  if (kind === 'boolean') return { kind, values: [], withholds: withholds === true };
+  const at = Array.isArray(entry) ? path : [...path, kind];
+  const values = names(list, at, DECLARED_LIMITS.values, fault, kind === 'grants' ? NAME : VALUE);
+  if (values.length === 0) {
+    if (Array.isArray(list) && list.length === 0) fault(at, `${at.join('.')} is empty; declare what it can be`);
+    return undefined;
+  }
+  if (kind === 'grants') return { kind, grants: values, withholds: withholds === true };
+  const taken = values.indexOf(UNKNOWN);
+  if (taken !== -1) fault([...at, taken], 'unknown is what each attribute is where nothing is known; leave it out');
+  return { kind: 'values', values: values.filter((one) => one !== UNKNOWN), withholds: withholds === true };
+}
+
+function actionsOf(value: unknown, fault: Fault): DeclaredActions {
+  const { strict = false, ...parts } = partsOf(value, ['strict', 'known', 'groups'], ['actions'], fault);
+  if (typeof strict !== 'boolean') fault(['actions', 'strict'], 'strict is true or false');
+  const known = knownActions(parts['known'], fault);
+  const groups = declaredOf(parts['groups'], ['actions', 'groups'], {}, fault, (name, entry, path) =>
+    names(entry, path, DECLARED_LIMITS.actions, fault, ACTION).filter((action, index) => {
+      // A misspelt action would silently be in no group.
+      if (!known.has(action))
+        fault([...path, index], `${name}: ${action} is not in the register; add it to actions.known`);
+      return known.has(action);
+    }),
+  );
+  if (strict === true && known.size === 0)
+    fault(['actions', 'strict'], 'a strict register without actions would allow nothing; fill actions.known');
+  return { strict: strict === true, known, groups };
+}
+
+function knownActions(value: unknown, fault: Fault): ReadonlyMap<string, string> {
+  const path = ['actions', 'known'];
+  if (value === undefined || value === null) return new Map();
+  if (!isMap(value)) {
+    fault(path, 'actions.known is a map of action: what it is, in a sentence');
+    return new Map();
+  }
+  const entries = Object.entries(value);
+  if (entries.length > DECLARED_LIMITS.actions)
+    fault(path, `${entries.length} actions are known; at most ${DECLARED_LIMITS.actions} can be`);
+  return new Map(
+    entries.flatMap(([action, says]): [string, string][] => {
+      const at = [...path, action];
+      const valid = ACTION.test(action);
+      if (!valid)
+        fault(at, `${JSON.stringify(action)} is no action: lower-case words joined by colons, such as call:create`);
+      if (typeof says === 'string' && says.trim() !== '' && says.length <= 300 && !UNSEEN.test(says))
+        return valid ? [[action, says]] : [];
+      fault(at, `${action}: say in one line what it is, in 1-300 characters`);
+      return [];
+    }),
+  );
+}
