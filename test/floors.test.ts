@@ -80,6 +80,7 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'pg-copy-streams': ['db', 'directory'],
   opossum: ['db'],
   pino: ['log'],
+  'ip-address': ['policy/declared'],
   'lru-cache': ['facts'],
   'rate-limiter-flexible': ['limits'],
   ioredis: ['limits'],
