@@ -3,6 +3,7 @@
  * of `decide`; the tests are evaluated by Casbin's own evaluator, and where the two disagree, `explain` throws.
  */
 
+import { settlingTests, type Test } from './analysis/reasons.ts';
 import { evaluatorFor } from './casbin/evaluate.ts';
 import { type Decision, decide, type Policy } from './decide.ts';
 import { ACTION_PATH, type Facts, valueAt } from './facts.ts';
@@ -60,7 +61,7 @@ export function explain(policy: Policy, given: Facts): Explanation {
 
 function tryRow(row: Row, facts: Facts): { matched: boolean; reasons: readonly Reason[] } {
   const evaluate = evaluatorFor(facts);
-  const run: Run = ({ text }) => evaluate(text);
+  const run = ({ text }: Predicate): boolean => evaluate(text);
   const action: Predicate = { kind: 'test', text: `keyMatch(${ACTION_PATH}, '${row.action}')`, path: ACTION_PATH };
   if (!run(action)) return { matched: false, reasons: reasonsOf(action, run, facts) };
   const reasons = reasonsOf(row.when.tree, run, facts);
@@ -71,34 +72,11 @@ function tryRow(row: Row, facts: Facts): { matched: boolean; reasons: readonly R
   };
 }
 
-type Run = (part: Predicate) => boolean;
+/** The tests that settle a predicate, with what they read. */
+const reasonsOf = (predicate: Predicate, run: (part: Predicate) => boolean, facts: Facts): readonly Reason[] =>
+  settlingTests(predicate, run).map((test) => reasonOf(test, run(test), facts));
 
-/** The tests that settle a predicate; where several would each do so, the first, as in short-circuit evaluation. */
-function reasonsOf(predicate: Predicate, run: Run, facts: Facts): readonly Reason[] {
-  const value = run(predicate);
-  switch (predicate.kind) {
-    case 'test':
-      return [reasonOf(predicate, value, facts)];
-    case 'not':
-      agree(predicate, value, !run(predicate.of));
-      return reasonsOf(predicate.of, run, facts);
-    default: {
-      const { kind, left, right } = predicate;
-      const [a, b] = [run(left), run(right)];
-      agree(predicate, value, kind === 'both' ? a && b : a || b);
-      const alone = kind === 'either';
-      if (a === alone) return reasonsOf(left, run, facts);
-      if (b === alone) return reasonsOf(right, run, facts);
-      return [...reasonsOf(left, run, facts), ...reasonsOf(right, run, facts)];
-    }
-  }
-}
-
-function agree({ text }: Predicate, whole: boolean, parts: boolean): void {
-  if (whole !== parts) throw new Error(`the parts of ${text} contradict it`);
-}
-
-const reasonOf = ({ text, path }: Predicate & { readonly kind: 'test' }, value: boolean, facts: Facts): Reason => ({
+const reasonOf = ({ text, path }: Test, value: boolean, facts: Facts): Reason => ({
   test: text.replace(/^\((.*)\)$/, '$1'),
   value,
   ...(path !== undefined && { fact: { path, value: valueAt(facts, path) } }),

@@ -36,7 +36,7 @@ const CLOSED: Readonly<Record<string, readonly string[]>> = {
   'r.user.status': ['active', 'disabled', 'unknown'],
   'r.user.businesses': ['active', 'disabled'],
   'r.target.status': ['none', 'active', 'disabled', 'unknown'],
-  'r.target.role': ['owner', 'member', 'none'],
+  'r.target.role': ['owner', 'member', 'none', 'other'],
 };
 const BOOLEANS = ['r.key.userManagement', 'r.target.inRestriction', 'r.limit.exceeded'];
 

@@ -4,6 +4,7 @@
  */
 
 export interface Budget {
+  readonly max: number;
   spent: number;
   /** At how much spent the next pause is due. */
   pauseAt: number;
@@ -16,12 +17,12 @@ export const MAX_BUDGET = 200_000_000;
 /** About 20 ms. */
 const PAUSE_EVERY = 1_000_000;
 
-export const newBudget = (): Budget => ({ spent: 0, pauseAt: PAUSE_EVERY });
+export const newBudget = (max = MAX_BUDGET): Budget => ({ max, spent: 0, pauseAt: PAUSE_EVERY });
 
 /** @throws BudgetExceeded */
 export function spend(budget: Budget, cost: number): void {
   budget.spent += cost;
-  if (budget.spent > MAX_BUDGET) throw new BudgetExceeded();
+  if (budget.spent > budget.max) throw new BudgetExceeded();
 }
 
 /** Whether to yield to the event loop now. */
