@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Context } from '../../audit/record/entry.ts';
 import type { AuthorizeRequest } from '../../authorize.ts';
 import { keyOfHeader } from '../../credentials/token.ts';
-import { actionSchema, idSchema, ipSchema } from '../../input/scalars.ts';
+import { actionSchema, idSchema, ipSchema, OWN_SECRET } from '../../input/scalars.ts';
 import { holdsPieceOf, maskSecrets } from '../../mask.ts';
 
 const credentialSchema = z.string({ error: 'must be text' }).nullish();
@@ -31,8 +31,6 @@ const questionSchema = z
   });
 type Body = z.output<typeof questionSchema>;
 
-/** Of a question whose text would bring a part of its own credential into the log. */
-export const OWN_SECRET = 'holds a part of the API key of this question, which belongs nowhere but in its own field';
 const keepsSecret = (textOf: (body: Body) => string | null | undefined) => (body: Body) =>
   !holdsPieceOf(body.apiKey ?? body.authorization ?? '', textOf(body) ?? '');
 const ownSecret = (...path: string[]) => ({ path, message: OWN_SECRET });

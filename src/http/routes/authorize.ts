@@ -2,13 +2,14 @@
 
 import { refuseQuestions } from '../../directory/bounds.ts';
 import { invalid } from '../../input/json.ts';
+import { OWN_SECRET } from '../../input/scalars.ts';
 import { holdsPieceOf } from '../../mask.ts';
 import type { Service } from '../../service.ts';
 import { uuidv7 } from '../../uuid.ts';
 import type { State } from '../context.ts';
 import { decisionReply, success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { authorizeSchema, batchSchema, OWN_SECRET } from './authorize-schema.ts';
+import { authorizeSchema, batchSchema } from './authorize-schema.ts';
 import { decisionData, decisionsData } from './authorize-shapes.ts';
 
 const EXAMPLE = {
@@ -79,7 +80,7 @@ const callerRequestId = ({ sentRequestId, requestId }: State): string | undefine
  * Looks at a body that nobody has validated yet: the answer and the log have the request id, whatever else is wrong.
  * @throws Failure INVALID_REQUEST where X-Request-Id holds a part of the credential of one of the questions
  */
-function refuseKeyAsRequestId(body: unknown, state: State): void {
+export function refuseKeyAsRequestId(body: unknown, state: State): void {
   const { sentRequestId } = state;
   if (sentRequestId === undefined) return;
   const { requests } = Object(body) as { requests?: unknown };
