@@ -25,6 +25,7 @@ import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { type Declaration, NOTHING_DECLARED } from './policy/declared/declaration.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { policyMetrics } from './rollout/live.ts';
 import { followPolicies, type Policies } from './rollout/policies.ts';
@@ -41,6 +42,8 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   /** The pool of who reads the log. */
   readonly auditDb: Knex;
   readonly cursors: Cursors;
+  /** What `facts.yaml` of the live policy declares. */
+  readonly declaration: () => Declaration;
   /** The current pepper, for new keys. */
   readonly pepper: Pepper;
   readonly readiness: () => Promise<Readiness>;
@@ -171,6 +174,7 @@ async function compose(
     adminDb,
     auditDb,
     cursors: createCursors(peppers[0].secret),
+    declaration: () => NOTHING_DECLARED,
     pepper: peppers[0],
   };
 }

@@ -4,6 +4,8 @@ export const DIRECTORY = `
   create domain authz_id as text collate "C" check (value ~ '^[A-Za-z0-9._:-]{1,64}$' and value not in ('.', '..'));
   create domain authz_name as text check (char_length(value) between 1 and 100);
   create domain authz_reason as text check (char_length(value) between 1 and 300);
+  -- Which names and values there are is what facts.yaml declares: it is checked when they are written.
+  create domain authz_attributes as jsonb check (jsonb_typeof(value) = 'object' and octet_length(value::text) <= 32768);
 
   create table users (
     id authz_id primary key,
@@ -13,6 +15,7 @@ export const DIRECTORY = `
     -- Null: the default of the service.
     rate_limit_requests integer check (rate_limit_requests > 0),
     rate_limit_window_seconds integer check (rate_limit_window_seconds between 1 and 86400),
+    attributes authz_attributes not null default '{}',
     created_at timestamptz(3) not null default now(),
     constraint users_reason_of_disabled check (disabled_reason is null or disabled_at is not null),
     constraint users_rate_limit_whole check ((rate_limit_requests is null) = (rate_limit_window_seconds is null))
@@ -22,6 +25,7 @@ export const DIRECTORY = `
     id authz_id primary key,
     disabled_at timestamptz(3),
     disabled_reason authz_reason,
+    attributes authz_attributes not null default '{}',
     created_at timestamptz(3) not null default now(),
     constraint businesses_reason_of_disabled check (disabled_reason is null or disabled_at is not null)
   );
@@ -29,7 +33,8 @@ export const DIRECTORY = `
   create table business_members (
     business_id authz_id not null references businesses on delete cascade,
     user_id authz_id not null references users on delete cascade,
-    role text collate "C" not null check (role in ('owner', 'member')),
+    -- owner, member, or one that facts.yaml declares: it is checked when it is written. The others are what facts say of no such role.
+    role text collate "C" not null check (role ~ '^[a-z][a-z0-9_]{0,63}$' and role not in ('none', 'other')),
     primary key (business_id, user_id)
   );
   create index business_members_by_user on business_members (user_id);
@@ -48,6 +53,7 @@ export const DIRECTORY = `
     environment text collate "C" not null check (environment ~ '^[a-z0-9-]{1,32}$'),
     rate_limit_requests integer check (rate_limit_requests > 0),
     rate_limit_window_seconds integer check (rate_limit_window_seconds between 1 and 86400),
+    attributes authz_attributes not null default '{}',
     -- In microseconds: an import finds the keys that it made by the now() of its transaction.
     created_at timestamptz not null default now(),
     expires_at timestamptz,
@@ -95,4 +101,4 @@ export const DIRECTORY = `
 
 export const DROP_DIRECTORY = `
   drop table peppers, callers, api_key_businesses, api_keys, business_members, businesses, users;
-  drop domain authz_reason, authz_name, authz_id;`;
+  drop domain authz_attributes, authz_reason, authz_name, authz_id;`;

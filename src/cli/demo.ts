@@ -8,6 +8,7 @@ import type { Database } from '../database.ts';
 import { createCaller } from '../directory/callers.ts';
 import { importFile } from '../directory/import.ts';
 import { createFreeze } from '../freezes/freezes.ts';
+import { NOTHING_DECLARED } from '../policy/declared/declaration.ts';
 import { table } from './terminal/output.ts';
 import type { Terminal } from './terminal/terminal.ts';
 
@@ -62,6 +63,8 @@ export async function loadDemo(config: Config, root: string, database: Database)
       file: path.join(root, DOCUMENT),
       form: 'json',
       maxLifetimeMs: config.MAX_KEY_LIFETIME,
+      // The document has no attributes.
+      declaration: async () => NOTHING_DECLARED,
     });
     const apiKeys: Record<string, string> = {};
     for await (const some of generated) for (const { id, apiKey } of some) apiKeys[id] = apiKey;

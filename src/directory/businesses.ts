@@ -5,6 +5,8 @@ import { orFailure } from '../db/failure.ts';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
+import type { StoredAttributes } from '../input/resources.ts';
+import { inOrder } from './attributes.ts';
 import { type Bounds, within } from './bounds.ts';
 import { findOrCreate, notFound } from './common.ts';
 
@@ -13,6 +15,7 @@ export interface Business {
   readonly disabled: boolean;
   readonly disabledReason: string | null;
   readonly disabledAt: string | null;
+  readonly attributes: StoredAttributes;
   readonly createdAt: string;
 }
 
@@ -20,27 +23,29 @@ export interface Business {
 export interface BusinessState {
   readonly disabled: boolean;
   readonly disabledReason: string | null;
+  /** Declared ones: see `acceptAttributes`. */
+  readonly attributes: StoredAttributes;
 }
-
-export type Role = 'owner' | 'member';
 
 export interface Member {
   readonly businessId: string;
   readonly userId: string;
-  readonly role: Role;
+  /** owner, member, or one that was declared when it was written: see `acceptRole`. */
+  readonly role: string;
 }
 
 interface BusinessRow {
   id: string;
   disabled_at: Date | null;
   disabled_reason: string | null;
+  attributes: StoredAttributes;
   created_at: Date;
 }
 
 interface MemberRow {
   business_id: string;
   user_id: string;
-  role: Role;
+  role: string;
 }
 
 const present = (row: BusinessRow): Business => ({
@@ -48,6 +53,7 @@ const present = (row: BusinessRow): Business => ({
   disabled: row.disabled_at !== null,
   disabledReason: row.disabled_reason,
   disabledAt: row.disabled_at?.toISOString() ?? null,
+  attributes: inOrder(row.attributes),
   createdAt: row.created_at.toISOString(),
 });
 
@@ -72,6 +78,7 @@ export function putBusiness(
       .update({
         disabled_at: state.disabled ? trx.raw('coalesce(disabled_at, now())') : null,
         disabled_reason: state.disabledReason,
+        attributes: state.attributes,
       })
       .returning<BusinessRow[]>('*');
     const business = present(after ?? row);

@@ -6,8 +6,8 @@
 import { z } from 'zod';
 import { isToken } from '../credentials/token.ts';
 import { Failure, type Issue } from '../errors.ts';
-import { invalid } from '../input/json.ts';
-import { reasonNeedsDisabled, roleSchema } from '../input/resources.ts';
+import { invalid, refused } from '../input/json.ts';
+import { attributesSchema, reasonNeedsDisabled, roleSchema } from '../input/resources.ts';
 import {
   environmentSchema,
   idSchema,
@@ -17,6 +17,8 @@ import {
   reasonSchema,
   validate,
 } from '../input/scalars.ts';
+import type { Declaration } from '../policy/declared/declaration.ts';
+import { acceptAttributes, acceptRole, isBuiltInRole, type Owner } from './attributes.ts';
 
 const disabled = {
   disabled: z.boolean().default(false),
@@ -29,11 +31,12 @@ const userSchema = z
     ...disabled,
     businessesDisabled: z.boolean().default(false),
     rateLimit: rateLimitSchema.nullish(),
+    attributes: attributesSchema.default({}),
   })
   .refine((user) => user.disabled || user.disabledReason == null, reasonNeedsDisabled);
 
 const businessSchema = z
-  .strictObject({ id: idSchema, ...disabled })
+  .strictObject({ id: idSchema, ...disabled, attributes: attributesSchema.default({}) })
   .refine((business) => business.disabled || business.disabledReason == null, reasonNeedsDisabled);
 
 const memberSchema = z.strictObject({
@@ -65,6 +68,7 @@ const apiKeySchema = z
     restrictedBusinessIds: restrictionSchema.nullish(),
     environment: environmentSchema.default('production'),
     rateLimit: rateLimitSchema.nullish(),
+    attributes: attributesSchema.default({}),
     expiresAt: instantSchema.nullish(),
     revokedAt: instantSchema.nullish(),
     revokedReason: reasonSchema.nullish(),
@@ -92,6 +96,9 @@ export type List = keyof typeof SCHEMAS;
 /** List -> the name of its entries in JSON lines. */
 export const LISTS = { users: 'user', businesses: 'business', members: 'member', apiKeys: 'apiKey' } as const;
 
+/** Whose attributes the entries of a list have. */
+const OWNERS = { users: 'user', businesses: 'business', apiKeys: 'key' } as const satisfies Record<string, Owner>;
+
 const LIST_OF_ENTRY: ReadonlyMap<string, List> = new Map(
   (Object.keys(LISTS) as List[]).map((list): [string, List] => [LISTS[list], list]),
 );
@@ -111,17 +118,41 @@ export type Entry = {
 
 export type ApiKeyEntry = z.output<typeof apiKeySchema>;
 
-/**
- * `maxLifetimeMs` caps how long from now a key may live, unless it is revoked; undefined: no cap.
- * @throws Failure INVALID_REQUEST with all issues, by paths within the entry
- */
-export function parseEntry({ list, n, value }: RawEntry, maxLifetimeMs?: number): Entry {
+/** What an entry is held against beside its schema. */
+export interface EntryRules {
+  /** How long from now a key may live, in milliseconds, unless it is revoked; undefined: no cap. */
+  readonly maxLifetimeMs?: number | undefined;
+  /** Of an entry that `needsDeclaration`. */
+  readonly declaration: Declaration;
+}
+
+/** Whether an entry has attributes, or a role that is not built in. */
+export function needsDeclaration({ list, value }: RawEntry): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { attributes, role } = value as Readonly<Record<string, unknown>>;
+  return list === 'members' ? !isBuiltInRole(String(role)) : attributes !== undefined;
+}
+
+/** @throws Failure INVALID_REQUEST with all issues, by paths within the entry */
+export function parseEntry({ list, n, value }: RawEntry, { maxLifetimeMs, declaration }: EntryRules): Entry {
   const entry = { list, n, value: validate(SCHEMAS[list], value) } as Entry;
-  if (entry.list === 'apiKeys' && maxLifetimeMs !== undefined) refuseLongLife(entry.value, maxLifetimeMs);
+  if (entry.list === 'members') {
+    acceptRole(declaration, entry.value.role);
+    return entry;
+  }
+  const { attributes } = entry.value;
+  const issues = [
+    ...issuesOf(() =>
+      Object.assign(entry.value, { attributes: acceptAttributes(declaration, OWNERS[entry.list], attributes) }),
+    ),
+    ...issuesOf(() => entry.list === 'apiKeys' && refuseLongLife(entry.value, maxLifetimeMs)),
+  ];
+  if (issues.length > 0) throw refused(issues);
   return entry;
 }
 
-function refuseLongLife({ expiresAt, revokedAt }: ApiKeyEntry, maxLifetimeMs: number): void {
+function refuseLongLife({ expiresAt, revokedAt }: ApiKeyEntry, maxLifetimeMs: number | undefined): void {
+  if (maxLifetimeMs === undefined) return;
   const latest = Date.now() + maxLifetimeMs;
   if (revokedAt != null || (expiresAt != null && Date.parse(expiresAt) <= latest)) return;
   throw invalid('expiresAt', `must be ${new Date(latest).toISOString()} at the latest: MAX_KEY_LIFETIME caps it`);

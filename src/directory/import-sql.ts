@@ -30,6 +30,7 @@ const COLUMNS = {
   pepperId: 'text',
   hint: 'text',
   given: 'boolean',
+  attributes: 'jsonb',
 } as const;
 
 export type StagedColumn = keyof typeof COLUMNS;
@@ -154,24 +155,28 @@ export const MERGES: readonly { readonly list: List; readonly change: string; re
       update users t set
         disabled_at = case when s.disabled then coalesce(t.disabled_at, now()) end, disabled_reason = s."disabledReason",
         businesses_disabled_at = case when s."businessesDisabled" then coalesce(t.businesses_disabled_at, now()) end,
-        rate_limit_requests = s."requests", rate_limit_window_seconds = s."windowSeconds"
+        rate_limit_requests = s."requests", rate_limit_window_seconds = s."windowSeconds", attributes = s.attributes
       from staged_users s
       where t.id = s.id
-        and not (${SAME_DISABLED} and (t.businesses_disabled_at is not null) = s."businessesDisabled" and ${SAME_LIMIT})`,
+        and not (${SAME_DISABLED} and (t.businesses_disabled_at is not null) = s."businessesDisabled" and ${SAME_LIMIT}
+          and t.attributes = s.attributes)`,
     create: `
-      insert into users (id, disabled_at, disabled_reason, businesses_disabled_at, rate_limit_requests, rate_limit_window_seconds)
-      select id, case when disabled then now() end, "disabledReason", case when "businessesDisabled" then now() end, "requests", "windowSeconds"
+      insert into users (id, disabled_at, disabled_reason, businesses_disabled_at, rate_limit_requests, rate_limit_window_seconds,
+        attributes)
+      select id, case when disabled then now() end, "disabledReason", case when "businessesDisabled" then now() end, "requests", "windowSeconds",
+        attributes
       from staged_users s where not exists (select from users t where t.id = s.id) order by id`,
   },
   {
     list: 'businesses',
     change: `
       update businesses t set
-        disabled_at = case when s.disabled then coalesce(t.disabled_at, now()) end, disabled_reason = s."disabledReason"
-      from staged_businesses s where t.id = s.id and not (${SAME_DISABLED})`,
+        disabled_at = case when s.disabled then coalesce(t.disabled_at, now()) end, disabled_reason = s."disabledReason",
+        attributes = s.attributes
+      from staged_businesses s where t.id = s.id and not (${SAME_DISABLED} and t.attributes = s.attributes)`,
     create: `
-      insert into businesses (id, disabled_at, disabled_reason)
-      select id, case when disabled then now() end, "disabledReason"
+      insert into businesses (id, disabled_at, disabled_reason, attributes)
+      select id, case when disabled then now() end, "disabledReason", attributes
       from staged_businesses s where not exists (select from businesses t where t.id = s.id) order by id`,
   },
   {
@@ -204,19 +209,19 @@ export const MERGES: readonly { readonly list: List; readonly change: string; re
         user_id = s."userId", friendly_name = s."friendlyName", allow_user_management = s."allowUserManagementApiRequests",
         restricted = s.restricted, environment = s.environment, rate_limit_requests = s."requests",
         rate_limit_window_seconds = s."windowSeconds", expires_at = s.expires_at, revoked_at = s.revoked_at,
-        revoked_reason = s.revoked_reason, version = t.version + 1
+        revoked_reason = s.revoked_reason, attributes = s.attributes, version = t.version + 1
       from wanted s
       where t.id = s.id and not (
         (t.user_id::text, t.friendly_name, t.allow_user_management, t.restricted, t.environment)
           = (s."userId", s."friendlyName", s."allowUserManagementApiRequests", s.restricted, s.environment)
-        and ${SAME_LIMIT}
+        and ${SAME_LIMIT} and t.attributes = s.attributes
         and (t.expires_at, t.revoked_at, t.revoked_reason) is not distinct from (s.expires_at, s.revoked_at, s.revoked_reason)
         and array(select b.business_id::text from api_key_businesses b where b.key_id = t.id order by 1) = s.business_ids)`,
     create: `
       insert into api_keys (id, user_id, friendly_name, digest, pepper_id, hint, allow_user_management, restricted, environment,
-        rate_limit_requests, rate_limit_window_seconds, expires_at, revoked_at, revoked_reason)
+        rate_limit_requests, rate_limit_window_seconds, expires_at, revoked_at, revoked_reason, attributes)
       select id, "userId", "friendlyName", digest, "pepperId", hint, "allowUserManagementApiRequests", restricted, environment,
-        "requests", "windowSeconds", "expiresAt", "revokedAt", "revokedReason"
+        "requests", "windowSeconds", "expiresAt", "revokedAt", "revokedReason", attributes
       from staged_keys s where not exists (select from api_keys t where t.id = s.id) order by id`,
   },
 ];

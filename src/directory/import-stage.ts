@@ -48,7 +48,11 @@ function rowsOf(
   peppers: readonly [Pepper, ...Pepper[]],
   keyOf: (id: string) => string,
 ): StagedRow[] {
-  if (list !== 'apiKeys') return [{ part: list, n, ...value, ...('rateLimit' in value ? value.rateLimit : undefined) }];
+  if (list === 'members') return [{ part: list, n, ...value }];
+  const attributes = JSON.stringify(value.attributes);
+  if (list !== 'apiKeys') {
+    return [{ part: list, n, ...value, ...('rateLimit' in value ? value.rateLimit : undefined), attributes }];
+  }
   // The key in clear goes no further: only its digest and hint are staged.
   const { apiKey, restrictedBusinessIds, rateLimit, ...columns } = value;
   const token = apiKey ?? keyOf(value.id);
@@ -60,6 +64,7 @@ function rowsOf(
       n,
       ...columns,
       ...rateLimit,
+      attributes,
       digest: digests[0],
       pepperId: peppers[0].id,
       hint: hintOf(token),

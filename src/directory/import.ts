@@ -10,7 +10,8 @@ import type { Knex } from 'knex';
 import type { Pepper } from '../credentials/token.ts';
 import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
 import { Failure, type Issue, Refusal } from '../errors.ts';
-import { type Entry, issuesOf, type List, parseEntry } from './document.ts';
+import { type Declaration, NOTHING_DECLARED } from '../policy/declared/declaration.ts';
+import { type Entry, issuesOf, type List, needsDeclaration, parseEntry } from './document.ts';
 import { createKeyGenerator, type Generated, type GeneratedKey, generatedKeys } from './import-keys.ts';
 import { type Form, openSource, type Source } from './import-source.ts';
 import {
@@ -65,6 +66,8 @@ export interface ImportOptions {
   readonly form: Form;
   /** MAX_KEY_LIFETIME, in milliseconds; undefined: none. */
   readonly maxLifetimeMs?: number | undefined;
+  /** What the attributes and roles are held against; asked once, when the first entry has some. */
+  readonly declaration: () => Promise<Declaration>;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -125,12 +128,13 @@ interface Merged {
 async function stage(
   trx: Knex.Transaction,
   source: Source,
-  { peppers, maxLifetimeMs }: ImportOptions,
+  { peppers, maxLifetimeMs, declaration }: ImportOptions,
   keyOf: (id: string) => string,
   advance: (changes: Partial<Progress>) => void,
 ): Promise<EntryCounts> {
   const read: EntryCounts = { users: 0, businesses: 0, members: 0, apiKeys: 0 };
   const faults = createFaults(source);
+  let declared: Declaration | undefined;
   async function* entries(): AsyncGenerator<Entry[]> {
     let count = 0;
     for await (const batch of source.items((bytes) => advance({ bytes }))) {
@@ -139,8 +143,9 @@ async function stage(
         if (!('list' in item)) faults.add(item);
         else {
           const { path: place } = source.place(item.list, item.n);
-          for (const issue of issuesOf(() => good.push(parseEntry(item, maxLifetimeMs))))
-            faults.add(under(place, issue));
+          if (needsDeclaration(item)) declared ??= await declaration();
+          const rules = { maxLifetimeMs, declaration: declared ?? NOTHING_DECLARED };
+          for (const issue of issuesOf(() => good.push(parseEntry(item, rules)))) faults.add(under(place, issue));
           read[item.list] += 1;
         }
       }

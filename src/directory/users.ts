@@ -4,7 +4,9 @@ import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
 import { type Actor, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
+import type { StoredAttributes } from '../input/resources.ts';
 import type { RateLimit } from '../input/scalars.ts';
+import { inOrder } from './attributes.ts';
 import { type Bounds, within } from './bounds.ts';
 import { findOrCreate, notFound } from './common.ts';
 
@@ -15,6 +17,7 @@ export interface User {
   readonly disabledAt: string | null;
   readonly businessesDisabled: boolean;
   readonly rateLimit: RateLimit | null;
+  readonly attributes: StoredAttributes;
   readonly createdAt: string;
 }
 
@@ -24,6 +27,8 @@ export interface UserState {
   readonly disabledReason: string | null;
   readonly businessesDisabled: boolean;
   readonly rateLimit: RateLimit | null;
+  /** Declared ones: see `acceptAttributes`. */
+  readonly attributes: StoredAttributes;
 }
 
 interface UserRow {
@@ -33,6 +38,7 @@ interface UserRow {
   businesses_disabled_at: Date | null;
   rate_limit_requests: number | null;
   rate_limit_window_seconds: number | null;
+  attributes: StoredAttributes;
   created_at: Date;
 }
 
@@ -43,6 +49,7 @@ const present = (row: UserRow): User => ({
   disabledAt: row.disabled_at?.toISOString() ?? null,
   businessesDisabled: row.businesses_disabled_at !== null,
   rateLimit: rateLimitOf(row),
+  attributes: inOrder(row.attributes),
   createdAt: row.created_at.toISOString(),
 });
 
@@ -72,6 +79,7 @@ export function putUser(
         businesses_disabled_at: since('businesses_disabled_at', state.businessesDisabled),
         rate_limit_requests: state.rateLimit?.requests ?? null,
         rate_limit_window_seconds: state.rateLimit?.windowSeconds ?? null,
+        attributes: state.attributes,
       })
       .returning<UserRow[]>('*');
     const user = present(after ?? row);

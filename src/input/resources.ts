@@ -3,6 +3,23 @@
 import { z } from 'zod';
 import { environmentSchema, idSchema, instantSchema, nameSchema, rateLimitSchema, reasonSchema } from './scalars.ts';
 
+/** What the directory stores of what `facts.yaml` declares: `{"plan": "pro", "can": ["sms"]}`. */
+export type StoredAttributes = Readonly<Record<string, string | boolean | readonly string[]>>;
+
+/** Any object: directory/attributes.ts reads its fields, by what is declared. A record of zod would drop a field named `__proto__`. */
+export const attributesSchema = z
+  .custom<StoredAttributes>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    'must be an object such as {"plan": "pro", "can": ["sms"]}',
+  )
+  .meta({
+    type: 'object',
+    additionalProperties: {
+      anyOf: [{ type: 'string' }, { type: 'boolean' }, { type: 'array', items: { type: 'string' } }],
+    },
+    description: 'By the names that facts.yaml of the policy declares: one value, or a list of grants.',
+  });
+
 export const pageQuery = {
   limit: z
     .string()
@@ -21,14 +38,22 @@ export const userBody = z
     disabledReason: reasonSchema.nullable().default(null),
     businessesDisabled: z.boolean().default(false),
     rateLimit: rateLimitSchema.nullable().default(null),
+    attributes: attributesSchema.default({}),
   })
   .refine((body) => body.disabled || body.disabledReason === null, reasonNeedsDisabled);
 
 export const businessBody = z
-  .strictObject({ disabled: z.boolean().default(false), disabledReason: reasonSchema.nullable().default(null) })
+  .strictObject({
+    disabled: z.boolean().default(false),
+    disabledReason: reasonSchema.nullable().default(null),
+    attributes: attributesSchema.default({}),
+  })
   .refine((body) => body.disabled || body.disabledReason === null, reasonNeedsDisabled);
 
-export const roleSchema = z.enum(['owner', 'member'], 'must be owner or member');
+/** owner, member or one that facts.yaml declares; which these are, directory/attributes.ts checks. */
+export const roleSchema = z
+  .string()
+  .regex(/^[a-z][a-z0-9_]{0,63}$/, 'must be owner or member, or another role that facts.yaml of the policy declares');
 export const memberBody = z.strictObject({ role: roleSchema });
 
 const restrictedBusinessIds = z
@@ -45,6 +70,7 @@ export const keyBody = z.strictObject({
   environment: environmentSchema.default('production'),
   expiresAt: expiresAt.optional(),
   rateLimit: rateLimitSchema.nullable().default(null),
+  attributes: attributesSchema.default({}),
 });
 
 export const keyChanges = z.strictObject({
@@ -54,6 +80,7 @@ export const keyChanges = z.strictObject({
   environment: environmentSchema.optional(),
   expiresAt: expiresAt.optional(),
   rateLimit: rateLimitSchema.nullable().optional(),
+  attributes: attributesSchema.optional(),
 });
 
 export const reasonBody = z.strictObject({ reason: reasonSchema.nullable().default(null) });

@@ -1,6 +1,8 @@
 /** The API key as a resource: its fields, the columns of `api_keys` that they come from, and the way between the two. */
 
+import { inOrder } from '../directory/attributes.ts';
 import { rateLimitOf } from '../directory/users.ts';
+import type { StoredAttributes } from '../input/resources.ts';
 import type { RateLimit } from '../input/scalars.ts';
 
 /** The fields of a key that can be set and changed. */
@@ -14,6 +16,8 @@ export interface Grants {
   readonly expiresAt: string | null;
   /** Null: none of its own; facts/stored-facts.ts says which limit holds then. */
   readonly rateLimit: RateLimit | null;
+  /** Declared ones: see `acceptAttributes`. */
+  readonly attributes: StoredAttributes;
 }
 
 export interface ApiKey extends Grants {
@@ -42,6 +46,7 @@ export interface KeyRow {
   environment: string;
   rate_limit_requests: number | null;
   rate_limit_window_seconds: number | null;
+  attributes: StoredAttributes;
   created_at: Date;
   expires_at: Date | null;
   revoked_at: Date | null;
@@ -56,7 +61,7 @@ export interface KeyRow {
 /** The columns of a KeyRow, of `api_keys k`. Expiry compares with the database's clock. */
 export const COLUMNS = `
   k.id, k.user_id, k.friendly_name, k.digest, k.hint, k.allow_user_management, k.restricted, k.environment,
-  k.rate_limit_requests, k.rate_limit_window_seconds, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason,
+  k.rate_limit_requests, k.rate_limit_window_seconds, k.attributes, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason,
   k.rotated_from, k.last_used_at, k.version::int, coalesce(k.expires_at <= now(), false) as expired,
   (select s.id from api_keys s where s.rotated_from = k.id) as rotated_to,
   array(select b.business_id::text from api_key_businesses b where b.key_id = k.id order by 1) as business_ids`;
@@ -70,6 +75,7 @@ export const present = (row: KeyRow): ApiKey => ({
   restrictedBusinessIds: row.restricted ? row.business_ids : null,
   environment: row.environment,
   rateLimit: rateLimitOf(row),
+  attributes: inOrder(row.attributes),
   createdAt: row.created_at.toISOString(),
   expiresAt: row.expires_at?.toISOString() ?? null,
   revokedAt: row.revoked_at?.toISOString() ?? null,
@@ -94,5 +100,6 @@ export function grantColumns(grants: Grants, only?: ReadonlySet<string>) {
       rate_limit_requests: grants.rateLimit?.requests ?? null,
       rate_limit_window_seconds: grants.rateLimit?.windowSeconds ?? null,
     }),
+    ...(has('attributes') && { attributes: grants.attributes }),
   };
 }

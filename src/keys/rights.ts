@@ -38,7 +38,7 @@ export function refuseUserManagement({ userManagement }: KeyRights, after: Grant
   throw new Failure('FORBIDDEN', message);
 }
 
-/** Whether the key may do more than before, or may, as far as can be told: what an environment permits is the policy's to say. */
+/** Whether the key may do more than before, or may, as far as can be told: what an environment or an attribute permits is the policy's to say. */
 function widens(before: Grants, after: Grants): boolean {
   const reached = before.restrictedBusinessIds;
   return (
@@ -46,7 +46,8 @@ function widens(before: Grants, after: Grants): boolean {
     isLater(after.expiresAt, before.expiresAt) ||
     (reached !== null && (after.restrictedBusinessIds?.some((id) => !reached.includes(id)) ?? true)) ||
     after.environment !== before.environment ||
-    JSON.stringify(after.rateLimit) !== JSON.stringify(before.rateLimit)
+    JSON.stringify(after.rateLimit) !== JSON.stringify(before.rateLimit) ||
+    JSON.stringify(after.attributes) !== JSON.stringify(before.attributes)
   );
 }
 

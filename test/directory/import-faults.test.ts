@@ -69,7 +69,25 @@ describe('a bad import', function () {
         'users[0].rateLimit.requests:',
         'users[0].rateLimit.windowSeconds:',
       ],
-      [{ members: [{ businessId: 'b1', userId: 'u1', role: 'admin' }] }, 'members[0].role:'],
+      [
+        {
+          users: [
+            { id: 'a', attributes: { plan: 'gold', size: 'xl' } },
+            { id: 'b', attributes: [] },
+          ],
+          businesses: [{ id: 'b1', attributes: { region: ['eu'] } }],
+          members: [{ businessId: 'b1', userId: 'u1', role: 'admin' }],
+          apiKeys: [{ ...base().apiKeys[0], attributes: { can: ['sms', 'sms'], plan: 'pro' } }],
+        },
+        'users[0].attributes.plan: must be free or pro',
+        'users[0].attributes.size: facts.yaml of the policy declares only plan here',
+        'users[1].attributes: must be an object',
+        'businesses[0].attributes.region: must be eu or us',
+        'members[0].role: must be owner, member or viewer',
+        'apiKeys[0].attributes.can: names one of these twice',
+        'apiKeys[0].attributes.plan: facts.yaml of the policy declares only can and beta here',
+      ],
+      [{ members: [{ businessId: 'b1', userId: 'u1', role: 'none' }] }, 'members[0].role: must be owner, member or'],
       [
         {
           members: [

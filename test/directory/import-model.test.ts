@@ -27,6 +27,18 @@ const byId = <T>(ids: readonly string[], rest: fc.Arbitrary<T>, minLength = 0) =
     .subarray([...ids], { minLength })
     .chain((some) => fc.tuple(...some.map((id) => rest.map((value) => ({ id, ...value })))));
 
+const user = fc.constantFrom({}, { attributes: {} }, { attributes: { plan: 'free' } }, { attributes: { plan: 'pro' } });
+const business = fc.constantFrom({}, { attributes: { region: 'eu' } }, { attributes: { region: 'us' } });
+const grants = fc.constantFrom<NonNullable<ApiKey['attributes']>>(
+  {},
+  { can: [] },
+  { can: ['sms'] },
+  { can: ['sms', 'recordings'] },
+  { beta: true },
+  { can: ['recordings', 'sms'], beta: false },
+  { beta: false, can: ['sms', 'recordings'] },
+);
+
 const key = fc.record(
   {
     friendlyName: name,
@@ -37,6 +49,7 @@ const key = fc.record(
     revoked: fc.constantFrom({}, {}, { revokedAt: PAST }, { revokedAt: PAST, revokedReason: 'leaked' }),
     user: fc.nat(3),
     restrictedTo: fc.constantFrom(0, 0b1, 0b110, 0b111),
+    attributes: grants,
   },
   { requiredKeys: ['friendlyName', 'allowUserManagementApiRequests', 'revoked', 'user', 'restrictedTo'] },
 );
@@ -49,14 +62,21 @@ const sample: fc.Arbitrary<Sample> = fc
       fc
         .tuple(
           disabled,
+          user,
           fc.record({ businessesDisabled: fc.boolean(), rateLimit: fc.option(rateLimit) }, { requiredKeys: [] }),
         )
-        .map(([a, b]) => ({ ...a, ...b })),
+        .map(([a, b, c]) => ({ ...a, ...b, ...c })),
       1,
     ),
-    byId(['b0', 'b1', 'B1', '7'], disabled),
+    byId(
+      ['b0', 'b1', 'B1', '7'],
+      fc.tuple(disabled, business).map(([a, b]) => ({ ...a, ...b })),
+    ),
     byId(IDS, key, 3),
-    fc.array(fc.constantFrom('owner' as const, 'member' as const, null), { minLength: 12, maxLength: 12 }),
+    fc.array(fc.constantFrom('owner' as const, 'member' as const, 'viewer' as const, null), {
+      minLength: 12,
+      maxLength: 12,
+    }),
   )
   .map(([users, businesses, keys, roles]) => {
     const members = users.flatMap(({ id: userId }, u) =>

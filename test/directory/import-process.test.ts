@@ -10,6 +10,7 @@ import type { Knex } from 'knex';
 import { digestOf } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
 import { importFile } from '../../src/directory/import.ts';
+import { NOTHING_DECLARED } from '../../src/policy/declared/declaration.ts';
 import { authz, outputWith, ROOT, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { backendAt, KEY_PEPPERS, linesOf, NOTHING, pepper, rowsOf } from './imports.ts';
@@ -210,7 +211,14 @@ describe('authz import', function () {
     const apiKey = { userId: 'u', friendlyName: 'x', allowUserManagementApiRequests: false };
     const apiKeys = Array.from({ length: 2500 }, (_, n) => ({ id: `k${n}`, ...apiKey }));
     const file = await write('keys.jsonl', linesOf({ users: [{ id: 'u' }], apiKeys }).join('\n'));
-    const { generated } = await importFile({ db, peppers: [pepper], actor: { id: 'test' }, file, form: 'jsonl' });
+    const { generated } = await importFile({
+      db,
+      peppers: [pepper],
+      actor: { id: 'test' },
+      file,
+      form: 'jsonl',
+      declaration: async () => NOTHING_DECLARED,
+    });
     const shown = new Map<string, string>();
     for await (const keys of generated) {
       if (shown.size === 0) {

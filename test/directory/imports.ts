@@ -11,6 +11,7 @@ import { type Counts, importFile } from '../../src/directory/import.ts';
 import type { GeneratedKey } from '../../src/directory/import-keys.ts';
 import type { Form } from '../../src/directory/import-source.ts';
 import { Failure } from '../../src/errors.ts';
+import { type Declaration, NOTHING_DECLARED } from '../../src/policy/declared/declaration.ts';
 import { rejection } from '../support/rejection.ts';
 
 export const pepper: Pepper = { id: 'p', secret: randomBytes(32) };
@@ -55,6 +56,20 @@ export const base = (key: object = {}) => ({
   ],
 });
 
+/** What the attributes and roles of imports are held against. */
+export const DECLARATION: Declaration = {
+  ...NOTHING_DECLARED,
+  attributes: {
+    user: new Map([['plan', { kind: 'values', values: ['free', 'pro'], withholds: false }]]),
+    business: new Map([['region', { kind: 'values', values: ['eu', 'us'], withholds: false }]]),
+    key: new Map([
+      ['can', { kind: 'grants', grants: ['sms', 'recordings'], withholds: false }],
+      ['beta', { kind: 'boolean', values: [], withholds: false }],
+    ]),
+  },
+  roles: ['viewer'],
+};
+
 export interface Imported {
   readonly counts: Counts;
   readonly generated: readonly GeneratedKey[];
@@ -72,7 +87,14 @@ export async function load(
   const text = typeof what === 'string' ? what : Array.isArray(what) ? what.join('\n') : JSON.stringify(what);
   try {
     await writeFile(file, text);
-    const { counts, generated, generatedCount } = await importFile({ db, peppers, actor: { id: 'test' }, file, form });
+    const { counts, generated, generatedCount } = await importFile({
+      db,
+      peppers,
+      actor: { id: 'test' },
+      file,
+      form,
+      declaration: async () => DECLARATION,
+    });
     const keys: GeneratedKey[] = [];
     for await (const some of generated) keys.push(...some);
     if (keys.length !== generatedCount) throw new Error(`${keys.length} keys of ${generatedCount} were shown`);

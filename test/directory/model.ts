@@ -3,17 +3,20 @@
 import type { Knex } from 'knex';
 import { rowsOf } from './imports.ts';
 
+type Attributes = Record<string, string | boolean | string[]>;
+
 interface User {
   id: string;
   disabled?: boolean;
   disabledReason?: string;
   businessesDisabled?: boolean;
   rateLimit?: { requests: number; windowSeconds: number } | null;
+  attributes?: Attributes;
 }
 export interface Member {
   businessId: string;
   userId: string;
-  role: 'owner' | 'member';
+  role: 'owner' | 'member' | 'viewer';
 }
 export interface ApiKey {
   id: string;
@@ -27,10 +30,11 @@ export interface ApiKey {
   revokedAt?: string;
   revokedReason?: string;
   apiKey?: string;
+  attributes?: Attributes;
 }
 export interface Sample {
   users: User[];
-  businesses: Pick<User, 'id' | 'disabled' | 'disabledReason'>[];
+  businesses: Pick<User, 'id' | 'disabled' | 'disabledReason' | 'attributes'>[];
   members: Member[];
   apiKeys: ApiKey[];
 }
@@ -52,6 +56,12 @@ interface ModelKey {
   revokedReason: string | null;
   version: number;
 }
+
+/** As they are stored: grants in order, and names in the order that jsonb has. */
+const sorted = (attributes: Attributes = {}) =>
+  Object.entries(attributes)
+    .map(([name, value]) => [name, Array.isArray(value) ? [...value].sort() : value])
+    .sort();
 
 const count = { created: 0, changed: 0, left: 0 };
 type Counts = Record<keyof Model, typeof count>;
@@ -83,16 +93,18 @@ export function importInto(
     disabledReason = null,
     businessesDisabled = false,
     rateLimit: limit = null,
+    attributes,
   } of users) {
     put('users', id, {
       off,
       disabledReason,
       businessesDisabled,
       limit: limit && [limit.requests, limit.windowSeconds],
+      attributes: sorted(attributes),
     });
   }
-  for (const { id, disabled: off = false, disabledReason = null } of businesses)
-    put('businesses', id, { off, disabledReason });
+  for (const { id, disabled: off = false, disabledReason = null, attributes } of businesses)
+    put('businesses', id, { off, disabledReason, attributes: sorted(attributes) });
   for (const { businessId, userId, role } of members) put('members', `${businessId}/${userId}`, { role });
   for (const entry of apiKeys) {
     const before = model.apiKeys.get(entry.id);
@@ -108,6 +120,7 @@ export function importInto(
         businesses: entry.restrictedBusinessIds ? [...entry.restrictedBusinessIds].sort() : null,
         environment: entry.environment ?? 'production',
         limit: limit ? [limit.requests, limit.windowSeconds] : null,
+        attributes: sorted(entry.attributes),
       },
       expiresAt: ended ? before.expiresAt : (entry.expiresAt ?? null),
       revokedAt: revoked ? before.revokedAt : (entry.revokedAt ?? null),
@@ -131,6 +144,7 @@ interface Row {
   businesses_disabled_at: Date | null;
   rate_limit_requests: number | null;
   rate_limit_window_seconds: number | null;
+  attributes: Attributes;
   friendly_name: string;
   allow_user_management: boolean;
   restricted: boolean;
@@ -159,9 +173,14 @@ export async function readModel(db: Knex): Promise<Model> {
         ...off(row),
         businessesDisabled: row.businesses_disabled_at !== null,
         limit: limitOf(row),
+        attributes: Object.entries(row.attributes).sort(),
       }),
     ),
-    businesses: map('businesses', ({ id }) => id, off),
+    businesses: map(
+      'businesses',
+      ({ id }) => id,
+      (row) => ({ ...off(row), attributes: Object.entries(row.attributes).sort() }),
+    ),
     members: map(
       'business_members',
       (row) => `${row.business_id}/${row.user_id}`,
@@ -183,6 +202,7 @@ export async function readModel(db: Knex): Promise<Model> {
             : null,
           environment: row.environment,
           limit: limitOf(row),
+          attributes: Object.entries(row.attributes).sort(),
         },
         expiresAt: iso(row.expires_at),
         revokedAt: iso(row.revoked_at),

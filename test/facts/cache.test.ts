@@ -19,7 +19,7 @@ import { type Cached, startCached } from './cached.ts';
 const ACTOR = { id: 'test' };
 const RIGHTS = operatorRights(undefined);
 const BURST = 50;
-const ENABLED = { disabled: false, disabledReason: null };
+const ENABLED = { disabled: false, disabledReason: null, attributes: {} };
 const USER = { ...ENABLED, businessesDisabled: false, rateLimit: null };
 const pepper: Pepper = { id: 'new', secret: randomBytes(32) };
 const older: Pepper = { id: 'old', secret: randomBytes(32) };
@@ -229,4 +229,5 @@ const GRANTS = {
   environment: 'production',
   expiresAt: null,
   rateLimit: null,
+  attributes: {},
 };

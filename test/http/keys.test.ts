@@ -34,6 +34,7 @@ describe('/keys', () => {
       restrictedBusinessIds: null,
       environment: 'production',
       rateLimit: null,
+      attributes: {},
       expiresAt: null,
       revokedAt: null,
       revokedReason: null,

@@ -128,6 +128,7 @@ describe('with very many', () => {
         environment: 'production',
         expiresAt: null,
         rateLimit: null,
+        attributes: {},
       };
       const pagesTouched = async (userId: string): Promise<number> => {
         const work = () => createKey(db(), service.pepper, { id: 'test' }, operatorRights(undefined), userId, grants);

@@ -11,6 +11,7 @@ import type { JsonOption } from '../terminal/options.ts';
 import { escaped, table } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { declarationHere } from './attributes.ts';
 
 const HELP = `
 A file that ends in .jsonl or .ndjson has an entry on each line and may be of any size; any other file, and standard input
@@ -20,7 +21,7 @@ Example:
   authz import examples/demo.json
   platform-export | authz import - --format jsonl
 
-docs/import.md describes both.`;
+Attributes and roles are held against what facts.yaml of POLICY_DIR declares. docs/import.md describes all of it.`;
 
 /** Adds the verb `import`. */
 export function addImportVerb(program: Command, terminal: Terminal): void {
@@ -48,7 +49,8 @@ async function importVerb(terminal: Terminal, file: string, { format, json }: Op
     const form = format ?? formOf(file);
     const input = file === '-' ? terminal.stdin : undefined;
     const { MAX_KEY_LIFETIME: maxLifetimeMs } = terminal.config();
-    const options = { db, peppers, actor, file, input, form, maxLifetimeMs, onProgress };
+    const declaration = () => declarationHere(terminal);
+    const options = { db, peppers, actor, file, input, form, maxLifetimeMs, declaration, onProgress };
     const report = await importFile(options).finally(progress.clear);
     // Streamed with backpressure: there may be very many generated keys.
     const output = Readable.from(json ? asJson(report) : asText(report));

@@ -13,7 +13,14 @@ import {
 } from '../../directory/businesses.ts';
 import { deleteUser, getUser, listUsers, putUser } from '../../directory/users.ts';
 import { Failure } from '../../errors.ts';
-import { businessBody, memberBody, pageQuery, reasonBody, userBody } from '../../input/resources.ts';
+import {
+  businessBody,
+  memberBody,
+  pageQuery,
+  reasonBody,
+  type StoredAttributes,
+  userBody,
+} from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { revokeKeysOf } from '../../keys/keys.ts';
 import { withDatabase } from '../terminal/database.ts';
@@ -21,6 +28,7 @@ import { destructiveVerb, type JsonOption, pageOptions, rateLimitOption, verb } 
 import { confirm } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { type AttributeOption, attributeOption, namedAttributes, roleHere, withAttributes } from './attributes.ts';
 
 interface PageOptions extends JsonOption {
   readonly limit: string;
@@ -29,7 +37,7 @@ interface PageOptions extends JsonOption {
 interface Destructive extends JsonOption {
   readonly yes?: true;
 }
-interface StateOptions extends Destructive {
+interface StateOptions extends Destructive, AttributeOption {
   readonly disabled?: true;
   readonly reason?: string;
 }
@@ -37,18 +45,24 @@ interface StateOptions extends Destructive {
 const id = (text: string): string => validate(idSchema, text);
 const page = ({ limit, cursor }: PageOptions) => validate(z.strictObject(pageQuery), { limit, cursor });
 const stateOptions = (command: Command): Command =>
-  command.option('--disabled', 'disable it').option('--reason <text>', 'why it is disabled; public');
+  attributeOption(command.option('--disabled', 'disable it').option('--reason <text>', 'why it is disabled; public'));
+
+interface Replaced {
+  readonly disabled: boolean;
+  readonly businessesDisabled?: boolean;
+  readonly attributes: StoredAttributes;
+}
 
 /**
- * Asks before a `put` without --disabled enables what is disabled: it replaces, so what is left out is reset.
- * `before`: the current state; a rejection with NOT_FOUND means that there is none.
+ * Asks before a `put` without --disabled enables what is disabled, or drops attributes that no option names: it replaces, so what is
+ * left out is reset. `before`: the current state; a rejection with NOT_FOUND means that there is none.
  */
-async function confirmEnabling(
+async function confirmReset(
   terminal: Terminal,
   what: string,
-  before: Promise<{ readonly disabled: boolean; readonly businessesDisabled?: boolean }>,
-  after: { readonly disabled: boolean; readonly businessesDisabled?: boolean },
-  yes: boolean | undefined,
+  before: Promise<Replaced>,
+  after: Replaced,
+  { yes, ...options }: StateOptions,
 ): Promise<void> {
   const now = await before.catch((error: unknown) => {
     if (error instanceof Failure && error.code === 'NOT_FOUND') return undefined;
@@ -57,6 +71,9 @@ async function confirmEnabling(
   if (now?.disabled && !after.disabled) await confirm(terminal, `Enable ${what} again`, yes);
   if (now?.businessesDisabled && !after.businessesDisabled)
     await confirm(terminal, `Enable the businesses of ${what} again`, yes);
+  const named = namedAttributes(options);
+  const dropped = Object.keys(now?.attributes ?? {}).filter((name) => !named.has(name));
+  if (dropped.length > 0) await confirm(terminal, `Take ${dropped.join(', ')} away from ${what}`, yes);
 }
 
 export function addUserVerbs(program: Command, terminal: Terminal): void {
@@ -69,7 +86,7 @@ export function addUserVerbs(program: Command, terminal: Terminal): void {
       showPage(
         terminal,
         await listUsers(db, page(options), cursors),
-        ['id', 'disabled', 'businessesDisabled', 'rateLimit', 'createdAt'],
+        ['id', 'disabled', 'businessesDisabled', 'rateLimit', 'attributes', 'createdAt'],
         options,
       ),
     ),
@@ -118,9 +135,16 @@ function addUserPut(user: Command, terminal: Terminal): void {
     .action((name: string, options: StateOptions & { businessesDisabled?: true; rateLimit?: string }) =>
       withDatabase(terminal, async ({ db, actor }) => {
         const { disabled, reason: disabledReason, businessesDisabled, rateLimit } = options;
-        const asked = { disabled, disabledReason, businessesDisabled, rateLimit: rateLimitOption(rateLimit) };
+        const attributes = await withAttributes(terminal, 'user', {}, namedAttributes(options));
+        const asked = {
+          disabled,
+          disabledReason,
+          businessesDisabled,
+          rateLimit: rateLimitOption(rateLimit),
+          attributes,
+        };
         const state = validate(userBody, asked);
-        await confirmEnabling(terminal, `the user ${id(name)}`, getUser(db, id(name)), state, options.yes);
+        await confirmReset(terminal, `the user ${id(name)}`, getUser(db, id(name)), state, options);
         show(terminal, (await putUser(db, actor, id(name), state)).user, options);
       }),
     );
@@ -138,8 +162,10 @@ export function addBusinessVerbs(program: Command, terminal: Terminal): void {
     ),
   ).action((name: string, options: StateOptions) =>
     withDatabase(terminal, async ({ db, actor }) => {
-      const state = validate(businessBody, { disabled: options.disabled, disabledReason: options.reason });
-      await confirmEnabling(terminal, `the business ${id(name)}`, getBusiness(db, id(name)), state, options.yes);
+      const attributes = await withAttributes(terminal, 'business', {}, namedAttributes(options));
+      const asked = { disabled: options.disabled, disabledReason: options.reason, attributes };
+      const state = validate(businessBody, asked);
+      await confirmReset(terminal, `the business ${id(name)}`, getBusiness(db, id(name)), state, options);
       show(terminal, (await putBusiness(db, actor, id(name), state)).business, options);
     }),
   );
@@ -149,7 +175,7 @@ export function addBusinessVerbs(program: Command, terminal: Terminal): void {
       showPage(
         terminal,
         await listBusinesses(db, page(options), cursors),
-        ['id', 'disabled', 'disabledReason', 'createdAt'],
+        ['id', 'disabled', 'disabledReason', 'attributes', 'createdAt'],
         options,
       ),
     ),
@@ -173,10 +199,10 @@ export function addMemberVerbs(program: Command, terminal: Terminal): void {
   const member = program.command('member').description('who has access to a business');
 
   verb(member, 'put <business> <user>', 'give a user a role in a business', 'put bakery ada --role owner')
-    .requiredOption('--role <role>', 'owner or member')
+    .requiredOption('--role <role>', 'owner, member, or one that facts.yaml of POLICY_DIR declares')
     .action((business: string, user: string, options: JsonOption & { role: string }) =>
       withDatabase(terminal, async ({ db, actor }) => {
-        const { role } = validate(memberBody, { role: options.role });
+        const role = await roleHere(terminal, validate(memberBody, { role: options.role }).role);
         show(
           terminal,
           (await putMember(db, actor, { businessId: id(business), userId: id(user), role })).member,

@@ -31,8 +31,9 @@ import { jsonText } from '../terminal/output.ts';
 import { confirm, readStdin } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { type AttributeOption, attributeOption, namedAttributes, withAttributes } from './attributes.ts';
 
-interface GrantOptions extends JsonOption {
+interface GrantOptions extends JsonOption, AttributeOption {
   readonly name?: string;
   readonly allowUserManagement?: boolean;
   readonly restrict?: string[] | false;
@@ -48,6 +49,7 @@ const COLUMNS = [
   'hint',
   'environment',
   'restrictedBusinessIds',
+  'attributes',
   'status',
   'lastUsedAt',
 ] as const;
@@ -61,7 +63,7 @@ export function addKeyVerbs(program: Command, terminal: Terminal): void {
 
 /** `create`, and `update`, which changes what is named. */
 function addGrantVerbs(key: Command, terminal: Terminal): void {
-  verb(
+  const createVerb = verb(
     key,
     'create',
     'make a key; it is printed this once',
@@ -73,10 +75,15 @@ function addGrantVerbs(key: Command, terminal: Terminal): void {
     .option('--restrict <ids>', 'the only businesses that it may reach, separated by commas', collect)
     .option('--environment <name>', 'such as production, staging')
     .option('--expires-at <time>', 'RFC 3339')
-    .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60')
-    .action((options: GrantOptions & { user: string }) => create(terminal, options));
+    .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60');
+  attributeOption(createVerb).action((options: GrantOptions & { user: string }) => create(terminal, options));
 
-  verb(key, 'update <id>', 'change what is named, and leave the rest', 'update KEY-ID --restrict bakery,garage')
+  const updateVerb = verb(
+    key,
+    'update <id>',
+    'change what is named, and leave the rest',
+    'update KEY-ID --restrict bakery,garage',
+  )
     .option('--name <name>', 'its friendly name')
     .option('--allow-user-management', 'let it use the user-management endpoints')
     .option('--no-allow-user-management', 'do not')
@@ -86,16 +93,8 @@ function addGrantVerbs(key: Command, terminal: Terminal): void {
     .option('--expires-at <time>', 'RFC 3339')
     .option('--no-expires-at', 'let it live on')
     .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60')
-    .option('--no-rate-limit', "use its user's, or the default")
-    .action((id: string, options: GrantOptions) =>
-      withDatabase(terminal, async ({ db, actor }) =>
-        show(
-          terminal,
-          await updateKey(db, actor, rightsIn(terminal), validate(idSchema, id), changes(options)),
-          options,
-        ),
-      ),
-    );
+    .option('--no-rate-limit', "use its user's, or the default");
+  attributeOption(updateVerb).action((id: string, options: GrantOptions) => update(terminal, id, options));
 }
 
 /** `list` and `show`. */
@@ -179,6 +178,7 @@ async function create(terminal: Terminal, options: GrantOptions & { user: string
   const { userId, ...grants } = validate(keyBody, {
     allowUserManagementApiRequests: false,
     ...fields(options),
+    attributes: await withAttributes(terminal, 'key', {}, namedAttributes(options)),
     userId: options.user,
   });
   await withDatabase(terminal, async ({ db, peppers, actor }) =>
@@ -186,11 +186,22 @@ async function create(terminal: Terminal, options: GrantOptions & { user: string
   );
 }
 
-function changes(options: GrantOptions) {
-  const named = validate(keyChanges, fields(options));
-  if (Object.keys(named).length === 0)
+/** Attributes are changed in those of one version of the key: a change of another between read and write is a refusal. */
+async function update(terminal: Terminal, name: string, options: GrantOptions): Promise<void> {
+  const id = validate(idSchema, name);
+  const named = namedAttributes(options);
+  const given = validate(keyChanges, fields(options));
+  if (Object.keys(given).length + named.size === 0)
     throw new Refusal('nothing is named that should change; see authz key update --help');
-  return named as Parameters<typeof updateKey>[4];
+  await withDatabase(terminal, async ({ db, actor }) => {
+    const grants = given as Parameters<typeof updateKey>[4];
+    const change = (more: Partial<typeof grants>, mayChange?: (version: number) => boolean) =>
+      updateKey(db, actor, rightsIn(terminal), id, { ...grants, ...more }, mayChange);
+    if (named.size === 0) return show(terminal, await change({}), options);
+    const before = await getKey(db, id);
+    const attributes = await withAttributes(terminal, 'key', before.attributes, named);
+    show(terminal, await change({ attributes }, (version) => version === before.version), options);
+  });
 }
 
 /** The fields of a body that the options give; `--no-x` is null. */

@@ -37,12 +37,14 @@ export function showPage<T extends object>(
   }
 }
 
+const objectCell = (value: object): string | null => (Object.keys(value).length === 0 ? null : JSON.stringify(value));
+
 /** Of a longer list a cell says how many more there are. */
 const MOST_IN_A_CELL = 5;
 
 function cellOf(value: unknown): string | null {
   if (value === null || value === undefined) return null;
-  if (!Array.isArray(value)) return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  if (!Array.isArray(value)) return typeof value === 'object' ? objectCell(value) : String(value);
   const more = value.length - MOST_IN_A_CELL;
   const named = value.slice(0, MOST_IN_A_CELL).join(', ') || '(none)';
   return more > 0 ? `${named} and ${more} more` : named;

@@ -1,7 +1,7 @@
 /** The shapes of what /businesses and their members are asked with and answer, with examples for the OpenAPI document. */
 
 import { z } from 'zod';
-import { roleSchema } from '../../input/resources.ts';
+import { attributesSchema, roleSchema } from '../../input/resources.ts';
 import { idSchema } from '../../input/scalars.ts';
 import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
 
@@ -13,9 +13,17 @@ export const businessData = shape(
     disabled: z.boolean(),
     disabledReason: nullableText,
     disabledAt: nullableInstant,
+    attributes: attributesSchema,
     createdAt: instant,
   },
-  { id: 'bakery', disabled: false, disabledReason: null, disabledAt: null, createdAt: '2029-06-01T08:00:00.000Z' },
+  {
+    id: 'bakery',
+    disabled: false,
+    disabledReason: null,
+    disabledAt: null,
+    attributes: { region: 'eu' },
+    createdAt: '2029-06-01T08:00:00.000Z',
+  },
 );
 
 export const memberData = shape(

@@ -1,6 +1,7 @@
 /** /businesses and their members. */
 
 import { z } from 'zod';
+import { acceptAttributes, acceptRole } from '../../directory/attributes.ts';
 import {
   refuseToDeleteBusiness,
   refuseToDeleteMember,
@@ -26,7 +27,7 @@ import { businessData, memberData, memberParams } from './businesses-shapes.ts';
 export const businessRoutes = (service: Service): Route[] => [...businesses(service), ...members(service)];
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
-const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
+const businesses = ({ adminDb: db, cursors, declaration }: Service): Route[] => [
   route({
     method: 'put',
     path: '/businesses/{id}',
@@ -42,7 +43,8 @@ const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
     },
     handle: async ({ params, body, caller, actor }) => {
       refuseToPutBusiness(caller.bounds, params.id);
-      const { business, created } = await putBusiness(db, actor, params.id, body);
+      const state = { ...body, attributes: acceptAttributes(declaration(), 'business', body.attributes) };
+      const { business, created } = await putBusiness(db, actor, params.id, state);
       const message = created ? 'The business was made.' : 'The business is as asked.';
       return { status: created ? 201 : 200, reply: success(message, business) };
     },
@@ -89,7 +91,7 @@ const businesses = ({ adminDb: db, cursors }: Service): Route[] => [
   }),
 ];
 
-const members = ({ adminDb: db, cursors }: Service): Route[] => [
+const members = ({ adminDb: db, cursors, declaration }: Service): Route[] => [
   route({
     method: 'put',
     path: '/businesses/{id}/members/{userId}',
@@ -106,7 +108,8 @@ const members = ({ adminDb: db, cursors }: Service): Route[] => [
     failures: ['NOT_FOUND'],
     handle: async ({ params, body, caller, actor }) => {
       refuseToPutMember(caller.bounds, params.id, params.userId);
-      const wanted = { businessId: params.id, userId: params.userId, role: body.role };
+      const role = acceptRole(declaration(), body.role);
+      const wanted = { businessId: params.id, userId: params.userId, role };
       const { member, created } = await putMember(db, actor, wanted, caller.bounds);
       const message = created ? 'The user is a member now.' : 'The membership is as asked.';
       return { status: created ? 201 : 200, reply: success(message, member) };

@@ -1,6 +1,7 @@
 /** The shapes of what /keys is asked with and answers, with examples for the OpenAPI document. */
 
 import { z } from 'zod';
+import { attributesSchema } from '../../input/resources.ts';
 import { rateLimitSchema } from '../../input/scalars.ts';
 import { exampleOf, instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
 
@@ -25,6 +26,7 @@ export const keyData = shape(
     restrictedBusinessIds: z.array(z.string()).nullable(),
     environment: z.string(),
     rateLimit: rateLimitSchema.nullable(),
+    attributes: attributesSchema,
     createdAt: instant,
     expiresAt: nullableInstant,
     revokedAt: nullableInstant,
@@ -43,6 +45,7 @@ export const keyData = shape(
     restrictedBusinessIds: ['bakery'],
     environment: 'production',
     rateLimit: null,
+    attributes: { can: ['sms'] },
     createdAt: '2029-06-01T08:00:00.000Z',
     expiresAt: '2030-06-01T08:00:00.000Z',
     revokedAt: null,

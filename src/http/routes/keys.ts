@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import type { Config } from '../../config.ts';
+import { acceptAttributes } from '../../directory/attributes.ts';
 import type { Caller } from '../../directory/find-caller.ts';
 import { keyBody, keyChanges, pageQuery, reasonBody, rotateBody } from '../../input/resources.ts';
 import { idSchema } from '../../input/scalars.ts';
@@ -25,7 +26,7 @@ import { idParams, pageOf } from '../shared-shapes.ts';
 import { ifMatchHeaders, keyData, newKeyData } from './keys-shapes.ts';
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
-export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Route[] => [
+export const keyRoutes = ({ adminDb: db, cursors, pepper, config, declaration }: Service): Route[] => [
   route({
     method: 'post',
     path: '/keys',
@@ -41,8 +42,10 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Ro
       rateLimit: { requests: 100, windowSeconds: 60 },
     },
     answers: { 201: { description: 'The key, in clear, and its resource.', data: newKeyData, headers: ETAG } },
-    handle: async ({ body: { userId, ...grants }, caller, actor }) =>
-      made(await createKey(db, pepper, actor, rightsOf(caller, config), userId, grants)),
+    handle: async ({ body: { userId, ...given }, caller, actor }) => {
+      const grants = { ...given, attributes: acceptAttributes(declaration(), 'key', given.attributes) };
+      return made(await createKey(db, pepper, actor, rightsOf(caller, config), userId, grants));
+    },
   }),
   route({
     method: 'get',
@@ -82,7 +85,9 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config }: Service): Ro
     failures: ['NOT_FOUND', 'CONFLICT', 'PRECONDITION_FAILED'],
     handle: async ({ params, body, caller, actor, headers }) => {
       const mayChange = ifMatch(headers['If-Match']);
-      const key = await updateKey(db, actor, rightsOf(caller, config), params.id, defined(body), mayChange);
+      const attributes = body.attributes && acceptAttributes(declaration(), 'key', body.attributes);
+      const changes = defined({ ...body, attributes });
+      const key = await updateKey(db, actor, rightsOf(caller, config), params.id, changes, mayChange);
       return shown('The key is as asked.', key);
     },
   }),

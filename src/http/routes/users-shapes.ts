@@ -1,6 +1,7 @@
 /** The shapes of what /users answers, with examples for the OpenAPI document. */
 
 import { z } from 'zod';
+import { attributesSchema } from '../../input/resources.ts';
 import { rateLimitSchema } from '../../input/scalars.ts';
 import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
 
@@ -12,6 +13,7 @@ export const userData = shape(
     disabledAt: nullableInstant,
     businessesDisabled: z.boolean(),
     rateLimit: rateLimitSchema.nullable(),
+    attributes: attributesSchema,
     createdAt: instant,
   },
   {
@@ -21,6 +23,7 @@ export const userData = shape(
     disabledAt: '2030-01-31T12:00:00.000Z',
     businessesDisabled: false,
     rateLimit: { requests: 600, windowSeconds: 60 },
+    attributes: { plan: 'pro' },
     createdAt: '2029-06-01T08:00:00.000Z',
   },
 );

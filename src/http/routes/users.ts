@@ -1,6 +1,7 @@
 /** /users: the owners of API keys. */
 
 import { z } from 'zod';
+import { acceptAttributes } from '../../directory/attributes.ts';
 import { refuseToEndUser, refuseToPutUser } from '../../directory/bounds.ts';
 import { deleteUser, getUser, listUsers, putUser } from '../../directory/users.ts';
 import { pageQuery, reasonBody, userBody } from '../../input/resources.ts';
@@ -12,7 +13,7 @@ import { idParams, pageOf } from '../shared-shapes.ts';
 import { revokedData, userData } from './users-shapes.ts';
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
-export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
+export const userRoutes = ({ adminDb: db, cursors, declaration }: Service): Route[] => [
   route({
     method: 'put',
     path: '/users/{id}',
@@ -28,7 +29,8 @@ export const userRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     },
     handle: async ({ params, body, caller, actor }) => {
       refuseToPutUser(caller.bounds, params.id);
-      const { user, created } = await putUser(db, actor, params.id, body);
+      const state = { ...body, attributes: acceptAttributes(declaration(), 'user', body.attributes) };
+      const { user, created } = await putUser(db, actor, params.id, state);
       return {
         status: created ? 201 : 200,
         reply: success(created ? 'The user was made.' : 'The user is as asked.', user),
