@@ -13,6 +13,8 @@ import { createTagIndex } from './tag-index.ts';
 export interface Found<V> {
   readonly value: V;
   readonly tags: Tags;
+  /** Memory of the value beside what every value takes, such as its attributes. */
+  readonly bytes?: number;
   /** False: a negative entry. These have an LRU of their own and cannot evict positive ones. */
   readonly exists: boolean;
   /** Valid from `since`, inclusive, to `until`, exclusive: milliseconds since 1970, by the database's clock. */
@@ -83,7 +85,7 @@ function createEntries<V>({ count, bytes }: Bounds) {
     new LRUCache<string, Entry<V>>({
       max: Math.ceil(count * share),
       maxSize: Math.ceil(bytes * share),
-      sizeCalculation: ({ name, tags }) => ENTRY_BYTES + name.length + tags.length * TAG_BYTES,
+      sizeCalculation: ({ name, tags, bytes = 0 }) => ENTRY_BYTES + name.length + tags.length * TAG_BYTES + bytes,
       dispose: byTag.remove,
     });
   const positive = lru(1);

@@ -15,7 +15,15 @@ import { closed, type Facts } from '../policy/facts.ts';
 import { BUILT_IN } from '../policy/schema.ts';
 import type { Cache, Found, Read } from './cache.ts';
 import { digestTag, tagOf } from './freshness.ts';
-import { LOAD_FACTS, type StoredRow, storedGroup } from './stored-facts.ts';
+import {
+  type Attributes,
+  attributeBytes,
+  LOAD_FACTS,
+  type StoredRow,
+  storedAttributes,
+  storedGroup,
+  WITHOUT_ATTRIBUTES,
+} from './stored-facts.ts';
 
 export interface Question {
   /** The API key in clear; undefined when the client sent none, or no Authorization header that names one. */
@@ -35,7 +43,10 @@ export interface Loaded {
 }
 
 /** The cached value of a key and a business. Immutable, and the same object until it is invalidated, as the memo needs. */
-export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, Pick<Facts, 'key' | 'user' | 'target'> {}
+export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, Pick<Facts, 'key' | 'user' | 'target'> {
+  /** As they are stored, whatever a policy declares. */
+  readonly stored: Attributes;
+}
 
 // The memo compares facts by identity, so what is the same for everybody is one object.
 const { key: UNKNOWN_KEY, user: UNKNOWN_USER, target: NO_TARGET } = BUILT_IN.nothingKnown;
@@ -175,7 +186,8 @@ function findOf(businessId: string | undefined, asked: readonly Digested[], row:
   };
   // A key with an unknown business is a negative entry: made-up ids must not evict positive entries.
   const exists = businessId === undefined || row['target.status'] !== 'unknown';
-  return { value: knownOf(businessId, row, redigestOf(confirmed, asked[0])), exists, tags, ...times };
+  const value = knownOf(businessId, row, redigestOf(confirmed, asked[0]));
+  return { value, exists, tags, bytes: attributeBytes(row), ...times };
 }
 
 /** Undefined when the key was found under the current pepper, which is the first. */
@@ -194,6 +206,7 @@ const unknownKey = (businessId: string | undefined): Known => ({
     ...NO_TARGET,
     ...(businessId !== undefined && { id: businessId, status: 'unknown' as const }),
   }),
+  stored: WITHOUT_ATTRIBUTES,
   reasons: { user: undefined, target: undefined },
   limit: undefined,
   redigest: undefined,
@@ -205,6 +218,7 @@ const knownOf = (businessId: string | undefined, row: StoredRow, redigest: Redig
   // A new object for each key, also without a target: the memo holds one key's decisions per target object.
   target:
     businessId === undefined ? closed({ ...NO_TARGET }) : closed({ ...storedGroup('target', row), id: businessId }),
+  stored: storedAttributes(row),
   reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
   limit: limitOf(row),
   redigest,

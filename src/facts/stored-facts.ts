@@ -1,5 +1,10 @@
-/** Where the facts of a key, its user and a target are stored: an SQL expression for each, and the statement made of them. */
+/**
+ * Where the facts of a key, its user and a target are stored: an SQL expression for each, and the statement made of them. What is
+ * stored is the same for every policy; what it comes to under one, with the attributes and roles that it declares, is not said here.
+ */
 
+import { databaseFailure } from '../db/failure.ts';
+import type { StoredAttributes } from '../input/resources.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 
 /** Which facts are stored. The id of the target is that of the question. */
@@ -32,6 +37,13 @@ const EXPRESSIONS: { readonly [G in keyof Stored]: { readonly [F in keyof Stored
   },
 };
 
+/** Whose attributes a row has, by the aliases of LOAD_FACTS. */
+const ATTRIBUTES = { key: 'k', user: 'u', target: 'b' } as const;
+type Attributed = keyof typeof ATTRIBUTES;
+
+/** The attributes of a key, its user and a target, as they are stored. */
+export type Attributes = { readonly [G in Attributed]: StoredAttributes };
+
 const COLUMNS = Object.fromEntries(
   Object.entries(EXPRESSIONS).map(([group, facts]) => [
     group,
@@ -44,7 +56,11 @@ type Columns = {
 };
 
 /** A row of LOAD_FACTS, with a column such as `key.status` for each stored fact. */
-export interface StoredRow extends Readonly<Columns['key']>, Readonly<Columns['user']>, Readonly<Columns['target']> {
+export interface StoredRow
+  extends Readonly<Columns['key']>,
+    Readonly<Columns['user']>,
+    Readonly<Columns['target']>,
+    Readonly<Record<`${Attributed}_attributes`, string | null>> {
   /** The highest change number in the statement's snapshot. */
   readonly seq: number;
   readonly standby: boolean;
@@ -67,6 +83,48 @@ export const storedGroup = <G extends keyof Stored>(group: G, row: StoredRow): S
     ),
   ) as unknown as Stored[G];
 
+const NO_ATTRIBUTES: StoredAttributes = closed({});
+
+/** Of a key of which nothing is known, and of what has none. */
+export const WITHOUT_ATTRIBUTES: Attributes = closed({
+  key: NO_ATTRIBUTES,
+  user: NO_ATTRIBUTES,
+  target: NO_ATTRIBUTES,
+});
+
+/** The attributes of a row, frozen. @throws Failure UNAVAILABLE: they are no JSON objects */
+export function storedAttributes(row: StoredRow): Attributes {
+  const { key_attributes: key, user_attributes: user, target_attributes: target } = row;
+  if (key === null && user === null && target === null) return WITHOUT_ATTRIBUTES;
+  return closed({ key: readAttributes(key), user: readAttributes(user), target: readAttributes(target) });
+}
+
+function readAttributes(text: string | null): StoredAttributes {
+  if (text === null) return NO_ATTRIBUTES;
+  // To take anything else for no attributes would be a guess.
+  if (typeof text !== 'string' || !text.startsWith('{')) throw noObject();
+  try {
+    const attributes = JSON.parse(text) as StoredAttributes;
+    for (const value of Object.values(attributes)) Object.freeze(value);
+    return closed(attributes);
+  } catch (cause) {
+    throw noObject(cause);
+  }
+}
+
+const noObject = (cause?: unknown) => databaseFailure(new Error('stored attributes are no JSON object', { cause }));
+
+/** Measured memory of an object of attributes, and of each character of its JSON. */
+const OBJECT_BYTES = 300;
+const CHARACTER_BYTES = 3;
+
+/** The memory that the attributes of a row take. */
+export const attributeBytes = (row: StoredRow): number =>
+  [row.key_attributes, row.user_attributes, row.target_attributes].reduce(
+    (sum, text) => sum + (text === null ? 0 : OBJECT_BYTES + CHARACTER_BYTES * text.length),
+    0,
+  );
+
 /**
  * Whose rate limit holds, by the aliases of LOAD_FACTS: that of the first which has one, the key before its user; where neither
  * has, the default (RATE_LIMIT). A CHECK of both tables makes the two halves of a limit NULL together, so limits never mix.
@@ -87,7 +145,8 @@ export const LOAD_FACTS = `
       .flatMap(([group, facts]) => Object.entries(facts).map(([fact, sql]) => `${sql} as "${group}.${fact}"`))
       .join(',\n    ')},
     u.disabled_reason as user_reason, b.disabled_reason as target_reason,
-    ${limitPart('requests')}, ${limitPart('window_seconds')}
+    ${limitPart('requests')}, ${limitPart('window_seconds')},
+    ${Object.entries(ATTRIBUTES).map(([group, owner]) => `nullif(${owner}.attributes, '{}')::text as ${group}_attributes`)}
   from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
   join api_keys k on k.digest = asked.digest
   left join users u on u.id = k.user_id
