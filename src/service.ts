@@ -25,7 +25,7 @@ import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { type Declaration, NOTHING_DECLARED } from './policy/declared/declaration.ts';
+import type { Declaration } from './policy/declared/declaration.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { policyMetrics } from './rollout/live.ts';
 import { followPolicies, type Policies } from './rollout/policies.ts';
@@ -174,7 +174,7 @@ async function compose(
     adminDb,
     auditDb,
     cursors: createCursors(peppers[0].secret),
-    declaration: () => NOTHING_DECLARED,
+    declaration: () => live.policy().schema.declaration,
     pepper: peppers[0],
   };
 }

@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import { acceptAttributes, acceptRole, inOrder, isBuiltInRole, type Owner } from '../../directory/attributes.ts';
 import { Refusal } from '../../errors.ts';
 import type { StoredAttributes } from '../../input/resources.ts';
-import { type Declaration, NOTHING_DECLARED } from '../../policy/declared/declaration.ts';
+import type { Declaration } from '../../policy/declared/declaration.ts';
+import { compileFolder } from '../../rollout/folder.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export interface AttributeOption {
@@ -19,8 +20,9 @@ export const attributeOption = (command: Command): Command =>
     (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
   );
 
-/** What the policy in POLICY_DIR declares. */
-export const declarationHere = async (_: Terminal): Promise<Declaration> => NOTHING_DECLARED;
+/** What the policy in POLICY_DIR declares. @throws Refusal when that policy cannot be read */
+export const declarationHere = async ({ config }: Terminal): Promise<Declaration> =>
+  (await compileFolder(config().POLICY_DIR)).schema.declaration;
 
 /** The options by name; an empty text takes the attribute away. @throws Refusal */
 export function namedAttributes({ attribute = [] }: AttributeOption): ReadonlyMap<string, string> {

@@ -1,0 +1,103 @@
+/** `--attribute`, declared roles and an import with both, held against the policy in POLICY_DIR. */
+
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { expect } from 'chai';
+import { authz, ROOT } from '../support/cli.ts';
+import { declaringFolder } from '../support/declaring.ts';
+import { newDatabase } from '../support/postgres.ts';
+
+describe('authz --attribute', function () {
+  this.timeout(60_000);
+  let folder: string;
+  let env: Record<string, string>;
+
+  before(async () => {
+    folder = await declaringFolder();
+    env = {
+      DATABASE_URL: await newDatabase(),
+      KEY_PEPPERS: `p:${randomBytes(32).toString('base64')}`,
+      POLICY_DIR: folder,
+    };
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  async function done(args: string, input = ''): Promise<Record<string, unknown>> {
+    const { code, stdout, stderr } = await authz([...args.split(' '), '--json'], env, input);
+    expect(code, stderr).to.equal(0);
+    return JSON.parse(stdout);
+  }
+  async function refused(args: string, more: Record<string, string> = {}, input = ''): Promise<string> {
+    const { code, stdout, stderr } = await authz(args.split(' '), { ...env, ...more }, input);
+    expect(code, stdout).to.equal(1);
+    return stderr;
+  }
+
+  it('sets those of users and businesses, and asks before a put drops what it does not name', async () => {
+    expect(await done('user put ann --attribute plan=pro')).to.deep.include({ attributes: { plan: 'pro' } });
+    expect(await refused('user put ann --rate-limit 5/60')).to.include('Take plan away from the user ann');
+    expect(await done('user put ann --attribute plan=free')).to.deep.include({ attributes: { plan: 'free' } });
+    expect(await done('user put ann --rate-limit 5/60 --attribute plan=')).to.deep.include({ attributes: {} });
+    await done('user put ann --attribute plan=pro');
+    expect(await done('user put ann --yes')).to.deep.include({ attributes: {} });
+    expect(await done('business put shop --attribute region=eu')).to.deep.include({ attributes: { region: 'eu' } });
+    expect(await refused('business put shop')).to.include('Take region away from the business shop');
+    expect((await authz(['business', 'list'], env)).stdout).to.include('{"region":"eu"}');
+  });
+
+  it('sets those of a new key, and changes the named ones of another', async () => {
+    const { key } = (await done('key create --user ann --name k --attribute can=sms,recordings')) as {
+      key: { id: string };
+    };
+    expect(key).to.deep.include({ attributes: { can: ['recordings', 'sms'] } });
+    const update = `key update ${key.id}`;
+    expect(await done(`${update} --attribute can=sms`)).to.deep.include({ attributes: { can: ['sms'] } });
+    expect(await done(`${update} --name other`)).to.deep.include({ attributes: { can: ['sms'] } });
+    expect(await done(`${update} --attribute can=`)).to.deep.include({ attributes: {}, friendlyName: 'other' });
+    expect(await refused(update)).to.include('nothing is named');
+  });
+
+  it('refuses what the policy does not declare, and says what it does', async () => {
+    expect(await refused('user put ann --attribute plan=gold')).to.include('attributes.plan: must be free or pro');
+    expect(await refused('user put ann --attribute size=xl')).to.include('declares only plan here');
+    expect(await refused('user put ann --attribute plan')).to.include('name=value');
+    expect(await refused('user put ann --attribute plan=pro --attribute plan=free')).to.include('plan twice');
+    expect(await refused('key create --user ann --name k --attribute can=sms,fax')).to.include(
+      'any of sms and recordings',
+    );
+    expect(await refused('member put shop ann --role boss')).to.include('role: must be owner, member or viewer');
+    const shipped = { POLICY_DIR: path.join(ROOT, 'policies') };
+    expect(await refused('user put ann --attribute plan=pro', shipped)).to.include('declares no attributes here');
+    expect(await refused('user put ann --attribute plan=pro', { POLICY_DIR: '/nowhere' })).to.include('/nowhere');
+  });
+
+  it('needs no policy where nothing declared is named', async () => {
+    const { code } = await authz(['member', 'put', 'shop', 'ann', '--role', 'owner'], {
+      ...env,
+      POLICY_DIR: '/nowhere',
+    });
+    expect(code).to.equal(0);
+    expect((await authz(['user', 'put', 'zoe'], { ...env, POLICY_DIR: '/nowhere' })).code).to.equal(0);
+  });
+
+  it('has its like for roles, and in imports', async () => {
+    expect(await done('member put shop ann --role viewer')).to.include({ role: 'viewer' });
+    const lines = [
+      { user: { id: 'ben', attributes: { plan: 'pro' } } },
+      { business: { id: 'bens', attributes: { region: 'us' } } },
+      { member: { businessId: 'bens', userId: 'ben', role: 'viewer' } },
+    ];
+    const text = (entries: object[]) => entries.map((entry) => JSON.stringify(entry)).join('\n');
+    await done('import - --format jsonl', text(lines));
+    expect(await done('user show ben')).to.deep.include({ attributes: { plan: 'pro' } });
+    expect((await done('member list bens'))['items']).to.deep.equal([
+      { businessId: 'bens', userId: 'ben', role: 'viewer' },
+    ]);
+    const bad = text([...lines, { user: { id: 'cy', attributes: { plan: 'gold' } } }]);
+    expect(await refused('import - --format jsonl', {}, bad)).to.include(
+      'line 4: user.attributes.plan: must be free or pro',
+    );
+    expect(await refused('import - --format jsonl', { POLICY_DIR: '/nowhere' }, text(lines))).to.include('/nowhere');
+  });
+});
