@@ -8,7 +8,7 @@
 
 import { closed } from '../facts.ts';
 import type { DeclaredSchedule } from './declaration.ts';
-import { DAY_MS, MINUTE_MS, type OffsetSpan, PROVED_FROM, PROVED_UNTIL, type Zone, zoneOf } from './zones.ts';
+import { DAY_MS, MINUTE_MS, type OffsetSpan, PROVED_FROM, PROVED_UNTIL, readZone, toEnd, type Zone } from './zones.ts';
 
 /** By name: whether the moment lies in the schedule. Frozen, and the same object wherever the values are the same. */
 export type ScheduleGroup = Readonly<Record<string, boolean>>;
@@ -31,11 +31,35 @@ export interface Schedules {
   readonly groups: readonly ScheduleGroup[];
 }
 
-/** Takes some 25 ms for each zone that was not asked for before, and 50 ms for 400 excepted dates. */
-export function compileSchedules(schedules: readonly DeclaredSchedule[]): Schedules {
-  const compiled = schedules.map((schedule) => compile(schedule, true));
+/** For 64 schedules that except the same 400 dates, which take a second or two to compile. */
+const MAX_EFFORT = 64 * 64 * 400;
+
+/** Why so many schedules and excepted dates cannot be proved; undefined where they can. Counted, so the same on every machine. */
+export function faultOfSchedules(schedules: readonly DeclaredSchedule[]): string | undefined {
+  const dates = new Set(schedules.flatMap(({ except }) => except)).size;
+  if (dates * schedules.length ** 2 <= MAX_EFFORT) return undefined;
+  const most = Math.floor(MAX_EFFORT / schedules.length ** 2);
+  return `${schedules.length} schedules except ${dates} different dates in all, of ${most} at most with so many schedules; leave out dates that have passed, or let schedules share theirs`;
+}
+
+/**
+ * In slices, for the event loop: some 25 ms for each zone that was not read before, and 50 ms for 400 excepted dates.
+ * @throws Error: `faultOfSchedules` has one
+ */
+export function* compilingSchedules(schedules: readonly DeclaredSchedule[]): Generator<void, Schedules> {
+  const fault = faultOfSchedules(schedules);
+  if (fault !== undefined) throw new Error(fault);
+  const zones = new Map<string, Zone>();
+  for (const { zone } of schedules) zones.set(zone, yield* readZone(zone));
+  const [compiled, weekly] = [true, false].map((withExceptions) =>
+    schedules.map((schedule) => compile(schedule, zones.get(schedule.zone) as Zone, withExceptions)),
+  ) as [Compiled[], Compiled[]];
+  const dates = schedules.flatMap(({ except }) => except);
   const groups = new Map<string, ScheduleGroup>();
-  for (const key of combinations(schedules, compiled)) {
+  let steps = 0;
+  for (const key of combinations(compiled, weekly, dates)) {
+    steps += 1;
+    if (steps % SLICE === 0) yield;
     if (groups.has(key)) continue;
     groups.set(key, closed(Object.fromEntries(schedules.map(({ name }, index) => [name, key[index] === '1']))));
   }
@@ -52,6 +76,13 @@ export function compileSchedules(schedules: readonly DeclaredSchedule[]): Schedu
   };
 }
 
+/** As `compilingSchedules`, at once. */
+export const compileSchedules = (schedules: readonly DeclaredSchedule[]): Schedules =>
+  toEnd(compilingSchedules(schedules));
+
+/** Steps of a walk in one slice. */
+const SLICE = 500;
+
 interface Compiled {
   readonly zone: Zone;
   /** Whether a period begins on a day, which is counted from 1970-01-01. */
@@ -65,11 +96,11 @@ interface Compiled {
 
 const dayOf = (date: string): number => Date.parse(date) / DAY_MS;
 
-function compile({ days, from, to, zone, except }: DeclaredSchedule, withExceptions: boolean): Compiled {
+function compile({ days, from, to, except }: DeclaredSchedule, zone: Zone, withExceptions: boolean): Compiled {
   const excepted = new Set(withExceptions ? except.map(dayOf) : []);
   const span = { from: from * MINUTE_MS, to: to * MINUTE_MS + (to < from ? DAY_MS : 0) };
   return {
-    zone: zoneOf(zone),
+    zone,
     // 1970-01-01 was a Thursday.
     begins: (day) => days.includes((((day + 4) % 7) + 7) % 7) && !excepted.has(day),
     ...span,
@@ -117,15 +148,19 @@ function evaluateLocal(schedule: Compiled, local: number): { isIn: boolean; from
  * zone keep their distance from UTC; so of each combination of offsets one week is walked, and of the excepted dates themselves the
  * days around.
  */
-function* combinations(schedules: readonly DeclaredSchedule[], compiled: readonly Compiled[]): Generator<string> {
-  const weekly = schedules.map((schedule) => compile(schedule, false));
+function* combinations(
+  compiled: readonly Compiled[],
+  /** The same without excepted dates. */
+  weekly: readonly Compiled[],
+  dates: readonly string[],
+): Generator<string> {
   const walked = new Set<string>();
   for (const { from, until, offsets } of commonSpans([...new Set(compiled.map(({ zone }) => zone))])) {
     if (walked.has(offsets)) continue;
     if (until - from >= WEEK_MS) walked.add(offsets);
     yield* walk(weekly, from, Math.min(until, from + WEEK_MS));
   }
-  for (const [from, until] of daysAround(schedules.flatMap(({ except }) => except))) yield* walk(compiled, from, until);
+  for (const [from, until] of daysAround(dates)) yield* walk(compiled, from, until);
 }
 
 const WEEK_MS = 7 * DAY_MS;

@@ -52,27 +52,27 @@ export function faultOfZone(name: string): string | undefined {
 // A zone is the same as long as the process lives: its data is that of the runtime.
 const known = new Map<string, Zone>();
 
-/** The zone of a name for which `faultOfZone` found no fault. Takes about 25 ms the first time. */
-export function zoneOf(name: string): Zone {
-  const zone = known.get(name) ?? readZone(name);
+/** The zone of a name for which `faultOfZone` found no fault. Takes about 25 ms the first time, in slices of a few. */
+export function* readZone(name: string): Generator<void, Zone> {
+  const before = known.get(name);
+  if (before) return before;
+  const offsetAt = offsetsOf(name);
+  const spans = yield* spansBetween(offsetAt, PROVED_FROM, PROVED_UNTIL);
+  const zone: Zone = {
+    spans,
+    spanAt: (moment) => {
+      const midnight = Math.floor(moment / DAY_MS) * DAY_MS;
+      const isProved = moment >= PROVED_FROM && moment < PROVED_UNTIL;
+      return findSpan(isProved ? spans : toEnd(spansBetween(offsetAt, midnight, midnight + DAY_MS)), moment);
+    },
+  };
   known.set(name, zone);
   return zone;
 }
 
-function readZone(name: string): Zone {
-  const offsetAt = offsetsOf(name);
-  const spans = [...spansBetween(offsetAt, PROVED_FROM, PROVED_UNTIL)];
-  return {
-    spans,
-    spanAt: (moment) => {
-      const midnight = Math.floor(moment / DAY_MS) * DAY_MS;
-      const among =
-        moment >= PROVED_FROM && moment < PROVED_UNTIL
-          ? spans
-          : [...spansBetween(offsetAt, midnight, midnight + DAY_MS)];
-      return findSpan(among, moment);
-    },
-  };
+/** What a piece of work gives that is done at once. */
+export function toEnd<T>(work: Generator<void, T>): T {
+  for (let step = work.next(); ; step = work.next()) if (step.done) return step.value;
 }
 
 /**
@@ -81,19 +81,25 @@ function readZone(name: string): Zone {
  * INVARIANT: none is missed unless a zone changes its clocks twice between two midnights and has the first offset again at
  * the second. No zone has ever; the closest two changes since 2000 are a week apart. test/policy/declared/zones.test.ts holds it against PostgreSQL.
  */
-function* spansBetween(offsetAt: OffsetAt, from: number, until: number): Generator<OffsetSpan> {
+function* spansBetween(offsetAt: OffsetAt, from: number, until: number): Generator<void, OffsetSpan[]> {
+  const spans: OffsetSpan[] = [];
   let start = from;
   let offset = offsetAt(from);
   for (let midnight = from; midnight < until; midnight += DAY_MS) {
+    if (midnight % SLICE_MS === 0) yield;
     const next = offsetAt(midnight + DAY_MS);
     if (next === offset) continue;
     const change = changeBetween(offsetAt, midnight, midnight + DAY_MS);
-    yield { from: start, until: change, offset };
+    spans.push({ from: start, until: change, offset });
     start = change;
     offset = next;
   }
-  if (start < until) yield { from: start, until, offset };
+  if (start < until) spans.push({ from: start, until, offset });
+  return spans;
 }
+
+/** Of the moments that are read in one slice. */
+const SLICE_MS = 1000 * DAY_MS;
 
 type OffsetAt = (moment: number) => number;
 

@@ -9,8 +9,8 @@ import type { Knex } from 'knex';
 import { connect } from '../../../src/db/connect.ts';
 import type { DeclaredSchedule } from '../../../src/policy/declared/declaration.ts';
 import { parseSchedule } from '../../../src/policy/declared/parse-schedule.ts';
-import { compileSchedules, type Schedules } from '../../../src/policy/declared/schedules.ts';
-import { DAY_MS, PROVED_FROM, PROVED_UNTIL, zoneOf } from '../../../src/policy/declared/zones.ts';
+import { compileSchedules, faultOfSchedules, type Schedules } from '../../../src/policy/declared/schedules.ts';
+import { DAY_MS, PROVED_FROM, PROVED_UNTIL, readZone, toEnd } from '../../../src/policy/declared/zones.ts';
 import { amount } from '../../support/long.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { SEED, times } from '../texts.ts';
@@ -178,7 +178,7 @@ const someSchedules = (zones: readonly string[], dates: number): fc.Arbitrary<De
 
 /** Every change of the offset of a zone, and the moments around it. */
 const around = (zone: string): number[] =>
-  zoneOf(zone).spans.flatMap(({ from }) =>
+  toEnd(readZone(zone)).spans.flatMap(({ from }) =>
     [0, 0.5, 1, 2, 24].flatMap((hours) => [from - hours * HOUR_MS, from - hours * HOUR_MS - 1, from + hours * HOUR_MS]),
   );
 
@@ -231,7 +231,7 @@ describe(`schedules (seed ${SEED})`, () => {
           except.flatMap((day) => [-12, 0, 5, 17, 29, 41].map((hours) => Date.parse(day) + hours * HOUR_MS)),
         );
         const changes = schedules.flatMap(({ zone }) =>
-          zoneOf(zone)
+          toEnd(readZone(zone))
             .spans.slice(1)
             .map(({ from }) => from),
         );
@@ -322,6 +322,21 @@ describe(`schedules (seed ${SEED})`, () => {
     expect(Object.isFrozen(group) && Object.isFrozen(groups)).to.equal(true);
     expect(Object.getPrototypeOf(group)).to.equal(null);
     expect(groups).to.have.length(2);
+  });
+
+  it('of more excepted dates than can be proved are refused, by count', () => {
+    const some = (count: number, shift: number): DeclaredSchedule[] =>
+      Array.from({ length: count }, (_, index) => ({
+        ...schedule({ days: 'mon', zone: 'UTC' }, `s${index}`),
+        except: Array.from({ length: 400 }, (_, day) =>
+          new Date(PROVED_FROM + (index * shift + day) * DAY_MS).toISOString().slice(0, 10),
+        ),
+      }));
+    expect(faultOfSchedules(some(64, 0))).to.equal(undefined);
+    expect(faultOfSchedules(some(5, 400))).to.equal(undefined);
+    const says = '64 schedules except 463 different dates in all, of 400 at most';
+    expect(faultOfSchedules(some(64, 1))).to.include(says);
+    expect(() => compileSchedules(some(64, 1))).to.throw(says);
   });
 
   it('of none are one empty combination, for ever', () => {
