@@ -18,6 +18,8 @@ export interface Policy {
   readonly codes: ReadonlyMap<string, Code>;
   /** The first row that matches, with Casbin's own verdict. Throws when a rule does. `decide` is what to call. */
   readonly match: (facts: Facts) => { readonly row: Row | undefined; readonly allowed: boolean };
+  /** Whether a row would match if there were no other. Throws when its rule does. */
+  readonly matchesAlone: (row: Row, facts: Facts) => boolean;
   /** An upper bound of what `match` costs, in units of about 20 ns. */
   readonly costOf: (facts: Facts) => number;
 }
@@ -50,7 +52,7 @@ export function decide(policy: Policy, given: Facts): Decision {
   }
   if (!row) throw undecided(new Error('no row of the policy matches'));
   if (allowed !== (row.effect === 'allow')) throw undecided(new Error(`Casbin contradicts the row ${row.id}`));
-  if (allowed && !mayBeAllowed(facts))
+  if (allowed && !mayBeAllowed(facts, policy.schema))
     throw undecided(
       new Error(`the row ${row.id} allows what no policy may: a key or user that is not active, or a freeze`),
     );
@@ -63,8 +65,12 @@ export const isSameDecision = (a: Decision, b: Decision): boolean =>
 
 export const isActive = ({ key, user }: Facts): boolean => key.status === 'active' && user.status === 'active';
 
-/** Compiled in, so that no policy can change it: nothing is allowed to a key or a user that is not active, or under a freeze. */
-export const mayBeAllowed = (facts: Facts): boolean => isActive(facts) && !facts.freeze.active;
+/**
+ * Compiled in, so that no policy can change it: nothing is allowed to a key or a user that is not active, under a freeze, or, where
+ * the register is strict, of an action that is not in it.
+ */
+export const mayBeAllowed = (facts: Facts, { declaration }: Schema): boolean =>
+  isActive(facts) && !facts.freeze.active && (facts.request.registered || !declaration.actions.strict);
 
 const undecided = (cause: unknown): Failure =>
   new Failure('UNAVAILABLE', 'The policy could not decide this question. The log of the service says why.', { cause });

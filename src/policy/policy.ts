@@ -3,7 +3,6 @@
 import { createHash } from 'node:crypto';
 import { prove } from './analysis/proofs.ts';
 import { checkCases } from './analysis/run-cases.ts';
-import { nextTurn, runInSlices, runToEnd } from './analysis/time-slices.ts';
 import { createMatcher, type Matcher } from './casbin/matcher.ts';
 import type { Policy } from './decide.ts';
 import { parseAllCases } from './folder/cases.ts';
@@ -26,7 +25,8 @@ import { parseInvariants } from './folder/invariants.ts';
 import { checkRegister } from './folder/register.ts';
 import { parseRows } from './folder/rows.ts';
 import type { Code, Row } from './row.ts';
-import { type Schema, schemaOf } from './schema.ts';
+import { compileSchema, type Schema } from './schema.ts';
+import { nextTurn, runInSlices, runToEnd } from './time-slices.ts';
 
 export type Built = {
   /** What is doubtful and not in the way. */
@@ -84,7 +84,7 @@ function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, R
   });
   const texts = new Map([...given].map(([name, text]) => [name, asItLooks(text)]));
   const codes = parseCodes(texts.get(CODES_FILE), report);
-  const schema = schemaOf(
+  const schema = yield* compileSchema(
     parseFactsFile(texts.get(FACTS_FILE), (finding) => {
       valid = false;
       report(finding);
@@ -93,13 +93,21 @@ function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, R
   const rows = yield* validRows(texts, schema, codes, report);
   if (!rows || !valid) return { texts, schema, codes };
   const matcher = createMatcher(rows, schema);
-  const { match, costOf } = matcher;
+  const { match, matchesAlone, costOf } = matcher;
   return {
     texts,
     schema,
     codes,
     matcher,
-    policy: Object.freeze({ digest: digestOf(texts), schema, rows: Object.freeze(rows), codes, match, costOf }),
+    policy: Object.freeze({
+      digest: digestOf(texts),
+      schema,
+      rows: Object.freeze(rows),
+      codes,
+      match,
+      matchesAlone,
+      costOf,
+    }),
   };
 }
 

@@ -1,6 +1,8 @@
 /** Which facts there are, of which types, and which of their combinations can occur: what a policy is written in terms of. */
 
 import { type Declaration, NOTHING_DECLARED } from './declared/declaration.ts';
+import { compileNetworks, type Networks } from './declared/networks.ts';
+import { compilingSchedules, type Schedules } from './declared/schedules.ts';
 import { declaredConstraints, declaredTable } from './declared/table.ts';
 import {
   CONSTRAINTS,
@@ -16,9 +18,13 @@ import {
   groupFrom,
   type TextForm,
 } from './facts.ts';
+import { runToEnd } from './time-slices.ts';
 
 export interface Schema {
   readonly declaration: Declaration;
+  /** Those that it declares, compiled: in which of them an address, or a moment, lies. */
+  readonly networks: Networks;
+  readonly schedules: Schedules;
   readonly table: FactTable;
   /** In the order of the table, in which Casbin is given them. */
   readonly groups: readonly string[];
@@ -42,8 +48,17 @@ export interface Schema {
   readonly read: (value: unknown) => Facts;
 }
 
-/** The schema of the built-in facts and of those that a policy declares. */
-export function schemaOf(declaration: Declaration, builtIn: FactTable = FACTS): Schema {
+/** The schema of the built-in facts and of those that are declared; compiles networks and schedules in one go. */
+export const schemaOf = (declaration: Declaration, builtIn?: FactTable): Schema =>
+  runToEnd(compileSchema(declaration, builtIn));
+
+/**
+ * The schema of the built-in facts and of those that a policy declares. Yields often, so that the caller can work in slices.
+ * @throws TooManyGroups, of networks.ts or schedules.ts
+ */
+export function* compileSchema(declaration: Declaration, builtIn: FactTable = FACTS): Generator<void, Schema> {
+  const networks = yield* compileNetworks(declaration.networks);
+  const schedules = yield* compilingSchedules(declaration.schedules);
   const table = declaredTable(builtIn, declaration);
   const constraints = [...CONSTRAINTS, ...declaredConstraints(declaration)];
   const groups = Object.keys(table);
@@ -55,6 +70,8 @@ export function schemaOf(declaration: Declaration, builtIn: FactTable = FACTS): 
   const readers = new Map(groups.map((group) => [group, groupReader(group, factsOf(group))]));
   return Object.freeze({
     declaration,
+    networks,
+    schedules,
     table,
     groups,
     factsOf,

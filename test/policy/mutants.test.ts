@@ -6,7 +6,6 @@
 import { expect } from 'chai';
 import { diffOf, Undecided } from '../../src/policy/analysis/diff.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
-import { runToEnd } from '../../src/policy/analysis/time-slices.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
 import type { Facts } from '../../src/policy/facts.ts';
 import { type Case, parseCases } from '../../src/policy/folder/cases.ts';
@@ -15,6 +14,7 @@ import { parseRows } from '../../src/policy/folder/rows.ts';
 import { buildPolicy, compilePolicy } from '../../src/policy/policy.ts';
 import type { Row } from '../../src/policy/row.ts';
 import { BUILT_IN } from '../../src/policy/schema.ts';
+import { runToEnd } from '../../src/policy/time-slices.ts';
 import { amount } from '../support/long.ts';
 import { holds, matches, readPrint } from './rules.ts';
 import { shippedPolicy, shippedTexts, uncheckedPolicy } from './texts.ts';

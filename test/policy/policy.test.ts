@@ -99,7 +99,15 @@ describe('a policy', () => {
 
   describe('once built', () => {
     it('has no mutators, and does not expose the enforcer', () => {
-      expect(Object.keys(policy)).to.have.members(['digest', 'schema', 'rows', 'codes', 'match', 'costOf']);
+      expect(Object.keys(policy)).to.have.members([
+        'digest',
+        'schema',
+        'rows',
+        'codes',
+        'match',
+        'matchesAlone',
+        'costOf',
+      ]);
       for (const value of [
         policy,
         policy.rows,

@@ -89,5 +89,13 @@ export async function uncheckedPolicy(rows: readonly Row[], codes: Policy['codes
     const [allowed, matched] = enforcer.enforceExSync(...stockArguments(facts));
     return { allowed, row: byId.get(matched[0] ?? '') };
   };
-  return { digest: 'sha256:unchecked', schema: BUILT_IN, rows, codes, match, costOf: () => 0 };
+  return {
+    digest: 'sha256:unchecked',
+    schema: BUILT_IN,
+    rows,
+    codes,
+    match,
+    matchesAlone: expect.fail,
+    costOf: () => 0,
+  };
 }

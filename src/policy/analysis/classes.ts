@@ -1,12 +1,16 @@
 /**
- * Partitions situations into equivalence classes: two situations that no row tells apart are in one. A class is described by
- * the values that it admits of each fact that rows read, so that what a policy does can be said as conditions on these facts.
+ * Partitions situations into equivalence classes: two situations that the same rows decide are in one, as far as a region can say
+ * so. A class is described by the values that it admits of each fact that rows read, so that what a policy does can be said as
+ * conditions on these facts.
  */
 
+import type { Policy } from '../decide.ts';
 import { ACTION_PATH, type Facts, type FactType, valueAt } from '../facts.ts';
 import type { Row } from '../row.ts';
 import type { Schema } from '../schema.ts';
-import { countSituationsIn, type Space, situationsIn, spacesOf } from './situations.ts';
+import { type Factor, meansTheSame } from './factors.ts';
+import { type Choice, choiceIn, factorsReading, partsOf, type Region, withOpen } from './regions.ts';
+import { type Cell, type Space, spacesOf, textualCells } from './situations.ts';
 
 /** The bound of the enumeration: beyond it, it would take minutes, and nobody would read the result. */
 export const MAX_CLASSES = 100_000;
@@ -19,6 +23,7 @@ export type Value = string | boolean | typeof OTHER;
 
 /** A fact that rows read, with the values of it that they tell apart. */
 export interface Dimension {
+  /** How it is called in a condition. */
   readonly path: string;
   readonly values: readonly Value[];
 }
@@ -27,8 +32,8 @@ export interface Dimension {
 export type ValueSets = readonly (readonly number[] | undefined)[];
 
 export interface SituationClass {
-  /** One of its situations. */
-  readonly facts: Facts;
+  /** One of its situations, as each of the policies sees it. */
+  readonly facts: readonly Facts[];
   readonly values: ValueSets;
 }
 
@@ -44,38 +49,136 @@ export interface Partition {
 export class OverBound extends Error {}
 
 /**
- * The classes that `rows`, of one policy or of several, tell apart. Where the rows that match an action are `answeredAlike`,
- * all its situations stay one class.
+ * The classes that the rows of one policy, or of two, tell apart. Where the rows that match an action are `answeredAlike`, all its
+ * situations stay one class.
  * @throws OverBound: the other actions have more than `max` classes.
  */
 export function partitionOf(
-  rows: readonly Row[],
-  schema: Schema,
+  policies: readonly [Policy, ...Policy[]],
   answeredAlike: (rows: readonly Row[]) => boolean = () => false,
   max = MAX_CLASSES,
 ): Partition {
-  const spaces = [...spacesOf(rows, schema)].map((space) => ({
+  const [{ schema }, ...others] = policies;
+  const schemas: readonly [Schema, ...Schema[]] = [schema, ...others.map((other) => other.schema)];
+  const rows = policies.flatMap((policy) => policy.rows);
+  const spaces = [...spacesOf(rows, schemas)].map((space) => ({
     space,
-    isAnsweredAlike: answeredAlike(space.items),
-    count: countSituationsIn(space),
+    isAlike: answeredAlike(space.items) && space.factors.every((factor) => meansTheSame(factor, schemas)),
   }));
-  if (spaces.reduce((sum, { isAnsweredAlike, count }) => sum + (isAnsweredAlike ? 1 : count), 0) > max) {
-    throw new OverBound(
-      `the rows tell more than ${max} classes of situations apart, which is the bound; name fewer facts, ids and actions`,
-    );
-  }
   const named = new Set(spaces.flatMap(({ space }) => space.paths));
-  if (spaces.length > 1) named.add(ACTION_PATH);
-  const dimensions = [...schema.paths]
-    .filter(([path]) => named.has(path))
-    .map(([path, type]) => dimensionOf(path, type, rows));
-  const classes = spaces.flatMap(({ space, isAnsweredAlike }): SituationClass[] => {
+  const dimensions = inOrder(schemas, [
+    ...[...schema.paths]
+      .filter(([path]) => named.has(path) || (path === ACTION_PATH && spaces.length > 1))
+      .map(([path, type]) => dimensionOf(path, type, rows)),
+    ...factorDimensions(spaces.flatMap(({ space }) => space.factors)),
+  ]);
+  const classes: SituationClass[] = [];
+  let size = 0;
+  for (const { space, isAlike } of spaces) {
     const valuesOf = locator(dimensions, space);
-    if (!isAnsweredAlike) return [...situationsIn(space)].map((facts) => ({ facts, values: valuesOf(facts) }));
-    const [facts] = situationsIn(space);
-    return facts ? [{ facts, values: valuesOf(undefined) }] : [];
-  });
-  return { dimensions, classes, size: spaces.reduce((sum, { count }) => sum + count, 0) };
+    if (isAlike) {
+      classes.push({ facts: factsOf(space, space.cells[0] as Cell, undefined), values: valuesOf(undefined) });
+      for (const _ of textualCells(space)) size += 1;
+    } else {
+      for (const found of leavesOf(policies, space)) {
+        for (const region of boxesOf(found.region, space.factors, found.cell)) {
+          classes.push({
+            facts: factsOf(space, found.cell, { ...found, region }),
+            values: valuesOf({ ...found, region }),
+          });
+          size += 1;
+          if (classes.length > max) throw overBound(max);
+        }
+      }
+    }
+  }
+  return { dimensions, classes, size };
+}
+
+const overBound = (max: number): OverBound =>
+  new OverBound(
+    `the rows tell more than ${max} classes of situations apart, which is the bound; name fewer facts, ids and actions`,
+  );
+
+/** A part of a cell, with its texts chosen, that the same rows decide. */
+interface Leaf {
+  readonly cell: Cell;
+  readonly texts: ReadonlyMap<string, string>;
+  readonly region: Region;
+}
+
+const factsOf = (space: Space<Row>, cell: Cell, leaf: Leaf | undefined): Facts[] =>
+  space.schemas.map((_, view) =>
+    space.factsOf(cell, choiceIn(leaf?.region ?? space.regionOf(cell)), leaf?.texts ?? new Map(), view),
+  );
+
+/** The leaves of a space: in each of them, each policy is decided by one row, or by none. */
+function* leavesOf(policies: readonly Policy[], space: Space<Row>): Generator<Leaf> {
+  const rowsOf = policies.map((policy) => new Set(policy.rows));
+  const lists = rowsOf.map((own, view) =>
+    space.items
+      .filter((row) => own.has(row))
+      .map((row) => ({ row, view, reads: factorsReading(space.factors, row.when.facts) })),
+  );
+  const matches = matcherIn(policies, space);
+  type Tried = (typeof lists)[number];
+  function* decided(leaf: Leaf, rest: readonly Tried[]): Generator<Leaf> {
+    const [rows, ...later] = rest;
+    if (!rows) {
+      yield leaf;
+      return;
+    }
+    for (const [index, { row, view, reads }] of rows.entries()) {
+      const parts = partsOf(leaf.region, reads, (choice) => matches(row, view, leaf, choice));
+      if (parts.length === 1 && parts[0]?.value === false) continue;
+      for (const { region, value } of parts)
+        yield* decided({ ...leaf, region }, value ? later : [rows.slice(index + 1), ...later]);
+      return;
+    }
+    yield* decided(leaf, later);
+  }
+  for (const { cell, texts } of textualCells(space))
+    yield* decided({ cell, texts, region: space.regionOf(cell) }, lists);
+}
+
+type Matches = (row: Row, view: number, leaf: Leaf, choice: Choice) => boolean;
+
+/** Whether a row matches, memoized under the values of the facts that it reads. */
+function matcherIn(policies: readonly Policy[], space: Space<Row>): Matches {
+  const known = new Map<Row, Map<string, boolean>>();
+  return (row, view, { cell, texts }, choice) => {
+    const key = [...row.when.facts]
+      .map((path) => texts.get(path) ?? valueIn(space.factors, path, view, choice) ?? valueAt(cell.facts, path))
+      .join('\n');
+    const before = known.get(row) ?? new Map<string, boolean>();
+    known.set(row, before);
+    const result =
+      before.get(key) ?? (policies[view] as Policy).matchesAlone(row, space.factsOf(cell, choice, texts, view));
+    before.set(key, result);
+    return result;
+  };
+}
+
+/** The value of a fact of a factor; undefined for any other. */
+function valueIn(factors: readonly Factor[], path: string, view: number, choice: Choice): string | boolean | undefined {
+  for (const [index, { columns, alternatives }] of factors.entries()) {
+    const at = columns.findIndex((column) => column.path === path && column.views.includes(view));
+    if (at !== -1) return alternatives[choice[index] ?? 0]?.values[at];
+  }
+  return undefined;
+}
+
+/** A region as products of value sets: of a factor of several facts, alternatives that are not all of them are taken one by one. */
+function boxesOf(region: Region, factors: readonly Factor[], cell: Cell): Region[] {
+  return factors.reduce<Region[]>(
+    (regions, { columns, alternatives, applies }, index) => {
+      const open = region[index] ?? [];
+      const all = applies(cell.facts) ? alternatives.length : 1;
+      if (columns.length === 1 || open.length === all) return regions;
+      return regions.flatMap((one) => open.map((alternative) => withOpen(one, index, [alternative])));
+    },
+    [region],
+  );
 }
 
 function dimensionOf(path: string, type: FactType, rows: readonly Row[]): Dimension {
@@ -86,20 +189,60 @@ function dimensionOf(path: string, type: FactType, rows: readonly Row[]): Dimens
   return { path, values: path === ACTION_PATH ? [...patterns] : [...new Set(['', ...constants]), OTHER] };
 }
 
+/** In the order of the facts. */
+function inOrder(schemas: readonly Schema[], dimensions: readonly Dimension[]): readonly Dimension[] {
+  const places = new Map([...new Set(schemas.flatMap(({ paths }) => [...paths.keys()]))].map((path, at) => [path, at]));
+  const placeOf = ({ path }: Dimension): number => places.get(path.replace(/@.*$/, '')) ?? 0;
+  return dimensions.toSorted((a, b) => placeOf(a) - placeOf(b));
+}
+
+/** A dimension for each column, with all values that any space has of it. */
+function factorDimensions(factors: readonly Factor[]): Dimension[] {
+  const values = new Map<string, Set<Value>>();
+  for (const { columns, alternatives } of factors) {
+    for (const [at, { label }] of columns.entries()) {
+      const known = values.get(label) ?? new Set<Value>();
+      values.set(label, known);
+      for (const alternative of alternatives) known.add(alternative.values[at] as Value);
+    }
+  }
+  return [...values].map(([path, known]) => ({
+    path,
+    // True before false, as of every fact that is one of these.
+    values: known.has(true) || known.has(false) ? [true, false] : [...known],
+  }));
+}
+
 /**
- * Maps facts to the value sets of their class in a space, and undefined to those of the whole space. Facts that no row of the
+ * Maps a leaf to the value sets of its class in a space, and undefined to those of the whole space. Facts that no row of the
  * space reads may have any value; a constant that only rows of other spaces name counts as any other text.
  */
-function locator(dimensions: readonly Dimension[], space: Space<Row>): (facts: Facts | undefined) => ValueSets {
-  const { schema, pattern, paths, items } = space;
-  const locate = dimensions.map(({ path, values }): ((facts: Facts | undefined) => readonly number[] | undefined) => {
+function locator(dimensions: readonly Dimension[], space: Space<Row>): (leaf: Leaf | undefined) => ValueSets {
+  const { schemas, pattern, paths, items, factors } = space;
+  const locate = dimensions.map(({ path, values }): ((leaf: Leaf | undefined) => readonly number[] | undefined) => {
     if (path === ACTION_PATH) return () => [values.indexOf(pattern)];
+    const factor = factors.findIndex(({ columns }) => columns.some(({ label }) => label === path));
+    if (factor !== -1) return (leaf) => leaf && openValues(factors[factor] as Factor, leaf, factor, path, values);
     if (!paths.includes(path)) return () => undefined;
-    const own = new Set<Value>(dimensionOf(path, schema.paths.get(path) ?? 'text', items).values);
+    const own = new Set<Value>(dimensionOf(path, schemas[0]?.paths.get(path) ?? 'text', items).values);
     own.delete(OTHER);
     const singles = new Map(values.flatMap((value, index) => (own.has(value) ? [[value, [index]]] : [])));
     const rest = values.flatMap((value, index) => (own.has(value) ? [] : [index]));
-    return (facts) => facts && (singles.get(valueAt(facts, path)) ?? rest);
+    return (leaf) => leaf && (singles.get(leaf.texts.get(path) ?? valueAt(leaf.cell.facts, path)) ?? rest);
   });
-  return (facts) => locate.map((valuesOf) => valuesOf(facts));
+  return (leaf) => locate.map((valuesOf) => valuesOf(leaf));
+}
+
+/** The values of a column that are open in a leaf; undefined where its factor is open as a whole. */
+function openValues(
+  { columns, alternatives, applies }: Factor,
+  { region, cell }: Leaf,
+  factor: number,
+  label: string,
+  values: readonly Value[],
+): readonly number[] | undefined {
+  const open = region[factor] ?? [];
+  if (applies(cell.facts) && open.length === alternatives.length) return undefined;
+  const at = columns.findIndex((column) => column.label === label);
+  return [...new Set(open.map((one) => values.indexOf(alternatives[one]?.values[at] as Value)))].sort((a, b) => a - b);
 }

@@ -93,10 +93,10 @@ interface Sides {
 /** For each row how many classes of situations reach each side; undefined: there are too many to enumerate. */
 function possibleSides(policy: Policy): readonly Sides[] | undefined {
   try {
-    const { classes } = partitionOf(policy.rows, policy.schema);
+    const { classes } = partitionOf([policy]);
     return sidesOf(
       policy.rows,
-      classes.map(({ facts }) => ({ facts, got: attempt(policy, facts) })),
+      classes.flatMap(({ facts: [facts] }) => (facts ? [{ facts, got: attempt(policy, facts) }] : [])),
     );
   } catch (error) {
     if (error instanceof OverBound) return undefined;

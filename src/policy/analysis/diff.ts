@@ -78,10 +78,10 @@ export function diffOf(
   // Where the same rows match an action in both, the answers are the same.
   const answeredAlike = (rows: readonly Row[]): boolean =>
     textOf(rows.filter((row) => old.has(row))) === textOf(rows.filter((row) => !old.has(row)));
-  const partition = partitionOf([...older.rows, ...newer.rows], newer.schema, answeredAlike);
-  const pairs = partition.classes.map(({ facts }, index): Pair => {
+  const partition = partitionOf([older, newer], answeredAlike);
+  const pairs = partition.classes.map(({ facts: [before, after] }, index): Pair => {
     if (index % 1000 === 0) onProgress(index, partition.classes.length);
-    return { old: ask(older, 'old', facts), new: ask(newer, 'new', facts) };
+    return { old: ask(older, 'old', before as Facts), new: ask(newer, 'new', after as Facts) };
   });
   const decisions = new Map(partition.classes.map((one, index) => [one, pairs[index] as Pair]));
   const toChange = (group: LabelledClasses): Change => changeOf(group, (one) => decisions.get(one) as Pair);
@@ -139,7 +139,7 @@ function changeOf(
     rules: [...rules.values()],
     when,
     situations: classes.length,
-    example: { facts: example.facts, ...pair },
+    example: { facts: example.facts[1] as Facts, ...pair },
   };
 }
 

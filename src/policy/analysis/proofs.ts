@@ -11,6 +11,8 @@ import type { Report } from '../folder/findings.ts';
 import { type Invariant, violates } from '../folder/invariants.ts';
 import type { Row } from '../row.ts';
 import { type Budget, BudgetExceeded, isPauseDue, MAX_BUDGET, newBudget, spend } from './budget.ts';
+import { REGISTERED_PATH } from './factors.ts';
+import { choiceIn, factorsReading, type Part, partsOf, type Region } from './regions.ts';
 import { type ExtentIn, type RuleExtent, ruleExtents } from './rule-extent.ts';
 import { type Cell, type Space, spacesOf } from './situations.ts';
 import { type Box, EVERYTHING, intersection, pointIn } from './text-sets.ts';
@@ -95,11 +97,15 @@ const OVER_BUDGET =
 
 const placeOf = ({ file, line }: Row): { file: string; line: number; column: number } => ({ file, line, column: 1 });
 
-type Visit = (scene: Scene, rows: readonly WithExtent<Row>[], invariants: readonly WithExtent<Invariant>[]) => void;
+type Visit = (
+  scene: Scene,
+  rows: readonly WithExtent<Row>[],
+  invariants: readonly WithExtent<Invariant>[],
+) => Generator<void>;
 
 function* visitCells(proof: Proof, visit: Visit): Generator<void> {
   const { budget, extentOf, rows, invariants } = proof;
-  for (const space of spacesOf([...rows, ...invariants.map(({ condition }) => condition)], proof.matcher.schema)) {
+  for (const space of spacesOf([...rows, ...invariants.map(({ condition }) => condition)], [proof.matcher.schema])) {
     const items = new Set(space.items);
     spend(budget, 2000 + 20 * items.size * space.paths.length);
     const rowsHere = space.items
@@ -110,75 +116,124 @@ function* visitCells(proof: Proof, visit: Visit): Generator<void> {
       .map((invariant) => ({ of: invariant, extentIn: extentOf(invariant.condition, space) }));
     for (const cell of space.cells) {
       if (isPauseDue(budget)) yield;
-      visit({ proof, space, cell }, rowsHere, invariantsHere);
+      yield* visit({ proof, space, cell }, rowsHere, invariantsHere);
     }
   }
 }
 
 /** First pass: which rows decide in a cell, and whether they may. */
-function decideAll(scene: Scene, rows: readonly WithExtent<Row>[], invariants: readonly WithExtent<Invariant>[]): void {
-  const { proof, cell } = scene;
-  const constraining = invariants
-    .map(({ of, extentIn }) => ({ invariant: of, extent: extentIn(cell) }))
-    .filter(constrainsHere);
-  for (const { invariant } of constraining) proof.applied.add(invariant);
-  const before: Box[] = [];
-  for (const { of: row, extentIn } of rows) {
-    const extent = extentIn(cell);
-    if (extent.boxes.length === 0) continue;
-    judge(scene, row, extent, before, constraining);
+function* decideAll(
+  scene: Scene,
+  rows: readonly WithExtent<Row>[],
+  invariants: readonly WithExtent<Invariant>[],
+): Generator<void> {
+  const { proof, space, cell } = scene;
+  const region = space.regionOf(cell);
+  for (const { of: invariant, extentIn } of invariants) {
+    if (proof.applied.has(invariant)) continue;
+    const parts = partsIn(scene, region, extentIn);
+    if (parts.some(({ value }) => constrains(invariant, value))) proof.applied.add(invariant);
+  }
+  yield* decideIn(scene, region, rows, 0, [], invariants);
+}
+
+const constrains = ({ whenItHolds }: Invariant, { boxes, always }: RuleExtent): boolean =>
+  whenItHolds ? boxes.length > 0 : !always;
+
+/** The parts of a region in each of which a row holds of the same texts. */
+function partsIn({ proof, cell }: Scene, region: Region, { reads, at }: ExtentIn): readonly Part<RuleExtent>[] {
+  spend(proof.budget, reads.length);
+  return partsOf(region, reads, (choice) => at(cell, choice));
+}
+
+/**
+ * Which rows, from one on, decide in a region, and whether they may. `before`: the texts that the rows above have decided. Where
+ * a row holds of other texts in one part of the region than in another, it goes on in each of them.
+ */
+function* decideIn(
+  scene: Scene,
+  region: Region,
+  rows: readonly WithExtent<Row>[],
+  from: number,
+  given: readonly Box[],
+  invariants: readonly WithExtent<Invariant>[],
+): Generator<void> {
+  const before = [...given];
+  if (isPauseDue(scene.proof.budget)) yield;
+  for (let index = from; index < rows.length; index += 1) {
+    const { of: row, extentIn } = rows[index] as WithExtent<Row>;
+    const parts = partsIn(scene, region, extentIn);
+    if (parts.length > 1) {
+      for (const part of parts) yield* decideIn(scene, part.region, rows, index, before, invariants);
+      return;
+    }
+    const extent = parts[0]?.value;
+    if (!extent || extent.boxes.length === 0) continue;
+    judge(scene, region, row, extent, before, invariants);
     if (extent.always) return;
     before.push(...extent.boxes);
   }
-  if (proof.reported.has('undecided')) return;
-  const facts = witness(scene, undefined, [EVERYTHING], before);
-  if (facts) reportUndecided(proof, facts);
+  if (scene.proof.reported.has('undecided')) return;
+  const facts = witness(scene, region, undefined, [EVERYTHING], before);
+  if (facts) reportUndecided(scene.proof, facts);
 }
-
-interface Constraining {
-  readonly invariant: Invariant;
-  readonly extent: RuleExtent;
-}
-
-const constrainsHere = ({ invariant, extent }: Constraining): boolean =>
-  invariant.whenItHolds ? extent.boxes.length > 0 : !extent.always;
 
 /**
- * Checks one row in one cell: does it decide, may it allow, does it violate an invariant? Each answer is a situation that shows it
+ * Checks one row in one region: does it decide, may it allow, does it violate an invariant? Each answer is a situation that shows it
  * (a witness), or the proof that there is none.
  */
 function judge(
   scene: Scene,
+  region: Region,
   row: Row,
   { boxes }: RuleExtent,
   before: readonly Box[],
-  constraining: readonly Constraining[],
+  invariants: readonly WithExtent<Invariant>[],
 ): void {
-  const { proof, cell } = scene;
-  if (!proof.deciding.has(row) && witness(scene, row, boxes, before)) proof.deciding.add(row);
-  if (row.effect === 'allow' && !mayBeAllowed(cell.facts) && !proof.reported.has(row)) {
-    const facts = witness(scene, row, boxes, before);
-    if (facts) reportForbidden(proof, row, facts);
+  const { proof } = scene;
+  if (!proof.deciding.has(row) && witness(scene, region, row, boxes, before)) proof.deciding.add(row);
+  if (row.effect === 'allow' && !proof.reported.has(row)) {
+    for (const part of forbiddenIn(scene, region)) {
+      const facts = witness(scene, part, row, boxes, before);
+      if (facts) reportForbidden(proof, row, facts);
+      if (facts) break;
+    }
   }
-  for (const { invariant, extent } of constraining) {
+  for (const { of: invariant, extentIn } of invariants) {
     if (proof.reported.has(invariant) || !violates(invariant, row)) continue;
-    const facts = invariant.whenItHolds
-      ? witness(scene, row, overlaps(boxes, extent.boxes), before)
-      : witness(scene, row, boxes, [...before, ...extent.boxes]);
-    if (facts) reportViolated(proof, invariant, row, facts);
+    for (const { region: part, value: extent } of partsIn(scene, region, extentIn)) {
+      if (!constrains(invariant, extent)) continue;
+      const facts = invariant.whenItHolds
+        ? witness(scene, part, row, overlaps(boxes, extent.boxes), before)
+        : witness(scene, part, row, boxes, [...before, ...extent.boxes]);
+      if (facts) reportViolated(proof, invariant, row, facts);
+      if (facts) break;
+    }
   }
+}
+
+const REGISTERED: ReadonlySet<string> = new Set([REGISTERED_PATH]);
+
+/** The parts of a region in which nothing may be allowed, whatever the rows say. */
+function forbiddenIn({ proof, space, cell }: Scene, region: Region): readonly Region[] {
+  const { schema } = proof.matcher;
+  const reads = schema.declaration.actions.strict ? factorsReading(space.factors, REGISTERED) : [];
+  return partsOf(region, reads, (choice) => mayBeAllowed(space.factsOf(cell, choice, new Map()), schema)).flatMap(
+    ({ region: part, value }) => (value ? [] : [part]),
+  );
 }
 
 const overlaps = (a: readonly Box[], b: readonly Box[]): Box[] =>
   a.flatMap((one) => b.flatMap((other) => intersection(one, other) ?? []));
 
 /**
- * Searches the cell for a situation (a witness) whose texts lie in a box of `wanted` and in no box of `avoid`. The caller chooses
- * the boxes so that `row` decides such a situation, or no row where `row` is undefined; Casbin is asked to confirm that.
- * Returns its facts; undefined: the search was exhaustive, so it is proved that there is none.
+ * Searches a region of the cell for a situation (a witness) whose texts lie in a box of `wanted` and in no box of `avoid`. The
+ * caller chooses the boxes so that `row` decides such a situation, or no row where `row` is undefined; Casbin is asked to confirm
+ * that. Returns its facts; undefined: the search was exhaustive, so it is proved that there is none.
  */
 function witness(
   { proof, space, cell }: Scene,
+  region: Region,
   row: Row | undefined,
   wanted: readonly Box[],
   avoid: readonly Box[],
@@ -186,7 +241,7 @@ function witness(
   for (const want of wanted) {
     const point = pointIn(want, avoid, cell.open, proof.budget);
     if (!point) continue;
-    const facts = space.factsOf(cell, point);
+    const facts = space.factsOf(cell, choiceIn(region), point);
     confirm(proof, row, facts);
     return facts;
   }
@@ -204,32 +259,64 @@ function confirm({ matcher, budget, confirming }: Proof, row: Row | undefined, f
   throw new Error(`Casbin contradicts itself about the row ${row?.id} for ${JSON.stringify(facts)}`);
 }
 
+interface Above {
+  readonly row: Row;
+  readonly extent: RuleExtent;
+  /** How many boxes come before it. */
+  readonly before: number;
+}
+
 /** Second pass: for each row that decides nothing, which rows decide where it would match. */
-function explainIdle({ proof, cell }: Scene, rows: readonly WithExtent<Row>[]): void {
-  const { deciding, hiders, budget } = proof;
-  const before: Box[] = [];
-  const above: { readonly row: Row; readonly extent: RuleExtent; readonly before: number }[] = [];
-  let decided = false;
-  for (const { of: row, extentIn } of rows) {
-    if (decided && deciding.has(row)) continue;
-    const extent = extentIn(cell);
+function* explainIdle(scene: Scene, rows: readonly WithExtent<Row>[]): Generator<void> {
+  const { deciding, hiders } = scene.proof;
+  for (const { of: row } of rows) if (!deciding.has(row) && !hiders.has(row)) hiders.set(row, new Set());
+  yield* hiddenIn(scene, scene.space.regionOf(scene.cell), rows, 0, [], []);
+}
+
+function* hiddenIn(
+  scene: Scene,
+  region: Region,
+  rows: readonly WithExtent<Row>[],
+  from: number,
+  aboveThem: readonly Above[],
+  given: readonly Box[],
+): Generator<void> {
+  const { deciding, budget } = scene.proof;
+  if (isPauseDue(budget)) yield;
+  const [above, before] = [[...aboveThem], [...given]];
+  for (let index = from; index < rows.length; index += 1) {
+    const { of: row, extentIn } = rows[index] as WithExtent<Row>;
+    if (above.at(-1)?.extent.always && deciding.has(row)) continue;
+    const parts = partsIn(scene, region, extentIn);
+    if (parts.length > 1) {
+      for (const part of parts) yield* hiddenIn(scene, part.region, rows, index, above, before);
+      return;
+    }
+    const extent = parts[0]?.value;
+    if (!extent || extent.boxes.length === 0) continue;
     if (deciding.has(row)) {
-      if (extent.boxes.length === 0) continue;
       above.push({ row, extent, before: before.length });
       before.push(...extent.boxes);
-      decided = extent.always;
-      continue;
-    }
-    const known = hiders.get(row) ?? new Set<Row>();
-    for (const hider of extent.boxes.length === 0 ? [] : above) {
-      spend(budget, 1);
-      if (known.has(hider.row)) continue;
-      const wanted = overlaps(extent.boxes, hider.extent.boxes);
-      const earlier = before.slice(0, hider.before);
-      if (wanted.some((want) => pointIn(want, earlier, cell.open, budget))) known.add(hider.row);
-    }
-    hiders.set(row, known);
+    } else noteHiders(scene, row, extent, above, before);
   }
+}
+
+function noteHiders(
+  { proof: { hiders, budget }, cell }: Scene,
+  row: Row,
+  { boxes }: RuleExtent,
+  above: readonly Above[],
+  before: readonly Box[],
+): void {
+  const known = hiders.get(row) ?? new Set<Row>();
+  for (const hider of above) {
+    spend(budget, 1);
+    if (known.has(hider.row)) continue;
+    const wanted = overlaps(boxes, hider.extent.boxes);
+    const earlier = before.slice(0, hider.before);
+    if (wanted.some((want) => pointIn(want, earlier, cell.open, budget))) known.add(hider.row);
+  }
+  hiders.set(row, known);
 }
 
 const example = (facts: Facts): string => `for example ${JSON.stringify(facts)}`;

@@ -8,6 +8,7 @@ import { evaluationOf, type Matcher } from '../casbin/matcher.ts';
 import { ACTION_PATH } from '../facts.ts';
 import type { Row } from '../row.ts';
 import { type Budget, spend } from './budget.ts';
+import { type Choice, factorsReading } from './regions.ts';
 import type { Cell, Space } from './situations.ts';
 import { type Box, EVERYTHING, type Limit } from './text-sets.ts';
 
@@ -19,26 +20,62 @@ export interface RuleExtent {
 }
 
 const ALWAYS: RuleExtent = { always: true, boxes: [EVERYTHING] };
+const NEVER: RuleExtent = { always: false, boxes: [] };
 
-/** Where a row would match in a cell of a space if it were the only row. */
-export type ExtentIn = (cell: Cell) => RuleExtent;
+/** Where a row would match in a space if it were the only row. */
+export interface ExtentIn {
+  /** The factors of the space that it depends on, by index. */
+  readonly reads: readonly number[];
+  /** The same object for the same extent, so that extents can be compared by identity. */
+  readonly at: (cell: Cell, choice: Choice) => RuleExtent;
+}
 
 /** Memoized across spaces, unless the rule reads the action. */
 export function ruleExtents(matcher: Matcher, budget: Budget): (row: Row, space: Space<Row>) => ExtentIn {
-  const known = new Map<Row, Map<number, RuleExtent>>();
+  const known = new Map<Row, Map<number | string, RuleExtent>>();
+  const interned = new Map<string, RuleExtent>();
   return (row, space) => {
     spend(budget, 50 + 10 * space.paths.length);
-    const before = known.get(row) ?? new Map<number, RuleExtent>();
+    const before = known.get(row) ?? new Map<number | string, RuleExtent>();
     if (!row.when.facts.has(ACTION_PATH)) known.set(row, before);
+    const reads = factorsReading(space.factors, row.when.facts);
     const keyOf = cellKey(row, space);
-    return (cell) => {
-      spend(budget, 5);
-      const key = keyOf(cell);
-      const extent = before.get(key) ?? evaluate(matcher, budget, row, space, cell);
-      before.set(key, extent);
-      return extent;
+    const valuesOf = valuesKey(row, space, reads);
+    return {
+      reads,
+      at: (cell, choice) => {
+        spend(budget, 5 + reads.length);
+        const key = reads.length === 0 ? keyOf(cell) : `${keyOf(cell)}|${valuesOf(choice)}`;
+        const extent = before.get(key) ?? intern(interned, evaluate(matcher, budget, row, space, cell, choice));
+        before.set(key, extent);
+        return extent;
+      },
     };
   };
+}
+
+/** One object for extents that are alike. */
+function intern(known: Map<string, RuleExtent>, extent: RuleExtent): RuleExtent {
+  if (extent === ALWAYS || extent === NEVER) return extent;
+  const key = JSON.stringify(
+    extent.boxes.map((box) => [...box].map(([path, limit]) => [path, 'is' in limit ? limit.is : [...limit.noneOf]])),
+  );
+  const before = known.get(key) ?? extent;
+  known.set(key, before);
+  return before;
+}
+
+/** A memo key: equal for choices that agree in all facts of factors that the row reads. */
+function valuesKey({ when }: Row, { factors }: Space<Row>, reads: readonly number[]): (choice: Choice) => string {
+  const texts = reads.map((index) => {
+    const { columns, alternatives } = factors[index] as Space<Row>['factors'][number];
+    const read = columns.flatMap(({ path }, at) => (when.facts.has(path) ? [[path, at] as const] : []));
+    return {
+      index,
+      byAlternative: alternatives.map(({ values }) => read.map(([path, at]) => `${path}=${values[at]}`).join()),
+    };
+  });
+  return (choice) => texts.map(({ index, byAlternative }) => byAlternative[choice[index] ?? 0]).join();
 }
 
 /** A memo key: equal for cells that agree in all facts that the row reads. */
@@ -47,37 +84,45 @@ function cellKey(row: Row, space: Space<Row>): (cell: Cell) => number {
   let stride = 1;
   for (const [at, path] of space.paths.entries()) {
     if (!row.when.facts.has(path)) continue;
-    const type = space.schema.paths.get(path);
+    const type = space.schemas[0]?.paths.get(path);
     places.push({ at, stride });
     stride *= typeof type === 'object' ? type.length + 1 : 3;
   }
   return ({ indices }) => places.reduce((key, place) => key + ((indices[place.at] ?? 0) + 1) * place.stride, 0);
 }
 
-function evaluate(matcher: Matcher, budget: Budget, row: Row, space: Space<Row>, cell: Cell): RuleExtent {
+function evaluate(
+  matcher: Matcher,
+  budget: Budget,
+  row: Row,
+  space: Space<Row>,
+  cell: Cell,
+  chosen: Choice,
+): RuleExtent {
   const open = cell.open.filter((path) => row.when.facts.has(path));
   const choices = open.map((path) => limitsOf(row, path));
   const count = choices.reduce((product, { length }) => product * length, 1);
   spend(budget, count);
   const boxes: Box[] = [];
   for (let index = 0; index < count; index += 1) {
-    const chosen = nth(choices, index);
+    const texted = nth(choices, index);
     spend(budget, evaluationOf(row));
-    const texts = new Map(open.map((path, at) => [path, chosen[at]?.text ?? '']));
-    if (matcher.matchesAlone(row, space.factsOf(cell, texts))) {
-      boxes.push(new Map(open.map((path, at) => [path, chosen[at]?.limit ?? { noneOf: new Set<string>() }])));
+    const texts = new Map(open.map((path, at) => [path, texted[at]?.text ?? '']));
+    if (matcher.matchesAlone(row, space.factsOf(cell, chosen, texts))) {
+      boxes.push(new Map(open.map((path, at) => [path, texted[at]?.limit ?? { noneOf: new Set<string>() }])));
     }
   }
+  if (boxes.length === 0) return NEVER;
   return boxes.length === count ? ALWAYS : { always: false, boxes };
 }
 
-interface Choice {
+interface TextChoice {
   readonly text: string;
   readonly limit: Limit;
 }
 
 /** The classes of non-empty texts that a rule tells apart: each constant that it names, and all others. */
-function limitsOf(row: Row, path: string): readonly Choice[] {
+function limitsOf(row: Row, path: string): readonly TextChoice[] {
   const constants = new Set(row.when.constants.get(path));
   constants.delete('');
   return [
@@ -87,10 +132,10 @@ function limitsOf(row: Row, path: string): readonly Choice[] {
 }
 
 /** Combination number `index`, in mixed radix. */
-function nth(choices: readonly (readonly Choice[])[], index: number): Choice[] {
+function nth(choices: readonly (readonly TextChoice[])[], index: number): TextChoice[] {
   let left = index;
   return choices.map((of) => {
-    const choice = of[left % of.length] as Choice;
+    const choice = of[left % of.length] as TextChoice;
     left = Math.floor(left / of.length);
     return choice;
   });

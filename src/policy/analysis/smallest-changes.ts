@@ -86,7 +86,10 @@ function searchOf(policy: Policy, facts: Facts, now: ReadonlyMap<string, Value>,
   const rows = policy.rows.filter((row) => matchesPattern(row.action, facts.request.action));
   const record = readRecorder(schema);
   const isTrue = evaluationsOf(facts);
-  const conditions = [...schema.constraints.map(({ holds }) => holds), mayBeAllowed].map(record);
+  const conditions = [
+    ...schema.constraints.map(({ holds }) => holds),
+    (facts: Facts) => mayBeAllowed(facts, schema),
+  ].map(record);
   return {
     rows,
     unitOf: new Map(

@@ -36,10 +36,10 @@ export interface Table {
  * @throws Failure UNAVAILABLE where the policy does not decide some situation, which no checked policy leaves.
  */
 export function tableOf(policy: Policy): Table {
-  const partition = partitionOf(policy.rows, policy.schema);
+  const partition = partitionOf([policy]);
   const groups = groupByLabel(
     partition,
-    partition.classes.map(({ facts }) => decide(policy, facts).rule),
+    partition.classes.map(({ facts: [facts] }) => decide(policy, facts as Facts).rule),
   );
   return {
     policy: policy.digest,
@@ -53,7 +53,7 @@ export function tableOf(policy: Policy): Table {
         code,
         when,
         situations: classes.length,
-        ...(classes[0] && { example: classes[0].facts }),
+        ...(classes[0]?.facts[0] && { example: classes[0].facts[0] }),
       };
     }),
   };

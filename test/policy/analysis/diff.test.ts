@@ -11,7 +11,6 @@ import { tableOf } from '../../../src/policy/analysis/table.ts';
 import type { Policy } from '../../../src/policy/decide.ts';
 import type { Facts } from '../../../src/policy/facts.ts';
 import { compilePolicy } from '../../../src/policy/policy.ts';
-import { BUILT_IN } from '../../../src/policy/schema.ts';
 import { deciderOf, everySituation, type Line, lines, meaningOf, pairOfLines, policyOf } from '../brute.ts';
 import { largePolicy } from '../large.ts';
 import { canOccur } from '../oracle.ts';
@@ -36,7 +35,9 @@ describe('the difference to the shipped policy', () => {
     const difference = diffOf(policy, policy);
     expect(difference).to.include({ equivalent: true, old: policy.digest, new: policy.digest });
     expect(difference.changes).to.deep.equal([]);
-    expect(difference.situations).to.equal(partitionOf(policy.rows, BUILT_IN).classes.length).and.to.be.above(500);
+    expect(difference.situations)
+      .to.equal(partitionOf([policy]).classes.length)
+      .and.to.be.above(500);
   });
 
   it('of a row that exempts owners: one condition, with an example', async () => {
@@ -133,10 +134,10 @@ describe('the difference to the shipped policy', () => {
   });
 
   it('is refused above the bound, never sampled', async () => {
-    const { rows } = await shippedPolicy();
-    const count = partitionOf(rows, BUILT_IN).classes.length;
-    expect(partitionOf(rows, BUILT_IN, undefined, count).classes).to.have.lengthOf(count);
-    expect(() => partitionOf(rows, BUILT_IN, undefined, count - 1)).to.throw(OverBound, /bound/);
+    const policy = await shippedPolicy();
+    const count = partitionOf([policy]).classes.length;
+    expect(partitionOf([policy], undefined, count).classes).to.have.lengthOf(count);
+    expect(() => partitionOf([policy], undefined, count - 1)).to.throw(OverBound, /bound/);
     const ids = (of: string): string => Array.from({ length: 30 }, (_, index) => `'${of}${index}'`).join(', ');
     const rich = await policyWith(
       '90-allow.csv',
@@ -152,7 +153,7 @@ describe('the difference of two rich policies', () => {
   it('is found where the rows of few actions differ, though the others have more situations than the bound', async () => {
     const texts = largePolicy(await shippedTexts(), { rows: 100, actions: 30 });
     const older = compilePolicy(texts).policy ?? expect.fail();
-    expect(() => partitionOf(older.rows, BUILT_IN)).to.throw(OverBound);
+    expect(() => partitionOf([older])).to.throw(OverBound);
     const edit = edited(texts, '50-large.csv', "'rare-user-1060'", "'user-5'");
     const { changes, situations } = diffOf(older, compilePolicy(edit).policy ?? expect.fail());
     expect(situations).to.be.above(100_000);

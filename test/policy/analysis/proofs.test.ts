@@ -62,7 +62,7 @@ function bruteForce(matcher: Matcher, rows: readonly Row[], invariants: readonly
     const { row } = matcher.match(facts);
     if (row) deciders.add(row);
     else found.add('undecided');
-    if (row?.effect === 'allow' && !mayBeAllowed(facts)) found.add(`forbidden-allow ${row.line}`);
+    if (row?.effect === 'allow' && !mayBeAllowed(facts, BUILT_IN)) found.add(`forbidden-allow ${row.line}`);
     for (const other of rows) {
       if (row && matcher.matchesAlone(other, facts)) hiders.set(other, (hiders.get(other) ?? new Set()).add(row.id));
     }

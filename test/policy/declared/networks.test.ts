@@ -2,9 +2,9 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { nextTurn, runInSlices, runToEnd } from '../../../src/policy/analysis/time-slices.ts';
 import { compileNetworks, MOST_GROUPS, type Networks, TooManyGroups } from '../../../src/policy/declared/networks.ts';
 import { lastOf, type Prefix, parsePrefix } from '../../../src/policy/declared/prefix.ts';
+import { nextTurn, runInSlices, runToEnd } from '../../../src/policy/time-slices.ts';
 import { amount } from '../../support/long.ts';
 import { SEED, times } from '../texts.ts';
 import { bigOf, liesIn, mapped, textOf } from './addresses.ts';

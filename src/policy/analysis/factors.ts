@@ -1,0 +1,237 @@
+/**
+ * The parts of the facts that vary by themselves, once key, user and target are fixed: the role, each attribute, where the
+ * address lies, which moment it is, what is asked, and whether the action is registered. Each is a list of alternatives, so that
+ * an analysis can leave a part open until a rule reads it (regions.ts).
+ */
+
+import { patternsOf, unnamedWord } from '../action-patterns.ts';
+import { compileNetworks } from '../declared/networks.ts';
+import { compileSchedules } from '../declared/schedules.ts';
+import { exists } from '../declared/table.ts';
+import type { Facts, FactType, Group } from '../facts.ts';
+import type { Schema } from '../schema.ts';
+import { runToEnd } from '../time-slices.ts';
+
+export type Value = string | boolean;
+
+/** A fact of a factor. Several schemas share it where it means the same in them. */
+export interface Column {
+  readonly path: string;
+  /** How it is called in a condition: the path, or where schemas differ about what it means, the path and `@old` or `@new`. */
+  readonly label: string;
+  /** The indices of the schemas that it is a fact of. */
+  readonly views: readonly number[];
+}
+
+export interface Alternative {
+  /** In the order of the columns. */
+  readonly values: readonly Value[];
+  /** The action that stands for it, where it is about actions. */
+  readonly action?: string;
+}
+
+export interface Factor {
+  readonly columns: readonly Column[];
+  /** The first is what holds where the factor does not apply. */
+  readonly alternatives: readonly Alternative[];
+  /** Whether it varies beside these facts; otherwise it is its first alternative. */
+  readonly applies: (facts: Facts) => boolean;
+}
+
+/** The facts that are in a factor, of those that every policy has. */
+export const ROLE_PATH = 'r.target.role';
+export const REGISTERED_PATH = 'r.request.registered';
+export const ADDRESSED_PATH = 'r.request.addressed';
+const BUILT_IN_FACTORS = [ROLE_PATH, REGISTERED_PATH, ADDRESSED_PATH];
+
+/** Whether a fact is part of a factor. */
+export const isInFactor = (path: string, schemas: readonly Schema[]): boolean =>
+  BUILT_IN_FACTORS.includes(path) || schemas.some((schema) => definitionOf(schema, path)?.since === 0);
+
+const definitionOf = ({ table }: Schema, path: string) => {
+  const [, group = '', ...names] = path.split('.');
+  return table[group]?.[names.join('.')];
+};
+
+/** The factors that `named` facts belong to, whatever the action. `named` may hold other facts, which are left out. */
+export function factorsOf(schemas: readonly Schema[], named: ReadonlySet<string>): Factor[] {
+  const paths = new Set(schemas.flatMap((schema) => [...schema.paths.keys()]).filter((path) => named.has(path)));
+  const alone = [...paths].flatMap((path) => {
+    const [, group = ''] = path.split('.');
+    if (!isInFactor(path, schemas) || ['request', 'network', 'schedule'].includes(group)) return [];
+    return [loneFactor(path, group, schemas)];
+  });
+  return [...alone, ...addressFactors(schemas, paths), ...scheduleFactors(schemas, paths)];
+}
+
+function loneFactor(path: string, group: string, schemas: readonly Schema[]): Factor {
+  const types = schemas.flatMap((schema) => schema.paths.get(path) ?? []);
+  const none = schemas.map((schema) => definitionOf(schema, path)?.none).find((one) => one !== undefined) ?? false;
+  const values = new Set<Value>([none, ...types.flatMap((type): readonly Value[] => valuesOf(type))]);
+  return {
+    columns: [{ path, label: path, views: viewsOf(path, schemas) }],
+    alternatives: [...values].map((value) => ({ values: [value] })),
+    applies: appliesTo(path, group),
+  };
+}
+
+const valuesOf = (type: FactType | string): readonly Value[] =>
+  type === 'boolean' ? [false, true] : typeof type === 'string' ? [type] : type;
+
+const viewsOf = (path: string, schemas: readonly Schema[]): number[] =>
+  schemas.flatMap((schema, view) => (schema.paths.has(path) ? [view] : []));
+
+/** Of a key, user or target that there is not, no attribute is known; nor has an unknown user a role. */
+function appliesTo(path: string, group: string): Factor['applies'] {
+  if (path === ROLE_PATH) return (facts) => exists(facts, 'target') && exists(facts, 'user');
+  if (group === 'key' || group === 'user' || group === 'target') return (facts) => exists(facts, group);
+  return () => true;
+}
+
+const always = (): boolean => true;
+
+/** Distinct by their values; the first of each stays. */
+function distinct(alternatives: readonly Alternative[]): Alternative[] {
+  const known = new Map<string, Alternative>();
+  for (const one of alternatives) {
+    const key = JSON.stringify(one.values);
+    if (!known.has(key)) known.set(key, one);
+  }
+  return [...known.values()];
+}
+
+/** In which networks an address lies, and whether there is one. */
+function addressFactors(schemas: readonly Schema[], paths: ReadonlySet<string>): Factor[] {
+  const wanted = [...paths].filter((path) => path === ADDRESSED_PATH || path.startsWith('r.network.'));
+  if (wanted.length === 0) return [];
+  const { columns, combinations } = combined(schemas, 'network', wanted, (schema) => schema.networks.groups);
+  const addressed: Column = { path: ADDRESSED_PATH, label: ADDRESSED_PATH, views: schemas.map((_, view) => view) };
+  return [
+    {
+      columns: [addressed, ...columns],
+      alternatives: distinct([
+        { values: [false, ...columns.map(() => false)] },
+        ...combinations.map((values) => ({ values: [true, ...values] })),
+      ]),
+      applies: always,
+    },
+  ];
+}
+
+/** In which schedules a moment lies. */
+function scheduleFactors(schemas: readonly Schema[], paths: ReadonlySet<string>): Factor[] {
+  const wanted = [...paths].filter((path) => path.startsWith('r.schedule.'));
+  if (wanted.length === 0) return [];
+  const { columns, combinations } = combined(schemas, 'schedule', wanted, (schema) => schema.schedules.groups);
+  return [{ columns, alternatives: distinct(combinations.map((values) => ({ values }))), applies: always }];
+}
+
+/**
+ * The columns of a group of which only some combinations occur, and these. Where two schemas declare the group alike, a fact is
+ * one column; otherwise it is one of each schema, since the same name may mean something else.
+ */
+function combined(
+  schemas: readonly Schema[],
+  group: 'network' | 'schedule',
+  wanted: readonly string[],
+  groupsOf: (schema: Schema) => readonly Group[],
+): { columns: readonly Column[]; combinations: readonly (readonly Value[])[] } {
+  const [older, newer] = schemas;
+  const names = wanted.flatMap((path) => (path.startsWith(`r.${group}.`) ? [path.split('.')[2] ?? ''] : []));
+  if (!older || !newer || older === newer) {
+    const columns = names.map((name) => ({ path: `r.${group}.${name}`, label: `r.${group}.${name}`, views: [0] }));
+    return {
+      columns,
+      combinations: groupsOf(schemas[0] as Schema).map((one) => names.map((name) => one[name] === true)),
+    };
+  }
+  const joint = jointOf(older, newer, group);
+  const columns = names.flatMap((name): (Column & { readonly key: string })[] => {
+    const path = `r.${group}.${name}`;
+    const same = joint.same.has(name);
+    if (same) return [{ path, label: path, views: [0, 1], key: `new ${name}` }];
+    const [inOld, inNew] = [older.paths.has(path), newer.paths.has(path)];
+    return [
+      ...(inOld ? [{ path, label: inNew ? `${path}@old` : path, views: [0], key: `old ${name}` }] : []),
+      ...(inNew ? [{ path, label: inOld ? `${path}@new` : path, views: [1], key: `new ${name}` }] : []),
+    ];
+  });
+  return { columns, combinations: joint.groups.map((one) => columns.map(({ key }) => one[key] === true)) };
+}
+
+/** What is combined of two schemas: names that mean the same in both, and groups with `old name` and `new name`. */
+function jointOf(
+  older: Schema,
+  newer: Schema,
+  group: 'network' | 'schedule',
+): { same: ReadonlySet<string>; groups: readonly Group[] } {
+  const joint = <T extends { readonly name: string }>(old: readonly T[], recent: readonly T[]) => {
+    const text = (one: T): string => JSON.stringify({ ...one, withholds: undefined });
+    const texts = new Map(old.map((one) => [one.name, text(one)]));
+    return {
+      same: new Set(recent.flatMap((one) => (texts.get(one.name) === text(one) ? [one.name] : []))),
+      both: [
+        ...old.map((one) => ({ ...one, name: `old ${one.name}` })),
+        ...recent.map((one) => ({ ...one, name: `new ${one.name}` })),
+      ],
+    };
+  };
+  const [before, after] = [older.declaration, newer.declaration];
+  if (group === 'network') {
+    const { same, both } = joint(before.networks, after.networks);
+    return { same, groups: runToEnd(compileNetworks(both)).groups };
+  }
+  const { same, both } = joint(before.schedules, after.schedules);
+  return { same, groups: compileSchedules(both).groups };
+}
+
+/** Whether a factor is the same facts, with the same values and meanings, in all of the schemas. */
+export const meansTheSame = ({ columns }: Factor, schemas: readonly Schema[]): boolean =>
+  columns.every(
+    ({ path, label, views }) =>
+      label === path &&
+      views.length === schemas.length &&
+      new Set(schemas.map((schema) => JSON.stringify(schema.paths.get(path)))).size === 1,
+  );
+
+/** Whether and how the actions of a class are registered: their register and groups are functions of the action. */
+export function actionFactor(
+  schemas: readonly Schema[],
+  named: ReadonlySet<string>,
+  pattern: string,
+  patterns: readonly string[],
+): Factor | undefined {
+  const isWanted = (path: string): boolean => path === REGISTERED_PATH || path.startsWith('r.request.group.');
+  const paths = new Set(schemas.flatMap((schema) => [...schema.paths.keys()].filter(isWanted)));
+  const columns = [...paths].filter((path) => named.has(path)).flatMap((path) => columnsOf(path, schemas));
+  if (columns.length === 0) return undefined;
+  const known = new Set(schemas.flatMap(({ declaration }) => [...declaration.actions.known.keys()]));
+  const word = unnamedWord([...patterns, ...known]);
+  const others = pattern === '*' ? `${word}:${word}` : pattern.replace('*', word);
+  // Those whose longest pattern this is.
+  const here = [...known].filter((action) => patternsOf(action).find((one) => patterns.includes(one)) === pattern);
+  const actions = pattern.endsWith('*') ? [others, ...here] : [pattern];
+  const alternatives = actions.map((action) => ({
+    action,
+    values: columns.map(({ path, views }) => isOf(schemas[views[0] ?? 0], path, action)),
+  }));
+  return { columns, alternatives: distinct(alternatives), applies: always };
+}
+
+function columnsOf(path: string, schemas: readonly Schema[]): Column[] {
+  const views = viewsOf(path, schemas);
+  const meanings = views.map((view) => meaningOf(schemas[view], path));
+  if (new Set(meanings).size <= 1) return [{ path, label: path, views }];
+  return views.map((view) => ({ path, label: `${path}@${view === 0 ? 'old' : 'new'}`, views: [view] }));
+}
+
+const listOf = (schema: Schema | undefined, path: string): readonly string[] =>
+  (path === REGISTERED_PATH
+    ? [...(schema?.declaration.actions.known.keys() ?? [])]
+    : schema?.declaration.actions.groups.get(path.split('.')[3] ?? '')) ?? [];
+
+const meaningOf = (schema: Schema | undefined, path: string): string =>
+  JSON.stringify([...listOf(schema, path)].sort());
+
+const isOf = (schema: Schema | undefined, path: string, action: string): boolean =>
+  listOf(schema, path).includes(action);
