@@ -100,4 +100,27 @@ describe('authz --attribute', function () {
     );
     expect(await refused('import - --format jsonl', { POLICY_DIR: '/nowhere' }, text(lines))).to.include('/nowhere');
   });
+
+  it('are counted by check --database where the policy does not declare them, as advice', async () => {
+    const check = (dir: string, ...more: string[]) => authz(['policy', 'check', '--database', dir, ...more], env);
+    await authz(['user', 'put', 'ann', '--attribute', 'plan=pro', '--yes'], env);
+    await authz(['user', 'put', 'ben', '--attribute', 'plan=pro', '--yes'], env);
+    await authz(['user', 'put', 'cy', '--attribute', 'plan=free', '--yes'], env);
+    await authz(['member', 'put', 'bens', 'ann', '--role', 'viewer'], env);
+    const clean = await check(folder);
+    expect([clean.code, clean.stdout.includes('undeclared-value')], clean.stdout).to.deep.equal([0, false]);
+
+    const shipped = await check(path.join(ROOT, 'policies'), '--json');
+    expect(shipped.code).to.equal(0);
+    const { findings, advice } = JSON.parse(shipped.stdout) as { findings: object[]; advice: { message: string }[] };
+    expect(findings).to.deep.equal([]);
+    const says = advice.map(({ message }) => message);
+    expect(says[0]).to.match(/^3 members have the role "viewer", which is not declared/);
+    expect(says[1]).to.match(/^2 users have plan: "pro", which attributes.user does not declare/);
+    expect(says.slice(2).join())
+      .to.match(/1 business has region: "us"/)
+      .and.match(/1 user has plan: "free"/);
+    const { stdout } = await check(path.join(ROOT, 'policies'));
+    expect(stdout).to.match(/^advice: facts\.yaml:1:1: 3 members have .* \[undeclared-value\]$/m);
+  });
 });

@@ -61,6 +61,10 @@ export const FINDING_RULES = {
     'A pattern of a row matches no action of the register.',
     'Correct the pattern where it is misspelt, or add the action to actions.known.',
   ),
+  'undeclared-value': advice(
+    'The database holds an attribute or a role that facts.yaml does not declare, so it counts for nothing.',
+    'Declare it, or take it from those who have it.',
+  ),
   'row-never-matches': warning('No situation makes the row match.', 'Mend its rule or its action, or remove it.'),
   'row-hidden': warning('Wherever the row matches, rows above it have decided.', 'Move it up, or remove it.'),
   undecided: error('No row decides some situations.', 'Add a row for them.'),

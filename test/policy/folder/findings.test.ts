@@ -41,8 +41,8 @@ const MULTIPLYING = Array.from({ length: 20 }, (_, row) => {
 /** A register of which no row's pattern but `*` matches an action. */
 const register = (strict: string): string => `actions: { strict: ${strict}, known: { 'call:create': Start a call } }`;
 
-/** For each rule an edit that provokes it, and the place of its finding. */
-const PROVOKED: Readonly<Record<FindingRule, readonly [edit: Edit, place: string]>> = {
+/** For each rule an edit that provokes it, and the place of its finding; undeclared-value is found in a database alone. */
+const PROVOKED: Readonly<Record<Exclude<FindingRule, 'undeclared-value'>, readonly [edit: Edit, place: string]>> = {
   'missing-file': [put('codes.yaml', undefined), 'codes.yaml:1:1'],
   'unknown-file': [put('limit.csv', LIMIT), 'limit.csv:1:1'],
   'link-outside': [put('../NOTES.md', ''), 'NOTES.md:1:1'],
