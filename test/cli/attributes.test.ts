@@ -1,7 +1,7 @@
 /** `--attribute`, declared roles and an import with both, held against the policy in POLICY_DIR. */
 
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { expect } from 'chai';
 import { authz, ROOT } from '../support/cli.ts';
@@ -122,5 +122,19 @@ describe('authz --attribute', function () {
       .and.match(/1 user has plan: "free"/);
     const { stdout } = await check(path.join(ROOT, 'policies'));
     expect(stdout).to.match(/^advice: facts\.yaml:1:1: 3 members have .* \[undeclared-value\]$/m);
+  });
+
+  it('does what docs/operations.md shows', async () => {
+    const page = await readFile(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
+    const [, block = ''] = /## Attributes and roles.*?```sh\n(.*?)```/s.exec(page) ?? [];
+    await done('user put ada');
+    const { key } = (await done('key create --user ada --name k')) as { key: { id: string } };
+    const commands = block.trim().split('\n');
+    expect(commands).to.have.length(5);
+    const shown: unknown[] = [];
+    for (const command of commands) shown.push(await done(command.replace('authz ', '').replace('KEY-ID', key.id)));
+    const attributes = (shown as { attributes?: object }[]).map((one) => one.attributes);
+    const can = { can: ['recordings', 'sms'] };
+    expect(attributes).to.deep.equal([{ plan: 'pro' }, { region: 'eu' }, undefined, can, {}]);
   });
 });

@@ -2,6 +2,8 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { Knex } from 'knex';
+import { connect } from '../../src/db/connect.ts';
 import { acceptAttributes, acceptRole, checkAttributes } from '../../src/directory/attributes.ts';
 import { Failure } from '../../src/errors.ts';
 import { attributesSchema } from '../../src/input/resources.ts';
@@ -12,7 +14,10 @@ import {
   type DeclaredValues,
   NOTHING_DECLARED,
 } from '../../src/policy/declared/declaration.ts';
-import { DECLARATION } from './imports.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { rejection } from '../support/rejection.ts';
+import { insertKey } from '../support/service.ts';
+import { DECLARATION, pepper } from './imports.ts';
 
 /** Names that an object has from its prototype, and others. */
 const NAMES = ['plan', 'can', 'constructor', '__proto__', 'to_string', 'a1'];
@@ -139,5 +144,42 @@ describe('a role', () => {
     } catch (error) {
       expect((error as Failure).issues).to.deep.equal([{ path: 'role', message: 'must be owner, member or viewer' }]);
     }
+  });
+});
+
+describe('the tables', () => {
+  let db: Knex;
+
+  before(async () => {
+    db = connect({ url: await newDatabase(), poolSize: 1 });
+    await db('users').insert({ id: 'ann' });
+    await db('businesses').insert({ id: 'shop' });
+    await insertKey({ db, pepper }, { id: 'k', user_id: 'ann' });
+  });
+  after(() => db?.destroy());
+
+  for (const [table, id] of [
+    ['users', 'ann'],
+    ['businesses', 'shop'],
+    ['api_keys', 'k'],
+  ] as const) {
+    it(`${table} take attributes that are an object of bounded size, and none by default`, async () => {
+      const set = (json: string) => db(table).where({ id }).update({ attributes: json });
+      expect(await db(table).where({ id }).first('attributes')).to.deep.equal({ attributes: {} });
+      const most = { can: Array.from({ length: 230 }, (_, n) => `${n}_${'x'.repeat(64)}`) };
+      expect(JSON.stringify(most).length).to.be.within(16_000, 16_384);
+      await set(JSON.stringify(most));
+      for (const odd of ['[]', '"a"', 'null', '1', JSON.stringify({ a: 'x'.repeat(32_768) })]) {
+        expect(await rejection(set(odd)), odd).to.include({ code: '23514' });
+      }
+    });
+  }
+
+  it('take any role but those that facts have of their own', async () => {
+    const insert = (role: string) => db('business_members').insert({ business_id: 'shop', user_id: 'ann', role });
+    for (const odd of ['none', 'other', '', 'Owner', '1st', 'a-b', 'x'.repeat(65)]) {
+      expect(await rejection(insert(odd)), odd).to.include({ code: '23514' });
+    }
+    await insert('x'.repeat(64));
   });
 });

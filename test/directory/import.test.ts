@@ -68,6 +68,29 @@ for (const postgres of POSTGRES) {
       expect(await db('users').where({ id: 'elsewhere' })).to.have.length(1);
     });
 
+    it('changes attributes and roles alone, the version of a key with them, and resets attributes that are left out', async () => {
+      const directory = (can: string[], region: string, plan: string, role: string) => ({
+        users: [{ id: 'u1', attributes: { plan } }],
+        businesses: [{ id: 'b1', attributes: { region } }],
+        members: [{ businessId: 'b1', userId: 'u1', role }],
+        apiKeys: [{ ...base().apiKeys[0], attributes: { can } }],
+      });
+      const stored = async () =>
+        Promise.all(['users', 'businesses', 'api_keys'].map(async (table) => (await db(table).first()).attributes));
+      const changed = ({ counts }: Awaited<ReturnType<typeof load>>) =>
+        Object.values(counts).map((count) => count.changed);
+      await load(db, directory(['sms'], 'eu', 'pro', 'viewer'));
+      expect(await stored()).to.deep.equal([{ plan: 'pro' }, { region: 'eu' }, { can: ['sms'] }]);
+      const next = directory(['sms', 'recordings'], 'us', 'free', 'owner');
+      expect(changed(await load(db, next))).to.deep.equal([1, 1, 1, 1]);
+      expect(await stored()).to.deep.equal([{ plan: 'free' }, { region: 'us' }, { can: ['recordings', 'sms'] }]);
+      expect((await keyRow()).version).to.equal('2');
+      expect(changed(await load(db, linesOf(next)))).to.deep.equal([0, 0, 0, 0]);
+      const reset = { ...base(), users: [{ id: 'u1' }], businesses: [{ id: 'b1' }, { id: 7 }] };
+      await load(db, reset);
+      expect(await stored()).to.deep.equal([{}, {}, {}]);
+    });
+
     it('recognises a key given in clear under any pepper', async () => {
       const apiKey = createToken('apiKey');
       expect((await load(db, base({ apiKey }))).generated).to.deep.equal([]);
