@@ -34,6 +34,7 @@ grant select, insert, update, delete
   on users, businesses, business_members, api_keys, api_key_businesses, callers, freezes to authz_service;
 grant select, insert on peppers to authz_service;
 grant select, insert, update on policies to authz_service;
+grant select, insert on policy_files to authz_service;
 grant select, insert, update, delete on replicas to authz_service;
 
 grant select, insert on admin_events to authz_service;
@@ -44,7 +45,7 @@ grant select, insert on decisions, checkpoints to authz_service;
 grant select on chain_heads, pruned_days to authz_service;
 grant execute on function authz_make_partition, authz_advance_heads to authz_service;
 
-grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, policies, freezes to authz_auditor;
+grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes to authz_auditor;
 grant execute on function authz_by_index to authz_service, authz_auditor;
 
 commit;

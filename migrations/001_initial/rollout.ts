@@ -3,9 +3,16 @@
 export const ROLLOUT = `
   create table policies (
     digest text collate "C" primary key,
-    -- An object: file name -> text.
+    -- An object: file name -> text, or of a file of a network, which may have 16 MiB, {"sha256": the one in policy_files}.
     texts jsonb not null,
     first_seen_at timestamptz(3) not null default now()
+  );
+
+  -- Files of networks, each once however many policies have it.
+  create table policy_files (
+    -- Of the text in UTF-8, in hex.
+    sha256 text collate "C" primary key,
+    text text not null
   );
 
   -- A heartbeat of each process: seen_at, the policy that it decides by, and the last change that its cache applied.
@@ -20,4 +27,4 @@ export const ROLLOUT = `
     policy_refused_at timestamptz(3)
   );`;
 
-export const DROP_ROLLOUT = 'drop table replicas, policies;';
+export const DROP_ROLLOUT = 'drop table replicas, policies, policy_files;';

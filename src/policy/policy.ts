@@ -1,27 +1,30 @@
 /** Compiles the texts of a policy folder into a policy that may decide, or into findings that say all that is wrong. */
 
-import { createHash } from 'node:crypto';
 import { prove } from './analysis/proofs.ts';
 import { checkCases } from './analysis/run-cases.ts';
 import { createMatcher, type Matcher } from './casbin/matcher.ts';
 import type { Policy } from './decide.ts';
+import type { Declaration } from './declared/declaration.ts';
+import { TooManyGroups } from './declared/networks.ts';
 import { parseAllCases } from './folder/cases.ts';
 import { asItLooks } from './folder/characters.ts';
 import { checkCodesUsed, parseCodes } from './folder/codes.ts';
+import { digestOf } from './folder/digest.ts';
 import { parseFactsFile } from './folder/facts-file.ts';
 import {
   CODES_FILE,
   checkFiles,
   checkSizes,
-  decisiveFiles,
   FACTS_FILE,
   INVARIANTS_FILE,
   MODEL_FILE,
+  NETWORK_FILE,
   type PolicyTexts,
   ROW_FILE,
 } from './folder/files.ts';
 import { collector, type Finding, isAdvice, printFinding, type Report, type ReportError } from './folder/findings.ts';
 import { parseInvariants } from './folder/invariants.ts';
+import { readNetworkFiles } from './folder/network-files.ts';
 import { checkRegister } from './folder/register.ts';
 import { parseRows } from './folder/rows.ts';
 import type { Code, Row } from './row.ts';
@@ -42,7 +45,7 @@ export type Built = {
  */
 export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
   const { report, all } = collector();
-  const policy = checkSizes(texts, report) ? await check(texts, report) : undefined;
+  const policy = (await runInSlices(checkSizes(texts, report))) ? await check(texts, report) : undefined;
   const [advice, findings] = [true, false].map((wanted) => all().filter((finding) => isAdvice(finding) === wanted)) as [
     Finding[],
     Finding[],
@@ -60,7 +63,7 @@ export async function buildPolicy(texts: PolicyTexts): Promise<Built> {
  */
 export function compilePolicy(texts: PolicyTexts): { policy: Policy | undefined; findings: readonly Finding[] } {
   const { report, all } = collector();
-  const read = checkSizes(texts, report) ? runToEnd(readPolicy(texts, report)) : undefined;
+  const read = runToEnd(checkSizes(texts, report)) ? runToEnd(readPolicy(texts, report)) : undefined;
   const findings = all();
   return { policy: findings.length === 0 ? read?.policy : undefined, findings };
 }
@@ -77,19 +80,20 @@ interface Read {
 
 function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, Read> {
   let valid = true;
-  checkFiles(given, (finding) => {
+  yield* checkFiles(given, (finding) => {
     // A row with an invisible character is not the row that it looks like.
     if (ROW_FILE.test(finding.file)) valid = false;
     report(finding);
   });
-  const texts = new Map([...given].map(([name, text]) => [name, asItLooks(text)]));
+  // Network files are looked at line by line.
+  const texts = new Map([...given].map(([name, text]) => [name, NETWORK_FILE.test(name) ? text : asItLooks(text)]));
   const codes = parseCodes(texts.get(CODES_FILE), report);
-  const schema = yield* compileSchema(
-    parseFactsFile(texts.get(FACTS_FILE), (finding) => {
-      valid = false;
-      report(finding);
-    }),
-  );
+  const factsFault: ReportError = (finding) => {
+    valid = false;
+    report(finding);
+  };
+  const declaration = parseFactsFile(texts.get(FACTS_FILE), factsFault);
+  const schema = yield* schemaFor(yield* readNetworkFiles(declaration, texts, factsFault), factsFault);
   const rows = yield* validRows(texts, schema, codes, report);
   if (!rows || !valid) return { texts, schema, codes };
   const matcher = createMatcher(rows, schema);
@@ -100,7 +104,7 @@ function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, R
     codes,
     matcher,
     policy: Object.freeze({
-      digest: digestOf(texts),
+      digest: yield* digestOf(texts),
       schema,
       rows: Object.freeze(rows),
       codes,
@@ -109,6 +113,20 @@ function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, R
       costOf,
     }),
   };
+}
+
+/** The schema of a declaration; where its networks are too many for one, a finding, and one in which they hold no address. */
+function* schemaFor(declaration: Declaration, report: ReportError): Generator<void, Schema> {
+  try {
+    return yield* compileSchema(declaration);
+  } catch (error) {
+    if (!(error instanceof TooManyGroups)) throw error;
+    report({ file: FACTS_FILE, line: 1, column: 1, rule: 'too-large', message: error.message });
+    return yield* compileSchema({
+      ...declaration,
+      networks: declaration.networks.map((one) => ({ ...one, prefixes: [] })),
+    });
+  }
 }
 
 /** undefined, with a finding, where the rows are not valid. */
@@ -147,18 +165,6 @@ function* validRows(
   return undefined;
 }
 
-/** Names and texts are length-prefixed, so that no two folders share the bytes that are hashed. */
-function digestOf(texts: PolicyTexts): string {
-  const hash = createHash('sha256');
-  for (const name of decisiveFiles(texts)) {
-    for (const part of [name, texts.get(name) ?? '']) {
-      hash.update(`${Buffer.byteLength(part)}:`);
-      hash.update(part);
-    }
-  }
-  return `sha256:${hash.digest('hex')}`;
-}
-
 /**
  * A policy from texts that were checked before, or that need not pass (a shadow policy, one of the past): parsed only, in
  * slices of the event loop. Every rule is evaluated once, so that no decision waits for Casbin to compile it.
@@ -166,7 +172,9 @@ function digestOf(texts: PolicyTexts): string {
  */
 export async function assemblePolicy(texts: PolicyTexts): Promise<Policy> {
   const { report, all } = collector();
-  const read = checkSizes(texts, report) ? await runInSlices(readPolicy(texts, report)) : undefined;
+  const read = (await runInSlices(checkSizes(texts, report)))
+    ? await runInSlices(readPolicy(texts, report))
+    : undefined;
   const [first] = all();
   if (first || !read?.policy || !read.matcher) throw new Error(first ? printFinding(first) : 'there is no policy');
   await runInSlices(read.matcher.warm());

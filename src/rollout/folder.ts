@@ -5,9 +5,10 @@ import { open, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Refusal } from '../errors.ts';
 import type { Policy } from '../policy/decide.ts';
-import { LIMITS, type PolicyTexts, unreadFolder, unreadLink } from '../policy/folder/files.ts';
+import { LIMITS, NETWORK_FILE, type PolicyTexts, sizesOf, unreadFolder, unreadLink } from '../policy/folder/files.ts';
 import { type Finding, printFinding } from '../policy/folder/findings.ts';
 import { buildPolicy, compilePolicy } from '../policy/policy.ts';
+import type { KnownFiles } from './known-files.ts';
 
 /** The policy of a folder. @throws Refusal that names every finding with file, line, column and reason. */
 export const loadPolicy = async (folder: string): Promise<Policy> =>
@@ -33,19 +34,18 @@ const refusal = (what: string, findings: readonly Finding[]): Refusal =>
 /**
  * The texts of the folder's files and of those in `cases`, without dot files (editors' swap files, Kubernetes' `..data`). Links
  * are followed where they lead to a file inside the folder. Whatever else is there is listed as what it is (see PolicyTexts), so
- * that the check reports it beside all other findings.
+ * that the check reports it beside all other findings. Network files that are known, and have not changed, are not read.
  * @throws Refusal when the folder, or a file in it, cannot be read
  */
-export async function readPolicyFolder(folder: string): Promise<PolicyTexts> {
+export async function readPolicyFolder(folder: string, known?: KnownFiles): Promise<PolicyTexts> {
   const texts = new Map<string, string>();
-  let size = 0;
   const root = await realpath(folder).catch((cause) => unreadable(folder, cause));
   for (const name of await namesIn(root)) {
-    const [listed, text] = await readEntry(root, name);
+    const [listed, text] = await readEntry(root, name, known);
     texts.set(listed, text);
-    size += text.length;
     // Beyond the limits, stop reading: the check reports them.
-    if (size > LIMITS.folder || texts.size > LIMITS.files) break;
+    const { folder: others, networks } = sizesOf(texts);
+    if (others > LIMITS.folder || networks > LIMITS.networks || texts.size > LIMITS.files) break;
   }
   return texts;
 }
@@ -67,12 +67,11 @@ async function list(folder: string): Promise<string[]> {
 }
 
 /** The name that an entry is listed under, and its text. */
-async function readEntry(root: string, name: string): Promise<[listed: string, text: string]> {
+async function readEntry(root: string, name: string, known?: KnownFiles): Promise<[listed: string, text: string]> {
   const real = await realInside(root, name);
   if (real === undefined) return [unreadLink(name), ''];
-  const bytes = await readBytes(real).catch((cause) => unreadable(path.join(root, name), cause));
-  if (bytes === undefined) return [unreadFolder(name), ''];
-  return [name, new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)];
+  const text = await readText(real, name, known).catch((cause) => unreadable(path.join(root, name), cause));
+  return text === undefined ? [unreadFolder(name), ''] : [name, text];
 }
 
 /** The real path of an entry, links resolved; undefined where that lies outside of `root`, or nowhere. */
@@ -89,18 +88,24 @@ async function realInside(root: string, name: string): Promise<string | undefine
 
 const NOWHERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ELOOP', 'ENOTDIR']);
 
-/** LIMITS.file counts UTF-16 units, and each takes at most 3 bytes in UTF-8. */
-const MAX_BYTES = 3 * LIMITS.file;
+/** A bound of `LIMITS` counts UTF-16 units, and each takes at most 3 bytes in UTF-8. */
+const BYTES_OF_A_UNIT = 3;
 
-/** Reads a regular file by its real path. Undefined: it is none; a pipe or a device might never end. */
-async function readBytes(file: string): Promise<Buffer | undefined> {
+/** The text of a regular file by its real path. Undefined: it is none; a pipe or a device might never end. */
+async function readText(file: string, name: string, known?: KnownFiles): Promise<string | undefined> {
+  const isNetwork = NETWORK_FILE.test(name);
+  const most = BYTES_OF_A_UNIT * (isNetwork ? LIMITS.network : LIMITS.file);
   if (!(await stat(file)).isFile()) return undefined;
   // O_NOFOLLOW: it has become a link meanwhile. O_NONBLOCK: opening a FIFO without a writer would block.
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   try {
-    const { size } = await handle.stat();
-    if (size > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes; split it`);
-    return await handle.readFile();
+    const stats = await handle.stat({ bigint: true });
+    const unchanged = isNetwork ? known?.textOf(name, stats) : undefined;
+    if (unchanged !== undefined) return unchanged;
+    if (stats.size > most) throw new Error(`it is larger than ${most} bytes; split it`);
+    const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(await handle.readFile());
+    if (isNetwork) known?.keep(name, stats, text);
+    return text;
   } finally {
     await handle.close();
   }

@@ -6,14 +6,15 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Refusal } from '../errors.ts';
-import type { PolicyTexts } from '../policy/folder/files.ts';
+import { LIMITS, type PolicyTexts } from '../policy/folder/files.ts';
 
 const run = promisify(execFile);
 const HASH = /^[0-9a-f]{40,64}$/;
 /** An entry of `git ls-tree -z`: mode, type, hash, and the path below the folder. */
 const ENTRY = /^(?<mode>\d{6}) (?<type>[a-z]+) (?<hash>[0-9a-f]{40,64})\t(?<file>.+)$/s;
 const REGULAR = ['100644', '100755'];
-const MAX_BYTES = 16 * 1024 * 1024;
+/** As a folder is read: see folder.ts. */
+const MAX_BYTES = 3 * LIMITS.network;
 
 /**
  * The files of `folder`, which must lie in a git checkout, at `revision` (`main`, `HEAD~1`, a hash); dot files aside.

@@ -4,8 +4,10 @@ import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
 import { Failure, Refusal } from '../errors.ts';
 import type { Policy } from '../policy/decide.ts';
-import type { PolicyTexts } from '../policy/folder/files.ts';
+import { hashOf } from '../policy/folder/digest.ts';
+import { NETWORK_FILE, type PolicyTexts } from '../policy/folder/files.ts';
 import { assemblePolicy } from '../policy/policy.ts';
+import { runInSlices } from '../policy/time-slices.ts';
 
 /** A policy by the digest that a record names, or why there is none. */
 export type PolicyOfTime =
@@ -18,13 +20,30 @@ export interface StoredPolicy {
   readonly texts: PolicyTexts;
 }
 
+/** Stands in `policies` for a file that is stored by content, once however many policies have it. */
+interface Reference {
+  readonly sha256: string;
+}
+
 /**
  * Stores a policy's texts. The digest does not cover cases and invariants; under a known digest they are replaced.
  * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function storePolicy(db: Knex, digest: string, texts: PolicyTexts): Promise<void> {
-  const row = { digest, texts: JSON.stringify(Object.fromEntries(texts)) };
+  const stored: Record<string, string | Reference> = Object.fromEntries(texts);
+  for (const [file, text] of texts) {
+    if (NETWORK_FILE.test(file)) stored[file] = await storeFile(db, text);
+  }
+  const row = { digest, texts: JSON.stringify(stored) };
   await orFailure(db('policies').insert(row).onConflict('digest').merge(['texts']));
+}
+
+async function storeFile(db: Knex, text: string): Promise<Reference> {
+  const sha256 = await runInSlices(hashOf(text));
+  // Looked for first: a replica that starts need not send 16 MiB for nothing.
+  const [known] = await orFailure(db('policy_files').where({ sha256 }).select('sha256'));
+  if (!known) await orFailure(db('policy_files').insert({ sha256, text }).onConflict('sha256').ignore());
+  return { sha256 };
 }
 
 const PREFIX = /^(?:sha256:)?([0-9a-f]{8,64})$/;
@@ -58,7 +77,7 @@ export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy
       `no policy of the digest ${digest} was ever live on this database; authz policy history lists those that were`,
     );
   if (other) throw new Refusal(`more than one policy has a digest that begins with ${digest}; give more of it`);
-  return { digest: row.digest, firstSeenAt: row.first_seen_at.toISOString(), texts: textsOf(row) };
+  return { digest: row.digest, firstSeenAt: row.first_seen_at.toISOString(), texts: await textsOf(db, row) };
 }
 
 /** The policy of exactly this digest, ready to decide as it did. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
@@ -78,17 +97,31 @@ export async function policyOfTime(db: Knex, digest: string): Promise<PolicyOfTi
   }
 }
 
-/** A file of a stored policy is not a string: only a write past `storePolicy` can have made it so. */
+/** The texts of a stored policy are not what `storePolicy` writes: only a write past it can have made them so. */
 class UnreadablePolicy extends Failure {
   constructor(digest: string) {
     super('UNAVAILABLE', `the stored policy ${digest} cannot be read`);
   }
 }
 
-function textsOf({ digest, texts }: { digest: string; texts: Record<string, unknown> }): PolicyTexts {
-  for (const text of Object.values(texts)) {
-    if (typeof text !== 'string') throw new UnreadablePolicy(digest);
-  }
+async function textsOf(
+  db: Knex,
+  { digest, texts }: { digest: string; texts: Record<string, unknown> },
+): Promise<PolicyTexts> {
+  const whole = new Map<string, string>();
   // jsonb does not keep the order of keys; texts are sorted by file name.
-  return new Map(Object.entries(texts).sort(([a], [b]) => (a < b ? -1 : 1))) as PolicyTexts;
+  for (const [file, text] of Object.entries(texts).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const read = typeof text === 'string' ? text : await readFile(db, text);
+    if (read === undefined) throw new UnreadablePolicy(digest);
+    whole.set(file, read);
+  }
+  return whole;
+}
+
+/** The text that a reference names; undefined: there is none, or it was altered. */
+async function readFile(db: Knex, reference: unknown): Promise<string | undefined> {
+  const { sha256 } = (reference ?? {}) as Partial<Record<keyof Reference, unknown>>;
+  if (typeof sha256 !== 'string') return undefined;
+  const [row] = await orFailure<{ text: string }[]>(db('policy_files').where({ sha256 }).select('text') as never);
+  return row && (await runInSlices(hashOf(row.text))) === sha256 ? row.text : undefined;
 }

@@ -1,12 +1,12 @@
 /** Watches a policy folder by events and polling, and passes its content on once it has stopped changing (debounce). */
 
-import { createHash } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { every, type Loop } from '../loop.ts';
 import type { PolicyTexts } from '../policy/folder/files.ts';
 import { readPolicyFolder } from './folder.ts';
+import { createKnownFiles } from './known-files.ts';
 
 /** The content of a folder, or why it could not be read. */
 export type FolderContent = { readonly texts: PolicyTexts } | { readonly unreadable: Error };
@@ -30,26 +30,27 @@ export function watchFolder(
   first: FolderContent,
   { pollMs, settleMs }: Times,
   onChange: (content: FolderContent, ending: AbortSignal) => Promise<void>,
-  read = readContent,
+  read = contentReader(),
 ): Pick<Loop, 'close'> {
   let watchers: readonly FSWatcher[] = [];
-  let handled = fingerprint(first);
-  let failed = { print: '', at: 0 };
+  let handled = first;
+  let failed: { readonly content: FolderContent; readonly at: number } | undefined;
 
   const look = async (ending: AbortSignal): Promise<void> => {
-    const seen = fingerprint(await read(folder));
-    if (seen === handled || (seen === failed.print && performance.now() - failed.at < RETRY_MS)) return;
+    const seen = await read(folder);
+    if (isSame(seen, handled)) return;
+    if (failed && isSame(seen, failed.content) && performance.now() - failed.at < RETRY_MS) return;
     await sleep(settleMs, undefined, { signal: ending });
     const content = await read(folder);
     // Still changing: start over.
-    if (fingerprint(content) !== seen) return loop.wake();
+    if (!isSame(content, seen)) return loop.wake();
     // A watcher follows the inode, and the folder may have been replaced by another.
     disarm(watchers);
     watchers = armed(folder, loop.wake);
-    failed = { print: seen, at: performance.now() };
+    failed = { content, at: performance.now() };
     await onChange(content, ending);
-    failed = { print: '', at: 0 };
-    handled = seen;
+    failed = undefined;
+    handled = content;
   };
 
   // A failure needs no report here: `failed` holds it for the retry, and `onChange` has logged it before it rejected.
@@ -65,20 +66,22 @@ export function watchFolder(
   };
 }
 
-const readContent = async (folder: string): Promise<FolderContent> => {
-  try {
-    return { texts: await readPolicyFolder(folder) };
-  } catch (error) {
-    return { unreadable: error as Error };
-  }
-};
+function contentReader(): (folder: string) => Promise<FolderContent> {
+  const known = createKnownFiles();
+  return async (folder) => {
+    try {
+      return { texts: await readPolicyFolder(folder, known) };
+    } catch (error) {
+      return { unreadable: error as Error };
+    }
+  };
+}
 
-/** A hash of all files, cases included: a corrected case must be checked again though no decision depends on it. */
-function fingerprint(content: FolderContent): string {
-  const parts = 'texts' in content ? [...content.texts].flat() : [content.unreadable.message];
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:${part}`);
-  return hash.digest('hex');
+/** Whether all files are the same, cases included: a corrected case must be checked again though no decision depends on it. */
+function isSame(one: FolderContent, other: FolderContent): boolean {
+  if (!('texts' in one)) return !('texts' in other) && one.unreadable.message === other.unreadable.message;
+  if (!('texts' in other) || one.texts.size !== other.texts.size) return false;
+  return [...one.texts].every(([name, text]) => other.texts.get(name) === text);
 }
 
 /** Watchers of the folder and its cases. Events only make polling come sooner, so one that cannot be had is no error. */

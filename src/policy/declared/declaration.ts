@@ -20,8 +20,10 @@ export type DeclaredAttributes = ReadonlyMap<string, DeclaredValues | DeclaredGr
 
 export interface DeclaredNetwork {
   readonly name: string;
-  /** IPv4 and IPv6 prefixes, each in the form that networks.ts parses. */
+  /** IPv4 and IPv6 prefixes, each in the form that prefix.ts parses. */
   readonly prefixes: readonly string[];
+  /** The file beside `facts.yaml` that they are from. */
+  readonly file?: string;
   readonly withholds: boolean;
 }
 

@@ -4,6 +4,7 @@
  * objects: those that some address really gives, which are what the analysis enumerates.
  */
 
+import { Refusal } from '../../errors.ts';
 import type { DeclaredNetwork } from './declaration.ts';
 import { type Address, parseAddress, parsePrefix } from './prefix.ts';
 import { addPrefix, isRange, type Ranges, rangeAt, rangesOf, roomFor } from './ranges.ts';
@@ -26,7 +27,7 @@ export interface Networks {
 export const MOST_GROUPS = 4096;
 
 /** The networks overlap in more than `MOST_GROUPS` ways. */
-export class TooManyGroups extends Error {
+export class TooManyGroups extends Refusal {
   constructor() {
     super(`these networks overlap in more than ${MOST_GROUPS} ways; declare fewer, or such as do not overlap`);
   }

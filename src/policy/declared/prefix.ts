@@ -48,7 +48,7 @@ export function parsePrefix(text: string): Prefix | { readonly fault: string } {
   const slash = text.indexOf('/');
   const address = slash === -1 ? text : text.slice(0, slash);
   const first = parseAddress(address);
-  if (!first) return { fault: addressFault(text, address) };
+  if (!first) return { fault: addressFault(text) };
   const mapped = first.length === 1 && address.includes(':');
   const most = address.includes(':') ? 4 * BITS : BITS;
   const given = slash === -1 ? most : lengthOf(text.slice(slash + 1), most);
@@ -92,11 +92,10 @@ const FORM = 'write one prefix, such as 203.0.113.0/24 or 2001:db8::/32, or one 
 
 const SPACE = `there is a space in it; ${FORM}`;
 
-function addressFault(text: string, address: string): string {
+function addressFault(text: string): string {
   if (text.trim() === '') return FORM;
   if (/\s/.test(text)) return SPACE;
-  if (text.includes('%'))
-    return `a zone names an interface of one machine; write it without ${address.slice(address.indexOf('%'))}`;
+  if (text.includes('%')) return 'a zone names an interface of one machine; write the address without it';
   const plain = text.replace(/(^|\.)0+(?=\d)/g, '$1');
   if (plain !== text && parseAddress(plain.split('/')[0] ?? ''))
     return `some programs read a number with a leading zero as octal; write ${plain}`;

@@ -24,6 +24,8 @@ export const CODES_FILE = 'codes.yaml';
 export const FACTS_FILE = 'facts.yaml';
 export const INVARIANTS_FILE = 'invariants.yaml';
 export const ROW_FILE = /^\d\d-[a-z0-9-]+\.csv$/;
+/** The prefixes of a network; facts.yaml says of which. */
+export const NETWORK_FILE = /^[a-z0-9-]+\.txt$/;
 export const CASE_FILE = /^cases\/[a-z0-9-]+\.yaml$/;
 
 /** Every kind of file that a policy folder may hold. */
@@ -40,6 +42,7 @@ const KINDS: readonly {
   { example: FACTS_FILE, is: (name) => name === FACTS_FILE, decides: true },
   { example: INVARIANTS_FILE, is: (name) => name === INVARIANTS_FILE, decides: false },
   { example: MODEL_FILE, is: (name) => name === MODEL_FILE, decides: true },
+  { example: 'name.txt', is: (name) => NETWORK_FILE.test(name), decides: true },
   { example: 'cases/name.yaml', is: (name) => CASE_FILE.test(name), decides: false },
   { example: 'NAME.md', is: (name) => /^[A-Za-z0-9-]+\.md$/.test(name), decides: false, note: true },
 ];
@@ -49,11 +52,31 @@ const EXAMPLES = KINDS.map(({ example }) => example)
 
 export const LINE_END = /\r?\n/;
 
+/** The lines of a text, one after the other: all at once, those of a network file would hold up the event loop. */
+export function* linesOf(text: string): Generator<string> {
+  let from = 0;
+  for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', from)) {
+    yield text.slice(from, end > from && text[end - 1] === '\r' ? end - 1 : end);
+    from = end + 1;
+  }
+  yield text.slice(from);
+}
+
+/** After so many lines a check yields to the event loop. */
+const PIECE = 256;
+
 /** Size bounds, in UTF-16 units, checked before anything is parsed, so that every check ends. */
 export const LIMITS = {
   file: 1_048_576,
   yaml: 262_144,
+  /** A network file. */
+  network: 16_777_216,
+  /** All files but those of networks. */
   folder: 4_194_304,
+  /** All files of networks. */
+  networks: 67_108_864,
+  /** Prefixes of all networks. */
+  prefixes: 2_000_000,
   files: 500,
   line: 4000,
   /** Lines of rows in all files. */
@@ -71,34 +94,45 @@ export const isNote = (name: string): boolean => KINDS.some(({ is, note }) => no
 export const policyFiles = (texts: PolicyTexts): PolicyTexts =>
   new Map([...texts].filter(([name]) => KINDS.some(({ is, note }) => !note && is(name))));
 
-/** Reports what is too large. False: nothing more should be read of this folder. */
-export function checkSizes(texts: PolicyTexts, report: ReportError): boolean {
+/** How large a file may be. */
+const mostOf = (file: string): number =>
+  NETWORK_FILE.test(file) ? LIMITS.network : file.endsWith('.yaml') ? LIMITS.yaml : LIMITS.file;
+
+/** How many characters of network files there are, and of all others. */
+export function sizesOf(texts: PolicyTexts): { readonly networks: number; readonly folder: number } {
+  const sizes = { networks: 0, folder: 0 };
+  for (const [file, text] of texts) sizes[NETWORK_FILE.test(file) ? 'networks' : 'folder'] += text.length;
+  return sizes;
+}
+
+/** Reports what is too large. False: nothing more should be read of this folder. Yields often, as do all that read lines. */
+export function* checkSizes(texts: PolicyTexts, report: ReportError): Generator<void, boolean> {
   let valid = true;
   const tooLarge = (file: string, line: number, message: string): void => {
     valid = false;
     report({ file, line, column: 1, rule: 'too-large', message });
   };
-  const sizes = [...texts.values()].map((text) => text.length);
-  const folder = sizes.reduce((sum, size) => sum + size, 0);
+  const { folder, networks } = sizesOf(texts);
   if (texts.size > LIMITS.files)
     tooLarge('.', 1, `a policy has at most ${LIMITS.files} files, this one has ${texts.size}`);
   if (folder > LIMITS.folder)
     tooLarge('.', 1, `a policy has at most ${LIMITS.folder} characters, this one has ${folder}`);
+  if (networks > LIMITS.networks)
+    tooLarge('.', 1, `the network files have at most ${LIMITS.networks} characters together, and ${networks} now`);
   if (!valid) return false;
   let rows = 0;
   for (const [file, text] of texts) {
-    const most = file.endsWith('.yaml') ? LIMITS.yaml : LIMITS.file;
+    const most = mostOf(file);
     if (text.length > most) {
       tooLarge(file, 1, `this file has at most ${most} characters, and ${text.length} now; split it`);
       continue;
     }
-    for (const [index, line] of text.split(LINE_END).entries()) {
+    let number = 0;
+    for (const line of linesOf(text)) {
+      number += 1;
+      if (number % PIECE === 0) yield;
       if (line.length > LIMITS.line)
-        tooLarge(
-          file,
-          index + 1,
-          `a line has at most ${LIMITS.line} characters, this one has ${line.length}; split it`,
-        );
+        tooLarge(file, number, `a line has at most ${LIMITS.line} characters, this one has ${line.length}; split it`);
       if (ROW_FILE.test(file) && isRow(line)) rows += 1;
     }
   }
@@ -110,21 +144,29 @@ export function checkSizes(texts: PolicyTexts, report: ReportError): boolean {
 export const isRow = (line: string): boolean => line.trim() !== '' && !line.startsWith('#');
 
 /** Reports files that nothing reads, secrets, characters that are not what they look like, and a model that is not ours. */
-export function checkFiles(texts: PolicyTexts, report: ReportError): void {
+export function* checkFiles(texts: PolicyTexts, report: ReportError): Generator<void> {
   for (const [file, text] of texts) {
     checkName(file, report);
-    for (const [index, line] of text.split(LINE_END).entries()) {
-      const fault = (at: number, rule: ErrorRule, message: string): void =>
-        report({ file, line: index + 1, column: at + 1, rule, message });
-      const secret = secretAt(line);
-      if (secret !== undefined) fault(secret, 'secret', SECRET);
-      const unseen = UNSEEN.exec(line);
-      if (unseen) fault(unseen.index, 'unseen-character', unseenMessage(unseen[0]));
-      const noUtf8 = line.indexOf(NO_UTF8);
-      if (noUtf8 !== -1) fault(noUtf8, 'not-utf-8', 'what stands here is no UTF-8; save the file in that encoding');
+    let number = 0;
+    for (const line of linesOf(text)) {
+      number += 1;
+      if (number % PIECE === 0) yield;
+      checkLine(line, (at, rule, message) => report({ file, line: number, column: at + 1, rule, message }));
     }
   }
   checkModel(texts.get(MODEL_FILE), report);
+}
+
+const PLAIN = /^[\x20-\x7e]*$/;
+
+function checkLine(line: string, fault: (at: number, rule: ErrorRule, message: string) => void): void {
+  const secret = secretAt(line);
+  if (secret !== undefined) fault(secret, 'secret', SECRET);
+  if (PLAIN.test(line)) return;
+  const unseen = UNSEEN.exec(line);
+  if (unseen) fault(unseen.index, 'unseen-character', unseenMessage(unseen[0]));
+  const noUtf8 = line.indexOf(NO_UTF8);
+  if (noUtf8 !== -1) fault(noUtf8, 'not-utf-8', 'what stands here is no UTF-8; save the file in that encoding');
 }
 
 const SECRET =

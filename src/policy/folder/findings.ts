@@ -73,6 +73,10 @@ export const FINDING_RULES = {
     'The rows tell more situations apart than a check can go through.',
     'Name fewer ids and actions in one rule, or fewer facts.',
   ),
+  prefix: error(
+    'A line of a network file is no prefix of addresses.',
+    'Write one prefix a line, such as 203.0.113.0/24 or 2001:db8::/32.',
+  ),
   codes: error('codes.yaml gives a code a meaning that it may not have.', 'Write it as the message says.'),
   'unused-code': warning('A code is defined and no row uses it.', 'Remove it, or write the row that it is for.'),
   'yaml-syntax': error(

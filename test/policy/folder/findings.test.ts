@@ -74,6 +74,15 @@ const PROVOKED: Readonly<Record<Exclude<FindingRule, 'undeclared-value'>, readon
   facts: [put('facts.yaml', 'attributes:\n  user: { status: [a, b] }\n'), 'facts.yaml:2:19'],
   'unknown-action': [put('facts.yaml', register('true')), '30-permission.csv:3:1'],
   'unregistered-action': [put('facts.yaml', register('false')), '30-permission.csv:3:1'],
+  prefix: [
+    (texts) =>
+      withFile(
+        edited(texts, 'facts.yaml', 'actions:\n', 'networks:\n  blocked: { file: blocked.txt }\nactions:\n'),
+        'blocked.txt',
+        '# from the provider\n203.0.113.0/24\n\n  203.0.113.7/24 # one\n',
+      ),
+    'blocked.txt:4:3',
+  ],
   codes: [replace('codes.yaml', 'status: 429', 'status: 500'), 'codes.yaml:14:3'],
   'unused-code': [
     replace('codes.yaml', 'RATE_LIMITED:', 'X:\n  status: 403\n  message: no\nRATE_LIMITED:'),
