@@ -119,6 +119,43 @@ describe('cached facts', () => {
     expect(new Set(seen.map(String)).size).to.equal(steps.length + 1);
   });
 
+  it('hold attributes as they are stored, frozen, until one of them changes, and count their memory', async () => {
+    const { db, cache } = cached;
+    const stored = async (business: string) => {
+      await cached.load([apiKey, business]);
+      return cache.recall([digestOf(pepper, apiKey).toString('latin1') + business])?.[0]?.stored;
+    };
+    const plain = (attributes: object | undefined) => JSON.parse(JSON.stringify(attributes));
+    expect(plain(await stored('a'))).to.deep.equal({ key: {}, user: {}, target: {} });
+    const before = cache.stats().bytes;
+    const can = Array.from({ length: 64 }, (_, n) => `grant_${n}`);
+    const steps: [() => Promise<unknown>, object][] = [
+      [() => updateKey(db, ACTOR, RIGHTS, 'k', { attributes: { can } }), { key: { can }, user: {}, target: {} }],
+      [
+        () => putUser(db, ACTOR, 'ann', { ...USER, attributes: { plan: 'pro' } }),
+        { key: { can }, user: { plan: 'pro' }, target: {} },
+      ],
+      [
+        () => putBusiness(db, ACTOR, 'a', { ...ENABLED, attributes: { beta: true } }),
+        { key: { can }, user: { plan: 'pro' }, target: { beta: true } },
+      ],
+      [() => putUser(db, ACTOR, 'ann', USER), { key: { can }, user: {}, target: { beta: true } }],
+    ];
+    for (const [step, expected] of steps) {
+      await step();
+      await cached.applied();
+      const now = await stored('a');
+      expect(plain(now)).to.deep.equal(expected);
+      for (const one of [now, now?.key, now?.user, now?.target, now?.key['can']])
+        expect(Object.isFrozen(one)).to.equal(true);
+    }
+    expect(plain(await stored('no-such-business'))).to.deep.equal({ key: { can }, user: {}, target: {} });
+    expect(plain(await stored(''))).to.deep.equal({ key: { can }, user: {}, target: {} });
+    // Two entries more, and 64 grants in each of the three.
+    expect(cache.stats().bytes - before).to.be.above(2 * 1250 + 3 * 64 * 9);
+    expect(cached.reads()).to.equal(steps.length + 3);
+  });
+
   it('of an expiring key change at its expiry by the clock of the database', async () => {
     const key = await keyUnder(pepper, 'e', {
       expires_at: cached.db.raw(`clock_timestamp() + interval '400 milliseconds'`),
