@@ -8,7 +8,7 @@ import { evaluationOf, type Matcher } from '../casbin/matcher.ts';
 import { ACTION_PATH } from '../facts.ts';
 import type { Row } from '../row.ts';
 import { type Budget, spend } from './budget.ts';
-import { type Choice, factorsReading } from './regions.ts';
+import { type Choice, factorsReading, type Part, partsOf, type Region } from './regions.ts';
 import type { Cell, Space } from './situations.ts';
 import { type Box, EVERYTHING, type Limit } from './text-sets.ts';
 
@@ -28,6 +28,22 @@ export interface ExtentIn {
   readonly reads: readonly number[];
   /** The same object for the same extent, so that extents can be compared by identity. */
   readonly at: (cell: Cell, choice: Choice) => RuleExtent;
+}
+
+/** A row, or an invariant, with where it holds in the space at hand. */
+export interface WithExtent<T> {
+  readonly of: T;
+  readonly extentIn: ExtentIn;
+}
+
+/** The parts of a region of a cell in each of which a row holds of the same texts. */
+export function extentParts(
+  { cell, budget }: { readonly cell: Cell; readonly budget: Budget },
+  region: Region,
+  { reads, at }: ExtentIn,
+): readonly Part<RuleExtent>[] {
+  spend(budget, 1 + reads.length);
+  return partsOf(region, reads, (choice) => at(cell, choice));
 }
 
 /** Memoized across spaces, unless the rule reads the action. */

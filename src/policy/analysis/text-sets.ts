@@ -34,6 +34,10 @@ export function intersection(a: Box, b: Box): Box | undefined {
   return both;
 }
 
+/** What is in a box of the one and in a box of the other. */
+export const overlaps = (a: readonly Box[], b: readonly Box[]): Box[] =>
+  a.flatMap((one) => b.flatMap((other) => intersection(one, other) ?? []));
+
 /** Texts for `paths` that are in `want` and in none of `avoid`; undefined: there are none, which is a proof. */
 export function pointIn(
   want: Box,

@@ -68,7 +68,14 @@ export const FINDING_RULES = {
   'row-never-matches': warning('No situation makes the row match.', 'Mend its rule or its action, or remove it.'),
   'row-hidden': warning('Wherever the row matches, rows above it have decided.', 'Move it up, or remove it.'),
   undecided: error('No row decides some situations.', 'Add a row for them.'),
-  'forbidden-allow': error('A row allows a key or a user that is not active.', 'Deny those in a row above it.'),
+  'forbidden-allow': error(
+    'A row allows a key or a user that is not active, what is frozen, or what a strict register lacks.',
+    'Deny those in a row above it.',
+  ),
+  'ignorance-grants': error(
+    'A row denies by a declared fact what is allowed while that fact is not known, so that whoever leaves it out gains by it.',
+    'Let rows allow only what is known, or declare the fact with withholds: true where it is meant to take away.',
+  ),
   'too-many-situations': error(
     'The rows tell more situations apart than a check can go through.',
     'Name fewer ids and actions in one rule, or fewer facts.',

@@ -70,6 +70,14 @@ const PROVOKED: Readonly<Record<Exclude<FindingRule, 'undeclared-value'>, readon
   'row-hidden': [limit(`${LIMIT}\np, x, call:*, "r.limit.exceeded", deny, RATE_LIMITED`), '20-limit.csv:3:1'],
   undecided: [replace('90-allow.csv', "r.target.status == 'none'", 'r.key.userManagement'), '90-allow.csv:3:1'],
   'forbidden-allow': [put('05-x.csv', 'p, x, *, "r.key.status == \'expired\'", allow, OK'), '05-x.csv:1:1'],
+  'ignorance-grants': [
+    (texts) =>
+      put(
+        'facts.yaml',
+        'attributes:\n  user: { plan: [free, pro] }\n',
+      )(put('80-plan.csv', `p, free, *, "r.user.plan == 'free'", deny, PERMISSION_DENIED`)(texts)),
+    '80-plan.csv:1:1',
+  ],
   'too-many-situations': [put('19-x.csv', MULTIPLYING), '90-allow.csv:3:1'],
   facts: [put('facts.yaml', 'attributes:\n  user: { status: [a, b] }\n'), 'facts.yaml:2:19'],
   'unknown-action': [put('facts.yaml', register('true')), '30-permission.csv:3:1'],

@@ -1,0 +1,131 @@
+/** What a proof found wrong, with one finding for each cause, an example, and of how many situations it is so. */
+
+import type { Facts } from '../facts.ts';
+import type { Finding, FindingRule, Report } from '../folder/findings.ts';
+import type { Invariant } from '../folder/invariants.ts';
+import type { Row } from '../row.ts';
+import { ADDRESSED_PATH } from './factors.ts';
+import type { Gain } from './ignorance.ts';
+
+/** Collects witnesses by their cause. */
+export interface Faults {
+  readonly undecided: (facts: Facts) => void;
+  readonly forbidden: (row: Row, facts: Facts) => void;
+  readonly violated: (invariant: Invariant, row: Row, facts: Facts) => void;
+  readonly gained: (gain: Gain) => void;
+  /** Whether more situations of a cause are to be counted: a row, an invariant or UNDECIDED. */
+  readonly counts: (of: unknown) => boolean;
+  /** Reports what was found; what no row decides is reported at the last row. */
+  readonly report: (report: Report, last: Row) => void;
+}
+
+interface Cause {
+  readonly rule: FindingRule;
+  /** undefined: that of the last row. */
+  readonly place: Pick<Finding, 'file' | 'line' | 'column'> | undefined;
+  /** `of`: in how many situations it is so, and an example. */
+  readonly message: (of: string) => string;
+  readonly facts: Facts;
+}
+
+export const placeOf = ({ file, line }: Row): Pick<Finding, 'file' | 'line' | 'column'> => ({ file, line, column: 1 });
+
+/** The cause of situations that no row decides. */
+export const UNDECIDED = 'undecided';
+/** So that what is wrong everywhere does not use up the budget. */
+const MOST_COUNTED = 1000;
+
+export function createFaults(): Faults {
+  const causes = new Map<unknown, { readonly cause: Cause; count: number }>();
+  const note = (of: unknown, cause: Cause): void => {
+    const known = causes.get(of) ?? { cause, count: 0 };
+    known.count += 1;
+    causes.set(of, known);
+  };
+  return {
+    counts: (of) => (causes.get(of)?.count ?? 0) < MOST_COUNTED,
+    undecided: (facts) =>
+      note(UNDECIDED, {
+        rule: 'undecided',
+        place: undefined,
+        message: (of) => `no row decides some situations, ${of}; add a row after this one`,
+        facts,
+      }),
+    forbidden: (row, facts) =>
+      note(row, {
+        rule: 'forbidden-allow',
+        place: placeOf(row),
+        message: (of) =>
+          `this row allows a key or a user that is not active, what is frozen, or what a strict register lacks, ${of}; deny those in a row above it`,
+        facts,
+      }),
+    violated: (invariant, row, facts) => {
+      const { effect, code, id, file, line } = row;
+      note(invariant, {
+        rule: 'invariant-violated',
+        place: invariant.place,
+        message: (of) => `${invariant.name}: violated by ${effect} ${code} of the row ${id} (${file}:${line}), ${of}`,
+        facts,
+      });
+    },
+    gained: ({ row, paths, denied }) =>
+      note(`${row.id} ${paths.join()}`, {
+        rule: 'ignorance-grants',
+        place: placeOf(row),
+        message: (of) => `${gainOf(paths)}, ${of}; ${HOW_TO_WITHHOLD}`,
+        facts: denied,
+      }),
+    report: (report, last) => {
+      for (const { cause, count } of causes.values()) {
+        const { rule, place = placeOf(last), message, facts } = cause;
+        const classes = count === 1 ? '1 class' : `${count}${count < MOST_COUNTED ? '' : ' or more'} classes`;
+        report({
+          ...place,
+          rule,
+          message: message(`in ${classes} of situations, for example ${JSON.stringify(facts)}`),
+        });
+      }
+    },
+  };
+}
+
+const HOW_TO_WITHHOLD =
+  'let the rows allow only what is known, or say `withholds: true` in facts.yaml where it is meant to take away';
+
+function gainOf(paths: readonly string[]): string {
+  if (!paths.includes(ADDRESSED_PATH))
+    return `this row denies by ${paths.join(' and ')} what is allowed while that is not known`;
+  const networks = paths.filter((path) => path !== ADDRESSED_PATH);
+  const by = networks.length === 0 ? 'from a known address' : `by ${networks.join(' and ')}`;
+  return `this row denies ${by} what is allowed when the address is left out`;
+}
+
+export function reportVacuous({ name, place }: Invariant, report: Report): void {
+  const message = `${name}: it constrains no situation that can occur; mend its condition, or remove it`;
+  report({ ...place, rule: 'invariant-vacuous', message });
+}
+
+const MAX_NAMED = 10;
+
+interface Decided {
+  readonly rows: ReadonlySet<Row>;
+  readonly deciding: ReadonlySet<Row>;
+  readonly hiders: ReadonlyMap<Row, ReadonlySet<Row>>;
+}
+
+/** Reports the rows that decide nothing. */
+export function reportIdle({ rows, deciding, hiders }: Decided, report: Report): void {
+  for (const row of rows) {
+    if (deciding.has(row)) continue;
+    const by = [...(hiders.get(row) ?? [])];
+    if (by.length === 0) {
+      const message = 'no situation makes this row match; mend its rule or its action, or remove it';
+      report({ ...placeOf(row), rule: 'row-never-matches', message });
+      continue;
+    }
+    const named = by.slice(0, MAX_NAMED).map(({ id, file, line }) => `${id} (${file}:${line})`);
+    const more = by.length > MAX_NAMED ? ` and ${by.length - MAX_NAMED} more` : '';
+    const message = `wherever this row matches, rows above it have decided: ${named.join(', ')}${more}; move it up, or remove it`;
+    report({ ...placeOf(row), rule: 'row-hidden', message });
+  }
+}
