@@ -47,6 +47,11 @@ export interface Subject {
   early: number;
 }
 
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
 export interface World {
   readonly cluster: Cluster;
   readonly db: Knex;
@@ -56,6 +61,8 @@ export interface World {
   readonly subjects: (count: number) => Promise<Subject[]>;
   /** Ends the subject's access through that process. */
   readonly revoke: (subject: Subject, process: number) => Promise<void>;
+  /** Sends a request to that process, as the bootstrap caller. Its status is 0 where there was no answer. */
+  readonly call: (process: number, method: string, path: string, body?: object) => Promise<Answer>;
   /** Opens connections to that process in advance, so that it reads requests sent while it is stopped before anything else. */
   readonly connect: (process: number) => Promise<void>;
   /** Asks about the subjects until `stop` is called, which resolves once all requests are answered. */
@@ -66,7 +73,7 @@ export interface World {
 /** Milliseconds between two questions, which go to the processes round-robin. */
 const PACE_MS = 40;
 /** Questions in flight per process, at most: on a slow machine more would only queue. */
-const MOST_UNDER_WAY = 100;
+export const MOST_UNDER_WAY = 100;
 
 export async function startWorld(): Promise<World> {
   const cluster = await startCluster();
@@ -124,6 +131,7 @@ export async function startWorld(): Promise<World> {
       } else await revokeCaller(db, { id: 'test' }, `c-${subject.n}`);
       subject.endedAt = performance.now();
     },
+    call: (process, method, path, body) => post(process, method, path, body, token),
     connect: async (process) => {
       const asked = Array.from({ length: MOST_UNDER_WAY }, () => post(process, 'GET', '/healthz', undefined, token));
       await Promise.all(asked);
@@ -181,9 +189,8 @@ export async function startWorld(): Promise<World> {
   };
 }
 
-/** The status (0: no answer) and the body. */
-function send(agent: Agent, url: string, method: string, body: object | undefined, token: string) {
-  return new Promise<{ status: number; text: string }>((resolve) => {
+function send(agent: Agent, url: string, method: string, body: object | undefined, token: string): Promise<Answer> {
+  return new Promise((resolve) => {
     const text = body && JSON.stringify(body);
     const headers = {
       authorization: `Bearer ${token}`,
