@@ -1,19 +1,24 @@
 /**
- * The path of a decision: load the facts, count the request against the rate limit, see whether a freeze covers it, decide, record,
- * and only then answer.
+ * The path of a decision: take the policy, refuse what it does not let be asked, load what is stored, count the request against the rate
+ * limit, take the moment, see whether a freeze covers it, decide, record, and only then answer.
  */
 
 import type { Context, Entry } from './audit/record/entry.ts';
 import type { RecordEntries } from './audit/record/recorder.ts';
 import type { Deadline } from './deadline.ts';
-import type { Loaded, LoadFacts, Question } from './facts/load.ts';
-import { type InForce, withFreeze } from './freezes/in-force.ts';
+import { checkAttributes } from './directory/attributes.ts';
+import { type Asked, type AskedAttributes, factsUnder } from './facts/declared.ts';
+import type { Known, LoadFacts, Question } from './facts/load.ts';
+import type { Moments } from './facts/moment.ts';
+import { type Covers, type InForce, withFreeze } from './freezes/in-force.ts';
+import { refused } from './input/json.ts';
 import type { Usage } from './keys/usage.ts';
 import { type Limits, type RateLimitState, withLimit } from './limits/limits.ts';
 import type { Policy } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
 import { memoizedDecide } from './policy/memo.ts';
 import type { Effect } from './policy/row.ts';
+import type { Schema } from './policy/schema.ts';
 import type { Shadow } from './rollout/shadow.ts';
 import { uuidv7 } from './uuid.ts';
 
@@ -21,6 +26,16 @@ export interface AuthorizeRequest extends Question {
   /** The client's Authorization header, where it names no API key: logged as a fingerprint. */
   readonly otherCredential?: string | undefined;
   readonly context: Context;
+  /** What the caller states for the policy to decide on: recorded as facts, and nowhere else. */
+  readonly attributes?: AskedAttributes | undefined;
+}
+
+/** Where requests come from. */
+export interface Origin {
+  /** What the caller calls the request that they came in, for the log. */
+  readonly callerRequestId?: string | undefined;
+  /** Where the request of an index stands in the body, such as `requests[3].`, for issues; undefined: it is the body. */
+  readonly placeOf?: (index: number) => string;
 }
 
 export interface Answer {
@@ -40,20 +55,21 @@ export interface Answer {
 }
 
 /**
- * Answers in the order of the requests, with one load and one commit for all of them. `callerRequestId` is what the caller calls
- * the request that they came in, for the log.
- * @throws Failure: then none of them is answered. A denial is an answer and is not thrown.
+ * Answers in the order of the requests, with one load and one commit for all of them.
+ * @throws Failure: then none of them is answered. INVALID_REQUEST: one states what the policy does not declare. A denial is an answer
+ * and is not thrown.
  */
 export type Authorize = (
   callerId: string,
   requests: readonly AuthorizeRequest[],
   deadline: Deadline,
-  callerRequestId?: string,
+  origin?: Origin,
 ) => Promise<Answer[]>;
 
 interface Parts {
   readonly loadFacts: LoadFacts;
   readonly consume: Limits['consume'];
+  readonly moments: Moments;
   readonly freezes: Pick<InForce, 'current'>;
   /** The policy that is live now. */
   readonly livePolicy: () => Policy;
@@ -66,53 +82,88 @@ interface Parts {
   readonly noteUse: Usage['note'];
 }
 
+/** A request, with all that is decided on. */
+interface Situation {
+  readonly request: AuthorizeRequest | undefined;
+  readonly known: Known;
+  readonly reasons: Known['reasons'] & { readonly freeze: string | undefined };
+  readonly rateLimit: RateLimitState | undefined;
+  /** The facts under the policy of a schema. */
+  readonly factsUnder: (schema: Schema) => Facts;
+}
+
 export function authorizer(parts: Parts): Authorize {
-  const { loadFacts, consume, freezes, livePolicy, record, noteUse } = parts;
+  const { loadFacts, consume, moments, freezes, livePolicy, record, noteUse } = parts;
   const decide = memoizedDecide();
-  return async (callerId, requests, deadline, callerRequestId) => {
+  return async (callerId, requests, deadline, { callerRequestId, placeOf } = {}) => {
     const since = performance.now();
+    // INVARIANT: one policy for the whole batch, from what may be asked to the decision, though another may go live meanwhile.
+    const policy = livePolicy();
+    refuseUndeclared(policy, requests, placeOf);
     const loaded = await loadFacts(requests, deadline);
     const rateLimits = await consume(loaded);
+    const proved = moments.momentFor(policy.schema, deadline);
+    const moment = proved instanceof Promise ? await proved : proved;
     // INVARIANT: the last thing that is awaited before deciding, so that what is held is current when it is used.
-    const known = freezes.current(deadline);
-    const freezeOf = known instanceof Promise ? await known : known;
-    // One policy for the whole batch, though another may go live meanwhile.
-    const policy = livePolicy();
-    const answers = loaded.map(({ facts, reasons }, index) => {
-      const freeze = freezeOf(facts);
-      const counted = withFreeze(withLimit(facts, rateLimits[index]), freeze);
-      return answerOf(
-        policy,
-        decide,
-        counted,
-        { ...reasons, freeze: freeze?.reason },
-        rateLimits[index],
-        requests[index],
-      );
+    const held = freezes.current(deadline);
+    const freezeOf = held instanceof Promise ? await held : held;
+    const decided = loaded.map((known, index) => {
+      const situation = situationOf(known, requests[index], rateLimits[index], moment, freezeOf);
+      return { ...situation, answer: answerOf(policy, decide, situation) };
     });
     const durationUs = Math.round((performance.now() - since) * 1000);
-    const entries = answers.map((answer, index) => ({
-      ...entryOf(parts, answer, requests[index]),
-      callerId,
-      callerRequestId,
-      durationUs,
-    }));
+    const entries = decided.map((each) => ({ ...entryOf(parts, each), callerId, callerRequestId, durationUs }));
     await record(entries, deadline);
-    for (const { facts, redigest } of loaded) {
-      if (facts.key.status === 'active') noteUse({ keyId: facts.key.id, at: Date.now(), redigest });
+    for (const { key, redigest } of loaded) {
+      if (key.status === 'active') noteUse({ keyId: key.id, at: Date.now(), redigest });
     }
-    return answers;
+    return decided.map(({ answer }) => answer);
+  };
+}
+
+/** @throws Failure INVALID_REQUEST: a request states what the policy does not declare as asked, or a value that it does not declare */
+function refuseUndeclared(
+  { schema: { declaration } }: Policy,
+  requests: readonly AuthorizeRequest[],
+  placeOf: Origin['placeOf'] = () => '',
+): void {
+  const issues = requests.flatMap(({ attributes }, index) =>
+    attributes === undefined
+      ? []
+      : checkAttributes(declaration.asked, attributes).map(({ path, message }) => ({
+          path: `${placeOf(index)}context.${path}`,
+          message,
+        })),
+  );
+  if (issues.length > 0) throw refused(issues);
+}
+
+function situationOf(
+  known: Known,
+  request: AuthorizeRequest | undefined,
+  rateLimit: RateLimitState | undefined,
+  moment: number | undefined,
+  freezeOf: Covers,
+): Situation {
+  const { action = '', attributes, context } = request ?? {};
+  const asked: Asked = { action, ip: context?.ip, attributes, moment };
+  const { key, user, target } = known;
+  const freeze = freezeOf({ key, user, target, request: asked });
+  return {
+    request,
+    known,
+    reasons: { ...known.reasons, freeze: freeze?.reason },
+    rateLimit,
+    factsUnder: (schema) => withFreeze(withLimit(factsUnder(schema, known, asked), rateLimit), freeze),
   };
 }
 
 function answerOf(
   policy: Policy,
   decide: ReturnType<typeof memoizedDecide>,
-  facts: Facts,
-  reasons: Loaded['reasons'] & { readonly freeze: string | undefined },
-  rateLimit: RateLimitState | undefined,
-  request: AuthorizeRequest | undefined,
+  { request, reasons, rateLimit, factsUnder }: Situation,
 ): Answer {
+  const facts = factsUnder(policy.schema);
   const { effect, code, rule } = decide(policy, facts);
   const means = policy.codes.get(code);
   if (!means) throw new Error(`the policy has no code ${code}`);
@@ -129,11 +180,13 @@ const wantedForm = ({ apiKey, otherCredential }: Partial<AuthorizeRequest> = {})
 /** The log entry of an answer, without the caller, its request and the duration. */
 function entryOf(
   { compare, fingerprintOf }: Pick<Parts, 'compare' | 'fingerprintOf'>,
-  { decisionId, effect, code, rule, policy, facts }: Answer,
-  { apiKey, otherCredential, context = {} }: Partial<AuthorizeRequest> = {},
+  { answer, request, factsUnder }: Situation & { readonly answer: Answer },
 ): Omit<Entry, 'callerId' | 'callerRequestId' | 'durationUs'> {
+  const { decisionId, effect, code, rule, policy, facts } = answer;
+  const { apiKey, otherCredential, context = {} }: Partial<AuthorizeRequest> = request ?? {};
   const decision = { effect, code, rule };
   const unknown = facts.key.status === 'unknown' ? apiKey || otherCredential : undefined;
   const fingerprint = unknown ? fingerprintOf(unknown) : undefined;
-  return { id: decisionId, facts, decision, policy, shadow: compare(facts, decision), context, fingerprint };
+  const shadow = compare(factsUnder, decision);
+  return { id: decisionId, facts, decision, policy, shadow, context, fingerprint };
 }

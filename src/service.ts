@@ -19,6 +19,7 @@ import { cacheMetrics, createCache } from './facts/cache.ts';
 import { type Changes, changeFeedMetrics, followChanges } from './facts/change-feed.ts';
 import { createFreshness } from './facts/freshness.ts';
 import { factsLoader, type Known } from './facts/load.ts';
+import { momentsOf } from './facts/moment.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
 import { freezeMetrics, holdFreezes } from './freezes/in-force.ts';
 import { createUsage } from './keys/usage.ts';
@@ -159,6 +160,7 @@ async function compose(
     authorize: authorizer({
       loadFacts: factsLoader(db, peppers, breaker, facts),
       consume: limits.consume,
+      moments: momentsOf(db, breaker, freshness),
       freezes,
       livePolicy: live.policy,
       compare: shadow.compare,

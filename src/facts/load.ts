@@ -32,8 +32,12 @@ export interface Question {
   readonly businessId: string | undefined;
 }
 
-export interface Loaded {
-  readonly facts: Facts;
+/**
+ * What is stored of a key, its user and a business, whatever a policy declares: facts/declared.ts makes facts of it. Immutable, and the
+ * same object until it is invalidated, as the memo needs.
+ */
+export interface Known extends Pick<Facts, 'key' | 'user' | 'target'> {
+  readonly stored: Attributes;
   /** The public reasons for which the user and the target are disabled, for the codes that show one. */
   readonly reasons: { readonly user: string | undefined; readonly target: string | undefined };
   /** The rate limit that holds (`LIMIT_OWNERS` in stored-facts.ts); undefined: the default. */
@@ -42,19 +46,10 @@ export interface Loaded {
   readonly redigest: Redigest | undefined;
 }
 
-/** The cached value of a key and a business. Immutable, and the same object until it is invalidated, as the memo needs. */
-export interface Known extends Pick<Loaded, 'reasons' | 'limit' | 'redigest'>, Pick<Facts, 'key' | 'user' | 'target'> {
-  /** As they are stored, whatever a policy declares. */
-  readonly stored: Attributes;
-}
-
 // The memo compares facts by identity, so what is the same for everybody is one object.
 const { key: UNKNOWN_KEY, user: UNKNOWN_USER, target: NO_TARGET } = BUILT_IN.nothingKnown;
-// Spelled out, as `request` is below: a fact that is added to these groups must not compile until its value is loaded.
-const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
-const NOT_FROZEN: Facts['freeze'] = closed({ active: false });
 
-export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Loaded[]>;
+export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Known[]>;
 
 /** A question whose key has the form and checksum of one. */
 type Asked = Question & { readonly apiKey: string };
@@ -93,20 +88,7 @@ export function factsLoader(
         return load();
       }));
     const knownOf = new Map<Question, Known | undefined>(asked.map((question, place) => [question, known[place]]));
-    return questions.map((question) => {
-      const { key, user, target, reasons, limit, redigest } = knownOf.get(question) ?? noKey(question.businessId);
-      const request: Facts['request'] = closed({
-        action: question.action,
-        registered: false,
-        addressed: false,
-      });
-      return {
-        facts: closed({ key, user, target, limit: WITHIN_LIMIT, request, freeze: NOT_FROZEN }),
-        reasons,
-        limit,
-        redigest,
-      };
-    });
+    return questions.map((question) => knownOf.get(question) ?? noKey(question.businessId));
   };
 }
 

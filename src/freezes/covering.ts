@@ -40,10 +40,15 @@ export function indexFreezes(all: readonly Freeze[]): FreezeIndex {
   return { all, by };
 }
 
+/** What a freeze can name of a question. */
+export interface Coverable extends Pick<Facts, 'key' | 'user' | 'target'> {
+  readonly request: Pick<Facts['request'], 'action'>;
+}
+
 /** The freeze that covers a question at `now`, a time by the database's clock; of several the one that lasts longest. */
-export function covering({ all, by }: FreezeIndex, facts: Facts, now: number): Freeze | undefined {
+export function covering({ all, by }: FreezeIndex, question: Coverable, now: number): Freeze | undefined {
   if (all.length === 0) return undefined;
-  const { key, user, target, request } = facts;
+  const { key, user, target, request } = question;
   const patterns = patternsOf(request.action);
   const candidates = [
     by.keyId.get(key.id),

@@ -8,7 +8,7 @@ import { FREEZES, type Freshness } from '../facts/freshness.ts';
 import { type Held, holdWhole, type Snapshot } from '../facts/held.ts';
 import { gauge, type Metric } from '../metric.ts';
 import { closed, type Facts } from '../policy/facts.ts';
-import { covering, type Freeze, type FreezeIndex, indexFreezes } from './covering.ts';
+import { type Coverable, covering, type Freeze, type FreezeIndex, indexFreezes } from './covering.ts';
 
 export interface InForce {
   /**
@@ -21,7 +21,7 @@ export interface InForce {
   readonly now: () => number;
 }
 
-export type Covers = (facts: Facts) => Freeze | undefined;
+export type Covers = (question: Coverable) => Freeze | undefined;
 
 interface Row extends Omit<Freeze, 'id'> {
   readonly seq: number;
@@ -51,8 +51,8 @@ export function holdFreezes(db: Knex, breaker: Breaker, freshness: Freshness, li
   const held: Held<FreezeIndex> = holdWhole(() => readAll(db, breaker, limitMs), freshness, FREEZES);
   const coversIn =
     (index: FreezeIndex): Covers =>
-    (facts) =>
-      covering(index, facts, held.knownAt());
+    (question) =>
+      covering(index, question, held.knownAt());
   return {
     current: (deadline) => {
       const index = held.peek();

@@ -3,8 +3,8 @@
  * much. Made from the schema, so that what is valid is defined once. It accepts values and never rejects one: whatever it does
  * not accept is parsed again by zod, which finds the issues.
  *
- * Compiled are text, arrays, strict objects, optional and null, the first option of a union, transforms, and the checks of
- * these. Any other kind of schema or check is left to zod: it accepts nothing.
+ * Compiled are text, arrays, strict objects, custom schemas, optional and null, the first option of a union, transforms, and the
+ * checks of these. Any other kind of schema or check is left to zod: it accepts nothing.
  */
 
 import type { z } from 'zod';
@@ -65,6 +65,8 @@ function compileType(schema: z.core.$ZodTypes): Accept {
       return transformed(schema);
     case 'array':
       return arrayOf(compileSchema(def.element));
+    case 'custom':
+      return (value) => (def.fn(value as never) === true ? value : UNDECIDED);
     case 'object':
       return def.catchall?._zod.def.type === 'never' ? strictObject(def.shape) : leaveToZod;
     default:

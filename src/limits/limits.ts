@@ -6,7 +6,7 @@
  * under way; a change of `windowSeconds` begins another window, because the old one may last up to a day.
  */
 
-import type { Loaded } from '../facts/load.ts';
+import type { Known } from '../facts/load.ts';
 import type { RateLimit } from '../input/scalars.ts';
 import type { Log } from '../log.ts';
 import { gauge, type Metric } from '../metric.ts';
@@ -26,12 +26,15 @@ export interface RateLimitState {
   readonly resetSeconds: number;
 }
 
+/** What counting a question depends on. */
+export type Counted = Pick<Known, 'key' | 'user' | 'limit'>;
+
 export interface Limits {
   /**
    * Consumes a point for each question of an active key of an active user, in their order; undefined for the others.
    * Never rejects, and waits for Redis no longer than `waitMs`.
    */
-  readonly consume: (loaded: readonly Loaded[]) => Promise<(RateLimitState | undefined)[]>;
+  readonly consume: (known: readonly Counted[]) => Promise<(RateLimitState | undefined)[]>;
   readonly stats: () => LimitStats;
   readonly close: () => void;
 }
@@ -67,8 +70,8 @@ export async function createLimits({ fallback, redis: options }: Options, log: L
   };
 
   return {
-    consume: async (loaded) => {
-      const { windows, places } = windowsOf(loaded, fallback);
+    consume: async (known) => {
+      const { windows, places } = windowsOf(known, fallback);
       const counts = new Map<Window, Count>();
       await Promise.all([...windows.values()].map(async (window) => counts.set(window, await add(window))));
       return places.map((place) => place && stateOf(place, counts.get(place.window)));
@@ -93,12 +96,12 @@ interface Place {
 }
 
 /** The windows of the questions, and the place of each question in its window: a batch adds once to each window. */
-function windowsOf(loaded: readonly Loaded[], fallback: RateLimit) {
+function windowsOf(known: readonly Counted[], fallback: RateLimit) {
   const windows = new Map<string, Window>();
-  const places = loaded.map(({ facts, limit = fallback }): Place | undefined => {
-    if (!isActive(facts)) return undefined;
+  const places = known.map(({ key, user, limit = fallback }): Place | undefined => {
+    if (!isActive({ key, user })) return undefined;
     // Unambiguous, whatever the id: the length comes first and holds no colon.
-    const name = `${limit.windowSeconds}:${facts.key.id}`;
+    const name = `${limit.windowSeconds}:${key.id}`;
     const window = windows.get(name) ?? { name, seconds: limit.windowSeconds, points: 0 };
     windows.set(name, window);
     window.points += 1;
@@ -121,7 +124,7 @@ function stateOf({ window, number, requests }: Place, count: Count | undefined):
 
 const EXCEEDED: Facts['limit'] = closed({ exceeded: true });
 
-/** The loaded facts, with `limit.exceeded` where it is. */
+/** The facts, with `limit.exceeded` where it is. */
 export const withLimit = (facts: Facts, state: RateLimitState | undefined): Facts =>
   state?.exceeded ? closed({ ...facts, limit: EXCEEDED }) : facts;
 

@@ -63,7 +63,8 @@ export function decide(policy: Policy, given: Facts): Decision {
 export const isSameDecision = (a: Decision, b: Decision): boolean =>
   a.effect === b.effect && a.code === b.code && a.rule === b.rule;
 
-export const isActive = ({ key, user }: Facts): boolean => key.status === 'active' && user.status === 'active';
+export const isActive = ({ key, user }: Pick<Facts, 'key' | 'user'>): boolean =>
+  key.status === 'active' && user.status === 'active';
 
 /**
  * Compiled in, so that no policy can change it: nothing is allowed to a key or a user that is not active, under a freeze, or, where

@@ -1,38 +1,20 @@
 /**
  * Memoizes `decide`: the same facts under the same policy give the same decision. An entry is filed under the identity of the
- * policy and of the frozen groups `key`, `user` and `target` (WeakMap), which the cache of facts shares between requests, and
- * under the value of every other fact, one level of a tree (trie) for each: never under a joined string that two questions
- * could share. Entries never expire by time.
+ * policy and of every group of the facts, never under a joined string that two questions could share: groups are interned
+ * (facts/declared.ts), so equal ones are one object, and a look-up takes one step for each group, however many facts it has.
+ * Entries never expire by time.
  */
 
 import { type Decision, decide, type Policy } from './decide.ts';
-import { type FactGroup, type Facts, groupOf } from './facts.ts';
+import { type Facts, type Group, groupOf } from './facts.ts';
 import type { Schema } from './schema.ts';
 
-/** Whatever facts these groups have: another value is another frozen object. */
-const BY_IDENTITY = ['key', 'user', 'target'] as const satisfies readonly FactGroup[];
+/** Groups that the cache of facts makes, of which there are many: held by a WeakMap, or one at a time. */
+const OF_CACHE: readonly string[] = ['key', 'user', 'target'];
 
-/** What an entry is filed under beside the groups by identity. */
-interface ByValue {
-  /** How many groups there are in all. */
-  readonly groups: number;
-  readonly sizes: readonly { readonly group: string; readonly size: number }[];
-  /** INVARIANT: all facts of all other groups, so that a fact that is added to a schema is part of what an entry is filed under. */
-  readonly facts: readonly { readonly group: string; readonly fact: string }[];
-}
-
-function byValueIn({ groups, factsOf }: Schema): ByValue {
-  const others = groups.filter((group) => !(BY_IDENTITY as readonly string[]).includes(group));
-  return {
-    groups: groups.length,
-    sizes: others.map((group) => ({ group, size: factsOf(group).length })),
-    facts: others.flatMap((group) => factsOf(group).map(([fact]) => ({ group, fact }))),
-  };
-}
-
-/** `next` is by the value of the fact that has this level's place in `ByValue`; below the last fact there is the decision. */
+/** `next` is by the group that has this level's place among the others; below the last there is the decision. */
 interface Level {
-  readonly next: Map<unknown, Level>;
+  readonly next: Map<Group, Level>;
   decision?: Decision;
 }
 
@@ -50,15 +32,17 @@ const MAX_OF_TARGET = 128;
 /**
  * A memoizing `decide`. Entries are garbage-collected with the facts and the policy that they are of.
  *
- * INVARIANT: what is filed under its identity can never change: frozen, without prototype, and of plain values. Others are
- * decided on each time.
+ * INVARIANT: what is filed under its identity can never change: frozen, without prototype, and of plain values and such groups.
+ * Facts with any other group are decided on each time. All groups that a schema has are part of what an entry is filed under, and
+ * facts with more groups are not looked up, so no fact gets past the check of `decide`.
  */
 export function memoizedDecide(): typeof decide {
   const byPolicy = new WeakMap<Policy, WeakMap<Facts['target'], Remembered>>();
-  const bySchema = new WeakMap<Schema, ByValue>();
+  const bySchema = new WeakMap<Schema, readonly string[]>();
 
-  const byValueOf = (schema: Schema): ByValue => {
-    const known = bySchema.get(schema) ?? byValueIn(schema);
+  /** The groups of a schema that are not the cache's. */
+  const othersOf = (schema: Schema): readonly string[] => {
+    const known = bySchema.get(schema) ?? schema.groups.filter((group) => !OF_CACHE.includes(group));
     bySchema.set(schema, known);
     return known;
   };
@@ -68,7 +52,7 @@ export function memoizedDecide(): typeof decide {
     return remembered?.key === key && remembered.user === user ? remembered : undefined;
   };
 
-  const remember = (policy: Policy, byValue: ByValue, facts: Facts, decision: Decision): void => {
+  const remember = (policy: Policy, others: readonly string[], facts: Facts, decision: Decision): void => {
     const { key, user, target } = facts;
     const byTarget = byPolicy.get(policy) ?? new WeakMap<Facts['target'], Remembered>();
     byPolicy.set(policy, byTarget);
@@ -77,59 +61,57 @@ export function memoizedDecide(): typeof decide {
       before && before.size < MAX_OF_TARGET ? before : { key, user, tree: { next: new Map() }, size: 0 };
     byTarget.set(target, remembered);
     remembered.size += 1;
-    file(remembered.tree, byValue, facts, decision);
+    file(remembered.tree, others, facts, decision);
   };
 
   return (policy, given) => {
-    const byValue = byValueOf(policy.schema);
-    const remembered = isExact(byValue, given) ? recall(policy, given) : undefined;
-    const known = remembered && find(remembered.tree, byValue, given);
+    const { schema } = policy;
+    const others = othersOf(schema);
+    const remembered = isExact(schema, given) ? recall(policy, given) : undefined;
+    const known = remembered && find(remembered.tree, others, given);
     if (known) return known;
-    const facts = copyOf(byValue, given);
+    // Reads each group once, so that what is decided on is what the entry is filed under.
+    const facts = { ...given };
     const decision = Object.freeze(decide(policy, facts));
-    if (isFixed(policy) && BY_IDENTITY.every((group) => isConstant(facts[group])))
-      remember(policy, byValue, facts, decision);
+    if (isFixed(policy) && schema.groups.every((group) => isConstant(groupOf(facts, group))))
+      remember(policy, others, facts, decision);
     return decision;
   };
 }
 
-/**
- * Whether the facts hold as many groups, and those by value as many facts, as `decide` takes. INVARIANT: a lookup reads only
- * known facts, so any others must not get past the check of `decide`. Counting own keys is enough: where one is missing or
- * inherited, none is filed under `undefined`, and the count is short.
- */
-function isExact({ groups, sizes }: ByValue, facts: Facts): boolean {
-  if (Object.keys(facts).length !== groups) return false;
-  for (const { group, size } of sizes) if (Object.keys(groupOf(facts, group)).length !== size) return false;
-  return true;
+/** Whether the facts have as many groups as the schema, and none by inheritance. */
+function isExact({ groups }: Schema, facts: Facts): boolean {
+  const prototype: unknown = Object.getPrototypeOf(facts);
+  return Object.keys(facts).length === groups.length && (prototype === null || prototype === Object.prototype);
 }
 
-function find(tree: Level, byValue: ByValue, facts: Facts): Decision | undefined {
+function find(tree: Level, others: readonly string[], facts: Facts): Decision | undefined {
   let level: Level | undefined = tree;
-  for (const { group, fact } of byValue.facts) level = level?.next.get(groupOf(facts, group)[fact]);
-  return level?.decision;
+  for (const group of others) {
+    level = level.next.get(groupOf(facts, group));
+    if (!level) return undefined;
+  }
+  return level.decision;
 }
 
-function file(tree: Level, byValue: ByValue, facts: Facts, decision: Decision): void {
+function file(tree: Level, others: readonly string[], facts: Facts, decision: Decision): void {
   let level = tree;
-  for (const { group, fact } of byValue.facts) {
-    const value = groupOf(facts, group)[fact];
-    const next: Level = level.next.get(value) ?? { next: new Map() };
-    level.next.set(value, next);
+  for (const name of others) {
+    const group = groupOf(facts, name);
+    const next: Level = level.next.get(group) ?? { next: new Map() };
+    level.next.set(group, next);
     level = next;
   }
   level.decision = decision;
 }
 
-/** Reads each part once, so that what is decided on is what the entry is filed under. */
-const copyOf = ({ sizes }: ByValue, given: Facts): Facts =>
-  Object.assign({ ...given }, ...sizes.map(({ group }) => ({ [group]: { ...groupOf(given, group) } }))) as Facts;
-
 const isFixed = (policy: Policy): boolean => Object.isFrozen(policy) && Object.isFrozen(policy.rows);
 
-const isConstant = (group: object): boolean =>
+const isConstant = (group: unknown): boolean =>
+  typeof group === 'object' &&
+  group !== null &&
   Object.isFrozen(group) &&
   Object.getPrototypeOf(group) === null &&
-  Object.values(Object.getOwnPropertyDescriptors(group)).every(({ value }) =>
-    ['string', 'boolean'].includes(typeof value),
+  Object.values(Object.getOwnPropertyDescriptors(group)).every(
+    ({ value }) => typeof value === 'string' || typeof value === 'boolean' || isConstant(value),
   );

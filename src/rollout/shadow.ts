@@ -9,6 +9,7 @@ import { counter, type Metric, sampleEach } from '../metric.ts';
 import type { Decision, Policy } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
 import { memoizedDecide } from '../policy/memo.ts';
+import type { Schema } from '../policy/schema.ts';
 
 /** The decision of the shadow policy, where its code differs. */
 export interface ShadowDecision {
@@ -30,8 +31,11 @@ export interface ShadowCounts {
 }
 
 export interface Shadow {
-  /** The decision of the shadow policy, where its code differs. Never throws, and keeps to its time budget. */
-  readonly compare: (facts: Facts, decision: Decision) => ShadowDecision | undefined;
+  /**
+   * The decision of the shadow policy, where its code differs. `factsUnder` makes the facts of the question under a policy: what
+   * the shadow policy declares may be another thing. Never throws, and keeps to its time budget.
+   */
+  readonly compare: (factsUnder: (schema: Schema) => Facts, decision: Decision) => ShadowDecision | undefined;
   readonly counts: () => ShadowCounts;
 }
 
@@ -50,15 +54,20 @@ export function createShadow(shadowPolicy: () => Policy | undefined, log: Log, n
 
   return {
     counts: () => ({ ...counts }),
-    compare: (facts, decision) => {
+    compare: (factsUnder, decision) => {
       const policy = shadowPolicy();
       if (policy === undefined) return undefined;
-      if (!budget.left() || policy.costOf(facts) > MAX_COST) {
+      if (!budget.left()) {
         counts.skipped += 1;
         return undefined;
       }
       const since = now();
       try {
+        const facts = factsUnder(policy.schema);
+        if (policy.costOf(facts) > MAX_COST) {
+          counts.skipped += 1;
+          return undefined;
+        }
         counts.compared += 1;
         const { code, rule } = decide(policy, facts);
         if (code === decision.code) return undefined;

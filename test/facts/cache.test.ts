@@ -31,7 +31,7 @@ describe('cached facts', () => {
 
   const keyUnder = (under: Pepper, id: string, row = {}, businesses?: readonly string[]) =>
     insertKey({ db: cached.db, pepper: under } as TestService, { id, user_id: 'ann', ...row }, businesses);
-  const statusOf = async (key: string): Promise<string | undefined> => (await cached.load([key]))[0]?.facts.key.status;
+  const statusOf = async (key: string): Promise<string | undefined> => (await cached.load([key]))[0]?.key.status;
 
   beforeEach(async () => {
     url = await newDatabase();
@@ -51,10 +51,10 @@ describe('cached facts', () => {
     await cached.applied();
     const [second] = await cached.load([apiKey, 'a']);
     expect(cached.reads()).to.equal(0);
-    for (const group of ['key', 'user', 'target', 'limit'] as const) {
-      expect(second?.facts[group]).to.equal(first?.facts[group]);
-      expect(Object.isFrozen(first?.facts[group])).to.equal(true);
-      expect(Object.getPrototypeOf(first?.facts[group])).to.equal(null);
+    for (const group of ['key', 'user', 'target', 'stored'] as const) {
+      expect(second?.[group]).to.equal(first?.[group]);
+      expect(Object.isFrozen(first?.[group])).to.equal(true);
+      expect(Object.getPrototypeOf(first?.[group])).to.equal(null);
     }
   });
 
@@ -65,8 +65,8 @@ describe('cached facts', () => {
     const batch = [apiKey, ...others, ...others, createToken('apiKey')].map((key) => [key, 'a'] as const);
     const loaded = await cached.load(...batch, ['junk'], [apiKey, 'b']);
     expect(cached.reads()).to.equal(1);
-    expect(loaded.map(({ facts }) => facts.key.id)).to.deep.equal(['k', 'x', 'y', 'z', 'x', 'y', 'z', '', '', 'k']);
-    expect(loaded.at(-1)?.facts.target).to.include({ id: 'b', role: 'none' });
+    expect(loaded.map(({ key }) => key.id)).to.deep.equal(['k', 'x', 'y', 'z', 'x', 'y', 'z', '', '', 'k']);
+    expect(loaded.at(-1)?.target).to.include({ id: 'b', role: 'none' });
   });
 
   it('of unknown keys (negative entries) have an LRU of their own, and evict no positive entry', async () => {
@@ -89,7 +89,7 @@ describe('cached facts', () => {
     const shown = async () => {
       const loaded = await cached.load([apiKey, 'a'], [apiKey, 'b'], [apiKey, 'new'], [restricted, 'a']);
       return loaded.map(
-        ({ facts: { key, user, target } }) =>
+        ({ key, user, target }) =>
           `${key.status} ${user.status} ${target.status} ${target.role} ${target.inRestriction}`,
       );
     };
@@ -229,12 +229,12 @@ describe('cached facts', () => {
         if (whose === 'of another process') await slow.applied();
         // Concurrent with the read in flight, but begun after the change.
         const late = slow.load([apiKey, 'a']);
-        expect((await early)[0]?.facts.key.status).to.equal('active');
-        expect((await late)[0]?.facts.key.status).to.equal('revoked');
+        expect((await early)[0]?.key.status).to.equal('active');
+        expect((await late)[0]?.key.status).to.equal('revoked');
         await proxy.heal();
         expect(slow.cache.stats()).to.include({ stale: 1, size: 1 });
         slow.reads();
-        expect((await slow.load([apiKey, 'a']))[0]?.facts.key.status).to.equal('revoked');
+        expect((await slow.load([apiKey, 'a']))[0]?.key.status).to.equal('revoked');
         expect(slow.reads()).to.equal(0);
         await slow.close();
         await proxy.close();
@@ -252,7 +252,7 @@ describe('cached facts', () => {
     await alone.load([apiKey, 'a']);
     expect(alone.reads()).to.equal(1);
     await revokeKey(cached.db, ACTOR, 'k', null);
-    expect((await alone.load([apiKey, 'a']))[0]?.facts.key.status).to.equal('revoked');
+    expect((await alone.load([apiKey, 'a']))[0]?.key.status).to.equal('revoked');
     await proxy.heal();
     await alone.close();
     await proxy.close();

@@ -7,7 +7,7 @@ import { deadlineIn } from '../../src/deadline.ts';
 import { createCache } from '../../src/facts/cache.ts';
 import { followChanges } from '../../src/facts/change-feed.ts';
 import { createFreshness } from '../../src/facts/freshness.ts';
-import { factsLoader, type Known, type Loaded } from '../../src/facts/load.ts';
+import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';
 
@@ -45,7 +45,7 @@ export async function startCached(
       reads = 0;
       return since;
     },
-    load: (...questions: (readonly [apiKey: string, businessId?: string])[]): Promise<Loaded[]> =>
+    load: (...questions: (readonly [apiKey: string, businessId?: string])[]): Promise<Known[]> =>
       load(
         questions.map(([apiKey, businessId]) => ({ apiKey, action: 'call:create', businessId })),
         deadlineIn(10_000),

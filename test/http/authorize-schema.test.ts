@@ -21,7 +21,12 @@ const USUAL = {
   authorization: `Token ${KEY}`,
   action: 'call:create',
   businessId: '42',
-  context: { ip: '203.0.113.7', userAgent: 'curl/8.5', requestId: '7f3a' },
+  context: {
+    ip: '203.0.113.7',
+    userAgent: 'curl/8.5',
+    requestId: '7f3a',
+    attributes: { soft: true, status: 'active' },
+  },
 };
 
 describe(`a compiled question (FC_SEED=${SEED})`, () => {
@@ -50,7 +55,23 @@ describe(`a compiled question (FC_SEED=${SEED})`, () => {
     },
   );
   const context = fc.record(
-    { ip: field(['::1', '1.2.3.4'], ['1.2.3', '::1%x']), userAgent: client, requestId: client },
+    {
+      ip: field(['::1', '1.2.3.4'], ['1.2.3', '::1%x']),
+      userAgent: client,
+      requestId: client,
+      attributes: field(
+        [{}, { soft: true, status: 'active' }, { status: 'x'.repeat(64) }],
+        [
+          { status: 'x'.repeat(65) },
+          { soft: 1 },
+          { soft: null },
+          { a: {} },
+          [],
+          null,
+          { status: `a${KEY.slice(0, 40)}` },
+        ],
+      ),
+    },
     { requiredKeys: [] },
   );
   const fields = fc.record(

@@ -280,7 +280,8 @@ for (const postgres of POSTGRES) {
           business_id: data['businessId'],
         });
         expect(Object.keys(row.facts)).to.have.members([...GROUPS]);
-        expect(row.facts.request).to.deep.equal({ action });
+        const register = service.service.declaration().actions.known;
+        expect(row.facts.request).to.deep.equal({ action, registered: register.has(action), addressed: true });
         expect(Math.abs(row.at.getTime() - Date.now())).to.be.below(60_000);
       });
     }

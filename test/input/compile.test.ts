@@ -41,6 +41,11 @@ const COMPILED: Readonly<Record<string, readonly [z.ZodType, unknown]>> = {
   'text or null': [short.nullable(), null],
   'the first of two options': [z.union([short, z.int()]).transform(String), 'ab'],
   'a list of a length': [z.array(upper).min(1).max(2), ['a', 'b']],
+  'what a function accepts': [z.custom((value) => typeof value === 'object' && value !== null), { a: 'x' }],
+  'what a function accepts, in an object': [
+    z.strictObject({ a: z.custom((value) => value === 'x').optional() }),
+    { a: 'x' },
+  ],
   'an object': [z.strictObject({ a: short, b: short.optional(), c: upper.nullish() }), { a: 'x', c: null }],
   'an object in an object': [z.strictObject({ a: z.strictObject({ b: upper.optional() }) }), { a: { b: 'x' } }],
   'an object that is refined and transformed': [
@@ -69,6 +74,7 @@ const LEFT: Readonly<Record<string, readonly [z.ZodType, unknown]>> = {
   'an exclusive union': [z.xor([z.string().regex(/a/), z.string().regex(/b/)]), 'a'],
   'a codec': [z.codec(z.string(), z.string(), { decode: (text) => text.toUpperCase(), encode: (text) => text }), 'a'],
   'a value in place of an absent one': [z.strictObject({ a: z.preprocess((given) => given ?? 'x', z.string()) }), {}],
+  'what a function accepts by a value other than true': [z.custom(() => 1), 'a'],
   'a number': [z.int().nonnegative(), 7],
   'a later option': [z.union([z.int(), short]), 'a'],
   'a default': [z.strictObject({ a: short.default('x') }), {}],

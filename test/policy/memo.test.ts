@@ -178,7 +178,8 @@ describe(`the memo of decisions (seed ${SEED})`, () => {
     });
 
   it('bounds the actions that it keeps of a target', () => {
-    const ask = (n: number) => codeOf(factsWith({ request: { action: `call:a${n}` } }, ACTIVE));
+    const asked = Array.from({ length: 200 }, (_, n) => factsWith({ request: { action: `call:a${n}` } }, ACTIVE));
+    const ask = (n: number) => codeOf(asked[n] as Facts);
     for (let n = 0; n < 200; n += 1) ask(n);
     evaluated = 0;
     for (let n = 0; n < 200; n += 1) ask(n);

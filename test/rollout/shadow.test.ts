@@ -37,7 +37,7 @@ describe('a shadow policy', () => {
     );
     const outcomes = facts.map((situation) => {
       time += stepMs;
-      return shadow.compare(situation, decide(policy, situation));
+      return shadow.compare(() => situation, decide(policy, situation));
     });
     return { outcomes, counts: shadow.counts(), spend: (ms: number) => (time += ms) };
   }
@@ -95,7 +95,7 @@ describe('a shadow policy', () => {
     );
     for (let n = 0; n < 100_000; n += 1) {
       time += 1;
-      shadow.compare(facts[n % 500] as Facts, { effect: 'allow', code: 'OK', rule: 'x' });
+      shadow.compare(() => facts[n % 500] as Facts, { effect: 'allow', code: 'OK', rule: 'x' });
     }
     const { compared, skipped } = shadow.counts();
     expect(compared + skipped).to.equal(100_000);

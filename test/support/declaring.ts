@@ -39,12 +39,22 @@ cases:
 export const GRANTED = { user: { plan: 'pro' }, business: { region: 'eu' }, key: { can: ['sms'] } } as const;
 
 /** The path of a new folder with that policy, for the caller to remove. */
-export async function declaringFolder(): Promise<string> {
+export const declaringFolder = (): Promise<string> => shippedFolderWith({ facts: FACTS, rows: ROWS, cases: CASES });
+
+/**
+ * The path of a new folder, for the caller to remove: the shipped policy with more members of facts.yaml, more rows, behind all that
+ * deny and before those that allow, and their cases. The rows can deny with NOT_GRANTED.
+ */
+export async function shippedFolderWith(more: {
+  readonly facts: string;
+  readonly rows: string;
+  readonly cases: string;
+}): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-declaring-'));
   await cp(path.join(ROOT, 'policies'), folder, { recursive: true });
-  await appendFile(path.join(folder, 'facts.yaml'), FACTS);
+  await appendFile(path.join(folder, 'facts.yaml'), more.facts);
   await appendFile(path.join(folder, 'codes.yaml'), 'NOT_GRANTED:\n  status: 403\n  message: Not granted.\n');
-  await writeFile(path.join(folder, '80-granted.csv'), ROWS.trimStart());
-  await writeFile(path.join(folder, 'cases', 'granted.yaml'), CASES.trimStart());
+  await writeFile(path.join(folder, '80-granted.csv'), more.rows.trimStart());
+  await writeFile(path.join(folder, 'cases', 'granted.yaml'), more.cases.trimStart());
   return folder;
 }

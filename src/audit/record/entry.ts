@@ -2,8 +2,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import type { Decision } from '../../policy/decide.ts';
-import { FACTS_VERSION, type Facts, groupOf } from '../../policy/facts.ts';
-import { BUILT_IN } from '../../policy/schema.ts';
+import { FACTS_VERSION, type Facts, type Group } from '../../policy/facts.ts';
 import { type LogRecord, type Personal, personalDigest } from '../format/record-hash.ts';
 
 /** What the caller says of its own client's request. It is recorded only: no rule reads it. */
@@ -85,26 +84,29 @@ function nextSalt(): Buffer {
   return salt;
 }
 
-const BUILT_IN_GROUPS = BUILT_IN.groups.toSorted();
 const groupTexts = new WeakMap<object, string>();
 
 /**
  * The RFC 8785 JSON of the facts. Groups are frozen, and most are the same objects from one decision to the next, so
  * their texts are kept: ten times as fast as to write them anew.
  */
-export function canonicalFacts(facts: Facts): string {
-  const names = Object.keys(facts);
-  // Every record has the built-in groups, so one of as many has no other.
-  const groups = names.length === BUILT_IN_GROUPS.length ? BUILT_IN_GROUPS : names.sort();
-  return `{${groups.map((group) => `"${group}":${canonicalGroup(groupOf(facts, group))}`).join()}}`;
-}
+export const canonicalFacts = (facts: Facts): string => canonicalGroup(facts as unknown as Group, false);
 
-/** INVARIANT: facts are strings and booleans, which JSON.stringify writes as RFC 8785 does, once the names are sorted. */
-function canonicalGroup(group: Readonly<Record<string, unknown>>): string {
-  const known = groupTexts.get(group);
+/**
+ * INVARIANT: facts are strings and booleans, which JSON.stringify writes as RFC 8785 does, and their names are of a-z, A-Z, 0-9 and _,
+ * which need no escapes and whose order by UTF-16 code units is that of `sort`.
+ */
+function canonicalGroup(group: Group, isKept = Object.isFrozen(group)): string {
+  const known = isKept ? groupTexts.get(group) : undefined;
   if (known !== undefined) return known;
-  const text = JSON.stringify(group, Object.keys(group).sort());
-  // Memoised by identity, which is safe only for an object that cannot change.
-  if (Object.isFrozen(group)) groupTexts.set(group, text);
+  const members = Object.keys(group)
+    .sort()
+    .map((name) => {
+      const value = group[name];
+      return `"${name}":${typeof value === 'object' ? canonicalGroup(value) : JSON.stringify(value)}`;
+    });
+  const text = `{${members.join()}}`;
+  // Kept by identity, which is safe only for an object that cannot change. A group within it is frozen with it (facts.ts, groupFrom).
+  if (isKept) groupTexts.set(group, text);
   return text;
 }

@@ -40,7 +40,9 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     handle: async ({ caller, body, deadline, state }) => {
       const questions = [body];
       if (caller.bounds) refuseQuestions(caller.bounds, questions);
-      const [answer] = await authorize(caller.id, questions, deadline, callerRequestId(state));
+      const [answer] = await authorize(caller.id, questions, deadline, {
+        callerRequestId: callerRequestId(state),
+      });
       if (!answer) throw new Error('a question was left without an answer');
       metrics.decided(answer.code);
       return { reply: decisionReply(answer) };
@@ -65,7 +67,10 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
     },
     handle: async ({ caller, body: { requests }, deadline, state }) => {
       if (caller.bounds) refuseQuestions(caller.bounds, requests);
-      const answers = await authorize(caller.id, requests, deadline, callerRequestId(state));
+      const answers = await authorize(caller.id, requests, deadline, {
+        callerRequestId: callerRequestId(state),
+        placeOf: (index) => `requests[${index}].`,
+      });
       for (const { code } of answers) metrics.decided(code);
       return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };
     },

@@ -1,0 +1,203 @@
+/**
+ * The facts of a question under a policy: what is stored and what was asked, as far as the policy's schema declares it. What is
+ * missing, or not declared, is unknown or false, never an error and never a guess.
+ *
+ * Groups are interned: the same values are the same frozen object from one decision to the next, because the memo of decisions and
+ * the texts of records are kept by identity.
+ */
+
+import { Failure } from '../errors.ts';
+import type { StoredAttributes } from '../input/resources.ts';
+import type { DeclaredAttributes } from '../policy/declared/declaration.ts';
+import type { ScheduleSpan } from '../policy/declared/schedules.ts';
+import { factsOfAttributes } from '../policy/declared/table.ts';
+import { closed, type Facts, fits, type Group, groupFrom } from '../policy/facts.ts';
+import type { Schema } from '../policy/schema.ts';
+import type { Known } from './load.ts';
+
+/** What a calling service states in `context.attributes`. */
+export type AskedAttributes = Readonly<Record<string, string | boolean>>;
+
+/** What facts come of beside what is stored. */
+export interface Asked {
+  readonly action: string;
+  /** The client's address, where it is stated. */
+  readonly ip: string | undefined;
+  readonly attributes: AskedAttributes | undefined;
+  /** Milliseconds since 1970, by the database's clock; undefined: not known. */
+  readonly moment: number | undefined;
+}
+
+/** What the facts of a decision come from; the same `stored` objects give the same groups. */
+export type Stored = Pick<Known, 'key' | 'user' | 'target' | 'stored'>;
+
+// Spelled out, as `request` is below: a fact that is added to these groups must not compile until it has a value.
+const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
+const NOT_FROZEN: Facts['freeze'] = closed({ active: false });
+
+/**
+ * The facts of a question under the policy of `schema`, within its limit and not frozen.
+ * @throws Failure UNAVAILABLE: the schema has schedules, and the moment is not known
+ */
+export function factsUnder(schema: Schema, stored: Stored, asked: Asked): Facts {
+  const { storedGroups, requestGroup, askedGroup } = groupsOf(schema);
+  const { key, user, target } = storedGroups(stored);
+  const request = requestGroup(asked.action, asked.ip !== undefined);
+  const facts: Record<string, unknown> = { key, user, target, limit: WITHIN_LIMIT, request, freeze: NOT_FROZEN };
+  if (schema.declaration.networks.length > 0) facts['network'] = schema.networks.groupAt(asked.ip);
+  if (schema.declaration.schedules.length > 0) facts['schedule'] = momentOf(schema, asked.moment).group;
+  if (askedGroup) facts['asked'] = askedGroup(asked.attributes);
+  return closed(facts) as unknown as Facts;
+}
+
+function momentOf(schema: Schema, moment: number | undefined): ScheduleSpan {
+  if (moment !== undefined) return spanAt(schema, moment);
+  throw new Failure('UNAVAILABLE', undefined, { cause: new Error('the moment of the decision is not known') });
+}
+
+/** What `moment` lies in. @throws what `at` of the schedules throws */
+export const spanAt = (schema: Schema, moment: number): ScheduleSpan => groupsOf(schema).span(moment);
+
+type StoredGroups = Pick<Known, 'key' | 'user' | 'target'>;
+
+/** What makes and keeps the groups of one schema. */
+interface Groups {
+  readonly storedGroups: (stored: Stored) => StoredGroups;
+  readonly requestGroup: (action: string, addressed: boolean) => Facts['request'];
+  /** Undefined where the schema declares nothing that is asked. */
+  readonly askedGroup: ((attributes: AskedAttributes | undefined) => Group) | undefined;
+  readonly span: (moment: number) => ScheduleSpan;
+}
+
+const bySchema = new WeakMap<Schema, Groups>();
+
+function groupsOf(schema: Schema): Groups {
+  const known = bySchema.get(schema);
+  if (known) return known;
+  const { asked } = schema.declaration;
+  const groups = {
+    storedGroups: storedGroupsOf(schema),
+    requestGroup: requestGroupsOf(schema),
+    askedGroup: asked.size === 0 ? undefined : askedGroupsOf(asked),
+    span: spansOf(schema),
+  };
+  bySchema.set(schema, groups);
+  return groups;
+}
+
+function storedGroupsOf({ declaration: { attributes }, paths }: Schema): Groups['storedGroups'] {
+  const made = new WeakMap<Stored, StoredGroups>();
+  const roles = paths.get('r.target.role') ?? [];
+  const declared = {
+    key: attributeFacts(attributes.key),
+    user: attributeFacts(attributes.user),
+    target: attributeFacts(attributes.business),
+  };
+  const isPlain = Object.values(declared).every((facts) => facts.length === 0);
+  const withAttributes = <G extends Group>(group: G, facts: readonly AttributeFact[], stored: StoredAttributes): G => {
+    if (facts.length === 0) return group;
+    // Of what there is not, nothing is known.
+    const given = group['status'] === 'unknown' || group['status'] === 'none' ? NO_ATTRIBUTES : stored;
+    return groupFrom([
+      ...Object.entries(group),
+      ...facts.map(({ name, valueIn }) => [name, valueIn(given)] as const),
+    ]) as G;
+  };
+  const withRole = (target: Facts['target']): Facts['target'] =>
+    typeof target.role !== 'string' || fits(roles, target.role) ? target : closed({ ...target, role: 'other' });
+
+  return (known) => {
+    if (isPlain && fits(roles, known.target.role)) return known;
+    const before = made.get(known);
+    if (before) return before;
+    const { key, user, target, stored } = known;
+    const groups = {
+      key: withAttributes(key, declared.key, stored.key),
+      user: withAttributes(user, declared.user, stored.user),
+      target: withAttributes(withRole(target), declared.target, stored.target),
+    };
+    made.set(known, groups);
+    return groups;
+  };
+}
+
+const NO_ATTRIBUTES: StoredAttributes = closed({});
+
+interface AttributeFact {
+  readonly name: string;
+  readonly valueIn: (attributes: StoredAttributes) => string | boolean;
+}
+
+/** The facts of declared attributes, as a function of the attributes that there are. */
+function attributeFacts(declared: DeclaredAttributes): readonly AttributeFact[] {
+  return factsOfAttributes(declared, '').map(([name, { type, none }]) => {
+    const [outer = '', within] = name.split('.');
+    if (within === undefined)
+      return {
+        name,
+        valueIn: (attributes) => {
+          const value = attributes[outer];
+          return fits(type, value) ? (value as string | boolean) : none;
+        },
+      };
+    return {
+      name,
+      valueIn: (attributes) => {
+        const grants = attributes[outer];
+        return Array.isArray(grants) && grants.includes(within);
+      },
+    };
+  });
+}
+
+/**
+ * How many requests, and how many combinations of what is asked, a schema keeps. Both come from callers, so they are bounded: at the
+ * bound all are dropped, which costs the next decision on each its place in the memo.
+ */
+const KEPT = 4096;
+
+function keep<V>(kept: Map<string, V>, name: string, value: V): V {
+  if (kept.size >= KEPT) kept.clear();
+  kept.set(name, value);
+  return value;
+}
+
+function requestGroupsOf({ declaration: { actions } }: Schema): Groups['requestGroup'] {
+  const kept = { stated: new Map<string, Facts['request']>(), none: new Map<string, Facts['request']>() };
+  const groups = [...actions.groups].map(([name, members]) => [`group.${name}`, new Set(members)] as const);
+  return (action, addressed) => {
+    const of = addressed ? kept.stated : kept.none;
+    const known = of.get(action);
+    if (known) return known;
+    const request: Omit<Facts['request'], 'group'> = { action, registered: actions.known.has(action), addressed };
+    const members = groups.map(([name, of]) => [name, of.has(action)] as const);
+    return keep(of, action, groupFrom([...Object.entries(request), ...members]) as Facts['request']);
+  };
+}
+
+function askedGroupsOf(asked: Schema['declaration']['asked']): NonNullable<Groups['askedGroup']> {
+  const kept = new Map<string, Group>();
+  const facts = attributeFacts(asked);
+  const groupOf = (values: readonly (string | boolean)[]): Group =>
+    groupFrom(facts.map(({ name }, index) => [name, values[index]] as const));
+  const none = facts.map(({ valueIn }) => valueIn(NO_ATTRIBUTES));
+  const nothing = { name: none.join(), group: groupOf(none) };
+  return (attributes) => {
+    if (!attributes) return nothing.group;
+    const values = facts.map(({ valueIn }) => valueIn(attributes));
+    // No value holds a comma, and which facts are booleans is fixed, so no two combinations share a name.
+    const name = values.join();
+    if (name === nothing.name) return nothing.group;
+    return kept.get(name) ?? keep(kept, name, groupOf(values));
+  };
+}
+
+/** Keeps the last span, since most moments are near each other. */
+function spansOf({ schedules }: Schema): Groups['span'] {
+  let last: ScheduleSpan | undefined;
+  return (moment) => {
+    if (last && moment >= last.from && moment < last.until) return last;
+    last = schedules.at(moment);
+    return last;
+  };
+}

@@ -1,0 +1,54 @@
+/**
+ * The moment of a decision, by the database's clock, which all processes share: the last confirmed reading, carried forward by the
+ * monotonic clock. Only schedules need it.
+ */
+
+import type { Knex } from 'knex';
+import type { Breaker } from '../db/breaker.ts';
+import { databaseFailure } from '../db/failure.ts';
+import type { Deadline } from '../deadline.ts';
+import type { Schema } from '../policy/schema.ts';
+import { spanAt } from './declared.ts';
+import type { Freshness } from './freshness.ts';
+
+export interface Moments {
+  /**
+   * A moment between the question and its answer, in milliseconds since 1970, for the schedules of a schema. At once where they are
+   * the same at all times that it can be by the last reading; else, within a few milliseconds of a change of a schedule, and where no
+   * reading is confirmed, after another reading of the primary. Undefined: nothing is known, and the schema has no schedules.
+   * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED: then nothing may be decided
+   */
+  readonly momentFor: (schema: Schema, deadline: Deadline) => number | undefined | Promise<number>;
+}
+
+interface Row {
+  readonly standby: boolean;
+  readonly clock: number;
+}
+
+const READ_CLOCK =
+  'select pg_is_in_recovery() as standby, extract(epoch from clock_timestamp())::float8 * 1000 as clock';
+
+/** By the clock of `db`, which must be the primary. */
+export function momentsOf(db: Knex, breaker: Breaker, freshness: Pick<Freshness, 'confirmed' | 'clock'>): Moments {
+  const read = async (deadline: Deadline): Promise<number> => {
+    const { rows } = await breaker(
+      async () => db.raw<{ rows: Row[] }>(READ_CLOCK).on('start', deadline.check),
+      deadline,
+    );
+    const [row] = rows;
+    if (row?.standby !== false || !Number.isFinite(row.clock))
+      throw databaseFailure(new Error('the time came from a standby, or is none; DATABASE_URL must name the primary'));
+    return row.clock;
+  };
+
+  return {
+    momentFor: (schema, deadline) => {
+      const bounds = freshness.confirmed() ? freshness.clock() : undefined;
+      if (schema.declaration.schedules.length === 0) return bounds?.earliest;
+      // INVARIANT: nothing is decided on a schedule that may have changed since the last reading, or before it.
+      if (bounds && bounds.latest < spanAt(schema, bounds.earliest).until) return bounds.earliest;
+      return read(deadline);
+    },
+  };
+}
