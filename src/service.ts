@@ -47,6 +47,8 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   readonly declaration: () => Declaration;
   /** The current pepper, for new keys. */
   readonly pepper: Pepper;
+  /** All that keys may be stored under. */
+  readonly peppers: Database['peppers'];
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
   /** What tests and benchmarks must know of them and no metric says. */
@@ -178,5 +180,6 @@ async function compose(
     cursors: createCursors(peppers[0].secret),
     declaration: () => live.policy().schema.declaration,
     pepper: peppers[0],
+    peppers,
   };
 }

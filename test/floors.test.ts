@@ -32,6 +32,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['audit/checkpoint', 'audit/record'],
   ['audit/format'],
   ['audit'],
+  ['what-if'],
   ['limits', 'rollout'],
   ['freezes', 'keys'],
   ['directory'],

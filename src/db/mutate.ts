@@ -23,7 +23,17 @@ export interface Actor {
 export interface AdminEvent {
   /** Such as `key.rotate`. */
   readonly action: string;
-  readonly kind: 'user' | 'business' | 'member' | 'key' | 'caller' | 'freeze' | 'directory' | 'decision' | 'log';
+  readonly kind:
+    | 'user'
+    | 'business'
+    | 'member'
+    | 'key'
+    | 'caller'
+    | 'freeze'
+    | 'directory'
+    | 'decision'
+    | 'log'
+    | 'policy';
   readonly id: string;
   readonly before?: object | undefined;
   readonly after?: object | undefined;

@@ -98,24 +98,41 @@ export async function tryToLoad(db: Knex): Promise<void> {
   rowsOf(rows, 0);
 }
 
-/** Reads the facts of all questions by one statement. */
+/** Reads what is stored of the questions, through the breaker. */
 function factsReader(db: Knex, peppers: readonly [Pepper, ...Pepper[]], breaker: Breaker) {
-  return async (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> => {
-    // A key is stored under one of the peppers, and which is unknown before it is found: ask for all of its digests.
-    const digests = asked.map(({ apiKey }) => peppers.map((pepper) => ({ pepper, digest: digestOf(pepper, apiKey) })));
-    const bindings = [
-      digests.flatMap((each, number) => each.map(() => number)),
-      digests.flatMap((each) => each.map(({ digest }) => digest)),
-      digests.flatMap((each, number) => each.map(() => asked[number]?.businessId ?? null)),
-    ] as Knex.RawBinding[];
-    const { rows } = await breaker(
-      async () => db.raw<{ rows: StoredRow[] }>(LOAD_FACTS, bindings).on('start', deadline.check),
-      deadline,
+  return (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> =>
+    readStored(
+      asked.map(({ apiKey, businessId }) => ({ digests: digestsOf(peppers, apiKey), businessId })),
+      (bindings) =>
+        breaker(async () => db.raw<{ rows: StoredRow[] }>(LOAD_FACTS, bindings).on('start', deadline.check), deadline),
     );
-    const { seq, found } = rowsOf(rows, asked.length);
-    const finds = asked.map(({ businessId }, number) => findOf(businessId, digests[number] ?? [], found.get(number)));
-    return { seq, found: finds };
-  };
+}
+
+/** What a key in clear may be stored as: under which of the peppers is unknown before it is found. None of what is no key. */
+export const digestsOf = (peppers: readonly Pepper[], apiKey: string): readonly Digested[] =>
+  isToken('apiKey', apiKey) ? peppers.map((pepper) => ({ pepper, digest: digestOf(pepper, apiKey) })) : [];
+
+/** A question, its key by what it may be stored as. */
+export interface AskedByDigest {
+  readonly digests: readonly Digested[];
+  readonly businessId: string | undefined;
+}
+
+/**
+ * Reads what is stored of all questions by one statement, LOAD_FACTS, which `run` sends to the primary.
+ * @throws Failure UNAVAILABLE for an unexpected answer, or what `run` throws
+ */
+export async function readStored(
+  asked: readonly AskedByDigest[],
+  run: (bindings: Knex.RawBinding[]) => PromiseLike<{ readonly rows: readonly StoredRow[] }>,
+): Promise<Read<Known>> {
+  const { rows } = await run([
+    asked.flatMap(({ digests }, number) => digests.map(() => number)),
+    asked.flatMap(({ digests }) => digests.map(({ digest }) => digest)),
+    asked.flatMap(({ digests, businessId }) => digests.map(() => businessId ?? null)),
+  ] as unknown as Knex.RawBinding[]);
+  const { seq, found } = rowsOf(rows, asked.length);
+  return { seq, found: asked.map(({ businessId, digests }, number) => findOf(businessId, digests, found.get(number))) };
 }
 
 const isAsked = (question: Question): question is Asked =>
@@ -145,8 +162,8 @@ const oddAnswer = () =>
   databaseFailure(new Error('the rows for a key do not fit the question: two rows, another key, or a bad expiry'));
 
 /** A key's digest under one of the peppers. */
-interface Digested {
-  readonly pepper: Pepper;
+export interface Digested {
+  readonly pepper: Pick<Pepper, 'id'>;
   readonly digest: Buffer;
 }
 

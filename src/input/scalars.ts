@@ -6,7 +6,7 @@ import { holdsSecret } from '../mask.ts';
 import { printPath, refused } from './json.ts';
 
 /** An API key or caller token that was pasted into another field would be stored and logged in clear. */
-const NO_SECRET = 'looks like an API key or a caller token, which belongs nowhere but in its own field';
+export const NO_SECRET = 'looks like an API key or a caller token, which belongs nowhere but in its own field';
 /** Of a question whose text would bring a part of its own credential into a log. */
 export const OWN_SECRET = 'holds a part of the API key of this question, which belongs nowhere but in its own field';
 const hasNoSecret = (text: string): boolean => !holdsSecret(text);

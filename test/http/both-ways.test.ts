@@ -214,6 +214,7 @@ describe('both ways of a request', function () {
     'patch /freezes/{id}': ['/freezes/nothing', 200],
     'delete /freezes/{id}': ['/freezes/nothing', 204],
     'get /policy': ['/policy', 200],
+    'post /policy/explain': ['/policy/explain', 200],
     'get /healthz': ['/healthz', 200],
     'get /readyz': ['/readyz', 200],
     'get /metrics': ['/metrics', 200],
@@ -226,7 +227,10 @@ describe('both ways of a request', function () {
     (route: Route) =>
     (way: Way): Ask => {
       const [address = ''] = SUCCESSES[nameOf(route)] ?? [];
-      const body = JSON.stringify(route.bodyExample)?.replaceAll('iqra_...', way.apiKey).replaceAll('"42"', '"bakery"');
+      const body = JSON.stringify(route.bodyExample)
+        ?.replaceAll('iqra_...', way.apiKey)
+        .replaceAll('"42"', '"bakery"')
+        .replaceAll('ada-main', 'main');
       return {
         method: route.method.toUpperCase(),
         path: address.replace('<decision>', way.decisionId),

@@ -260,6 +260,9 @@ describe('the OpenAPI document', () => {
     await ask('GET /audit/stats', '/audit/stats?by=code');
     await ask('GET /audit/findings', '/audit/findings');
     await ask('GET /policy', '/policy');
+    const explained = 'POST /policy/explain';
+    await ask(explained, '/policy/explain', { apiKeyId: key.id, action: 'call:create', businessId: 'bakery' });
+    await ask(explained, '/policy/explain', bodyOf(explained));
     const frozen = await ask('POST /freezes', '/freezes', bodyOf('POST /freezes'));
     const place = `/freezes/${frozen.body.Data?.['id']}`;
     await ask('GET /freezes', '/freezes');

@@ -18,31 +18,58 @@ import type { Schema } from '../../policy/schema.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
-import { type JsonOption, verb } from '../terminal/options.ts';
+import { verb } from '../terminal/options.ts';
 import { escaped } from '../terminal/output.ts';
 import { readStdin } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { explainOnLiveFacts, LIVE_ONLY, type LiveOptions } from './explain-live.ts';
 import { folderOf, readSource } from './source.ts';
 
-interface Options extends JsonOption {
+interface Options extends LiveOptions {
   readonly facts?: string;
-  readonly policy?: string;
 }
+
+const HELP = `
+What is asked of a key is decided on the facts that are stored now, by the policy of the folder; no decision is recorded, and no point of
+its rate limit is used. Of a denial, the smallest changes of facts that would make it an allow are shown, with the commands that make
+them.
+
+Examples:
+  authz policy explain --key ada-main --action call:create --business bakery
+  authz policy explain --key ada-main --action call:create --business bakery --at 2030-01-31T12:00:00Z --set r.limit.exceeded=true
+  authz policy explain 019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e`;
 
 /** Adds the verb `explain`. */
 export function addExplainVerb(policy: Command, terminal: Terminal): void {
   verb(
     policy,
     'explain [decision-id]',
-    'say why: the rows that were tried, and what in them was true or false',
+    'say why: the rows that were tried, and what in them was true or false; and what would turn a denial',
     'explain --facts facts.yaml',
   )
     .option('--facts <file>', 'facts as a decision records them, in JSON or YAML; - reads standard input')
-    .option('--policy <dir>', 'the policy folder; default: the policy that decided, or for facts POLICY_DIR')
+    .option('--policy <dir>', 'the policy folder; default: the policy that decided, or for facts and keys POLICY_DIR')
+    .option('--key <id>', 'an API key by its id, with its facts as they are stored now')
+    .option('--key-stdin', 'the same, of the key in clear on standard input')
+    .option('--action <action>', 'of the key: what it is to do, such as call:create')
+    .option('--business <id>', 'on this business')
+    .option('--ip <address>', "the client's address")
+    .option('--at <time>', 'for another moment: expiry, freezes and schedules; RFC 3339, such as 2030-01-31T12:00:00Z')
+    .option(
+      '--set <path=value>',
+      'as if a fact were so: r.user.status=disabled; may be repeated',
+      (text, before) => [...(before ?? []), text],
+      undefined as readonly string[] | undefined,
+    )
+    .addHelpText('after', HELP)
     .action(async (id: string | undefined, options: Options, command: Command) => {
-      if ((id === undefined) === (options.facts === undefined)) {
-        command.error('error: name a decision, or facts with --facts FILE');
-      }
+      const ofKey = options.key !== undefined || options.keyStdin !== undefined;
+      if ([id, options.facts, options.key, options.keyStdin].filter((way) => way !== undefined).length !== 1)
+        command.error('error: name one: a decision, facts with --facts FILE, or a key with --key ID or --key-stdin');
+      if (ofKey && options.action === undefined) command.error('error: say with --action what the key is to do');
+      const stray = LIVE_ONLY.find((name) => !ofKey && options[name] !== undefined);
+      if (stray) command.error(`error: --${stray} goes with --key or --key-stdin`);
+      if (ofKey) return explainOnLiveFacts(terminal, options);
       if (id !== undefined) return explainDecision(terminal, id, options);
       const { policy } = await readSource(folderOf(terminal, options.policy));
       const explanation = explain(policy, await readFactsFrom(terminal, policy, options.facts ?? '-'));

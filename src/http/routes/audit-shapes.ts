@@ -2,25 +2,8 @@
 
 import { z } from 'zod';
 import { type Column, type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../../audit/columns.ts';
-import type { FactType } from '../../policy/facts.ts';
-import { BUILT_IN } from '../../policy/schema.ts';
 import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
-
-/** The facts by group. A record that is older than a fact lacks it, so none is required. */
-const factsShape: z.ZodType<Readonly<Record<string, unknown>>> = z.looseObject(
-  Object.fromEntries(BUILT_IN.groups.map((group) => [group, groupShape(group).optional()])),
-);
-function groupShape(group: string): z.ZodType {
-  const facts = BUILT_IN.factsOf(group).map(([fact, { type, says }]) => [
-    fact,
-    factValue(type).describe(says).optional(),
-  ]);
-  return z.looseObject(Object.fromEntries(facts));
-}
-function factValue(type: FactType): z.ZodType {
-  if (type === 'text') return z.string();
-  return type === 'boolean' ? z.boolean() : z.enum(type);
-}
+import { explanationExample, explanationFields, factsShape } from './explanation-shapes.ts';
 
 /** A column's value as the API shows it. */
 const fieldOf = ({ type, values, nullable, says }: Column): z.ZodType => {
@@ -47,64 +30,17 @@ const recordExample = Object.fromEntries(SHOWN_COLUMNS.map(({ api, example }) =>
 const noted = nullableText.describe('How far the search went, where no index leads straight to what is asked for');
 
 export const decisionRecordData = shape(recordFields, recordExample);
-const effect = z.enum(['allow', 'deny']);
-const tried = z.object({
-  rule: z.string(),
-  file: z.string(),
-  line: z.int(),
-  effect,
-  code: z.string(),
-  matched: z.boolean(),
-  reasons: z
-    .array(
-      z.object({
-        test: z.string().describe('In the rule language'),
-        value: z.boolean(),
-        fact: z.object({ path: z.string(), value: z.union([z.string(), z.boolean()]) }).optional(),
-      }),
-    )
-    .describe('What settled whether it matched'),
-});
 export const shownDecisionData = shape(
   {
     ...recordFields,
-    explanation: z
-      .object({
-        policy: z.string(),
-        facts: factsShape,
-        decision: z.object({ effect, code: z.string(), rule: z.string() }),
-        tried: z.array(tried).describe('In their order, up to the row that decided'),
-      })
-      .nullable()
-      .describe('Under the policy of its time'),
+    explanation: z.object(explanationFields).nullable().describe('Under the policy of its time'),
     note: nullableText.describe(
       'Why there is no explanation, that it contradicts the record, or which facts came later and were assumed',
     ),
   },
   {
     ...recordExample,
-    explanation: {
-      policy: recordExample.policy,
-      facts: recordExample.facts,
-      decision: { effect: 'deny', code: 'USER_DISABLED', rule: 'user-disabled' },
-      tried: [
-        {
-          rule: 'user-disabled',
-          file: '10-api-key.csv',
-          line: 4,
-          effect: 'deny',
-          code: 'USER_DISABLED',
-          matched: true,
-          reasons: [
-            {
-              test: "r.user.status == 'disabled'",
-              value: true,
-              fact: { path: 'r.user.status', value: 'disabled' },
-            },
-          ],
-        },
-      ],
-    },
+    explanation: { ...explanationExample, policy: recordExample.policy, facts: recordExample.facts },
     note: null,
   },
 );

@@ -4,38 +4,11 @@ import { z } from 'zod';
 import type { Context } from '../../audit/record/entry.ts';
 import type { AuthorizeRequest } from '../../authorize.ts';
 import { keyOfHeader } from '../../credentials/token.ts';
-import type { AskedAttributes } from '../../facts/declared.ts';
-import { actionSchema, idSchema, ipSchema, OWN_SECRET } from '../../input/scalars.ts';
+import { contextSchema } from '../../input/context.ts';
+import { actionSchema, idSchema, OWN_SECRET } from '../../input/scalars.ts';
 import { holdsPieceOf, maskSecrets } from '../../mask.ts';
 
 const credentialSchema = z.string({ error: 'must be text' }).nullish();
-
-const clientText = (max: number) => z.string().max(max, `must have at most ${max} characters`);
-
-const MOST_ATTRIBUTES = 64;
-const MOST_CHARACTERS = 64;
-const ATTRIBUTES = `must be an object of at most ${MOST_ATTRIBUTES} names, each with true, false or a text of at most ${MOST_CHARACTERS} characters`;
-
-/**
- * Which names and values there may be is what the live policy declares: authorize.ts refuses all others. A record of zod would drop a
- * field named `__proto__`.
- */
-const attributesSchema = z.custom<AskedAttributes>(isAttributes, ATTRIBUTES).meta({
-  type: 'object',
-  maxProperties: MOST_ATTRIBUTES,
-  additionalProperties: { anyOf: [{ type: 'string', maxLength: MOST_CHARACTERS }, { type: 'boolean' }] },
-  description:
-    'By the names that `asked` in facts.yaml of the policy declares. One that is left out is unknown, or false.',
-});
-
-function isAttributes(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const values: unknown[] = Object.values(value);
-  return (
-    values.length <= MOST_ATTRIBUTES &&
-    values.every((one) => typeof one === 'boolean' || (typeof one === 'string' && one.length <= MOST_CHARACTERS))
-  );
-}
 
 const questionSchema = z
   .strictObject({
@@ -43,14 +16,7 @@ const questionSchema = z
     apiKey: credentialSchema,
     action: actionSchema,
     businessId: idSchema.nullish(),
-    context: z
-      .strictObject({
-        ip: ipSchema.optional(),
-        userAgent: clientText(512).optional(),
-        requestId: clientText(128).optional(),
-        attributes: attributesSchema.optional(),
-      })
-      .optional(),
+    context: contextSchema.optional(),
   })
   .refine((body) => (body.authorization ?? null) === null || (body.apiKey ?? null) === null, {
     path: ['apiKey'],
@@ -95,7 +61,7 @@ export const authorizeSchema = questionSchema
     }),
   );
 
-const NO_ATTRIBUTES: AskedAttributes = Object.freeze({});
+const NO_ATTRIBUTES: Readonly<Record<string, string | boolean>> = Object.freeze({});
 const NO_CONTEXT: Context = Object.freeze({});
 
 /** The client's texts as the log keeps them. */

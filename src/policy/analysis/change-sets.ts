@@ -38,8 +38,10 @@ export function mergedSets(found: readonly Chosen[], now: ReadonlyMap<string, Va
 /** What changes, fact by fact. */
 const pairsOf = (set: Chosen, now: ReadonlyMap<string, Value>): ReadonlySet<string> =>
   new Set(
-    [...set].flatMap(([{ paths }, { values }]) =>
-      paths.flatMap((path, index) => (values[index] === now.get(path) ? [] : [`${path} ${String(values[index])}`])),
+    [...set].flatMap(([{ paths, shown }, { values }]) =>
+      paths.flatMap((path, index) =>
+        values[index] === now.get(path) || !shown.has(path) ? [] : [`${path} ${String(values[index])}`],
+      ),
     ),
   );
 
@@ -76,13 +78,13 @@ function merge(products: readonly Product[]): readonly Product[] {
 function changesOf(product: Product, now: ReadonlyMap<string, Value>): FactChange[] {
   const order = [...now.keys()];
   return [...product]
-    .flatMap(([{ paths, choices: all }, choices]) =>
+    .flatMap(([{ paths, shown, choices: all }, choices]) =>
       paths.flatMap((path, index): FactChange[] => {
         const from = now.get(path) as Value;
         const values = choices.flatMap((choice) =>
           paths.length > 1 ? [choice.values[index] as Value] : textual(choice),
         );
-        if (values.includes(from)) return [];
+        if (values.includes(from) || !shown.has(path)) return [];
         if (!choices.some((choice) => choice.all.includes(OTHER))) return [{ path, from, to: { anyOf: values } }];
         const left = all.filter((choice) => !choices.includes(choice)).flatMap(textual);
         return [{ path, from, to: { noneOf: [from, ...left] } }];

@@ -8,11 +8,14 @@ import type { Predicate, Row } from '../row.ts';
 import type { Schema } from '../schema.ts';
 import { OTHER } from './classes.ts';
 import type { TestEvaluator, Value } from './evaluations.ts';
+import { ADDRESSED_PATH } from './factors.ts';
 import type { Test } from './reasons.ts';
 
 /** Facts that change together: in general one. */
 export interface Unit {
   readonly paths: readonly string[];
+  /** Those of them that rows read, where there are several: whoever is told of a change need not know of the others. */
+  readonly shown: ReadonlySet<string>;
   readonly choices: readonly Choice[];
 }
 
@@ -38,17 +41,69 @@ export function unitsOf(
   isTrue: TestEvaluator,
 ): readonly Unit[] {
   const tests = testsByPath(rows);
-  return [...schema.paths]
-    .filter(([path]) => !isFixed(path))
-    .map(([path, type]) => {
-      const outcomes = (value: Value): string =>
-        (tests.get(path) ?? []).map((test) => Number(isTrue(test, new Map([[path, value]])))).join('');
+  const outcomes = (path: string, value: Value): string =>
+    (tests.get(path) ?? []).map((test) => Number(isTrue(test, new Map([[path, value]])))).join('');
+  const together = [addresses(schema), moments(schema)].map((one) => unitOfSeveral(one, now, outcomes));
+  const inSeveral = new Set(together.flatMap(({ paths }) => paths));
+  const alone = [...schema.paths]
+    .filter(([path]) => !isFixed(path) && !inSeveral.has(path))
+    .map(([path, type]): Unit => {
       const present = now.get(path);
-      if (type === 'text') return { paths: [path], choices: choicesOfText(path, rows, present) };
+      const unit = { paths: [path], shown: new Set([path]) };
+      if (type === 'text') return { ...unit, choices: choicesOfText(path, rows, present) };
       const values: readonly Value[] = type === 'boolean' ? [true, false] : type;
-      const alike = isDeclared(schema, path) ? outcomes : String;
-      return { paths: [path], choices: choicesOf(values, present, valueAt(schema.nothingKnown, path), alike) };
+      const alike = isDeclared(schema, path) ? (value: Value) => outcomes(path, value) : String;
+      return { ...unit, choices: choicesOf(values, present, valueAt(schema.nothingKnown, path), alike) };
     });
+  return [...alone, ...together];
+}
+
+interface Together {
+  readonly paths: readonly string[];
+  /** Each combination that occurs, in the order of the paths. */
+  readonly combinations: readonly (readonly Value[])[];
+}
+
+/** Whether there is an address, and in which networks it lies. */
+function addresses({ networks, groups, factsOf }: Schema): Together {
+  const names = groups.includes('network') ? factsOf('network').map(([name]) => name) : [];
+  return {
+    paths: [ADDRESSED_PATH, ...names.map((name) => `r.network.${name}`)],
+    combinations: [
+      [false, ...names.map(() => false)],
+      ...networks.groups.map((group) => [true, ...names.map((name) => group[name] === true)]),
+    ],
+  };
+}
+
+/** In which schedules a moment lies. */
+function moments({ schedules, factsOf }: Schema): Together {
+  const names = factsOf('schedule').map(([name]) => name);
+  return {
+    paths: names.map((name) => `r.schedule.${name}`),
+    combinations: schedules.groups.map((group) => names.map((name) => group[name] === true)),
+  };
+}
+
+/** A choice for all combinations that no test tells apart: that which is nearest to the present one. */
+function unitOfSeveral(
+  { paths, combinations }: Together,
+  now: ReadonlyMap<string, Value>,
+  outcomes: (path: string, value: Value) => string,
+): Unit {
+  const present = paths.map((path) => now.get(path) ?? false);
+  const nameOf = (values: readonly Value[]): string =>
+    values.map((value, index) => outcomes(paths[index] ?? '', value)).join(' ');
+  const distance = (values: readonly Value[]): number =>
+    values.filter((value, index) => value !== present[index]).length;
+  const choices = new Map<string, Choice>();
+  for (const values of combinations) {
+    const name = nameOf(values);
+    const before = choices.get(name);
+    if (!before || distance(values) < distance(before.values)) choices.set(name, { values, all: [] });
+  }
+  choices.delete(nameOf(present));
+  return { paths, shown: new Set(paths.filter((path) => outcomes(path, true) !== '')), choices: [...choices.values()] };
 }
 
 /**
