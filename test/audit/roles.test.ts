@@ -5,6 +5,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
+import { findPolicy, storePolicy } from '../../src/rollout/store.ts';
 import { authz, ROOT } from '../support/cli.ts';
 import { clientOf } from '../support/client.ts';
 import { newDatabase, POSTGRES } from '../support/postgres.ts';
@@ -76,6 +77,15 @@ for (const postgres of POSTGRES)
         await service?.close();
       }
       expect(await owner('decisions').where({ caller_id: 'bootstrap' })).to.have.length(3);
+    });
+
+    it('let the service store network files, once, and an auditor read them', async () => {
+      const [service, auditor] = [await as('authz_service'), await as('authz_auditor')];
+      const texts = new Map([['blocked.txt', '10.0.0.0/8\n']]);
+      for (const digit of ['a', 'b', 'b']) await storePolicy(service, `sha256:${digit.repeat(64)}`, texts);
+      for (const db of [service, auditor]) expect((await findPolicy(db, 'b'.repeat(64))).texts).to.deep.equal(texts);
+      await expectForbidden(service, [`update policy_files set text = ''`, 'delete from policy_files']);
+      await expectForbidden(auditor, [`insert into policy_files values ('', '')`, `update policy_files set text = ''`]);
     });
 
     it('keep the service from changing the log, or anything that guards it', async () => {

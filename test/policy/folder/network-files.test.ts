@@ -137,8 +137,15 @@ describe('a network file', () => {
   });
 
   it('is read no further than findings are listed', () => {
-    const { found } = ofFile('junk\n'.repeat(200_000));
+    const junk = 'junk\n'.repeat(200_000);
+    const { found } = ofFile(junk);
     expect(found).to.have.lengthOf(1001);
+    let reported = 0;
+    const count = (): void => {
+      reported += 1;
+    };
+    runToEnd(parseNetworkFile('x.txt', junk, count));
+    expect(reported).to.equal(1001);
     expect(found.at(-1)).to.match(/^x.txt:1001:1: only the first 1000 findings/);
   });
 
