@@ -47,16 +47,17 @@ const INSERT = `
 
 const CHUNK = 10_000;
 
-/** Inserts decisions of the policy `digest` into the log, at the time `at`. */
+/** Inserts decisions of the policy `digest` into the log, at the time `at`, with facts of that version. */
 export async function insertDecisions(
   db: Knex,
   digest: string,
   at: Date,
-  decisions: Iterable<Generated>,
+  decisions: Iterable<Omit<Generated, 'facts'> & { readonly facts: object }>,
+  version = FACTS_VERSION,
 ): Promise<void> {
   let chunk: object[] = [];
   let seq = 0;
-  const write = () => db.raw(INSERT, [at.toISOString(), digest, FACTS_VERSION, JSON.stringify(chunk)]);
+  const write = () => db.raw(INSERT, [at.toISOString(), digest, version, JSON.stringify(chunk)]);
   for (const decision of decisions) {
     seq += 1;
     chunk.push({ ...decision, seq });
