@@ -3,7 +3,8 @@
  * was added since takes its declared default, so that old records replay and old cases keep their meaning.
  */
 
-import { type Facts, type FactTable, fits, versionOf } from './facts.ts';
+import { registrationOf } from './declared/actions.ts';
+import { type Facts, type FactTable, fits, groupFrom, versionOf } from './facts.ts';
 import type { Schema } from './schema.ts';
 
 type Groups = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -30,7 +31,7 @@ export function readRecordedFacts(value: unknown, version: number, schema: Schem
   const { groups, assumed, early } = addDefaults(declared.groups, version, table);
   // An early fact can only have been written in afterwards: taking it would let whoever did so choose the decision.
   if (early[0] !== undefined) throw new TypeError(`version ${version} of the facts has no ${early[0]}`);
-  return { facts: read(groups), assumed: [...declared.assumed, ...assumed] };
+  return { facts: read(withRegistration(groups, schema)), assumed: [...declared.assumed, ...assumed] };
 }
 
 /**
@@ -42,7 +43,23 @@ export const readWrittenFacts = (value: unknown, schema: Schema): Facts => schem
 
 /** Facts that a person wrote down, with each that may be left out. */
 export const completeFacts = (value: unknown, schema: Schema): Groups =>
-  addDefaults(addDeclared(value, schema), 1, schema.table).groups;
+  withRegistration(addDefaults(addDeclared(value, schema), 1, schema.table).groups, schema, Object(value)['request']);
+
+/** Groups in which `request` has what the register says of its action, but for what somebody `said` of it. */
+function withRegistration(groups: Groups, schema: Schema, said?: unknown): Groups {
+  const { request } = groups;
+  const action = request?.['action'];
+  if (!isRecord(request) || typeof action !== 'string') return groups;
+  const saidAs = (name: string): unknown => {
+    const [outer = '', within] = name.split('.');
+    const value: unknown = Object(said)[outer];
+    return within === undefined ? value : Object(value)[within];
+  };
+  const values = registrationOf(schema.declaration.actions, action).map(
+    ([name, value]) => [name, saidAs(name) ?? value] as const,
+  );
+  return { ...groups, request: { ...request, ...groupFrom(values) } };
+}
 
 /** The built-in facts that came after `version`. */
 const laterFacts = (version: number, table: FactTable) =>

@@ -1,7 +1,7 @@
 /** An explanation of a decision as text, for `policy explain` and `audit show`. */
 
 import type { Explanation, TriedRow } from '../../policy/explain.ts';
-import type { Facts } from '../../policy/facts.ts';
+import type { Facts, Group } from '../../policy/facts.ts';
 import { escaped } from './output.ts';
 
 /** The decision, the facts, and the rows that were tried, each with what settled it; escaped. */
@@ -22,10 +22,11 @@ export function explanationText({ policy, facts, decision, tried }: Explanation)
 
 /** The facts, each group on one line: `key.id='k1' key.status='active' ..`. */
 export const factsTexts = (facts: Facts): string[] =>
-  Object.entries(facts).map(([group, of]) =>
-    Object.entries(of as Readonly<Record<string, string | boolean>>)
-      .map(([fact, value]) => `${group}.${fact}=${literal(value)}`)
-      .join(' '),
+  Object.entries(facts).map(([name, group]) => valuesOf(name, group as Group).join(' '));
+
+const valuesOf = (path: string, group: Group): string[] =>
+  Object.entries(group).flatMap(([fact, value]) =>
+    typeof value === 'object' ? valuesOf(`${path}.${fact}`, value) : [`${path}.${fact}=${literal(value)}`],
   );
 
 const literal = (value: string | boolean): string =>

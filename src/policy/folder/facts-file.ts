@@ -6,10 +6,13 @@ import {
   type DeclaredActions,
   type DeclaredAttributes,
   type DeclaredGrants,
+  type DeclaredSchedule,
   type DeclaredValues,
   GROUP_OF_OWNER,
   NOTHING_DECLARED,
 } from '../declared/declaration.ts';
+import { parseSchedule } from '../declared/parse-schedule.ts';
+import { faultOfSchedules } from '../declared/schedules.ts';
 import { UNKNOWN } from '../declared/table.ts';
 import { FACTS, type FactTable } from '../facts.ts';
 import { UNSEEN } from './characters.ts';
@@ -21,6 +24,7 @@ import { isMap, parseYaml } from './yaml.ts';
 
 const VALUE = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const ACTION = /^(?=.{3,128}$)[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/;
+
 /** The declaration of `text`; undefined where there is no such file, and that declares nothing. What is faulty is left out. */
 export function parseFactsFile(text: string | undefined, report: ReportError): Declaration {
   if (text === undefined) return NOTHING_DECLARED;
@@ -31,7 +35,7 @@ export function parseFactsFile(text: string | undefined, report: ReportError): D
     fault([], 'write a map of attributes, roles, networks, schedules, asked and actions; each of them may be left out');
     return NOTHING_DECLARED;
   }
-  const parts = partsOf(value, ['attributes', 'roles', 'networks', 'asked', 'actions'], [], fault);
+  const parts = partsOf(value, ['attributes', 'roles', 'networks', 'schedules', 'asked', 'actions'], [], fault);
   return Object.freeze({
     ...NOTHING_DECLARED,
     attributes: attributesOf(parts['attributes'], fault),
@@ -41,6 +45,7 @@ export function parseFactsFile(text: string | undefined, report: ReportError): D
       return !taken;
     }),
     networks: networksOf(parts['networks'], fault),
+    schedules: schedulesOf(parts['schedules'], fault),
     asked: declaredOf(parts['asked'], ['asked'], {}, fault, (name, entry, path) => {
       const read = attributeOf(entry, path, fault);
       if (read?.kind !== 'grants') return read;
@@ -49,6 +54,20 @@ export function parseFactsFile(text: string | undefined, report: ReportError): D
     }) as ReadonlyMap<string, DeclaredValues>,
     actions: actionsOf(parts['actions'], fault),
   });
+}
+
+function schedulesOf(value: unknown, fault: Fault): readonly DeclaredSchedule[] {
+  const path = ['schedules'];
+  const read = (name: string, entry: unknown, at: Path): DeclaredSchedule | undefined => {
+    const { schedule, faults } = parseSchedule(entry);
+    for (const { path: within, message } of faults) fault([...at, ...within], `${name}: ${message}`);
+    return schedule && { name, ...schedule };
+  };
+  const schedules = [...declaredOf(value, path, {}, fault, read, DECLARED_LIMITS.schedules).values()];
+  const wrong = faultOfSchedules(schedules);
+  if (wrong === undefined) return schedules;
+  fault(path, wrong);
+  return [];
 }
 
 function attributesOf(value: unknown, fault: Fault): Declaration['attributes'] {
