@@ -61,7 +61,7 @@ export const inOrder = (attributes: StoredAttributes): StoredAttributes =>
       .sort()
       .map((name) => {
         const value = attributes[name] as StoredAttributes[string];
-        return [name, typeof value === 'object' ? [...value].sort() : value];
+        return [name, Array.isArray(value) ? value.toSorted() : value];
       }),
   );
 

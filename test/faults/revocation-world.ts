@@ -4,6 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -14,6 +15,7 @@ import { mutate } from '../../src/db/mutate.ts';
 import { revokeCaller } from '../../src/directory/callers.ts';
 import { killProcesses, type ServiceProcess, settingsOf, startProcess } from '../http/process.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
+import { declaringFolder, GRANTED } from '../support/declaring.ts';
 import type { TestService } from '../support/service.ts';
 
 /** Ways to lose access: the request to one of the processes. A caller is revoked from outside, as the CLI does it. */
@@ -28,6 +30,10 @@ const WAYS: readonly ((n: string) => readonly [method: string, path: string, bod
   (n) => ['DELETE', `/keys/k-${n}`],
   (n) => ['POST', '/freezes', { businessId: `b-${n}`, forSeconds: 3600, reason: 'An incident.' }],
   (n) => ['PUT', `/users/u-${n}`, { businessesDisabled: true }],
+  (n) => ['PUT', `/users/u-${n}`, { attributes: { plan: 'free' } }],
+  (n) => ['PUT', `/businesses/b-${n}`, {}],
+  (n) => ['PATCH', `/keys/k-${n}`, { attributes: { can: ['recordings'] } }],
+  (n) => ['PUT', `/businesses/b-${n}/members/u-${n}`, { role: 'viewer' }],
 ];
 
 export interface Subject {
@@ -77,11 +83,13 @@ export const MOST_UNDER_WAY = 100;
 
 export async function startWorld(): Promise<World> {
   const cluster = await startCluster();
+  const policies = await declaringFolder();
   const pepper = { id: 'test', secret: randomBytes(32) };
   const token = randomBytes(16).toString('hex');
   const settings = {
     ...settingsOf({ pepper, token } as TestService, cluster.url),
     DECISION_DEADLINE_MS: '2000',
+    POLICY_DIR: policies,
     LOG_LEVEL: 'info',
   };
   const jumping = { NODE_OPTIONS: `--import=${new URL('revocation-clock.mjs', import.meta.url).href}` };
@@ -145,7 +153,7 @@ export async function startWorld(): Promise<World> {
         void asked.finally(() => set?.delete(asked));
       };
       const ask = async (process: number, about: readonly Subject[], as: string): Promise<void> => {
-        const requests = about.map(({ apiKey, n }) => ({ apiKey, action: 'call:create', businessId: `b-${n}` }));
+        const requests = about.map(({ apiKey, n }) => ({ apiKey, action: 'sms:send', businessId: `b-${n}` }));
         const startedAt = performance.now();
         const { status, text } = await post(process, 'POST', '/authorize/batch', { requests }, as);
         if (status !== 200) return;
@@ -185,6 +193,7 @@ export async function startWorld(): Promise<World> {
       killProcesses();
       await db.destroy();
       await cluster.close();
+      await rm(policies, { recursive: true });
     },
   };
 }
@@ -211,9 +220,9 @@ function send(agent: Agent, url: string, method: string, body: object | undefine
 }
 
 async function insert(db: Knex, pepper: { id: string; secret: Buffer }, subjects: readonly Subject[]): Promise<void> {
-  await db('users').insert(subjects.map(({ n }) => ({ id: `u-${n}` })));
+  await db('users').insert(subjects.map(({ n }) => ({ id: `u-${n}`, attributes: GRANTED.user })));
   const businesses = subjects.flatMap(({ n }) => [`b-${n}`, `o-${n}`].map((id) => ({ id, n })));
-  await db('businesses').insert(businesses.map(({ id }) => ({ id })));
+  await db('businesses').insert(businesses.map(({ id }) => ({ id, attributes: GRANTED.business })));
   await db('business_members').insert(
     businesses.map(({ id, n }) => ({ business_id: id, user_id: `u-${n}`, role: 'member' })),
   );
@@ -228,6 +237,7 @@ async function insert(db: Knex, pepper: { id: string; secret: Buffer }, subjects
       allow_user_management: false,
       restricted: false,
       environment: 'production',
+      attributes: GRANTED.key,
     })),
   );
   const scopes = ['authorize'];
