@@ -244,7 +244,7 @@ for (const postgres of POSTGRES)
     });
 
     it('sends nothing else while the outcome of a batch is unknown, and then goes on in the same chain', async () => {
-      const recorder = open(200, proxy.url);
+      const recorder = open(1000, proxy.url);
       await recorder.record([entry()], deadlineIn(LONG_MS));
       proxy.swallow();
       const lost = outcomes(recorder, [[entry()]]);
