@@ -1,13 +1,17 @@
 /**
  * A model of the database in memory, which changes at random, with the reads that fill a cache and the expected values. It
- * returns facts as the loader makes them: frozen records.
+ * returns what is stored as the loader makes it: frozen records. Attributes and roles are of test/support/declared.ts, and some that it
+ * does not declare.
  */
 
 import { randomBytes } from 'node:crypto';
 import type { Change } from '../../src/db/mutate.ts';
 import type { Found, Read } from '../../src/facts/cache.ts';
+import type { Stored } from '../../src/facts/declared.ts';
 import { digestTag, type Poll, tagOf } from '../../src/facts/freshness.ts';
-import { closed, type Facts } from '../../src/policy/facts.ts';
+import { WITHOUT_ATTRIBUTES } from '../../src/facts/stored-facts.ts';
+import type { StoredAttributes } from '../../src/input/resources.ts';
+import { closed } from '../../src/policy/facts.ts';
 import { BUILT_IN } from '../../src/policy/schema.ts';
 
 /** Valid ids that code would mix up which joins strings, looks them up in an object, or ignores case. */
@@ -30,7 +34,6 @@ export const HOSTILE = [
   `${'x'.repeat(63)}y`,
 ];
 
-export type Groups = Pick<Facts, 'key' | 'user' | 'target'>;
 export type Random = (below: number) => number;
 
 /** A seeded random number generator. */
@@ -53,7 +56,23 @@ interface Key {
   userManagement: boolean;
   restricted: Set<number> | undefined;
   expires: number;
+  attributes: StoredAttributes;
 }
+
+const ROLES = ['owner', 'member', 'viewer', 'editor'] as const;
+const KEY_ATTRIBUTES: readonly StoredAttributes[] = [
+  {},
+  { can: ['sms'] },
+  { can: ['sms', 'recordings', 'x'] },
+  { can: 'sms' },
+];
+const USER_ATTRIBUTES: readonly StoredAttributes[] = [
+  {},
+  { plan: 'free' },
+  { plan: 'pro' },
+  { plan: 'gold', more: 'x' },
+];
+const BUSINESS_ATTRIBUTES: readonly StoredAttributes[] = [{}, { region: 'eu' }, { region: 'us' }, { region: ['eu'] }];
 
 const USERS = 4;
 export const KEYS = HOSTILE.length;
@@ -62,9 +81,18 @@ export const BUSINESSES = HOSTILE.length;
 export const NONE = BUSINESSES;
 
 export function createWorld(random: Random) {
-  const users = Array.from({ length: USERS }, () => ({ disabled: false, businesses: false }));
-  const businesses = Array.from({ length: BUSINESSES }, () => ({ exists: true, disabled: false }));
-  const members = new Map<number, 'owner' | 'member'>();
+  const pick = <T>(of: readonly T[]): T => of[random(of.length)] as T;
+  const users = Array.from({ length: USERS }, () => ({
+    disabled: false,
+    businesses: false,
+    attributes: USER_ATTRIBUTES[0] as StoredAttributes,
+  }));
+  const businesses = Array.from({ length: BUSINESSES }, () => ({
+    exists: true,
+    disabled: false,
+    attributes: BUSINESS_ATTRIBUTES[0] as StoredAttributes,
+  }));
+  const members = new Map<number, (typeof ROLES)[number]>();
   const keys = HOSTILE.map(
     (id, index): Key => ({
       id,
@@ -75,6 +103,7 @@ export function createWorld(random: Random) {
       userManagement: random(2) === 0,
       restricted: undefined,
       expires: Number.POSITIVE_INFINITY,
+      attributes: pick(KEY_ATTRIBUTES),
     }),
   );
   const log: (Change & { seq: number })[] = [];
@@ -133,12 +162,24 @@ export function createWorld(random: Random) {
         return ['business', b];
       },
       () => {
-        members.set(u * BUSINESSES + b, random(2) ? 'owner' : 'member');
+        members.set(u * BUSINESSES + b, pick(ROLES));
         return ['user', u];
       },
       () => {
         members.delete(u * BUSINESSES + b);
         return ['user', u];
+      },
+      () => {
+        key.attributes = pick(KEY_ATTRIBUTES);
+        return ['key', k];
+      },
+      () => {
+        user.attributes = pick(USER_ATTRIBUTES);
+        return ['user', u];
+      },
+      () => {
+        business.attributes = pick(BUSINESS_ATTRIBUTES);
+        return ['business', b];
       },
       () => (random(50) === 0 ? ['*', 0] : undefined),
     ];
@@ -146,7 +187,7 @@ export function createWorld(random: Random) {
     if (changed) change(...changed);
   };
 
-  const truth = (k: number, b: number): Groups => {
+  const truth = (k: number, b: number): Stored => {
     const key = keys[k] as Key;
     const business = businesses[b];
     const id = b === NONE ? '' : idOf(b);
@@ -156,6 +197,7 @@ export function createWorld(random: Random) {
         key: closed({ ...BUILT_IN.nothingKnown.key }),
         user: closed({ ...BUILT_IN.nothingKnown.user }),
         target: closed({ ...BUILT_IN.nothingKnown.target, id, status: b === NONE ? 'none' : 'unknown' }),
+        stored: WITHOUT_ATTRIBUTES,
       };
     }
     const user = users[key.user] as (typeof users)[number];
@@ -175,11 +217,23 @@ export function createWorld(random: Random) {
         status: user.disabled ? 'disabled' : 'active',
         businesses: user.businesses ? 'disabled' : 'active',
       }),
-      target: closed({ ...BUILT_IN.nothingKnown.target, id, status, role, inRestriction }),
+      target: closed({
+        ...BUILT_IN.nothingKnown.target,
+        id,
+        status,
+        // As it is stored: which roles are declared is not known here.
+        role: role as Stored['target']['role'],
+        inRestriction,
+      }),
+      stored: {
+        key: key.attributes,
+        user: user.attributes,
+        target: b === NONE || !business?.exists ? {} : business.attributes,
+      },
     };
   };
 
-  const found = (k: number, b: number): Found<Groups> => {
+  const found = (k: number, b: number): Found<Stored> => {
     const key = keys[k] as Key;
     const value = truth(k, b);
     const digests = [digestTag(key.digest)];
@@ -209,7 +263,7 @@ export function createWorld(random: Random) {
         .slice(seq)
         .some(({ kind, id }) => kind === '*' || tagOf(kind, id) === key || tags.includes(tagOf(kind, id)));
     },
-    read: (k: number, b: number): Read<Groups> => ({ seq: log.length, found: [found(k, b)] }),
+    read: (k: number, b: number): Read<Stored> => ({ seq: log.length, found: [found(k, b)] }),
     commitAt: (seq: number) => ({ seq, changes: [log[seq - 1] as Change] }),
     pass: (milliseconds: number): void => {
       clock += milliseconds;

@@ -6,6 +6,7 @@ import { type Decision, decide, type Policy } from '../../src/policy/decide.ts';
 import { closed, type FactGroup, type Facts } from '../../src/policy/facts.ts';
 import { memoizedDecide } from '../../src/policy/memo.ts';
 import { BUILT_IN } from '../../src/policy/schema.ts';
+import { declaredPolicy } from '../support/declared.ts';
 import { ACTIVE, factsWith, GROUPS } from '../support/facts.ts';
 import { SEED, shippedPolicy, times } from './texts.ts';
 
@@ -88,12 +89,16 @@ describe(`the memo of decisions (seed ${SEED})`, () => {
 
   it('lets no facts past the check of decide, also where it remembers the known ones among them', () => {
     expect(codeOf(ACTIVE)).to.equal('OK');
-    const { limit, request } = ACTIVE;
+    const { limit, ...others } = ACTIVE;
+    const { request } = others;
     const inherited = Object.create({ exceeded: false }) as Facts['limit'];
     const odd: Record<string, unknown> = {
       'another fact of a limit': { ...ACTIVE, limit: { ...limit, more: true } },
       'another fact of a request': { ...ACTIVE, request: { ...request, more: '' } },
       'another group': { ...ACTIVE, more: {} },
+      'another group in the place of one that is inherited': Object.assign(Object.create({ limit }), others, {
+        more: {},
+      }),
       'an inherited fact': { ...ACTIVE, limit: inherited },
       'a fact under another name': { ...ACTIVE, limit: { exceded: false } },
     };
@@ -140,6 +145,34 @@ describe(`the memo of decisions (seed ${SEED})`, () => {
     }
     status = 'revoked';
     expect(codeOf({ ...ACTIVE, key: Object.freeze(getter) })).to.equal('INVALID_API_KEY');
+  });
+
+  it('does not keep a group in which a group could change', async () => {
+    const declared = await declaredPolicy();
+    let grants = 0;
+    const policy: Policy = Object.freeze({
+      ...declared,
+      match: (facts: Facts) => {
+        grants += 1;
+        return declared.match(facts);
+      },
+    });
+    const under = (can: object): Facts => {
+      const { key, ...others } = declared.schema.nothingKnown;
+      return closed({ ...others, key: closed({ ...key, can }) }) as unknown as Facts;
+    };
+    const kept = under(closed({ sms: false, recordings: false }));
+    const changing = under(Object.assign(Object.create(null), { sms: false, recordings: false }));
+    const prototyped = under(Object.freeze({ sms: false, recordings: false }));
+    for (const [facts, times] of [
+      [kept, 1],
+      [changing, 3],
+      [prototyped, 3],
+    ] as const) {
+      grants = 0;
+      for (let n = 0; n < 3; n += 1) expect(remembering(policy, facts).code).to.equal('INVALID_API_KEY');
+      expect(grants).to.equal(times);
+    }
   });
 
   for (const [path] of BUILT_IN.paths)
