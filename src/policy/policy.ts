@@ -115,7 +115,7 @@ function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, R
   };
 }
 
-/** The schema of a declaration; where its networks are too many for one, a finding, and one in which they hold no address. */
+/** The schema of a declaration; where that has too many combinations, a finding, and one of the same facts without these. */
 function* schemaFor(declaration: Declaration, report: ReportError): Generator<void, Schema> {
   try {
     return yield* compileSchema(declaration);
@@ -125,9 +125,12 @@ function* schemaFor(declaration: Declaration, report: ReportError): Generator<vo
     return yield* compileSchema({
       ...declaration,
       networks: declaration.networks.map((one) => ({ ...one, prefixes: [] })),
+      schedules: declaration.schedules.map((one) => ({ ...one, ...ALWAYS })),
     });
   }
 }
+
+const ALWAYS = { days: [0, 1, 2, 3, 4, 5, 6], from: 0, to: 1440, zone: 'UTC', except: [] };
 
 /** undefined, with a finding, where the rows are not valid. */
 async function check(given: PolicyTexts, report: Report): Promise<Policy | undefined> {

@@ -23,15 +23,11 @@ export interface Networks {
   readonly ranges: number;
 }
 
-/** Combinations that are told apart at most; a proof over more would not end in time. */
+/** Combinations that are told apart at most, of networks and of schedules; a proof over more would not end in time. */
 export const MOST_GROUPS = 4096;
 
-/** The networks overlap in more than `MOST_GROUPS` ways. */
-export class TooManyGroups extends Refusal {
-  constructor() {
-    super(`these networks overlap in more than ${MOST_GROUPS} ways; declare fewer, or such as do not overlap`);
-  }
-}
+/** What is declared combines in more than `MOST_GROUPS` ways, or cannot be looked through for them. */
+export class TooManyGroups extends Refusal {}
 
 /** Yields after so many prefixes. */
 const PIECE = 64;
@@ -95,7 +91,10 @@ function combinations(names: readonly string[]) {
   const intern = (isIn: readonly boolean[]): number => {
     const known = numbers.get(String(isIn));
     if (known !== undefined) return known;
-    if (groups.length === MOST_GROUPS) throw new TooManyGroups();
+    if (groups.length === MOST_GROUPS)
+      throw new TooManyGroups(
+        `these networks overlap in more than ${MOST_GROUPS} ways; declare fewer, or such as do not overlap`,
+      );
     const group = Object.create(null) as Record<string, boolean>;
     for (const [index, name] of names.entries()) group[name] = isIn[index] === true;
     numbers.set(String(isIn), groups.length);

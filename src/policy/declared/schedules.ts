@@ -8,6 +8,7 @@
 
 import { closed } from '../facts.ts';
 import type { DeclaredSchedule } from './declaration.ts';
+import { MOST_GROUPS, TooManyGroups } from './networks.ts';
 import { DAY_MS, MINUTE_MS, type OffsetSpan, PROVED_FROM, PROVED_UNTIL, readZone, toEnd, type Zone } from './zones.ts';
 
 /** By name: whether the moment lies in the schedule. Frozen, and the same object wherever the values are the same. */
@@ -44,11 +45,11 @@ export function faultOfSchedules(schedules: readonly DeclaredSchedule[]): string
 
 /**
  * In slices, for the event loop: some 25 ms for each zone that was not read before, and 50 ms for 400 excepted dates.
- * @throws Error: `faultOfSchedules` has one
+ * @throws TooManyGroups: `faultOfSchedules` has a fault, or they combine in too many ways
  */
 export function* compilingSchedules(schedules: readonly DeclaredSchedule[]): Generator<void, Schedules> {
   const fault = faultOfSchedules(schedules);
-  if (fault !== undefined) throw new Error(fault);
+  if (fault !== undefined) throw new TooManyGroups(fault);
   const zones = new Map<string, Zone>();
   for (const { zone } of schedules) zones.set(zone, yield* readZone(zone));
   const [compiled, weekly] = [true, false].map((withExceptions) =>
@@ -61,6 +62,10 @@ export function* compilingSchedules(schedules: readonly DeclaredSchedule[]): Gen
     steps += 1;
     if (steps % SLICE === 0) yield;
     if (groups.has(key)) continue;
+    if (groups.size === MOST_GROUPS)
+      throw new TooManyGroups(
+        `these schedules combine in more than ${MOST_GROUPS} ways; declare fewer, or such as begin and end together in one zone`,
+      );
     groups.set(key, closed(Object.fromEntries(schedules.map(({ name }, index) => [name, key[index] === '1']))));
   }
   return {

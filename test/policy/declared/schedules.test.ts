@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import type { Knex } from 'knex';
 import { connect } from '../../../src/db/connect.ts';
 import type { DeclaredSchedule } from '../../../src/policy/declared/declaration.ts';
+import { TooManyGroups } from '../../../src/policy/declared/networks.ts';
 import { parseSchedule } from '../../../src/policy/declared/parse-schedule.ts';
 import { compileSchedules, faultOfSchedules, type Schedules } from '../../../src/policy/declared/schedules.ts';
 import { DAY_MS, PROVED_FROM, PROVED_UNTIL, readZone, toEnd } from '../../../src/policy/declared/zones.ts';
@@ -336,7 +337,20 @@ describe(`schedules (seed ${SEED})`, () => {
     expect(faultOfSchedules(some(5, 400))).to.equal(undefined);
     const says = '64 schedules except 463 different dates in all, of 400 at most';
     expect(faultOfSchedules(some(64, 1))).to.include(says);
-    expect(() => compileSchedules(some(64, 1))).to.throw(says);
+    expect(() => compileSchedules(some(64, 1))).to.throw(TooManyGroups, says);
+  });
+
+  it('that combine in more ways than can be proved are refused', () => {
+    // On each of so many dates others of the sixteen do not hold.
+    const some = (dates: number): DeclaredSchedule[] =>
+      Array.from({ length: 16 }, (_, index) => ({
+        ...schedule({ days: 'daily', zone: 'UTC' }, `s${index}`),
+        except: Array.from({ length: dates }, (_, day) => day + 1)
+          .filter((day) => (day >> index) % 2 === 1)
+          .map((day) => new Date(PROVED_FROM + day * DAY_MS).toISOString().slice(0, 10)),
+      }));
+    expect(compileSchedules(some(4095)).groups).to.have.length(4096);
+    expect(() => compileSchedules(some(4096))).to.throw(TooManyGroups, 'combine in more than 4096 ways');
   });
 
   it('of none are one empty combination, for ever', () => {
