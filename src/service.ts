@@ -17,6 +17,7 @@ import { holdCallers } from './directory/caller-digests.ts';
 import { callerFinder, callersReader, type FindCaller } from './directory/find-caller.ts';
 import { cacheMetrics, createCache } from './facts/cache.ts';
 import { type Changes, changeFeedMetrics, followChanges } from './facts/change-feed.ts';
+import { bytesUnder } from './facts/declared.ts';
 import { createFreshness } from './facts/freshness.ts';
 import { factsLoader, type Known } from './facts/load.ts';
 import { momentsOf } from './facts/moment.ts';
@@ -27,6 +28,7 @@ import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Declaration } from './policy/declared/declaration.ts';
+import { BUILT_IN } from './policy/schema.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { policyMetrics } from './rollout/live.ts';
 import { followPolicies, type Policies } from './rollout/policies.ts';
@@ -133,7 +135,11 @@ async function compose(
 
   const freshness = createFreshness();
   onCommit(adminDb, freshness.applyCommit);
-  const facts = createCache<Known>(freshness, { count: FACTS_COUNT, bytes: config.CACHE_MB * 2 ** 20 });
+  const facts = createCache<Known>(freshness, {
+    count: FACTS_COUNT,
+    bytes: config.CACHE_MB * 2 ** 20,
+    besides: () => bytesUnder(live.policy().schema) + bytesUnder(shadowPolicy?.policy()?.schema ?? BUILT_IN),
+  });
   const changes = part(followChanges(directUrl, freshness, log));
   part(pruneChanges(backgroundDb, log));
   part(reportReplica(backgroundDb, { position: freshness.position, policy: live.state }, log));

@@ -58,6 +58,8 @@ export interface Cache<V> {
 interface Bounds {
   readonly count: number;
   readonly bytes: number;
+  /** Memory that is made of each value outside of the cache and kept as long as it, asked when the value is stored. */
+  readonly besides?: () => number;
 }
 
 interface Entry<V> extends Found<V> {
@@ -79,13 +81,14 @@ const TAG_BYTES = 150;
 const NEGATIVE_SHARE = 0.1;
 
 /** The stored entries: an LRU of positive and one of negative entries, and one index of the tags of both. */
-function createEntries<V>({ count, bytes }: Bounds) {
+function createEntries<V>({ count, bytes, besides = () => 0 }: Bounds) {
   const byTag = createTagIndex<Entry<V>>();
   const lru = (share: number) =>
     new LRUCache<string, Entry<V>>({
       max: Math.ceil(count * share),
       maxSize: Math.ceil(bytes * share),
-      sizeCalculation: ({ name, tags, bytes = 0 }) => ENTRY_BYTES + name.length + tags.length * TAG_BYTES + bytes,
+      sizeCalculation: ({ name, tags, bytes: own = 0 }) =>
+        ENTRY_BYTES + name.length + tags.length * TAG_BYTES + own + besides(),
       dispose: byTag.remove,
     });
   const positive = lru(1);

@@ -58,6 +58,14 @@ function momentOf(schema: Schema, moment: number | undefined): ScheduleSpan {
 /** What `moment` lies in. @throws what `at` of the schedules throws */
 export const spanAt = (schema: Schema, moment: number): ScheduleSpan => groupsOf(schema).span(moment);
 
+/** Measured memory of a group that is made under a schema, and of each attribute in it. Groups of grants are shared. */
+const GROUP_BYTES = 300;
+const ATTRIBUTE_BYTES = 75;
+
+/** The memory of what `factsUnder` makes of each `stored`, and keeps as long as it. */
+export const bytesUnder = ({ declaration: { attributes } }: Schema): number =>
+  Object.values(attributes).reduce((sum, { size }) => sum + (size === 0 ? 0 : GROUP_BYTES + ATTRIBUTE_BYTES * size), 0);
+
 type StoredGroups = Pick<Known, 'key' | 'user' | 'target'>;
 
 /** What makes and keeps the groups of one schema. */
@@ -89,19 +97,18 @@ function storedGroupsOf({ declaration: { attributes }, paths }: Schema): Groups[
   const made = new WeakMap<Stored, StoredGroups>();
   const roles = paths.get('r.target.role') ?? [];
   const declared = {
-    key: attributeFacts(attributes.key),
-    user: attributeFacts(attributes.user),
-    target: attributeFacts(attributes.business),
+    key: attributeValues(attributes.key),
+    user: attributeValues(attributes.user),
+    target: attributeValues(attributes.business),
   };
   const isPlain = Object.values(declared).every((facts) => facts.length === 0);
-  const withAttributes = <G extends Group>(group: G, facts: readonly AttributeFact[], stored: StoredAttributes): G => {
+  const withAttributes = <G extends Group>(group: G, facts: readonly AttributeValue[], stored: StoredAttributes): G => {
     if (facts.length === 0) return group;
     // Of what there is not, nothing is known.
     const given = group['status'] === 'unknown' || group['status'] === 'none' ? NO_ATTRIBUTES : stored;
-    return groupFrom([
-      ...Object.entries(group),
-      ...facts.map(({ name, valueIn }) => [name, valueIn(given)] as const),
-    ]) as G;
+    const all: Record<string, Group[string]> = { ...group };
+    for (const { name, valueIn } of facts) all[name] = valueIn(given);
+    return closed(all) as G;
   };
   const withRole = (target: Facts['target']): Facts['target'] =>
     typeof target.role !== 'string' || fits(roles, target.role) ? target : closed({ ...target, role: 'other' });
@@ -123,31 +130,42 @@ function storedGroupsOf({ declaration: { attributes }, paths }: Schema): Groups[
 
 const NO_ATTRIBUTES: StoredAttributes = closed({});
 
-interface AttributeFact {
+/** One declared attribute as what a group of facts has of it: a value, or of grants a group of its own. */
+interface AttributeValue<V = string | boolean | Group> {
   readonly name: string;
-  readonly valueIn: (attributes: StoredAttributes) => string | boolean;
+  readonly valueIn: (attributes: StoredAttributes) => V;
 }
 
-/** The facts of declared attributes, as a function of the attributes that there are. */
-function attributeFacts(declared: DeclaredAttributes): readonly AttributeFact[] {
-  return factsOfAttributes(declared, '').map(([name, { type, none }]) => {
-    const [outer = '', within] = name.split('.');
-    if (within === undefined)
-      return {
-        name,
-        valueIn: (attributes) => {
-          const value = attributes[outer];
-          return fits(type, value) ? (value as string | boolean) : none;
-        },
-      };
-    return {
-      name,
-      valueIn: (attributes) => {
-        const grants = attributes[outer];
-        return Array.isArray(grants) && grants.includes(within);
-      },
+/** In the order in which `groupFrom` has them: groups within the group last. */
+function attributeValues(declared: DeclaredAttributes): readonly AttributeValue[] {
+  const grants = [...declared].flatMap(([name, one]) => (one.kind === 'grants' ? [grantsValue(name, one.grants)] : []));
+  return [...plainValues(declared), ...grants];
+}
+
+/** Of what is declared and is no set of grants. */
+const plainValues = (declared: DeclaredAttributes): readonly AttributeValue<string | boolean>[] =>
+  [...declared].flatMap(([name, one]) => {
+    const [fact] = one.kind === 'grants' ? [] : factsOfAttributes(new Map([[name, one]]), '');
+    if (!fact) return [];
+    const [, { type, none }] = fact;
+    const valueIn = (attributes: StoredAttributes): string | boolean => {
+      const value = attributes[name];
+      return fits(type, value) ? (value as string | boolean) : none;
     };
+    return [{ name, valueIn }];
   });
+
+/** Many keys have the same grants: they share one group, which may be large. */
+function grantsValue(name: string, grants: readonly string[]): AttributeValue<Group> {
+  const kept = new Map<string, Group>();
+  const valueIn = (attributes: StoredAttributes): Group => {
+    const given = attributes[name];
+    const held = new Set(Array.isArray(given) ? given : []);
+    const granted = grants.map((grant) => [grant, held.has(grant)] as const);
+    const id = granted.map(([, has]) => (has ? 1 : 0)).join('');
+    return kept.get(id) ?? keep(kept, id, groupFrom(granted), KEPT_GRANTS);
+  };
+  return { name, valueIn };
 }
 
 /**
@@ -155,9 +173,11 @@ function attributeFacts(declared: DeclaredAttributes): readonly AttributeFact[] 
  * bound all are dropped, which costs the next decision on each its place in the memo.
  */
 const KEPT = 4096;
+/** How many combinations of the grants of one attribute are kept, of up to 64 grants each. */
+const KEPT_GRANTS = 512;
 
-function keep<V>(kept: Map<string, V>, name: string, value: V): V {
-  if (kept.size >= KEPT) kept.clear();
+function keep<V>(kept: Map<string, V>, name: string, value: V, most = KEPT): V {
+  if (kept.size >= most) kept.clear();
   kept.set(name, value);
   return value;
 }
@@ -177,7 +197,7 @@ function requestGroupsOf({ declaration: { actions } }: Schema): Groups['requestG
 
 function askedGroupsOf(asked: Schema['declaration']['asked']): NonNullable<Groups['askedGroup']> {
   const kept = new Map<string, Group>();
-  const facts = attributeFacts(asked);
+  const facts = plainValues(asked);
   const groupOf = (values: readonly (string | boolean)[]): Group =>
     groupFrom(facts.map(({ name }, index) => [name, values[index]] as const));
   const none = facts.map(({ valueIn }) => valueIn(NO_ATTRIBUTES));

@@ -171,13 +171,18 @@ export function valueAt(facts: Facts, path: string): string | boolean {
 /** A group of these facts, by their names in the table, closed. */
 export function groupFrom(values: Iterable<readonly [name: string, value: unknown]>): Group {
   const group: Record<string, unknown> = {};
-  const inner: Record<string, Record<string, unknown>> = {};
+  const inner = new Map<string, Record<string, unknown>>();
   for (const [name, value] of values) {
     const [outer = '', within] = name.split('.');
-    if (within === undefined) group[outer] = value;
-    else inner[outer] = { ...inner[outer], [within]: value };
+    if (within === undefined) {
+      group[outer] = value;
+      continue;
+    }
+    const values = inner.get(outer) ?? {};
+    values[within] = value;
+    inner.set(outer, values);
   }
-  for (const [name, values] of Object.entries(inner)) group[name] = closed(values);
+  for (const [name, values] of inner) group[name] = closed(values);
   return closed(group) as Group;
 }
 

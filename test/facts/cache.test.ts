@@ -156,6 +156,15 @@ describe('cached facts', () => {
     expect(cached.reads()).to.equal(steps.length + 3);
   });
 
+  it('count what is made of each beside the cache, too', async () => {
+    const plain = cached.cache.stats;
+    await cached.load([apiKey, 'a']);
+    const other = await startCached(url, [pepper], { bounds: { count: 20, bytes: 2 ** 20, besides: () => 5000 } });
+    await other.load([apiKey, 'a']);
+    expect(other.cache.stats().bytes).to.equal(plain().bytes + 5000 - 150);
+    await other.close();
+  });
+
   it('of an expiring key change at its expiry by the clock of the database', async () => {
     const key = await keyUnder(pepper, 'e', {
       expires_at: cached.db.raw(`clock_timestamp() + interval '400 milliseconds'`),

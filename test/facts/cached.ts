@@ -11,7 +11,7 @@ import { factsLoader, type Known } from '../../src/facts/load.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';
 
-const BOUNDS = { count: 1000, bytes: 2 ** 20 };
+const BOUNDS: Parameters<typeof createCache>[1] = { count: 1000, bytes: 2 ** 20 };
 
 interface Options {
   /** Another URL of the database, for reads of facts, such as a proxy's. */

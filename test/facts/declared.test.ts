@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { type Asked, factsUnder, type Stored } from '../../src/facts/declared.ts';
+import { type Asked, bytesUnder, factsUnder, type Stored } from '../../src/facts/declared.ts';
 import { WITHOUT_ATTRIBUTES } from '../../src/facts/stored-facts.ts';
 import type { Declaration, DeclaredValues } from '../../src/policy/declared/declaration.ts';
 import { closed, type Facts, type Group } from '../../src/policy/facts.ts';
@@ -58,6 +58,23 @@ const asked = (over: Partial<Asked> = {}): Asked => ({
 const plain = (facts: Facts): Record<string, Record<string, unknown>> => JSON.parse(JSON.stringify(facts));
 
 describe('the facts of a question under a policy', () => {
+  it('share a group of grants between all who have the same, in whatever order and whatever else is stored', () => {
+    const can = (...grants: string[]) =>
+      factsUnder(schema, stored({ key: { can: grants } }), asked()).key as unknown as Group;
+    expect(can('sms', 'recordings')['can']).to.equal(can('recordings', 'fax', 'sms')['can']);
+    expect(can()['can']).to.equal(can('fax')['can']);
+    expect(can('sms')['can']).to.deep.equal(closed({ sms: true, recordings: false }));
+    expect(can('sms')['can']).to.not.equal(can('recordings')['can']);
+    expect(Object.isFrozen(can('sms')['can'])).to.equal(true);
+  });
+
+  it('are counted in the memory of what they are made of, by how many attributes are declared', () => {
+    expect(bytesUnder(BUILT_IN)).to.equal(0);
+    const many = new Map(Array.from({ length: 20 }, (_, n) => [`a${n}`, YES_OR_NO] as const));
+    const larger = schemaOf({ ...DECLARATION, attributes: { ...DECLARATION.attributes, key: many } });
+    expect(bytesUnder(larger) - bytesUnder(schema)).to.equal(19 * 75);
+  });
+
   it('are what is declared of what is stored and asked', () => {
     const everything = stored({
       key: { can: ['sms', 'gone'], gone: 'x' },
