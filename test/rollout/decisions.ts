@@ -32,7 +32,7 @@ export function* generate(policy: Policy, count: number): Generator<Generated> {
 function renamed(facts: Facts, n: number): Facts {
   const groups = GROUPS.map((group) => {
     const { id, ...rest } = facts[group] as { id?: string };
-    return [group, closed(id ? { id: `${group}-${n % 997}`, ...rest } : { ...facts[group] })];
+    return [group, closed(id ? { id: `${group}-${n % 13}`, ...rest } : { ...facts[group] })];
   });
   return closed(Object.fromEntries(groups)) as Facts;
 }
