@@ -80,6 +80,8 @@ interface Parts {
   readonly fingerprintOf: (credential: string) => string;
   /** Called for each use of an active key, once its decision is recorded. */
   readonly noteUse: Usage['note'];
+  /** Called with how many of the decisions of a request were on actions that the policy's register lacks, once they are recorded. */
+  readonly noteUnregistered: (decisions: number) => void;
 }
 
 /** A request, with all that is decided on. */
@@ -93,7 +95,7 @@ interface Situation {
 }
 
 export function authorizer(parts: Parts): Authorize {
-  const { loadFacts, consume, moments, freezes, livePolicy, record, noteUse } = parts;
+  const { loadFacts, consume, moments, freezes, livePolicy, record, noteUse, noteUnregistered } = parts;
   const decide = memoizedDecide();
   return async (callerId, requests, deadline, { callerRequestId, placeOf } = {}) => {
     const since = performance.now();
@@ -117,7 +119,10 @@ export function authorizer(parts: Parts): Authorize {
     for (const { key, redigest } of loaded) {
       if (key.status === 'active') noteUse({ keyId: key.id, at: Date.now(), redigest });
     }
-    return decided.map(({ answer }) => answer);
+    const answers = decided.map(({ answer }) => answer);
+    if (policy.schema.declaration.actions.known.size > 0)
+      noteUnregistered(answers.filter(({ facts }) => !facts.request.registered).length);
+    return answers;
   };
 }
 

@@ -26,6 +26,7 @@ import { freezeMetrics, holdFreezes } from './freezes/in-force.ts';
 import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
+import { counter } from './metric.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Declaration } from './policy/declared/declaration.ts';
 import { BUILT_IN } from './policy/schema.ts';
@@ -147,7 +148,13 @@ async function compose(
   const breaker = createBreaker();
   const callers = holdCallers(callersReader(db, breaker, limitMs), freshness, changes.catchUp);
   const freezes = holdFreezes(db, breaker, freshness, limitMs);
+  let unregistered = 0;
   const metrics = createMetrics([
+    counter(
+      'unregistered_actions_total',
+      'Decisions on actions that the register of facts.yaml lacks.',
+      () => unregistered,
+    ),
     ...policyMetrics(live.state),
     ...shadowMetrics(shadow.counts),
     ...poolMetrics({ decisions: db, log: logDb, admin: adminDb, audit: auditDb, background: backgroundDb }),
@@ -175,6 +182,9 @@ async function compose(
       record: recorder.record,
       fingerprintOf: fingerprinter(peppers[0]),
       noteUse: usage.note,
+      noteUnregistered: (decisions) => {
+        unregistered += decisions;
+      },
     }),
     findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
     readiness: readinessOf({ db, logDb, recorder, freshness, changes, limitMs, log }),

@@ -67,6 +67,16 @@ describe('the metrics', () => {
     });
   });
 
+  it('count decisions on actions that the register lacks, without naming them', async () => {
+    const grown = await growth(async () => {
+      await service.ask('/authorize', { ...good(), action: 'account:raed' });
+      await service.ask('/authorize/batch', { requests: [good(), { ...unknown(), action: 'account:raed' }] });
+      await service.ask('/authorize', { ...good(), action: 'account:raed', businessId: ' ' });
+    });
+    expect(grown['authz_unregistered_actions_total']).to.equal(2);
+    expect(JSON.stringify(grown)).to.not.contain('raed');
+  });
+
   it('count failures by code, and no address but those of routes', async () => {
     const grown = await growth(async () => {
       await service.ask('/authorize', { ...good(), businessId: ' ' });

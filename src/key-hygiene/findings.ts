@@ -7,11 +7,19 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { pageQuery } from '../input/resources.ts';
-import { HYGIENE_KINDS, type HygieneName, type HygieneRow, THRESHOLDS, type Thresholds } from './rules.ts';
+import {
+  HYGIENE_KINDS,
+  type HygieneName,
+  type HygieneRow,
+  type Kind,
+  type Register,
+  THRESHOLDS,
+  type Thresholds,
+} from './rules.ts';
 
 export interface HygieneFinding {
   readonly finding: HygieneName;
-  /** The id of a key, the fingerprint of a credential, or an address. */
+  /** The id of a key, the fingerprint of a credential, an address, or an action. */
   readonly subject: string;
   readonly says: string;
   readonly advice: string;
@@ -25,6 +33,8 @@ export interface HygieneFilter {
   /** Of this kind only. */
   readonly finding?: HygieneName | undefined;
   readonly thresholds: Thresholds;
+  /** Of the policy that decides now. */
+  readonly register: Register;
 }
 
 const NAMES = Object.keys(HYGIENE_KINDS) as [HygieneName, ...HygieneName[]];
@@ -55,7 +65,7 @@ interface RowOfKind extends HygieneRow {
  */
 export const listHygieneFindings = (
   db: Knex,
-  { finding, thresholds }: HygieneFilter,
+  { finding, thresholds, register }: HygieneFilter,
   page: PageRequest,
   cursors: Cursors,
 ): Promise<Page<HygieneFinding>> =>
@@ -69,7 +79,13 @@ export const listHygieneFindings = (
       const rows: RowOfKind[] = [];
       for (const name of names) {
         if (rows.length >= limit) break;
-        const found = await findingsOf(db, name, thresholds, name === from ? after : '', limit - rows.length);
+        const found = await findingsOf(
+          db,
+          name,
+          { thresholds, register },
+          name === from ? after : '',
+          limit - rows.length,
+        );
         rows.push(...found.map((row) => ({ finding: name, ...row })));
       }
       return rows;
@@ -78,7 +94,7 @@ export const listHygieneFindings = (
     ({ finding: name, subject, ...evidence }) => ({
       finding: name,
       subject,
-      ...HYGIENE_KINDS[name].describe({ subject, ...evidence }, thresholds),
+      ...HYGIENE_KINDS[name].describe({ subject, ...evidence }, thresholds, register),
       evidence,
     }),
   );
@@ -86,12 +102,17 @@ export const listHygieneFindings = (
 async function findingsOf(
   db: Knex,
   name: HygieneName,
-  thresholds: Thresholds,
+  { thresholds, register }: Pick<HygieneFilter, 'thresholds' | 'register'>,
   after: string,
   limit: number,
 ): Promise<HygieneRow[]> {
-  const { sql, needs } = HYGIENE_KINDS[name];
-  const bindings = { ...Object.fromEntries(needs.map((need) => [need, thresholds[need]])), after, limit };
+  const { sql, needs, needsRegister }: Kind = HYGIENE_KINDS[name];
+  const bindings = {
+    ...Object.fromEntries(needs.map((need) => [need, thresholds[need]])),
+    ...(needsRegister && { register: [...register] }),
+    after,
+    limit,
+  };
   const { rows } = await db.raw<{ rows: HygieneRow[] }>(
     `select * from (${sql}) as found where subject > :after order by subject limit :limit`,
     bindings,

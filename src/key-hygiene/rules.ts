@@ -1,5 +1,7 @@
 /** The kinds of hygiene findings: the query that finds each, and its text. */
 
+import { nearestTo } from '../nearest.ts';
+
 /** Thresholds of the queries, in days, hours, minutes or counts, as the names say. */
 export const THRESHOLDS = {
   unusedDays: { default: 90, help: 'days without a use after which a key counts as unused' },
@@ -9,7 +11,10 @@ export const THRESHOLDS = {
   fewBusinesses: { default: 3, help: 'businesses that are few enough to restrict a key to' },
   burstDenials: { default: 50, help: 'denials of one key that make a burst' },
   burstMinutes: { default: 10, help: 'minutes within which the denials of a burst fall' },
-  watchHours: { default: 24, help: 'hours of the log that are searched for bursts and bad credentials' },
+  watchHours: {
+    default: 24,
+    help: 'hours of the log that are searched for bursts, bad credentials and unregistered actions',
+  },
   credentialUses: { default: 100, help: 'uses of one bad credential that make a finding' },
   addressCredentials: { default: 20, help: 'different bad credentials from one address that make a finding' },
 } as const;
@@ -29,13 +34,19 @@ interface Description {
   readonly commands: readonly string[];
 }
 
-interface Kind {
+/** What a kind is found by, and says. */
+export interface Kind {
   /** The thresholds that the query binds. */
   readonly needs: readonly Threshold[];
+  /** Whether it binds `:register`. */
+  readonly needsRegister?: true;
   /** Selects `subject`, unique among the rows, and the evidence under the names of the API. */
   readonly sql: string;
-  readonly describe: (row: HygieneRow, thresholds: Thresholds) => Description;
+  readonly describe: (row: HygieneRow, thresholds: Thresholds, register: Register) => Description;
 }
+
+/** The actions of the register in `facts.yaml`. Empty: there is no register. */
+export type Register = readonly string[];
 
 const LIVE = 'k.revoked_at is null and (k.expires_at is null or k.expires_at > now())';
 const UNSUCCEEDED = 'not exists (select from api_keys s where s.rotated_from = k.id)';
@@ -44,6 +55,7 @@ const DENIED = "d.code <> 'OK'";
 
 const keyOf = ({ subject, friendlyName, userId }: HygieneRow): string =>
   `The key ${subject} (${JSON.stringify(friendlyName)}) of the user ${userId}`;
+const count = (number: unknown, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;
 const dayOf = (moment: unknown): string => (moment as Date).toISOString().slice(0, 10);
 const listOf = (values: unknown): readonly string[] => values as readonly string[];
 
@@ -167,6 +179,28 @@ export const HYGIENE_KINDS = {
       advice: 'Somebody is guessing, or tries leaked credentials: block the address at your edge.',
       commands: [`authz audit query --ip ${row.subject} --from ${instantOf(row['firstAt'])}`],
     }),
+  },
+  'action-unregistered': {
+    needs: ['watchHours'],
+    needsRegister: true,
+    sql: `
+      select d.action as subject, count(*)::integer as "uses", count(distinct d.api_key_id)::integer as "keys",
+        (array_agg(distinct d.caller_id))[1:5] as "callerIds", min(d.at) as "firstAt", max(d.at) as "lastAt"
+      from decisions d
+      where d.at > now() - make_interval(hours => :watchHours) and d.api_key_id is not null
+        and cardinality(:register::text[]) > 0 and d.action <> all(:register::text[])
+      group by d.action`,
+    describe: (row, _, register) => {
+      const nearest = nearestTo(row.subject, register);
+      return {
+        says: `${count(row['uses'], 'question')} with ${count(row['keys'], 'key')} asked for ${row.subject}, which is not in the register of facts.yaml, last at ${instantOf(row['lastAt'])}, by ${listOf(row['callerIds']).join(', ')}.`,
+        advice:
+          nearest === undefined
+            ? 'Correct the service that asks, or add it to actions.known.'
+            : `Did it mean ${nearest}? Correct the service that asks, or add it to actions.known.`,
+        commands: [`authz audit query --action ${row.subject} --from ${instantOf(row['firstAt'])}`],
+      };
+    },
   },
 } as const satisfies Record<string, Kind>;
 

@@ -37,6 +37,7 @@ const withoutLog = authorizer({
   record: async () => undefined,
   fingerprintOf: () => '',
   noteUse: () => undefined,
+  noteUnregistered: () => undefined,
 });
 const server = await listen(process.argv[2] === 'off' ? { ...service, authorize: withoutLog } : service);
 process.on('message', () => process.send?.(service.recorder.stats()));

@@ -101,6 +101,7 @@ describe('20000 questions beside a dead database', () => {
       record,
       fingerprintOf,
       noteUse,
+      noteUnregistered: () => undefined,
     };
     const guarded = authorizer({ ...parts, loadFacts: factsLoader(db, [pepper], createBreaker(), cache) });
     const unguarded = authorizer({ ...parts, loadFacts: factsLoader(db, [pepper], (read) => read(), cache) });

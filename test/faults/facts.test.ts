@@ -85,6 +85,7 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
     },
     fingerprintOf: () => '',
     noteUse: () => undefined,
+    noteUnregistered: () => undefined,
   });
   const question = { apiKey: asked, action: 'call:create', businessId: '42', context: {} };
   try {

@@ -1,11 +1,14 @@
 /** Hygiene findings: each kind is found in a history that has it, and not in those that are just short of it. */
 
 import { readFileSync } from 'node:fs';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { HygieneFinding } from '../../src/key-hygiene/findings.ts';
 import { HYGIENE_KINDS, type HygieneName, THRESHOLDS } from '../../src/key-hygiene/rules.ts';
 import { drawer, insertRecords, makeRecord, type TestRecord } from '../audit/records.ts';
+import { POLICY_FOLDER } from '../policy/texts.ts';
 import { authz, ROOT } from '../support/cli.ts';
 import { type Client, clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
@@ -196,6 +199,36 @@ describe('hygiene findings', () => {
     expect(await subjects('address-many-credentials')).to.deep.equal(['203.0.113.7']);
   });
 
+  it('action-unregistered', async () => {
+    const asked = (action: string, id: string | null, endedMs = HOUR) => ({
+      at: at(endedMs),
+      action,
+      api_key_id: id,
+      caller_id: 'voice',
+      code: 'OK',
+    });
+    await decisions([
+      ...['k1', 'k2', 'k1'].map((id) => asked('call:craete', id)),
+      asked('invoice:annul', 'k1'),
+      asked('call:create', 'k1'),
+      asked('call:raed', 'k1', 25 * HOUR),
+      asked('call:raed', null),
+    ]);
+    expect(await subjects('action-unregistered')).to.deep.equal(['call:craete', 'invoice:annul']);
+    const [slip, other] = await found('action-unregistered');
+    expect(slip?.evidence).to.include({ uses: 3, keys: 2 });
+    expect(slip?.says).to.match(
+      /^3 questions with 2 keys asked for call:craete, which is not in the register .*, by voice\.$/,
+    );
+    expect(slip?.advice).to.equal(
+      'Did it mean call:create? Correct the service that asks, or add it to actions.known.',
+    );
+    expect(slip?.commands[0]).to.match(/^authz audit query --action call:craete --from \d{4}-/);
+    expect(other?.says).to.match(/^1 question with 1 key asked for invoice:annul/);
+    expect(other?.advice).to.equal('Correct the service that asks, or add it to actions.known.');
+    expect(await subjects('action-unregistered', '&watchHours=26')).to.include('call:raed');
+  });
+
   it('come in keyset pages, by kind, then by subject, none twice', async () => {
     for (let n = 0; n < 7; n += 1) await key(`old-${n}`, { created_at: ago(400 * DAY), last_used_at: null });
     const all: string[] = [];
@@ -218,6 +251,14 @@ describe('hygiene findings', () => {
     );
     const json = await authz(['audit', 'findings', '--finding', 'key-expiring', '--json'], env);
     expect(JSON.parse(json.stdout)).to.deep.equal({ items: [], nextCursor: null });
+    await decisions([{ at: at(HOUR), action: 'call:craete', api_key_id: 'forgotten', code: 'OK' }]);
+    const slips = ['audit', 'findings', '--finding', 'action-unregistered'];
+    expect((await authz(slips, env)).stdout).to.contain('Did it mean call:create?');
+    const folder = await mkdtemp(path.join(tmpdir(), 'authz-test-'));
+    await cp(POLICY_FOLDER, folder, { recursive: true });
+    await writeFile(path.join(folder, 'facts.yaml'), '');
+    expect((await authz(slips, { ...env, POLICY_DIR: folder })).stdout).to.equal('nothing was found\n');
+    await rm(folder, { recursive: true });
     const bad = await authz(['audit', 'findings', '--unused-days', 'many'], env);
     expect([bad.code, bad.stderr]).to.satisfy(
       ([code, error]: [number, string]) => code === 1 && error.includes('unusedDays'),
@@ -226,6 +267,8 @@ describe('hygiene findings', () => {
     expect(events.map(({ after }) => [after.finding, after.unusedDays])).to.deep.equal([
       [undefined, 30],
       ['key-expiring', 90],
+      ['action-unregistered', 90],
+      ['action-unregistered', 90],
     ]);
     await service.ask('/audit/findings?unusedDays=0').then(({ status }) => expect(status).to.equal(400));
   }).timeout(60_000);

@@ -6,6 +6,7 @@ import { validate } from '../../input/scalars.ts';
 import { hygieneQuery, listHygieneFindings } from '../../key-hygiene/findings.ts';
 import { THRESHOLDS } from '../../key-hygiene/rules.ts';
 import { withDatabase } from '../terminal/database.ts';
+import { declarationHere } from '../terminal/declaration.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { escaped } from '../terminal/output.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -33,7 +34,10 @@ const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${
 const findings = (terminal: Terminal, { json, ...options }: Options): Promise<void> =>
   withDatabase(terminal, async ({ db, actor, cursors }) => {
     const { limit, cursor, finding, ...thresholds } = validate(hygieneQuery, options);
-    const page = await listHygieneFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
+    // Of no other kind, so that a folder that is being edited is in nobody's way.
+    const needed = finding === undefined || finding === 'action-unregistered';
+    const register = needed ? [...(await declarationHere(terminal)).actions.known.keys()] : [];
+    const page = await listHygieneFindings(db, { finding, thresholds, register }, { limit, cursor }, cursors);
     await recordAccess(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
     if (json) return terminal.printJson(page);
     if (page.items.length === 0) return terminal.print('nothing was found');

@@ -5,7 +5,7 @@ import { acceptAttributes, acceptRole, inOrder, isBuiltInRole, type Owner } from
 import { Refusal } from '../../errors.ts';
 import type { StoredAttributes } from '../../input/resources.ts';
 import type { Declaration } from '../../policy/declared/declaration.ts';
-import { compileFolder } from '../../rollout/folder.ts';
+import { declarationHere } from '../terminal/declaration.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export interface AttributeOption {
@@ -19,10 +19,6 @@ export const attributeOption = (command: Command): Command =>
     'an attribute that facts.yaml of POLICY_DIR declares: plan=pro, or can=sms,recordings; plan= takes it away; may be repeated',
     (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
   );
-
-/** What the policy in POLICY_DIR declares. @throws Refusal when that policy cannot be read */
-export const declarationHere = async ({ config }: Terminal): Promise<Declaration> =>
-  (await compileFolder(config().POLICY_DIR)).schema.declaration;
 
 /** The options by name; an empty text takes the attribute away. @throws Refusal */
 export function namedAttributes({ attribute = [] }: AttributeOption): ReadonlyMap<string, string> {

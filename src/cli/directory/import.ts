@@ -7,11 +7,11 @@ import { type Progress as ImportProgress, type ImportReport, importFile } from '
 import { type Form, formOf } from '../../directory/import-source.ts';
 import { Refusal } from '../../errors.ts';
 import { withDatabase } from '../terminal/database.ts';
+import { declarationHere } from '../terminal/declaration.ts';
 import type { JsonOption } from '../terminal/options.ts';
 import { escaped, table } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { declarationHere } from './attributes.ts';
 
 const HELP = `
 A file that ends in .jsonl or .ndjson has an entry on each line and may be of any size; any other file, and standard input

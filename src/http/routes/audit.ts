@@ -13,7 +13,7 @@ import { idParams, pageOf } from '../shared-shapes.ts';
 import { adminData, decisionPage, hygieneData, shownDecisionData, statsData } from './audit-shapes.ts';
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
-export const auditRoutes = ({ auditDb: db, cursors }: Service): Route[] => [
+export const auditRoutes = ({ auditDb: db, cursors, declaration }: Service): Route[] => [
   route({
     method: 'get',
     path: '/audit/decisions',
@@ -63,7 +63,12 @@ export const auditRoutes = ({ auditDb: db, cursors }: Service): Route[] => [
     query: hygieneQuery,
     answers: { 200: { description: 'A page of findings, kind after kind.', data: pageOf(hygieneData) } },
     handle: async ({ query: { limit, cursor, finding, ...thresholds }, actor }) => {
-      const page = await listHygieneFindings(db, { finding, thresholds }, { limit, cursor }, cursors);
+      const page = await listHygieneFindings(
+        db,
+        { finding, thresholds, register: [...declaration().actions.known.keys()] },
+        { limit, cursor },
+        cursors,
+      );
       await recordAccess(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
       return { reply: success('A page of findings.', page) };
     },

@@ -17,9 +17,10 @@ function groupShape(group: string): z.ZodType {
   ]);
   return z.looseObject(Object.fromEntries(facts));
 }
+/** A policy may declare more roles, and `other` is a value of no other built-in fact. */
 function factValue(type: FactType): z.ZodType {
-  if (type === 'text') return z.string();
-  return type === 'boolean' ? z.boolean() : z.enum(type);
+  if (type === 'text' || type.includes('other')) return z.string();
+  return type === 'boolean' ? z.boolean() : z.enum(type as readonly string[]);
 }
 
 const effect = z.enum(['allow', 'deny']);
