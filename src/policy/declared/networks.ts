@@ -68,7 +68,7 @@ export function* compileNetworks(networks: readonly DeclaredNetwork[]): Generato
 }
 
 /** How many addresses are remembered: reading one takes up to twenty times as long as all the rest. */
-const REMEMBERED = 1024;
+const REMEMBERED = 4096;
 
 function remembering(lookUp: (ip: string) => NetworkGroup, nowhere: NetworkGroup): Networks['groupAt'] {
   const recent = new Map<string, NetworkGroup>();

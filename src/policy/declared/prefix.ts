@@ -24,16 +24,21 @@ export const BITS = 32;
  */
 export function parseAddress(text: string): Address | undefined {
   const version = isIP(text);
-  if (version === 4) return [wordOf(new Address4(text).parsedAddress, 8, 10)];
+  if (version === 4) return [wordOf(new Address4(text).parsedAddress, 0, 4, 10)];
   if (version !== 6 || text.includes('%')) return undefined;
   const parts = new Address6(text).parsedAddress;
-  const words = [0, 2, 4, 6].map((at) => wordOf(parts.slice(at, at + 2), 16, 16));
+  const words = [wordOf(parts, 0, 2, 16), wordOf(parts, 2, 2, 16), wordOf(parts, 4, 2, 16), wordOf(parts, 6, 2, 16)];
   return isMapped(words) ? words.slice(3) : words;
 }
 
-/** The number that `parts`, of `bits` bits each, make together. Not by shifts: those give negative numbers. */
-const wordOf = (parts: readonly string[], bits: number, radix: number): number =>
-  parts.reduce((word, part) => word * 2 ** bits + Number.parseInt(part, radix), 0);
+/** The number that so many parts make together. Not by shifts: those give negative numbers. */
+function wordOf(parts: readonly string[], from: number, count: number, radix: 10 | 16): number {
+  let word = 0;
+  for (let at = from; at < from + count; at += 1) {
+    word = word * (radix === 10 ? 256 : 65_536) + Number.parseInt(parts[at] as string, radix);
+  }
+  return word;
+}
 
 /** The last word but one of `::ffff:0:0/96`, in which the addresses of IPv4 are mapped. */
 const MAPPED = 0xffff;

@@ -177,7 +177,7 @@ describe('declared networks', () => {
 
   it('give the same for an address however many others are asked about in between', () => {
     const networks = compile({ low: ['10.0.0.0/8'] });
-    for (let index = 0; index < 5000; index += 1) {
+    for (let index = 0; index < 20_000; index += 1) {
       const ip = `${index % 20}.0.${index >> 8}.${index & 255}`;
       expect(at(networks, ip)).to.deep.equal(index % 20 === 10 ? ['low'] : []);
     }
