@@ -34,11 +34,11 @@ interface Search {
   readonly cell: Cell;
   readonly rows: readonly { readonly row: Row; readonly extentIn: ExtentIn }[];
   readonly budget: Budget;
-  /** For each factor: from which alternative to which nothing may be lost. */
-  readonly steps: readonly (readonly Step[])[];
+  /** For each factor: whether nothing may be lost from one alternative to another; undefined: nobody can leave it out. */
+  readonly steps: readonly (IsStep | undefined)[];
 }
 
-type Step = readonly [from: number, to: number];
+type IsStep = (from: number, to: number) => boolean;
 
 /** Yields each gain that it finds, one for each class of situations, and undefined where a pause is due. @throws BudgetExceeded */
 export function* gainsByIgnorance(
@@ -50,8 +50,7 @@ export function* gainsByIgnorance(
   const extentOf = ruleExtents(matcher, budget);
   for (const space of spacesOf(rows, [schema])) {
     const steps = space.factors.map((factor) => stepsOf(factor, schema.declaration));
-    for (const { length } of steps) spend(budget, length);
-    if (steps.every(({ length }) => length === 0)) continue;
+    if (steps.every((isStep) => isStep === undefined)) continue;
     const here = space.items.map((row) => ({ row, extentIn: extentOf(row, space) }));
     for (const cell of space.cells) {
       if (isPauseDue(budget)) yield undefined;
@@ -89,12 +88,14 @@ function* lossesFrom(
   boxes: readonly Box[],
   before: readonly Box[],
 ): Generator<Gain | undefined> {
-  for (const [index, steps] of search.steps.entries()) {
+  for (const [index, isStep] of search.steps.entries()) {
     const open = region[index] ?? [];
+    const all = search.space.factors[index]?.alternatives.length ?? 0;
+    // Where all are open, all are allowed.
+    if (!isStep || open.length === all) continue;
+    spend(search.budget, open.length * all);
     const done = new Set<string>();
-    for (const [low, high] of steps) {
-      // Where both are open, both are allowed.
-      if (!open.includes(low) || open.includes(high)) continue;
+    for (const [low, high] of stepsOutOf(open, all, isStep)) {
       for (const { row, choice, texts } of deniedIn(search, withOpen(region, index, [high]), boxes, before, 0, [])) {
         const paths = changed(search.space.factors[index] as Factor, low, high);
         if (done.has(`${row.id} ${paths.join()}`)) continue;
@@ -108,6 +109,15 @@ function* lossesFrom(
         };
       }
     }
+  }
+}
+
+/** The steps that lead out of what is open. */
+function* stepsOutOf(open: readonly number[], all: number, isStep: IsStep): Generator<readonly [number, number]> {
+  const inside = new Set(open);
+  for (let high = 0; high < all; high += 1) {
+    if (inside.has(high)) continue;
+    for (const low of open) if (isStep(low, high)) yield [low, high];
   }
 }
 
@@ -153,23 +163,20 @@ function* deniedIn(
 const changed = ({ columns, alternatives }: Factor, low: number, high: number): string[] =>
   columns.flatMap(({ path }, at) => (alternatives[low]?.values[at] === alternatives[high]?.values[at] ? [] : [path]));
 
-/** From which alternatives of a factor to which others nothing may be lost. */
-function stepsOf({ columns, alternatives }: Factor, declaration: Declaration): Step[] {
+/** From which alternatives of a factor to which others nothing may be lost; undefined: from none. */
+function stepsOf({ columns, alternatives }: Factor, declaration: Declaration): IsStep | undefined {
   const senses = columns.map((column) => senseOf(column, declaration));
-  if (senses.includes('none')) return [];
-  return alternatives.flatMap(({ values: low }, from) =>
-    alternatives.flatMap(({ values: high }, to): Step[] => {
-      if (from === to) return [];
-      const rises = columns.every(({ path }, at) => isStep(path, low[at], high[at], senses[at] as Sense));
-      return rises ? [[from, to]] : [];
-    }),
-  );
+  if (senses.includes('none')) return undefined;
+  return (from, to) =>
+    columns.every(({ path }, at) =>
+      rises(path, alternatives[from]?.values[at], alternatives[to]?.values[at], senses[at] as Sense),
+    );
 }
 
 type Sense = 'grants' | 'withholds' | 'none';
 
 /** Whether one value is what holds where nothing is known, and the other a declared one, in the direction of the sense. */
-function isStep(path: string, low: unknown, high: unknown, sense: Sense): boolean {
+function rises(path: string, low: unknown, high: unknown, sense: Sense): boolean {
   if (low === high) return true;
   // To have no role is known.
   if (path === ROLE_PATH) return low === 'other' && high !== 'none';
