@@ -6,6 +6,7 @@ import { createMatcher, type Matcher } from './casbin/matcher.ts';
 import type { Policy } from './decide.ts';
 import type { Declaration } from './declared/declaration.ts';
 import { TooManyGroups } from './declared/networks.ts';
+import { ALWAYS } from './declared/parse-schedule.ts';
 import { parseAllCases } from './folder/cases.ts';
 import { asItLooks } from './folder/characters.ts';
 import { checkCodesUsed, parseCodes } from './folder/codes.ts';
@@ -129,8 +130,6 @@ function* schemaFor(declaration: Declaration, report: ReportError): Generator<vo
     });
   }
 }
-
-const ALWAYS = { days: [0, 1, 2, 3, 4, 5, 6], from: 0, to: 1440, zone: 'UTC', except: [] };
 
 /** undefined, with a finding, where the rows are not valid. */
 async function check(given: PolicyTexts, report: Report): Promise<Policy | undefined> {

@@ -21,6 +21,8 @@ const FIELDS = ['days', 'from', 'to', 'zone', 'except'];
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 const ALL_DAYS: readonly number[] = [...DAYS.keys()];
 const WHOLE_DAY = { from: 0, to: 1440 };
+/** Stands for a schedule that has a finding, so that the rows which use it have none for that. */
+export const ALWAYS: Omit<DeclaredSchedule, 'name'> = { days: ALL_DAYS, ...WHOLE_DAY, zone: 'UTC', except: [] };
 const MAX_EXCEPT = 400;
 
 type Fault = (message: string, ...path: (string | number)[]) => undefined;

@@ -11,7 +11,7 @@ import {
   GROUP_OF_OWNER,
   NOTHING_DECLARED,
 } from '../declared/declaration.ts';
-import { parseSchedule } from '../declared/parse-schedule.ts';
+import { ALWAYS, parseSchedule } from '../declared/parse-schedule.ts';
 import { faultOfSchedules } from '../declared/schedules.ts';
 import { UNKNOWN } from '../declared/table.ts';
 import { FACTS, type FactTable } from '../facts.ts';
@@ -58,16 +58,16 @@ export function parseFactsFile(text: string | undefined, report: ReportError): D
 
 function schedulesOf(value: unknown, fault: Fault): readonly DeclaredSchedule[] {
   const path = ['schedules'];
-  const read = (name: string, entry: unknown, at: Path): DeclaredSchedule | undefined => {
+  const read = (name: string, entry: unknown, at: Path): DeclaredSchedule => {
     const { schedule, faults } = parseSchedule(entry);
     for (const { path: within, message } of faults) fault([...at, ...within], `${name}: ${message}`);
-    return schedule && { name, ...schedule };
+    return { name, ...(schedule ?? ALWAYS) };
   };
   const schedules = [...declaredOf(value, path, {}, fault, read, DECLARED_LIMITS.schedules).values()];
   const wrong = faultOfSchedules(schedules);
   if (wrong === undefined) return schedules;
   fault(path, wrong);
-  return [];
+  return schedules.map(({ name }) => ({ name, ...ALWAYS }));
 }
 
 function attributesOf(value: unknown, fault: Fault): Declaration['attributes'] {
