@@ -143,7 +143,7 @@ export function readPrint(text: string): Tree {
     if (found === undefined) throw new SyntaxError(`${token} must stand at ${at} of ${text}`);
     return found;
   };
-  const PATH = /r\.[a-z]+\.[A-Za-z]+(?![\w.(])/;
+  const PATH = /r(?:\.[A-Za-z][A-Za-z0-9_]*){2,3}(?![\w.(])/;
   const LITERAL = /'[A-Za-z0-9._:*-]*'|true(?!\w)|false(?!\w)/;
   const value = (raw: string): string | boolean => (raw.startsWith("'") ? raw.slice(1, -1) : raw === 'true');
   const condition = (): Tree => {
@@ -176,24 +176,27 @@ export function readPrint(text: string): Tree {
 }
 
 /** The value of a rule. */
-export function holds(node: Tree, facts: Facts): boolean {
+export const holds = (node: Tree, facts: Facts): boolean => evaluate(node, (fact) => valueAt(fact, facts));
+
+/** The value of a rule, of facts by their paths. */
+export function evaluate(node: Tree, factAt: (path: string) => string | boolean): boolean {
   switch (node.kind) {
     case 'constant':
       return node.value;
     case 'fact':
-      return valueAt(node.path, facts) === true;
+      return factAt(node.path) === true;
     case 'equals':
-      return (valueAt(node.path, facts) === node.value) !== node.not;
+      return (factAt(node.path) === node.value) !== node.not;
     case 'in':
-      return node.values.includes(valueAt(node.path, facts));
+      return node.values.includes(factAt(node.path));
     case 'keyMatch':
-      return matches(facts.request.action, node.pattern);
+      return matches(String(factAt('r.request.action')), node.pattern);
     case 'not':
-      return !holds(node.of, facts);
+      return !evaluate(node.of, factAt);
     case 'both':
-      return holds(node.left, facts) && holds(node.right, facts);
+      return evaluate(node.left, factAt) && evaluate(node.right, factAt);
     case 'either':
-      return holds(node.left, facts) || holds(node.right, facts);
+      return evaluate(node.left, factAt) || evaluate(node.right, factAt);
   }
 }
 
