@@ -7,9 +7,10 @@
  */
 
 import { closed } from '../facts.ts';
+import { runToEnd } from '../time-slices.ts';
 import type { DeclaredSchedule } from './declaration.ts';
 import { MOST_GROUPS, TooManyGroups } from './networks.ts';
-import { DAY_MS, MINUTE_MS, type OffsetSpan, PROVED_FROM, PROVED_UNTIL, readZone, toEnd, type Zone } from './zones.ts';
+import { DAY_MS, MINUTE_MS, type OffsetSpan, PROVED_FROM, PROVED_UNTIL, readZone, type Zone } from './zones.ts';
 
 /** By name: whether the moment lies in the schedule. Frozen, and the same object wherever the values are the same. */
 export type ScheduleGroup = Readonly<Record<string, boolean>>;
@@ -83,7 +84,7 @@ export function* compilingSchedules(schedules: readonly DeclaredSchedule[]): Gen
 
 /** As `compilingSchedules`, at once. */
 export const compileSchedules = (schedules: readonly DeclaredSchedule[]): Schedules =>
-  toEnd(compilingSchedules(schedules));
+  runToEnd(compilingSchedules(schedules));
 
 /** Steps of a walk in one slice. */
 const SLICE = 500;

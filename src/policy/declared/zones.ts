@@ -3,6 +3,8 @@
  * docs/adr/0017-schedules.md for why this needs no library.
  */
 
+import { runToEnd } from '../time-slices.ts';
+
 export const MINUTE_MS = 60_000;
 export const DAY_MS = 86_400_000;
 
@@ -63,16 +65,11 @@ export function* readZone(name: string): Generator<void, Zone> {
     spanAt: (moment) => {
       const midnight = Math.floor(moment / DAY_MS) * DAY_MS;
       const isProved = moment >= PROVED_FROM && moment < PROVED_UNTIL;
-      return findSpan(isProved ? spans : toEnd(spansBetween(offsetAt, midnight, midnight + DAY_MS)), moment);
+      return findSpan(isProved ? spans : runToEnd(spansBetween(offsetAt, midnight, midnight + DAY_MS)), moment);
     },
   };
   known.set(name, zone);
   return zone;
-}
-
-/** What a piece of work gives that is done at once. */
-export function toEnd<T>(work: Generator<void, T>): T {
-  for (let step = work.next(); ; step = work.next()) if (step.done) return step.value;
 }
 
 /**

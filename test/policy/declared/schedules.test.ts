@@ -11,7 +11,8 @@ import type { DeclaredSchedule } from '../../../src/policy/declared/declaration.
 import { TooManyGroups } from '../../../src/policy/declared/networks.ts';
 import { parseSchedule } from '../../../src/policy/declared/parse-schedule.ts';
 import { compileSchedules, faultOfSchedules, type Schedules } from '../../../src/policy/declared/schedules.ts';
-import { DAY_MS, PROVED_FROM, PROVED_UNTIL, readZone, toEnd } from '../../../src/policy/declared/zones.ts';
+import { DAY_MS, PROVED_FROM, PROVED_UNTIL, readZone } from '../../../src/policy/declared/zones.ts';
+import { runToEnd } from '../../../src/policy/time-slices.ts';
 import { amount } from '../../support/long.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { SEED, times } from '../texts.ts';
@@ -179,7 +180,7 @@ const someSchedules = (zones: readonly string[], dates: number): fc.Arbitrary<De
 
 /** Every change of the offset of a zone, and the moments around it. */
 const around = (zone: string): number[] =>
-  toEnd(readZone(zone)).spans.flatMap(({ from }) =>
+  runToEnd(readZone(zone)).spans.flatMap(({ from }) =>
     [0, 0.5, 1, 2, 24].flatMap((hours) => [from - hours * HOUR_MS, from - hours * HOUR_MS - 1, from + hours * HOUR_MS]),
   );
 
@@ -232,7 +233,7 @@ describe(`schedules (seed ${SEED})`, () => {
           except.flatMap((day) => [-12, 0, 5, 17, 29, 41].map((hours) => Date.parse(day) + hours * HOUR_MS)),
         );
         const changes = schedules.flatMap(({ zone }) =>
-          toEnd(readZone(zone))
+          runToEnd(readZone(zone))
             .spans.slice(1)
             .map(({ from }) => from),
         );

@@ -3,7 +3,8 @@
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { connect } from '../../../src/db/connect.ts';
-import { DAY_MS, faultOfZone, PROVED_FROM, PROVED_UNTIL, readZone, toEnd } from '../../../src/policy/declared/zones.ts';
+import { DAY_MS, faultOfZone, PROVED_FROM, PROVED_UNTIL, readZone } from '../../../src/policy/declared/zones.ts';
+import { runToEnd } from '../../../src/policy/time-slices.ts';
 import { amount } from '../../support/long.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { changesByPostgres, offsetsByPostgres } from './schedules-oracle.ts';
@@ -39,7 +40,7 @@ describe('a time zone', () => {
   const few = ZONES.slice(0, amount(1, ZONES.length));
   it(`changes its offset when PostgreSQL says so, every half hour of 2000 to 2060: ${few.length} zones`, async () => {
     for (const zone of few) {
-      const [, ...changes] = toEnd(readZone(zone)).spans.map(({ from, offset }) => [from, offset]);
+      const [, ...changes] = runToEnd(readZone(zone)).spans.map(({ from, offset }) => [from, offset]);
       expect(changes, zone).to.deep.equal(await changesByPostgres(db, zone, PROVED_FROM, PROVED_UNTIL));
     }
   });
@@ -52,7 +53,7 @@ describe('a time zone', () => {
     );
     const different: unknown[] = [];
     for (const zone of many) {
-      const { spans, spanAt } = toEnd(readZone(zone));
+      const { spans, spanAt } = runToEnd(readZone(zone));
       const moments = [...midnights, ...spans.flatMap(({ from, until }) => [from, until - 1])];
       const expected = await offsetsByPostgres(db, zone, moments);
       const at = moments.findIndex((moment, index) => spanAt(moment).offset !== expected[index]);
@@ -65,7 +66,7 @@ describe('a time zone', () => {
 
   it('has spans without gaps, and outside of the proved years the offset of the day', () => {
     for (const zone of ZONES) {
-      const { spans, spanAt } = toEnd(readZone(zone));
+      const { spans, spanAt } = runToEnd(readZone(zone));
       expect([spans[0]?.from, spans.at(-1)?.until]).to.deep.equal([PROVED_FROM, PROVED_UNTIL]);
       for (const [index, span] of spans.entries()) {
         expect(spanAt(span.from)).to.equal(span);
@@ -73,11 +74,11 @@ describe('a time zone', () => {
         if (index > 0) expect(span.from).to.equal(spans[index - 1]?.until);
       }
     }
-    const kathmandu = toEnd(readZone('Asia/Kathmandu')).spanAt;
+    const kathmandu = runToEnd(readZone('Asia/Kathmandu')).spanAt;
     const change = Date.parse('1985-12-31T18:30:00Z');
     expect(kathmandu(change - 1)).to.include({ until: change, offset: 5.5 * 3_600_000 });
     expect(kathmandu(change)).to.include({ from: change, offset: 5.75 * 3_600_000 });
-    expect(toEnd(readZone('Europe/Berlin')).spanAt(Date.parse('2090-07-01T00:00:00Z'))).to.include({
+    expect(runToEnd(readZone('Europe/Berlin')).spanAt(Date.parse('2090-07-01T00:00:00Z'))).to.include({
       offset: 2 * 3_600_000,
     });
   });

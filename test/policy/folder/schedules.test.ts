@@ -60,7 +60,7 @@ describe('schedules in facts.yaml', () => {
     });
   }
 
-  it('that combine in too many ways are one finding, and the rows that use them none', async () => {
+  it('that except too many dates are one finding, and the rows that use them none', async () => {
     const entry = (_: unknown, index: number): string => {
       const dates = Array.from({ length: 400 }, (_, day) => new Date(Date.UTC(2026, index, 1 + day)).toISOString());
       const except = index < 2 ? dates.map((date) => date.slice(0, 10)) : [];
