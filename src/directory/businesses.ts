@@ -2,7 +2,7 @@
 
 import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
-import { type Actor, mutate } from '../db/mutate.ts';
+import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
 import type { StoredAttributes } from '../input/resources.ts';
@@ -72,26 +72,49 @@ export function putBusiness(
 ): Promise<{ business: Business; created: boolean }> {
   return mutate(db, actor, async (trx) => {
     const { row, created } = await findOrCreate<BusinessRow>(trx, 'businesses', { id });
-    const before = present(row);
-    const [after] = await trx('businesses')
-      .where({ id })
-      .update({
-        disabled_at: state.disabled ? trx.raw('coalesce(disabled_at, now())') : null,
-        disabled_reason: state.disabledReason,
-        attributes: state.attributes,
-      })
-      .returning<BusinessRow[]>('*');
-    const business = present(after ?? row);
-    if (!created && JSON.stringify(before) === JSON.stringify(business)) {
-      return { result: { business, created }, events: [], changes: [] };
-    }
-    const action = created ? 'business.create' : 'business.update';
-    return {
-      result: { business, created },
-      events: [{ action, kind: 'business', id, before: created ? undefined : before, after: business }],
-      changes: [{ kind: 'business', id }],
-    };
+    return write(trx, row, created, state);
   });
+}
+
+/** Changes the business to what `change` makes of its state, under the row's lock. @throws Failure NOT_FOUND, or what `change` throws */
+export async function updateBusiness(
+  db: Knex,
+  actor: Actor,
+  id: string,
+  change: (before: Business) => BusinessState,
+): Promise<Business> {
+  const { business } = await mutate(db, actor, async (trx) => {
+    const row = await lock(trx, id);
+    return write(trx, row, false, change(present(row)));
+  });
+  return business;
+}
+
+async function write(
+  trx: Knex.Transaction,
+  row: BusinessRow,
+  created: boolean,
+  state: BusinessState,
+): Promise<Mutation<{ business: Business; created: boolean }>> {
+  const { id } = row;
+  const before = present(row);
+  const [after] = await trx('businesses')
+    .where({ id })
+    .update({
+      disabled_at: state.disabled ? trx.raw('coalesce(disabled_at, now())') : null,
+      disabled_reason: state.disabledReason,
+      attributes: state.attributes,
+    })
+    .returning<BusinessRow[]>('*');
+  const business = present(after ?? row);
+  const result = { business, created };
+  if (!created && JSON.stringify(before) === JSON.stringify(business)) return { result, events: [], changes: [] };
+  const action = created ? 'business.create' : 'business.update';
+  return {
+    result,
+    events: [{ action, kind: 'business', id, before: created ? undefined : before, after: business }],
+    changes: [{ kind: 'business', id }],
+  };
 }
 
 /** @throws Failure NOT_FOUND */

@@ -2,7 +2,7 @@
 
 import type { Knex } from 'knex';
 import { orFailure } from '../db/failure.ts';
-import { type Actor, mutate } from '../db/mutate.ts';
+import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import type { StoredAttributes } from '../input/resources.ts';
 import type { RateLimit } from '../input/scalars.ts';
@@ -69,36 +69,53 @@ export function putUser(
 ): Promise<{ user: User; created: boolean }> {
   return mutate(db, actor, async (trx) => {
     const { row, created } = await findOrCreate<UserRow>(trx, 'users', { id });
-    const before = present(row);
-    const since = (column: string, now: boolean) => (now ? trx.raw('coalesce(??, now())', [column]) : null);
-    const [after] = await trx('users')
-      .where({ id })
-      .update({
-        disabled_at: since('disabled_at', state.disabled),
-        disabled_reason: state.disabledReason,
-        businesses_disabled_at: since('businesses_disabled_at', state.businessesDisabled),
-        rate_limit_requests: state.rateLimit?.requests ?? null,
-        rate_limit_window_seconds: state.rateLimit?.windowSeconds ?? null,
-        attributes: state.attributes,
-      })
-      .returning<UserRow[]>('*');
-    const user = present(after ?? row);
-    if (!created && JSON.stringify(before) === JSON.stringify(user))
-      return { result: { user, created }, events: [], changes: [] };
-    return {
-      result: { user, created },
-      events: [
-        {
-          action: created ? 'user.create' : 'user.update',
-          kind: 'user',
-          id,
-          before: created ? undefined : before,
-          after: user,
-        },
-      ],
-      changes: [{ kind: 'user', id }],
-    };
+    return write(trx, row, created, state);
   });
+}
+
+/** Changes the user to what `change` makes of its state, under the row's lock. @throws Failure NOT_FOUND, or what `change` throws */
+export async function updateUser(
+  db: Knex,
+  actor: Actor,
+  id: string,
+  change: (before: User) => UserState,
+): Promise<User> {
+  const { user } = await mutate(db, actor, async (trx) => {
+    const row = await lock(trx, id);
+    return write(trx, row, false, change(present(row)));
+  });
+  return user;
+}
+
+async function write(
+  trx: Knex.Transaction,
+  row: UserRow,
+  created: boolean,
+  state: UserState,
+): Promise<Mutation<{ user: User; created: boolean }>> {
+  const { id } = row;
+  const before = present(row);
+  const since = (column: string, now: boolean) => (now ? trx.raw('coalesce(??, now())', [column]) : null);
+  const [after] = await trx('users')
+    .where({ id })
+    .update({
+      disabled_at: since('disabled_at', state.disabled),
+      disabled_reason: state.disabledReason,
+      businesses_disabled_at: since('businesses_disabled_at', state.businessesDisabled),
+      rate_limit_requests: state.rateLimit?.requests ?? null,
+      rate_limit_window_seconds: state.rateLimit?.windowSeconds ?? null,
+      attributes: state.attributes,
+    })
+    .returning<UserRow[]>('*');
+  const user = present(after ?? row);
+  const result = { user, created };
+  if (!created && JSON.stringify(before) === JSON.stringify(user)) return { result, events: [], changes: [] };
+  const action = created ? 'user.create' : 'user.update';
+  return {
+    result,
+    events: [{ action, kind: 'user', id, before: created ? undefined : before, after: user }],
+    changes: [{ kind: 'user', id }],
+  };
 }
 
 /** @throws Failure NOT_FOUND */

@@ -46,6 +46,28 @@ describe('authz --attribute', function () {
     expect((await authz(['business', 'list'], env)).stdout).to.include('{"region":"eu"}');
   });
 
+  it('of user update and business update changes what is named, and leaves the rest', async () => {
+    await done('user put eve --rate-limit 5/60 --businesses-disabled --attribute plan=pro');
+    const rest = { rateLimit: { requests: 5, windowSeconds: 60 }, businessesDisabled: true };
+    const off = await done('user update eve --disabled --reason Closed.');
+    expect(off).to.deep.include({ ...rest, disabled: true, disabledReason: 'Closed.', attributes: { plan: 'pro' } });
+    expect(await done('user update eve --attribute plan=free')).to.deep.equal({ ...off, attributes: { plan: 'free' } });
+    const on = await done('user update eve --no-disabled --no-businesses-disabled --attribute plan=');
+    expect(on).to.deep.include({ ...rest, businessesDisabled: false, disabledReason: null, attributes: {} });
+    expect(await done('user update eve --no-rate-limit')).to.deep.equal({ ...on, rateLimit: null });
+    expect(await refused('user update eve')).to.include('nothing is named');
+    expect(await refused('user update eve --reason Closed.')).to.include('disabledReason');
+    expect(await refused('user update nobody --disabled')).to.include('There is no user nobody');
+
+    await done('business put stand --attribute region=eu');
+    const closed = await done('business update stand --disabled');
+    expect(closed).to.deep.include({ disabled: true, attributes: { region: 'eu' } });
+    expect(await done('business update stand --no-disabled')).to.deep.include({ attributes: { region: 'eu' } });
+    expect(await done('business update stand --attribute region=us')).to.deep.include({ attributes: { region: 'us' } });
+    expect(await refused('business update stand')).to.include('nothing is named');
+    expect(await refused('business update nowhere --disabled')).to.include('There is no business nowhere');
+  });
+
   it('sets those of a new key, and changes the named ones of another', async () => {
     const { key } = (await done('key create --user ann --name k --attribute can=sms,recordings')) as {
       key: { id: string };
@@ -128,6 +150,7 @@ describe('authz --attribute', function () {
     const page = await readFile(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
     const [, block = ''] = /## Attributes and roles.*?```sh\n(.*?)```/s.exec(page) ?? [];
     await done('user put ada');
+    await done('business put bakery');
     const { key } = (await done('key create --user ada --name k')) as { key: { id: string } };
     const commands = block.trim().split('\n');
     expect(commands).to.have.length(5);

@@ -35,22 +35,29 @@ export function namedAttributes({ attribute = [] }: AttributeOption): ReadonlyMa
 }
 
 /**
- * `before` with the changes of the options. What they do not name is neither checked nor changed: it may be of an earlier policy.
+ * What the options make of attributes. What they do not name is neither checked nor changed: it may be of an earlier policy.
  * @throws Refusal, or Failure INVALID_REQUEST for what is not declared
  */
-export async function withAttributes(
+export async function attributeChange(
   terminal: Terminal,
   owner: Owner,
-  before: StoredAttributes,
-  named: ReadonlyMap<string, string>,
-): Promise<StoredAttributes> {
-  const rest = Object.entries(before).filter(([name]) => !named.has(name));
+  options: AttributeOption,
+): Promise<(before: StoredAttributes) => StoredAttributes> {
+  const named = namedAttributes(options);
   const given = [...named].filter(([, text]) => text !== '');
-  if (given.length === 0) return Object.fromEntries(rest);
+  const accepted = given.length === 0 ? {} : await accept(terminal, owner, given);
+  return (before) =>
+    inOrder({ ...Object.fromEntries(Object.entries(before).filter(([name]) => !named.has(name))), ...accepted });
+}
+
+async function accept(
+  terminal: Terminal,
+  owner: Owner,
+  given: readonly (readonly [name: string, text: string])[],
+): Promise<StoredAttributes> {
   const declaration = await declarationHere(terminal);
   const values = given.map(([name, text]) => [name, storedForm(declaration, owner, name, text)] as const);
-  const accepted = acceptAttributes(declaration, owner, Object.fromEntries(values));
-  return inOrder({ ...Object.fromEntries(rest), ...accepted });
+  return acceptAttributes(declaration, owner, Object.fromEntries(values));
 }
 
 /** In the form that is declared. A value that has not that form stays a text, which is refused. */

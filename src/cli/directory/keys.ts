@@ -31,7 +31,7 @@ import { jsonText } from '../terminal/output.ts';
 import { confirm, readStdin } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { type AttributeOption, attributeOption, namedAttributes, withAttributes } from './attributes.ts';
+import { type AttributeOption, attributeChange, attributeOption, namedAttributes } from './attributes.ts';
 
 interface GrantOptions extends JsonOption, AttributeOption {
   readonly name?: string;
@@ -178,7 +178,7 @@ async function create(terminal: Terminal, options: GrantOptions & { user: string
   const { userId, ...grants } = validate(keyBody, {
     allowUserManagementApiRequests: false,
     ...fields(options),
-    attributes: await withAttributes(terminal, 'key', {}, namedAttributes(options)),
+    attributes: (await attributeChange(terminal, 'key', options))({}),
     userId: options.user,
   });
   await withDatabase(terminal, async ({ db, peppers, actor }) =>
@@ -199,7 +199,7 @@ async function update(terminal: Terminal, name: string, options: GrantOptions): 
       updateKey(db, actor, rightsIn(terminal), id, { ...grants, ...more }, mayChange);
     if (named.size === 0) return show(terminal, await change({}), options);
     const before = await getKey(db, id);
-    const attributes = await withAttributes(terminal, 'key', before.attributes, named);
+    const attributes = (await attributeChange(terminal, 'key', options))(before.attributes);
     show(terminal, await change({ attributes }, (version) => version === before.version), options);
   });
 }
