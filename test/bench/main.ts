@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { auditBench } from './audit.ts';
 import { benchDeadline } from './deadline.ts';
+import { benchDeclared } from './declared.ts';
 import { benchHostile } from './hostile.ts';
 import { http } from './http.ts';
 import { benchLog } from './log.ts';
@@ -21,6 +22,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   replay: benchReplay,
   rollout: benchRollout,
   policy: benchPolicy,
+  declared: benchDeclared,
   deadline: benchDeadline,
   http,
   hostile: benchHostile,
