@@ -79,9 +79,15 @@ interface Read {
   readonly matcher?: Matcher;
 }
 
-function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, Read> {
+/** What becomes of network files: `past` for a policy that looks up no address, of which they are hashed and no more. */
+type Lists = 'read' | 'past';
+
+const looksAt = (texts: PolicyTexts, lists: Lists): PolicyTexts =>
+  lists === 'read' ? texts : new Map([...texts].filter(([name]) => !NETWORK_FILE.test(name)));
+
+function* readPolicy(given: PolicyTexts, report: ReportError, lists: Lists = 'read'): Generator<void, Read> {
   let valid = true;
-  yield* checkFiles(given, (finding) => {
+  yield* checkFiles(looksAt(given, lists), (finding) => {
     // A row with an invisible character is not the row that it looks like.
     if (ROW_FILE.test(finding.file)) valid = false;
     report(finding);
@@ -94,7 +100,8 @@ function* readPolicy(given: PolicyTexts, report: ReportError): Generator<void, R
     report(finding);
   };
   const declaration = parseFactsFile(texts.get(FACTS_FILE), factsFault);
-  const schema = yield* schemaFor(yield* readNetworkFiles(declaration, texts, factsFault), factsFault);
+  const whole = lists === 'read' ? yield* readNetworkFiles(declaration, texts, factsFault) : declaration;
+  const schema = yield* schemaFor(whole, factsFault);
   const rows = yield* validRows(texts, schema, codes, report);
   if (!rows || !valid) return { texts, schema, codes };
   const matcher = createMatcher(rows, schema);
@@ -168,15 +175,23 @@ function* validRows(
 }
 
 /**
- * A policy from texts that were checked before, or that need not pass (a shadow policy, one of the past): parsed only, in
+ * A policy from texts that were checked before, or that need not pass (a shadow policy): parsed only, in
  * slices of the event loop. Every rule is evaluated once, so that no decision waits for Casbin to compile it.
  * @throws Error with the first finding, when they cannot be parsed.
  */
-export async function assemblePolicy(texts: PolicyTexts): Promise<Policy> {
+export const assemblePolicy = (texts: PolicyTexts): Promise<Policy> => assemble(texts, 'read');
+
+/**
+ * A policy of the past, to decide on recorded facts again: those say in which networks an address lay, so its network files count in
+ * the digest and are not read, which would take seconds for 16 MiB. Looking up an address in it throws.
+ * @throws Error with the first finding, when the texts cannot be parsed.
+ */
+export const assemblePast = (texts: PolicyTexts): Promise<Policy> => assemble(texts, 'past');
+
+async function assemble(texts: PolicyTexts, lists: Lists): Promise<Policy> {
   const { report, all } = collector();
-  const read = (await runInSlices(checkSizes(texts, report)))
-    ? await runInSlices(readPolicy(texts, report))
-    : undefined;
+  const fits = await runInSlices(checkSizes(looksAt(texts, lists), report));
+  const read = fits ? await runInSlices(readPolicy(texts, report, lists)) : undefined;
   const [first] = all();
   if (first || !read?.policy || !read.matcher) throw new Error(first ? printFinding(first) : 'there is no policy');
   await runInSlices(read.matcher.warm());

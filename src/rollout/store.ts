@@ -6,7 +6,7 @@ import { Failure, Refusal } from '../errors.ts';
 import type { Policy } from '../policy/decide.ts';
 import { hashOf } from '../policy/folder/digest.ts';
 import { NETWORK_FILE, type PolicyTexts } from '../policy/folder/files.ts';
-import { assemblePolicy } from '../policy/policy.ts';
+import { assemblePast } from '../policy/policy.ts';
 import { runInSlices } from '../policy/time-slices.ts';
 
 /** A policy by the digest that a record names, or why there is none. */
@@ -80,13 +80,13 @@ export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy
   return { digest: row.digest, firstSeenAt: row.first_seen_at.toISOString(), texts: await textsOf(db, row) };
 }
 
-/** The policy of exactly this digest, ready to decide as it did. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+/** The policy of exactly this digest, ready to decide on recorded facts as it did. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function policyOfTime(db: Knex, digest: string): Promise<PolicyOfTime> {
   try {
     const stored = await findPolicy(db, digest);
     // findPolicy takes the beginning of a digest, too; a record that holds no more than that was altered.
     if (stored.digest !== digest) return { why: `${digest} is not the digest of a policy` };
-    const policy = await assemblePolicy(stored.texts).catch((cause: Error) => {
+    const policy = await assemblePast(stored.texts).catch((cause: Error) => {
       throw new Refusal(`the policy ${digest} cannot be read by this version: ${cause.message}`, cause);
     });
     if (policy.digest === digest) return { policy };

@@ -20,8 +20,8 @@ export type DeclaredAttributes = ReadonlyMap<string, DeclaredValues | DeclaredGr
 
 export interface DeclaredNetwork {
   readonly name: string;
-  /** IPv4 and IPv6 prefixes, each in the form that prefix.ts parses. */
-  readonly prefixes: readonly string[];
+  /** IPv4 and IPv6 prefixes, each in the form that prefix.ts parses; undefined: those of `file`, which was not read. */
+  readonly prefixes: readonly string[] | undefined;
   /** The file beside `facts.yaml` that they are from. */
   readonly file?: string;
   readonly withholds: boolean;

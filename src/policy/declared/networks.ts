@@ -33,14 +33,17 @@ export class TooManyGroups extends Refusal {}
 const PIECE = 64;
 
 /**
- * The table of networks. Yields often, so that the caller can work in slices.
+ * The table of networks. Yields often, so that the caller can work in slices. Where a file was not read, there is none: looking up
+ * throws.
  * @throws TooManyGroups; TypeError for a prefix that `parsePrefix` refuses
  */
 export function* compileNetworks(networks: readonly DeclaredNetwork[]): Generator<void, Networks> {
   const { groups, nowhere, join } = combinations(networks.map(({ name }) => name));
-  const most = networks.reduce((sum, { prefixes }) => sum + prefixes.length, 0);
+  const lists = networks.map(({ prefixes }) => prefixes).filter((prefixes) => prefixes !== undefined);
+  if (lists.length < networks.length) return unread(groups[nowhere] as NetworkGroup);
+  const most = lists.reduce((sum, prefixes) => sum + prefixes.length, 0);
   const [v4, v6] = [roomFor(most, 1), roomFor(most, 4)];
-  for (const [owner, { prefixes }] of networks.entries()) {
+  for (const [owner, prefixes] of lists.entries()) {
     for (const [index, text] of prefixes.entries()) {
       if (index % PIECE === 0) yield;
       const prefix = parsePrefix(text);
@@ -64,6 +67,21 @@ export function* compileNetworks(networks: readonly DeclaredNetwork[]): Generato
     groups: Object.freeze([...occurring].sort((a, b) => a - b).map(groupOf)),
     nowhere: groupOf(nowhere),
     ranges: tables.v4.values.length + tables.v6.values.length,
+  });
+}
+
+/** INVARIANT: networks whose files were not read tell of no address that it lies in none. */
+function unread(nowhere: NetworkGroup): Networks {
+  const fail = (): never => {
+    throw new Error('the files of these networks were not read');
+  };
+  return Object.freeze({
+    groupAt: (ip: string | undefined) => (ip === undefined ? nowhere : fail()),
+    get groups() {
+      return fail();
+    },
+    nowhere,
+    ranges: 0,
   });
 }
 

@@ -28,7 +28,7 @@ export function* readNetworkFiles(
     (network): DeclaredNetwork =>
       network.file === undefined ? network : { ...network, prefixes: read.get(network.file) ?? [] },
   );
-  const prefixes = networks.reduce((sum, network) => sum + network.prefixes.length, 0);
+  const prefixes = networks.reduce((sum, network) => sum + (network.prefixes?.length ?? 0), 0);
   if (prefixes <= LIMITS.prefixes) return { ...declaration, networks };
   const message = `the networks have at most ${LIMITS.prefixes} prefixes together, and ${prefixes} now; write shorter ones that cover many`;
   report({ file: FACTS_FILE, line: 1, column: 1, rule: 'too-large', message });

@@ -8,7 +8,7 @@ import { isMap } from './yaml.ts';
 
 const SHAPE = 'write a list of prefixes, {prefixes: [..], withholds: true} or {file: name.txt}';
 
-/** The networks in the order in which they stand. What is faulty is left out; one of a file has no prefixes yet. */
+/** The networks in the order in which they stand. What is faulty is left out; the prefixes of a file are not read here. */
 export function networksOf(value: unknown, fault: Fault): readonly DeclaredNetwork[] {
   const networks = declaredOf(
     value,
@@ -34,7 +34,7 @@ function networkOf(name: string, entry: unknown, path: Path, fault: Fault): Decl
     return { ...network, prefixes: wellFormed(prefixes, Array.isArray(entry) ? path : [...path, 'prefixes'], fault) };
   }
   if (typeof file === 'string' && prefixes === undefined) {
-    if (NETWORK_FILE.test(file)) return { ...network, prefixes: [], file };
+    if (NETWORK_FILE.test(file)) return { ...network, prefixes: undefined, file };
     fault(
       [...path, 'file'],
       `${name}: a network file lies beside facts.yaml and has a name such as blocked.txt: a-z, 0-9 and -`,

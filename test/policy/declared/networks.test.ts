@@ -189,6 +189,17 @@ describe('declared networks', () => {
     expect(compile({ empty: [] }).groups).to.deep.equal([{ empty: false }]);
   });
 
+  it('whose file was not read tell of no address, in the other networks neither', () => {
+    const declared = [
+      { name: 'office', prefixes: ['10.0.0.0/8'], withholds: false },
+      { name: 'blocked', prefixes: undefined, file: 'blocked.txt', withholds: false },
+    ];
+    const networks = runToEnd(compileNetworks(declared));
+    for (const ip of ['10.0.0.1', '192.0.2.1', '::1']) expect(() => networks.groupAt(ip)).to.throw('were not read');
+    expect(() => networks.groups).to.throw('were not read');
+    expect(networks.groupAt(undefined)).to.deep.equal({ office: false, blocked: false });
+  });
+
   it('throw for what is no address, and for a prefix that was not checked', () => {
     const networks = compile({ n: ['10.0.0.0/8'] });
     for (const ip of ['', 'x', '010.0.0.1', 'fe80::1%eth0', '10.0.0.0/8', ' 10.0.0.1']) {

@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { createToken } from '../../../src/credentials/token.ts';
+import { decide } from '../../../src/policy/decide.ts';
 import type { DeclaredNetwork } from '../../../src/policy/declared/declaration.ts';
 import { parseFactsFile } from '../../../src/policy/folder/facts-file.ts';
 import {
@@ -15,7 +16,7 @@ import {
 } from '../../../src/policy/folder/files.ts';
 import { collector, printFinding } from '../../../src/policy/folder/findings.ts';
 import { parseNetworkFile, readNetworkFiles } from '../../../src/policy/folder/network-files.ts';
-import { assemblePolicy, buildPolicy } from '../../../src/policy/policy.ts';
+import { assemblePast, assemblePolicy, buildPolicy } from '../../../src/policy/policy.ts';
 import { nextTurn, runInSlices, runToEnd } from '../../../src/policy/time-slices.ts';
 import { edited, SEED, shippedTexts, times, withFile } from '../texts.ts';
 
@@ -178,6 +179,29 @@ describe('a policy with network files', () => {
     );
     expect(new Set(digests).size).to.equal(3);
     expect((await assemblePolicy(withBlocked('10.0.0.0/8\n'))).digest).to.equal(digests[0]);
+  });
+
+  it('decides on recorded facts as it did, without its list being read, and looks up no address', async () => {
+    const ruled = withFile(
+      withBlocked('10.0.0.0/8\n'),
+      '05-x.csv',
+      'p, x, *, "r.network.blocked", deny, PERMISSION_DENIED\n',
+    );
+    const [now, past] = [await assemblePolicy(ruled), await assemblePast(ruled)];
+    expect(past.digest).to.equal(now.digest);
+    for (const [ip, rule] of [
+      ['10.0.0.1', 'x'],
+      ['192.0.2.1', 'key-not-active'],
+    ] as const) {
+      const facts = now.schema.read({
+        ...now.schema.nothingKnown,
+        network: now.schema.networks.groupAt(ip),
+        request: { ...now.schema.nothingKnown.request, action: 'call:create', addressed: true },
+      });
+      expect([decide(now, facts).rule, decide(past, past.schema.read(facts)).rule]).to.deep.equal([rule, rule]);
+    }
+    expect(() => past.schema.networks.groupAt('10.0.0.1')).to.throw('were not read');
+    expect((await assemblePast(withFile(ruled, 'blocked.txt', 'no prefix\n'))).digest).not.to.equal(now.digest);
   });
 
   it('is refused with a secret, or what cannot be seen or read, in a list, at its place and once', async () => {
