@@ -26,13 +26,21 @@ type Product = ReadonlyMap<Unit, readonly Choice[]>;
 
 /** The sets, smallest first, without those of which a part is among them. `now`: the values before, by path. */
 export function mergedSets(found: readonly Chosen[], now: ReadonlyMap<string, Value>): ChangeSet[] {
-  const pairs = found.map((set) => pairsOf(set, now));
-  const minimal = found.filter(
-    (_, index) => !pairs.some((other, at) => at !== index && isProperPart(other, pairs[index] as ReadonlySet<string>)),
+  const products = minimalOf(found, now).map(
+    (set): Product => new Map([...set].map(([unit, choice]) => [unit, [choice]] as const)),
   );
-  return merge(minimal.map((set): Product => new Map([...set].map(([unit, choice]) => [unit, [choice]] as const))))
+  return merge(products)
     .map((product) => ({ size: product.size, changes: changesOf(product, now) }))
     .sort((a, b) => a.size - b.size);
+}
+
+/** Without the sets of which a part, fact by fact, is among them; of units of one fact the search has left out such. */
+function minimalOf(found: readonly Chosen[], now: ReadonlyMap<string, Value>): readonly Chosen[] {
+  if (!found.some((set) => [...set.keys()].some(({ paths }) => paths.length > 1))) return found;
+  const pairs = found.map((set) => pairsOf(set, now));
+  return found.filter(
+    (_, index) => !pairs.some((other, at) => at !== index && isProperPart(other, pairs[index] as ReadonlySet<string>)),
+  );
 }
 
 /** What changes, fact by fact. */

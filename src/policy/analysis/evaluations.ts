@@ -1,4 +1,7 @@
-/** Remembers how tests come out: each reads one fact, so Casbin evaluates it once for each value of that. */
+/**
+ * Remembers how tests come out. A test compares one fact with one literal, so all texts but that one come out alike, and Casbin
+ * evaluates it once for that literal and once for all others.
+ */
 
 import { compilePredicate } from '../casbin/evaluate.ts';
 import { withValues } from '../changed-facts.ts';
@@ -8,14 +11,51 @@ import type { Test } from './reasons.ts';
 
 export type Value = string | boolean;
 
-/** Whether a part of a rule is true, with these values of facts by path; of others, those of the facts that it was made with. */
-export type TestEvaluator = (part: Predicate, values: ReadonlyMap<string, Value>) => boolean;
+/** Facts by path. */
+export interface Values {
+  readonly get: (path: string) => Value | undefined;
+}
 
+/** Whether a part of a rule is true of these facts. */
+export type TestEvaluator = (part: Predicate, values: Values) => boolean;
+
+/** How a test comes out by the value of its fact, or by OTHERS for the texts that it does not name. */
+interface Known {
+  readonly run: (facts: Facts) => boolean;
+  readonly outcomes: Map<Value | typeof OTHERS, boolean>;
+}
+
+const OTHERS = Symbol('texts that a test does not name');
+
+/** `facts`: any of the schema, whose values of other facts are those that literals and the action are evaluated with. */
 export function evaluationsOf(facts: Facts): TestEvaluator {
-  const tests = new Map<
-    string,
-    { readonly run: (facts: Facts) => boolean; readonly known: Map<Value | undefined, boolean> }
-  >();
+  const byTest = new Map<Test, Known>();
+  const byText = new Map<string, Known>();
+
+  const knownOf = (test: Test): Known => {
+    const before = byTest.get(test);
+    if (before) return before;
+    const known = byText.get(test.text) ?? { run: compilePredicate(test.text), outcomes: new Map() };
+    byTest.set(test, known);
+    byText.set(test.text, known);
+    return known;
+  };
+
+  const comesOut = (test: Test, values: Values): boolean => {
+    const { run, outcomes } = knownOf(test);
+    const value = test.path === undefined ? undefined : values.get(test.path);
+    const isNamed = typeof value !== 'string' || test.text.startsWith('keyMatch') || test.text.includes(`'${value}'`);
+    const kind = isNamed ? (value ?? false) : OTHERS;
+    const before = outcomes.get(kind);
+    if (before !== undefined) return before;
+    const { path } = test;
+    const outcome = run(
+      path === undefined || value === undefined ? facts : withValues(facts, new Map([[path, value]])),
+    );
+    outcomes.set(kind, outcome);
+    return outcome;
+  };
+
   const isTrue: TestEvaluator = (part, values) => {
     switch (part.kind) {
       case 'not':
@@ -27,18 +67,6 @@ export function evaluationsOf(facts: Facts): TestEvaluator {
       default:
         return comesOut(part, values);
     }
-  };
-  const comesOut = ({ text, path }: Test, values: ReadonlyMap<string, Value>): boolean => {
-    const test = tests.get(text) ?? { run: compilePredicate(text), known: new Map() };
-    tests.set(text, test);
-    const value = path === undefined ? undefined : values.get(path);
-    const before = test.known.get(value);
-    if (before !== undefined) return before;
-    const result = test.run(
-      path === undefined || value === undefined ? facts : withValues(facts, new Map([[path, value]])),
-    );
-    test.known.set(value, result);
-    return result;
   };
   return isTrue;
 }

@@ -5,10 +5,10 @@
 
 import type { Facts } from '../facts.ts';
 import type { Schema } from '../schema.ts';
-import type { Value } from './evaluations.ts';
+import type { Value, Values } from './evaluations.ts';
 
 /** Runs a condition on facts, by path. */
-export type ReadFacts = (values: ReadonlyMap<string, Value>) => {
+export type ReadFacts = (values: Values) => {
   readonly holds: boolean;
   readonly reads: ReadonlySet<string>;
 };
@@ -16,7 +16,7 @@ export type ReadFacts = (values: ReadonlyMap<string, Value>) => {
 /** Makes a condition of the facts of a schema say what it reads. It must read nothing but facts. */
 export function readRecorder(schema: Schema): (condition: (facts: Facts) => boolean) => ReadFacts {
   let reads = new Set<string>();
-  let now: ReadonlyMap<string, Value> = new Map();
+  let now: Values = new Map();
   const record = {};
   for (const path of schema.paths.keys()) {
     const names = path.split('.').slice(1);

@@ -13,10 +13,10 @@ import { type Facts, valueAt } from '../facts.ts';
 import type { Predicate, Row } from '../row.ts';
 import { type Budget, BudgetExceeded, newBudget, spend } from './budget.ts';
 import { type ChangeSet, type Chosen, mergedSets } from './change-sets.ts';
-import { evaluationsOf, type TestEvaluator, type Value } from './evaluations.ts';
+import { evaluationsOf, type TestEvaluator, type Value, type Values } from './evaluations.ts';
 import { type Choice, type Unit, unitsOf } from './moves.ts';
 import { type ReadFacts, readRecorder } from './read-recorder.ts';
-import { settlingTests } from './reasons.ts';
+import { settlingTests, type Test } from './reasons.ts';
 
 export interface SmallestChanges {
   /** The sets with the fewest changes first. */
@@ -28,21 +28,28 @@ export interface SmallestChanges {
 /** How many sets are listed: more than that nobody would read. */
 export const MOST_SETS = 20;
 
-/** Of a search: about 1 s. */
+/** Of a search: about a second. */
 const MAX_SEARCH = 50_000_000;
 
-/** A situation that was come to: the changes that lead there, and all facts by path. */
-interface Node {
-  readonly chosen: ReadonlyMap<Unit, Choice>;
-  readonly values: ReadonlyMap<string, Value>;
+/** A change of a unit. */
+interface Step {
+  readonly number: number;
+  readonly unit: Unit;
+  readonly choice: Choice;
 }
 
-type Step = readonly [Unit, Choice];
+/** Changes that were come to, in the order of their numbers. */
+type Node = readonly Step[];
 
 interface Search {
   readonly rows: readonly Row[];
-  readonly unitOf: ReadonlyMap<string, Unit>;
+  /** The facts as they are. */
+  readonly now: ReadonlyMap<string, Value>;
+  /** What a fact can change to, by its path. */
+  readonly stepsOf: ReadonlyMap<string, readonly Step[]>;
   readonly isTrue: TestEvaluator;
+  /** The changes after which a test comes out so. */
+  readonly stepsTo: (test: Test, outcome: boolean) => Generator<void, readonly Step[]>;
   /** What must hold beside the rows: that the facts can occur together, and that they may be allowed at all. */
   readonly conditions: readonly ReadFacts[];
   readonly budget: Budget;
@@ -51,7 +58,7 @@ interface Search {
 }
 
 /**
- * The smallest changes of `given`, which `policy` denies; `most`: how many sets at most. Yields every few hundred microseconds.
+ * The smallest changes of `given`, which `policy` denies; `most`: how many sets at most. Yields every few milliseconds.
  * @throws Failure UNAVAILABLE, as `decide` does · Error: `decide` contradicts the search, a defect of ours
  */
 export function* smallestChanges(
@@ -62,17 +69,17 @@ export function* smallestChanges(
 ): Generator<void, SmallestChanges> {
   if (decide(policy, given).effect === 'allow') return { sets: [], incomplete: null };
   const facts = policy.schema.read(given);
-  const now: ReadonlyMap<string, Value> = new Map(
-    [...policy.schema.paths.keys()].map((path) => [path, valueAt(facts, path)]),
-  );
-  const found: Chosen[] = [];
-  const sets = (): ChangeSet[] => mergedSets(found, now);
+  const paths = [...policy.schema.paths.keys()];
+  const now: ReadonlyMap<string, Value> = new Map(paths.map((path) => [path, valueAt(facts, path)]));
+  const found: Node[] = [];
+  const sets = (): ChangeSet[] => mergedSets(found.map(chosenIn), now);
   try {
     const search = searchOf(policy, facts, now, newBudget(maxBudget));
-    let level: readonly Node[] = [{ chosen: new Map(), values: now }];
+    let level: readonly Node[] = [[]];
     while (level.length > 0) {
-      level = yield* searchLevel(search, level, found, (solution) => confirm(policy, facts, solution));
-      if (sets().length > most) return { sets: sets().slice(0, most), incomplete: 'cut' };
+      level = yield* searchLevel(search, level, found, (node) => confirm(search, policy, facts, node));
+      const listed = sets();
+      if (listed.length > most) return { sets: listed.slice(0, most), incomplete: 'cut' };
     }
   } catch (error) {
     if (!(error instanceof BudgetExceeded)) throw error;
@@ -84,84 +91,118 @@ export function* smallestChanges(
 function searchOf(policy: Policy, facts: Facts, now: ReadonlyMap<string, Value>, budget: Budget): Search {
   const { schema } = policy;
   const rows = policy.rows.filter((row) => matchesPattern(row.action, facts.request.action));
-  const record = readRecorder(schema);
   const isTrue = evaluationsOf(facts);
-  const conditions = [
-    ...schema.constraints.map(({ holds }) => holds),
-    (facts: Facts) => mayBeAllowed(facts, schema),
-  ].map(record);
-  return {
-    rows,
-    unitOf: new Map(
-      unitsOf(schema, rows, now, isTrue).flatMap((unit) => unit.paths.map((path) => [path, unit] as const)),
-    ),
-    isTrue,
-    conditions,
-    budget,
-    cost: 100 * conditions.length + rows.reduce((sum, { when }) => sum + when.text.length, 0),
+  const allowable = (changed: Facts): boolean => mayBeAllowed(changed, schema);
+  const conditions = [...schema.constraints.map(({ holds }) => holds), allowable].map(readRecorder(schema));
+  const cost = 100 * conditions.length + 25 * rows.length;
+  // Each test is compiled, and evaluated once or twice.
+  spend(budget, 2000 * rows.length);
+  const stepsOf = new Map<string, readonly Step[]>();
+  let number = 0;
+  for (const unit of unitsOf(schema, rows, now, isTrue)) {
+    const steps = unit.choices.map((choice): Step => ({ number: number++, unit, choice }));
+    for (const path of unit.paths) stepsOf.set(path, steps);
+  }
+  return { rows, now, stepsOf, isTrue, stepsTo: outcomesOf(stepsOf, isTrue, budget), conditions, budget, cost };
+}
+
+/** Memoized by test. */
+function outcomesOf(
+  stepsOf: Search['stepsOf'],
+  isTrue: TestEvaluator,
+  budget: Budget,
+): (test: Test, outcome: boolean) => Generator<void, readonly Step[]> {
+  const known = new Map<string, ReadonlyMap<boolean, readonly Step[]>>();
+  return function* (test, outcome) {
+    const before = known.get(test.text);
+    if (before) return before.get(outcome) ?? [];
+    yield;
+    const steps = test.path === undefined ? [] : (stepsOf.get(test.path) ?? []);
+    spend(budget, 20 * steps.length);
+    const by = new Map<boolean, Step[]>([
+      [true, []],
+      [false, []],
+    ]);
+    for (const step of steps) {
+      const value = step.choice.values[step.unit.paths.indexOf(test.path ?? '')];
+      by.get(isTrue(test, { get: () => value }))?.push(step);
+    }
+    known.set(test.text, by);
+    return by.get(outcome) ?? [];
   };
 }
+
+const chosenIn = (node: Node): Chosen => new Map(node.map(({ unit, choice }) => [unit, choice]));
 
 /** Looks at all nodes of one size: adds those that are allowed to `found`, and returns those of the next size. */
 function* searchLevel(
   search: Search,
   level: readonly Node[],
-  found: Chosen[],
-  confirmed: (node: Node) => Node,
+  found: Node[],
+  confirm: (node: Node) => void,
 ): Generator<void, readonly Node[]> {
   const next = new Map<string, Node>();
-  const smaller = [...found];
+  const smaller = byFirst(found);
   for (const node of level) {
     yield;
-    spend(search.budget, search.cost + 20 * smaller.length);
+    spend(search.budget, search.cost);
     // What has a part that is enough is none of the smallest.
-    if (smaller.some((set) => isPart(set, node.chosen))) continue;
-    const steps = stepsFrom(search, node);
+    if (node.some((step) => smaller.get(step)?.some((part) => part.every((one) => node.includes(one))))) continue;
+    const steps = yield* stepsFrom(search, node);
     if (steps === undefined) {
-      found.push(confirmed(node).chosen);
+      confirm(node);
+      found.push(node);
       continue;
     }
-    spend(search.budget, 50 * steps.length);
+    spend(search.budget, STEP_COST * steps.length);
     for (const step of steps) {
-      const after = stepped(node, step);
-      next.set(nameOf(after), after);
+      const after = [...node, step].sort((a, b) => a.number - b.number);
+      next.set(after.map(({ number }) => number).join(), after);
     }
   }
   return [...next.values()];
 }
 
-const isPart = (part: Chosen, whole: Chosen): boolean =>
-  [...part].every(([unit, choice]) => whole.get(unit) === choice);
+const STEP_COST = 150;
 
-function stepped({ chosen, values }: Node, [unit, choice]: Step): Node {
-  const after = new Map(values);
-  for (const [index, path] of unit.paths.entries()) after.set(path, choice.values[index] as Value);
-  return { chosen: new Map([...chosen, [unit, choice]]), values: after };
+/** By the first of their steps. */
+function byFirst(nodes: readonly Node[]): ReadonlyMap<Step, readonly Node[]> {
+  const filed = new Map<Step, Node[]>();
+  for (const node of nodes) {
+    const [first] = node;
+    if (!first) continue;
+    const before = filed.get(first);
+    if (before) before.push(node);
+    else filed.set(first, [node]);
+  }
+  return filed;
 }
 
-/** The same for the same changes, in whatever order they were made. */
-const nameOf = ({ chosen }: Node): string =>
-  [...chosen]
-    .map(([{ paths, choices }, choice]) => `${paths[0]} ${choices.indexOf(choice)}`)
-    .sort()
-    .join();
+/** The facts with these changes. */
+function valuesAt({ now }: Search, node: Node): Values {
+  const changed = new Map(node.flatMap((step) => changesOf(step)));
+  return { get: (path) => changed.get(path) ?? now.get(path) };
+}
+
+const changesOf = ({ unit, choice }: Pick<Step, 'unit' | 'choice'>): (readonly [string, Value])[] =>
+  unit.paths.map((path, index) => [path, choice.values[index] as Value]);
 
 /**
  * The changes of which every larger set that is allowed has one; undefined: this one is allowed. Each obstacle gives such steps, and
  * one obstacle is enough, so that with the fewest is taken: none at all means that nothing leads on from here.
  */
-function stepsFrom(search: Search, node: Node): readonly Step[] | undefined {
-  const { conditions, unitOf } = search;
-  const obstacles: (readonly Step[])[] = conditions
-    .map((condition) => condition(node.values))
-    .filter(({ holds }) => !holds)
-    .map(({ reads }) => {
-      const units = new Set([...reads].flatMap((path) => unitOf.get(path) ?? []));
-      return [...units]
-        .filter((unit) => !node.chosen.has(unit))
-        .flatMap((unit) => unit.choices.map((choice): Step => [unit, choice]));
-    });
-  const denial = stepsPastDenial(search, node);
+function* stepsFrom(search: Search, node: Node): Generator<void, readonly Step[] | undefined> {
+  const values = valuesAt(search, node);
+  const changed = new Set(node.map(({ unit }) => unit));
+  const obstacles: (readonly Step[])[] = [];
+  for (const condition of search.conditions) {
+    const { holds, reads } = condition(values);
+    if (holds) continue;
+    const steps = new Set([...reads].flatMap((path) => search.stepsOf.get(path) ?? []));
+    obstacles.push([...steps].filter(({ unit }) => !changed.has(unit)));
+  }
+  if (obstacles.some(({ length }) => length === 0)) return [];
+  const denial = yield* stepsPastDenial(search, values, changed);
   if (denial) obstacles.push(denial);
   return obstacles.length === 0 ? undefined : obstacles.reduce((a, b) => (b.length < a.length ? b : a));
 }
@@ -172,32 +213,33 @@ function stepsFrom(search: Search, node: Node): readonly Step[] | undefined {
  * The tests that make this row match, and those that keep the allows above it from matching, settle the denial: while they come out
  * as they do, this row or a denial above it decides. So one of them must come out otherwise.
  */
-function stepsPastDenial({ rows, isTrue, unitOf }: Search, { chosen, values }: Node): readonly Step[] | undefined {
+function* stepsPastDenial(
+  { rows, isTrue, stepsTo }: Search,
+  values: Values,
+  changed: ReadonlySet<Unit>,
+): Generator<void, readonly Step[] | undefined> {
   const runs = (part: Predicate): boolean => isTrue(part, values);
-  const decider = rows.find((row) => runs(row.when.tree));
+  const at = rows.findIndex((row) => runs(row.when.tree));
+  const decider = rows[at];
   if (decider?.effect === 'allow') return undefined;
-  const above = rows.slice(0, decider && rows.indexOf(decider)).filter(({ effect }) => effect === 'allow');
+  const above = rows.slice(0, decider ? at : undefined).filter(({ effect }) => effect === 'allow');
   const settling = [...above, ...(decider ? [decider] : [])].flatMap(({ when }) => settlingTests(when.tree, runs));
-  const steps = new Map<Choice, Step>();
-  for (const test of settling) {
-    const unit = test.path === undefined ? undefined : unitOf.get(test.path);
-    if (!unit || chosen.has(unit)) continue;
-    for (const choice of unit.choices) {
-      const after = new Map(unit.paths.map((path, index) => [path, choice.values[index] as Value]));
-      if (isTrue(test, after) !== runs(test)) steps.set(choice, [unit, choice]);
+  const steps = new Set<Step>();
+  for (const test of new Map(settling.map((one) => [one.text, one])).values()) {
+    for (const step of yield* stepsTo(test, !runs(test))) {
+      // All of them are of one unit.
+      if (changed.has(step.unit)) break;
+      steps.add(step);
     }
   }
-  return [...steps.values()];
+  return [...steps];
 }
 
 /** @throws Error where the policy does not allow what the search found */
-function confirm(policy: Policy, facts: Facts, node: Node): Node {
-  const changed = withValues(
-    facts,
-    new Map([...node.values].filter(([path, value]) => value !== valueAt(facts, path))),
-  );
+function confirm({ budget }: Search, policy: Policy, facts: Facts, node: Node): void {
+  const changed = withValues(facts, new Map(node.flatMap(changesOf)));
+  spend(budget, policy.costOf(changed));
   const { effect, rule } = decide(policy, changed);
-  if (effect !== 'allow')
-    throw new Error(`the search for changes contradicts the denial by ${rule} of ${JSON.stringify(changed)}`);
-  return node;
+  if (effect === 'allow') return;
+  throw new Error(`the search for changes contradicts the denial by ${rule} of ${JSON.stringify(changed)}`);
 }
