@@ -9,7 +9,8 @@
 --
 -- authz_service runs `authz serve`, and the verbs that change keys and directory. It adds decisions and checkpoints, and
 -- can neither change nor remove any, nor the heads of chains; it owns no table and makes none.
--- authz_auditor reads the log and nothing else: no digest of a key or a caller, no directory.
+-- authz_auditor reads the log, the events of changes, the policies, and views of keys, callers and members without any digest. It
+-- writes nothing but the event of each of its reads, through a function; docs/audit.md says what it may see, and which verbs it runs.
 
 begin;
 
@@ -45,7 +46,10 @@ grant select, insert on decisions, checkpoints to authz_service;
 grant select on chain_heads, pruned_days to authz_service;
 grant execute on function authz_make_partition, authz_advance_heads to authz_service;
 
-grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes to authz_auditor;
-grant execute on function authz_by_index to authz_service, authz_auditor;
+grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes, replicas
+  to authz_auditor;
+grant select on audited_keys, audited_callers, audited_members to authz_service, authz_auditor;
+-- read_rates is for the function alone.
+grant execute on function authz_by_index, authz_record_read, authz_find_keys, authz_pepper_faults to authz_service, authz_auditor;
 
 commit;

@@ -8,21 +8,25 @@
  */
 
 import type { Knex } from 'knex';
+import { AUDITED, DROP_AUDITED } from './001_initial/audited.ts';
 import { CHANGES, DROP_CHANGES } from './001_initial/changes.ts';
 import { DECISION_LOG, DROP_DECISION_LOG } from './001_initial/decision-log.ts';
 import { DIRECTORY, DROP_DIRECTORY } from './001_initial/directory.ts';
 import { DROP_FREEZES, FREEZES } from './001_initial/freezes.ts';
 import { DROP_LOG_FUNCTIONS, LOG_FUNCTIONS } from './001_initial/log-functions.ts';
+import { DROP_READS, READS } from './001_initial/reads.ts';
 import { DROP_ROLLOUT, ROLLOUT } from './001_initial/rollout.ts';
 
 export async function up(knex: Knex): Promise<void> {
   const { rows } = await knex.raw<{ rows: { schema: string }[] }>('select quote_ident(current_schema()) as schema');
   const schema = rows[0]?.schema ?? '';
-  for (const sql of [DIRECTORY, FREEZES, CHANGES, ROLLOUT, DECISION_LOG, LOG_FUNCTIONS(schema)])
-    await knex.schema.raw(sql);
+  const parts = [DIRECTORY, FREEZES, CHANGES, ROLLOUT, DECISION_LOG];
+  const functions = [LOG_FUNCTIONS, READS, AUDITED].map((part) => part(schema));
+  for (const sql of [...parts, ...functions]) await knex.schema.raw(sql);
 }
 
 export async function down(knex: Knex): Promise<void> {
-  for (const sql of [DROP_LOG_FUNCTIONS, DROP_DECISION_LOG, DROP_ROLLOUT, DROP_CHANGES, DROP_FREEZES, DROP_DIRECTORY])
-    await knex.schema.raw(sql);
+  const functions = [DROP_AUDITED, DROP_READS, DROP_LOG_FUNCTIONS];
+  const parts = [DROP_DECISION_LOG, DROP_ROLLOUT, DROP_CHANGES, DROP_FREEZES, DROP_DIRECTORY];
+  for (const sql of [...functions, ...parts]) await knex.schema.raw(sql);
 }

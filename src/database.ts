@@ -31,7 +31,16 @@ export interface Database {
  * Opens DATABASE_URL, or else the embedded PostgreSQL under DATA_DIR, and migrates it.
  * @throws Refusal for settings, migrations or peppers that do not fit the database; Failure UNAVAILABLE when it fails
  */
-export async function openDatabase(config: Config): Promise<Database> {
+export const openDatabase = (config: Config): Promise<Database> => open(config, peppersOf);
+
+/** As `openDatabase`, for the migrations alone: needs no pepper, and checks none. */
+export const openWithoutPeppers = (config: Config): Promise<Omit<Database, 'peppers'>> =>
+  open(config, async () => undefined);
+
+async function open<P extends Peppers | undefined>(
+  config: Config,
+  read: (config: Config) => Promise<P>,
+): Promise<Omit<Database, 'peppers'> & { readonly peppers: P }> {
   if (config.DATABASE_DIRECT_URL !== undefined && config.DATABASE_URL === undefined)
     throw new Refusal(
       'DATABASE_DIRECT_URL is set, so DATABASE_URL must be too: the pooler in front of the same database',
@@ -45,10 +54,10 @@ export async function openDatabase(config: Config): Promise<Database> {
     await embedded?.close();
   };
   try {
-    const peppers = await peppersOf(config);
+    const peppers = await read(config);
     if (directUrl !== url) await requireSame(db, url);
     const migrated = await migrate(db);
-    await requirePeppers(db, peppers);
+    if (peppers) await requirePeppers(db, peppers);
     return { url, directUrl, db, peppers, migrated, close };
   } catch (error) {
     await close();

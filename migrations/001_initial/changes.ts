@@ -5,7 +5,9 @@ export const CHANGES = `
   create table admin_events (
     id uuid primary key,
     at timestamptz(3) not null,
+    -- Who did it, as the service or the command states it; and the login of the database that stated it.
     actor text collate "C" not null,
+    login text collate "C" not null default session_user,
     action text collate "C" not null,
     subject_kind text collate "C" not null,
     subject_id text collate "C" not null,

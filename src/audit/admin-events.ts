@@ -10,6 +10,8 @@ export interface AdminRecord {
   readonly id: string;
   readonly at: string;
   readonly actor: string;
+  /** The login of the database that it was done with; `actor` is what the service or the command stated. */
+  readonly login: string;
   readonly action: string;
   readonly kind: string;
   readonly subject: string;
@@ -35,6 +37,7 @@ interface EventRow {
   id: string;
   at: Date;
   actor: string;
+  login: string;
   action: string;
   subject_kind: string;
   subject_id: string;
@@ -72,6 +75,7 @@ export const listAdminEvents = (
       id: row.id,
       at: row.at.toISOString(),
       actor: row.actor,
+      login: row.login,
       action: row.action,
       kind: row.subject_kind,
       subject: row.subject_id,

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { describeConfig } from '../config.ts';
-import { openDatabase } from '../database.ts';
+import { openWithoutPeppers } from '../database.ts';
 import { addAuditVerbs } from './audit/index.ts';
 import { addBusinessVerbs, addMemberVerbs } from './directory/businesses.ts';
 import { addCallerVerbs, addPepperVerbs } from './directory/callers.ts';
@@ -11,6 +11,7 @@ import { addImportVerb } from './directory/import.ts';
 import { addKeyVerbs } from './directory/keys.ts';
 import { addUserVerbs } from './directory/users.ts';
 import { addPolicyVerbs } from './policy/index.ts';
+import { orForbidden } from './terminal/database.ts';
 import type { JsonOption } from './terminal/options.ts';
 import { table } from './terminal/output.ts';
 import type { Terminal } from './terminal/terminal.ts';
@@ -31,7 +32,7 @@ export function addVerbs(program: Command, terminal: Terminal): void {
     .command('migrate')
     .description('bring the database to the tables that this version needs')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://... KEY_PEPPERS=p1:... authz migrate')
+    .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://... authz migrate')
     .action((options: JsonOption) => migrateVerb(terminal, options));
 
   program
@@ -43,9 +44,8 @@ export function addVerbs(program: Command, terminal: Terminal): void {
 }
 
 async function migrateVerb(terminal: Terminal, { json }: JsonOption): Promise<void> {
-  const database = await openDatabase(terminal.config());
-  await database.close();
-  const { migrated } = database;
+  const { migrated, close } = await orForbidden(openWithoutPeppers(terminal.config()));
+  await close();
   if (json) terminal.printJson({ migrated });
   else
     terminal.print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');

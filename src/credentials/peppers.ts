@@ -31,32 +31,42 @@ export async function pepperUse(db: Knex, peppers: readonly Pepper[]): Promise<P
   });
 }
 
+const FAULTS: Readonly<Record<string, (id: string) => string>> = {
+  lacking: (id) =>
+    `the database has keys under the pepper ${id}, which KEY_PEPPERS does not hold, so they would all be denied as unknown. ` +
+    'Add it (last, if another is current); docs/operations.md says how to retire one.',
+  other: (id) =>
+    `the pepper ${id} is not the one that the database knows under this id, so its keys would all be denied as unknown. ` +
+    'Restore its secret in KEY_PEPPERS, or give the new one an id of its own.',
+};
+
 /**
- * Checks the peppers against the database, which stores for each id an HMAC (`proof`) that reveals a changed secret.
- * @throws Refusal when keys or callers are stored under a pepper that is not held, or held with another secret: valid ones
- *   would be denied as unknown.
+ * Checks the peppers against the database, which stores for each id an HMAC (`proof`) that reveals a changed secret. It reads neither
+ * proofs nor digests, so that an auditor may. @throws Refusal when keys or callers are stored under a pepper that is not held, or held
+ *   with another secret: valid ones would be denied as unknown, or not found
  */
-export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Promise<void> {
-  const ids = peppers.map((pepper) => pepper.id);
-  const { rows } = await db.raw<{ rows: { id: string }[] }>(
-    `(select pepper_id as id from api_keys where pepper_id <> all (?::text[]) limit 1)
-     union (select pepper_id from callers where pepper_id <> all (?::text[]) limit 1)`,
-    [ids, ids],
+export async function checkPeppers(db: Knex, peppers: readonly Pepper[]): Promise<void> {
+  const [ids, proofs] = [peppers.map(({ id }) => id), peppers.map(proofOf)];
+  const { rows } = await db.raw<{ rows: { id: string; fault: string }[] }>(
+    'select id, fault from authz_pepper_faults(?::text[], ?::bytea[])',
+    [ids, proofs],
   );
-  if (rows.length > 0) {
-    throw new Refusal(
-      `the database has keys under the pepper ${rows.map((row) => row.id).join(', ')}, which KEY_PEPPERS does not hold, so ` +
-        'they would all be denied as unknown. Add it (last, if another is current); docs/operations.md says how to retire one.',
-    );
-  }
-  for (const pepper of peppers) {
-    const proof = digestOf(pepper, 'proof');
-    await db('peppers').insert({ id: pepper.id, proof }).onConflict('id').ignore();
-    const known = await db('peppers').where({ id: pepper.id }).first<{ proof: Buffer }>('proof');
-    if (known.proof.equals(proof)) continue;
-    throw new Refusal(
-      `the pepper ${pepper.id} is not the one that the database knows under this id, so its keys would all be denied ` +
-        'as unknown. Restore its secret in KEY_PEPPERS, or give the new one an id of its own.',
-    );
-  }
+  const [fault] = rows;
+  if (!fault) return;
+  const alike = rows.filter((row) => row.fault === fault.fault).map(({ id }) => id);
+  throw new Refusal((FAULTS[fault.fault] as (id: string) => string)([...new Set(alike)].join(', ')));
 }
+
+/** As `checkPeppers`, and stores the proof of each pepper that is new. @throws Refusal, as it does */
+export async function requirePeppers(db: Knex, peppers: readonly Pepper[]): Promise<void> {
+  await checkPeppers(db, peppers);
+  const rows = peppers.map((pepper) => ({ id: pepper.id, proof: proofOf(pepper) }));
+  const { rowCount } = await db.raw<{ rowCount: number }>(
+    'insert into peppers (id, proof) select * from unnest(?::text[], ?::bytea[]) on conflict (id) do nothing',
+    [rows.map(({ id }) => id), rows.map(({ proof }) => proof)],
+  );
+  // Another process may have been first, with another secret under the id.
+  if (rowCount !== peppers.length) await checkPeppers(db, peppers);
+}
+
+const proofOf = (pepper: Pepper): Buffer => digestOf(pepper, 'proof');

@@ -28,6 +28,13 @@ export function databaseFailure(cause: unknown): Failure {
   return new Failure(code, undefined, { cause });
 }
 
+/** The error of PostgreSQL with this SQLSTATE, where that, or a cause of it, is what was thrown. */
+export function sqlErrorOf(error: unknown, code: string): pg.DatabaseError | undefined {
+  for (let each = error; each instanceof Error; each = each.cause)
+    if (each instanceof pg.DatabaseError && each.code === code) return each;
+  return undefined;
+}
+
 /** The result of a query outside `mutate`. @throws Failure as `databaseFailure` classifies it */
 export async function orFailure<T>(query: PromiseLike<T>): Promise<T> {
   try {

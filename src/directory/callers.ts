@@ -12,7 +12,6 @@ import type { Scope } from './find-caller.ts';
 interface CallerRow {
   id: string;
   name: string;
-  digest: Buffer;
   scopes: Scope[];
   bound_users: string[] | null;
   bound_businesses: string[] | null;
@@ -23,8 +22,9 @@ interface CallerRow {
   expired: boolean;
 }
 
+/** Of `callers`, and of the view of it without digests, which auditors may read. */
 const COLUMNS =
-  'id, name, digest, scopes, bound_users, bound_businesses, created_at, expires_at, revoked_at, rotated_from, coalesce(expires_at <= now(), false) as expired';
+  'id, name, scopes, bound_users, bound_businesses, created_at, expires_at, revoked_at, rotated_from, coalesce(expires_at <= now(), false) as expired';
 
 /** A caller as it is shown: without its token and digest. */
 export interface CallerRecord {
@@ -79,7 +79,7 @@ export function createCaller(
 }
 
 export async function listCallers(db: Knex): Promise<CallerRecord[]> {
-  const { rows } = await orFailure(db.raw<{ rows: CallerRow[] }>(`select ${COLUMNS} from callers order by id`));
+  const { rows } = await orFailure(db.raw<{ rows: CallerRow[] }>(`select ${COLUMNS} from audited_callers order by id`));
   return rows.map(present);
 }
 
@@ -139,8 +139,13 @@ export function revokeCaller(db: Knex, actor: Actor, id: string): Promise<Caller
   });
 }
 
-async function lock(trx: Knex.Transaction, id: string): Promise<CallerRow> {
-  const { rows } = await trx.raw<{ rows: CallerRow[] }>(`select ${COLUMNS} from callers where id = ? for update`, [id]);
+type ChangingRow = CallerRow & { readonly digest: Buffer };
+
+async function lock(trx: Knex.Transaction, id: string): Promise<ChangingRow> {
+  const { rows } = await trx.raw<{ rows: ChangingRow[] }>(
+    `select ${COLUMNS}, digest from callers where id = ? for update`,
+    [id],
+  );
   const [row] = rows;
   if (!row) throw notFound('caller', id);
   return row;

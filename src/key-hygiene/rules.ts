@@ -49,7 +49,7 @@ export interface Kind {
 export type Register = readonly string[];
 
 const LIVE = 'k.revoked_at is null and (k.expires_at is null or k.expires_at > now())';
-const UNSUCCEEDED = 'not exists (select from api_keys s where s.rotated_from = k.id)';
+const UNSUCCEEDED = 'not exists (select from audited_keys s where s.rotated_from = k.id)';
 const KEY = 'k.id::text as subject, k.user_id as "userId", k.friendly_name as "friendlyName"';
 const DENIED = "d.code <> 'OK'";
 
@@ -64,7 +64,7 @@ export const HYGIENE_KINDS = {
   'key-unused': {
     needs: ['unusedDays'],
     sql: `
-      select ${KEY}, k.last_used_at as "lastUsedAt", k.created_at as "createdAt" from api_keys k
+      select ${KEY}, k.last_used_at as "lastUsedAt", k.created_at as "createdAt" from audited_keys k
       where ${LIVE} and coalesce(k.last_used_at, k.created_at) < now() - make_interval(days => :unusedDays)`,
     describe: (row) => ({
       says: row['lastUsedAt']
@@ -77,7 +77,7 @@ export const HYGIENE_KINDS = {
   'key-not-rotated': {
     needs: ['rotateDays'],
     sql: `
-      select ${KEY}, k.created_at as "createdAt" from api_keys k
+      select ${KEY}, k.created_at as "createdAt" from audited_keys k
       where ${LIVE} and ${UNSUCCEEDED} and k.created_at < now() - make_interval(days => :rotateDays)`,
     describe: (row) => ({
       says: `${keyOf(row)} was made on ${dayOf(row['createdAt'])}.`,
@@ -88,7 +88,7 @@ export const HYGIENE_KINDS = {
   'key-expiring': {
     needs: ['expiringDays'],
     sql: `
-      select ${KEY}, k.expires_at as "expiresAt", k.last_used_at as "lastUsedAt" from api_keys k
+      select ${KEY}, k.expires_at as "expiresAt", k.last_used_at as "lastUsedAt" from audited_keys k
       where ${LIVE} and ${UNSUCCEEDED} and k.expires_at < now() + make_interval(days => :expiringDays)`,
     describe: (row) => ({
       says: `${keyOf(row)} expires on ${dayOf(row['expiresAt'])}.`,
@@ -99,7 +99,7 @@ export const HYGIENE_KINDS = {
   'permission-unused': {
     needs: ['useDays'],
     sql: `
-      select ${KEY}, k.last_used_at as "lastUsedAt" from api_keys k
+      select ${KEY}, k.last_used_at as "lastUsedAt" from audited_keys k
       where ${LIVE} and k.allow_user_management and k.created_at < now() - make_interval(days => :useDays)
         and k.last_used_at > now() - make_interval(days => :useDays)
         and k.id not in (
@@ -114,7 +114,7 @@ export const HYGIENE_KINDS = {
   'key-unrestricted': {
     needs: ['useDays', 'fewBusinesses'],
     sql: `
-      select ${KEY}, used.businesses as "businessIds" from api_keys k
+      select ${KEY}, used.businesses as "businessIds" from audited_keys k
       join (
         select d.api_key_id, array_agg(distinct d.business_id order by d.business_id) as businesses from decisions d
         where d.at > now() - make_interval(days => :useDays) and d.code = 'OK' and d.business_id is not null
@@ -122,7 +122,7 @@ export const HYGIENE_KINDS = {
       ) used on used.api_key_id = k.id
       where ${LIVE} and not k.restricted and k.created_at < now() - make_interval(days => :useDays)
         and cardinality(used.businesses) <= :fewBusinesses
-        and cardinality(used.businesses) < (select count(*) from business_members m where m.user_id = k.user_id)`,
+        and cardinality(used.businesses) < (select count(*) from audited_members m where m.user_id = k.user_id)`,
     describe: (row, { useDays }) => ({
       says: `${keyOf(row)} may reach every business of its user, and was used for ${listOf(row['businessIds']).join(', ')} alone in ${useDays} days.`,
       advice: 'Restrict it to those.',

@@ -61,15 +61,25 @@ export function createKey(
 
 /** @throws Failure NOT_FOUND */
 export async function getKey(db: Knex, id: string, bounds?: Bounds): Promise<ApiKey> {
-  return present(await rowOf(db, id, bounds));
+  const row = await orFailure(select(db).where('k.id', id).modify(within.keys(bounds)).first<KeyRow | undefined>());
+  if (!row) throw notFound('key', id);
+  return present(row);
 }
 
 /** The key of a leaked clear text, revoked or not. @throws Failure NOT_FOUND */
 export async function findKey(db: Knex, peppers: readonly Pepper[], apiKey: string): Promise<ApiKey> {
   const digests = isToken('apiKey', apiKey) ? peppers.map((pepper) => digestOf(pepper, apiKey)) : [];
-  const row = await orFailure(select(db).whereIn('k.digest', digests).first<KeyRow | undefined>());
-  if (!row) throw new Failure('NOT_FOUND', 'This is no key of ours, or it has been deleted.');
-  return present(row);
+  const [id] = await findIds(db, digests);
+  if (id === undefined) throw new Failure('NOT_FOUND', 'This is no key of ours, or it has been deleted.');
+  return getKey(db, id);
+}
+
+/** The ids of the keys with one of these digests. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */
+export async function findIds(db: Knex, digests: readonly Buffer[]): Promise<string[]> {
+  const { rows } = await orFailure(
+    db.raw<{ rows: { id: string }[] }>('select id from authz_find_keys(?::bytea[]) as id', [digests as Buffer[]]),
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** The keys of one user or of all, by id. Ids of our own are UUIDv7, so they are in the order of creation. */
@@ -238,7 +248,7 @@ export function deleteKey(db: Knex, actor: Actor, id: string, bounds?: Bounds): 
   });
 }
 
-const changeOf = (row: KeyRow): Change => ({ kind: 'key', id: row.id, digest: row.digest });
+const changeOf = (row: ChangingRow): Change => ({ kind: 'key', id: row.id, digest: row.digest });
 
 const changeOfNew = (pepper: Pepper, { apiKey, key }: NewKey): Change => ({
   kind: 'key',
@@ -246,17 +256,25 @@ const changeOfNew = (pepper: Pepper, { apiKey, key }: NewKey): Change => ({
   digest: digestOf(pepper, apiKey),
 });
 
-const select = (db: Knex) => db('api_keys as k').select(db.raw(COLUMNS));
+const select = (db: Knex) => db('audited_keys as k').select(db.raw(COLUMNS));
+
+/** With the digest, which a change must name so that caches drop the key. */
+type ChangingRow = KeyRow & { readonly digest: Buffer };
 
 /** @throws Failure NOT_FOUND */
-async function lockedRowOf(trx: Knex.Transaction, id: string, bounds: Bounds | undefined): Promise<KeyRow> {
+async function lockedRowOf(trx: Knex.Transaction, id: string, bounds: Bounds | undefined): Promise<ChangingRow> {
   await trx('api_keys').where({ id }).forUpdate().first('id');
   return rowOf(trx, id, bounds);
 }
 
 /** @throws Failure NOT_FOUND: there is none, or it is not within the bounds */
-async function rowOf(db: Knex, id: string, bounds?: Bounds): Promise<KeyRow> {
-  const row = await orFailure(select(db).where('k.id', id).modify(within.keys(bounds)).first<KeyRow | undefined>());
+async function rowOf(db: Knex, id: string, bounds?: Bounds): Promise<ChangingRow> {
+  const found = select(db)
+    .join('api_keys as stored', 'stored.id', 'k.id')
+    .select('stored.digest')
+    .where('k.id', id)
+    .modify(within.keys(bounds));
+  const row = await orFailure(found.first<ChangingRow | undefined>());
   if (!row) throw notFound('key', id);
   return row;
 }

@@ -38,7 +38,6 @@ export interface KeyRow {
   id: string;
   user_id: string;
   friendly_name: string;
-  digest: Buffer;
   hint: string;
   allow_user_management: boolean;
   restricted: boolean;
@@ -58,13 +57,11 @@ export interface KeyRow {
   expired: boolean;
 }
 
-/** The columns of a KeyRow, of `api_keys k`. Expiry compares with the database's clock. */
+/** The columns of a KeyRow, of `audited_keys k`, which auditors may read. Expiry compares with the database's clock. */
 export const COLUMNS = `
-  k.id, k.user_id, k.friendly_name, k.digest, k.hint, k.allow_user_management, k.restricted, k.environment,
+  k.id, k.user_id, k.friendly_name, k.hint, k.allow_user_management, k.restricted, k.business_ids, k.environment,
   k.rate_limit_requests, k.rate_limit_window_seconds, k.attributes, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason,
-  k.rotated_from, k.last_used_at, k.version::int, coalesce(k.expires_at <= now(), false) as expired,
-  (select s.id from api_keys s where s.rotated_from = k.id) as rotated_to,
-  array(select b.business_id::text from api_key_businesses b where b.key_id = k.id order by 1) as business_ids`;
+  k.rotated_from, k.rotated_to, k.last_used_at, k.version::int, coalesce(k.expires_at <= now(), false) as expired`;
 
 export const present = (row: KeyRow): ApiKey => ({
   id: row.id,

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { connect } from '../../src/db/connect.ts';
 import { type EmbeddedServer, openEmbedded } from '../../src/db/embedded/server.ts';
 import { migrate } from '../../src/db/migrate.ts';
+import { createRoles } from './roles.ts';
 
 const EMBEDDED = 'the embedded PostgreSQL';
 const INSTALLED = '/usr/lib/postgresql';
@@ -62,6 +63,8 @@ async function start(name: string): Promise<Running> {
   const template = await createDatabase(server.url, TEMPLATE);
   const db = connect({ url: template, poolSize: 1 });
   await migrate(db);
+  // Roles are of the whole server: made now, no two workers make them at once.
+  await createRoles(db);
   await db.destroy();
   return { server, folder };
 }

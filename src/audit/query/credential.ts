@@ -4,6 +4,7 @@ import type { Knex } from 'knex';
 import { digestOf, fingerprinter, hintOf, isToken, keyOfHeader, type Pepper } from '../../credentials/token.ts';
 import { orFailure } from '../../db/failure.ts';
 import { Refusal } from '../../errors.ts';
+import { findIds } from '../../keys/keys.ts';
 
 export interface Credential {
   readonly apiKeyIds: readonly string[];
@@ -29,13 +30,13 @@ export async function findCredential(db: Knex, peppers: readonly Pepper[], text:
 
 async function idsOf(db: Knex, peppers: readonly Pepper[], key: string): Promise<string[]> {
   const digests = peppers.map((pepper) => digestOf(pepper, key));
-  const live: { id: string }[] = await orFailure(db('api_keys').select('id').whereIn('digest', digests));
-  if (live.length > 0) return live.map(({ id }) => id);
+  const live = await findIds(db, digests);
+  if (live.length > 0) return live;
   const { rows } = await orFailure(
     db.raw<{ rows: { id: string }[] }>(
       `select distinct subject_id as id from admin_events
        where subject_kind = 'key' and ? in (before ->> 'hint', after ->> 'hint')
-         and not exists (select from api_keys where api_keys.id = subject_id)`,
+         and not exists (select from audited_keys where audited_keys.id = subject_id)`,
       [hintOf(key)],
     ),
   );

@@ -10,7 +10,7 @@ import { type ExportFormat, exportDecisions, FORMATS, headingOf, type Part } fro
 import { decisionRange, rangeOf, type TimeRange } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
 import { validate } from '../../input/scalars.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Output, Terminal } from '../terminal/terminal.ts';
@@ -44,7 +44,7 @@ interface Options extends FilterOptions {
 
 async function exportVerb(terminal: Terminal, options: Options): Promise<void> {
   const format = options.json ? 'jsonl' : options.format;
-  await withDatabase(terminal, async (opened) => {
+  await withPresentDatabase(terminal, async (opened) => {
     const { db, actor } = opened;
     const filter = await withCredential(terminal, opened, options, validate(decisionRange, namesOf(options)));
     const range = rangeOf(filter);

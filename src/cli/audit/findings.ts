@@ -5,7 +5,7 @@ import { recordAccess } from '../../audit/access-log.ts';
 import { validate } from '../../input/scalars.ts';
 import { hygieneQuery, listHygieneFindings } from '../../key-hygiene/findings.ts';
 import { THRESHOLDS } from '../../key-hygiene/rules.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { declarationHere } from '../terminal/declaration.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { escaped } from '../terminal/output.ts';
@@ -32,7 +32,7 @@ export function addFindingsVerb(audit: Command, terminal: Terminal): void {
 const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 const findings = (terminal: Terminal, { json, ...options }: Options): Promise<void> =>
-  withDatabase(terminal, async ({ db, actor, cursors }) => {
+  withPresentDatabase(terminal, async ({ db, actor, cursors }) => {
     const { limit, cursor, finding, ...thresholds } = validate(hygieneQuery, options);
     // Of no other kind, so that a folder that is being edited is in nobody's way.
     const needed = finding === undefined || finding === 'action-unregistered';

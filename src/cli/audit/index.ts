@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
 import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';
 import { validate } from '../../input/scalars.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -34,11 +34,11 @@ export function addAuditVerbs(program: Command, terminal: Terminal): void {
     .option('--from <time>', 'RFC 3339, inclusive')
     .option('--to <time>', 'RFC 3339, exclusive')
     .action(({ json, ...options }: JsonOption & Record<string, string>) =>
-      withDatabase(terminal, async ({ db, actor, cursors }) => {
+      withPresentDatabase(terminal, async ({ db, actor, cursors }) => {
         const { limit, cursor, ...filter } = validate(adminQuery, options);
         const events = await listAdminEvents(db, filter, { limit, cursor }, cursors);
         await recordAccess(db, actor, 'admin', { ...filter, limit, cursor });
-        showPage(terminal, events, ['at', 'actor', 'action', 'kind', 'subject'], json ? { json } : {});
+        showPage(terminal, events, ['at', 'actor', 'login', 'action', 'kind', 'subject'], json ? { json } : {});
       }),
     );
   addVerifyVerb(audit, terminal);

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { findCredential } from '../../audit/query/credential.ts';
 import { type DecisionFilter, type decisionFilter, FILTER_COLUMNS } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
-import type { CommandDatabase } from '../terminal/database.ts';
+import type { PresentDatabase } from '../terminal/database.ts';
 import type { JsonOption } from '../terminal/options.ts';
 import { readStdin } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -64,12 +64,12 @@ export const namesOf = (options: FilterOptions): Partial<Record<FilterName, stri
 /** The filter, once it is valid, with the key that stands in clear on standard input. @throws Refusal: it is empty */
 export async function withCredential(
   terminal: Terminal,
-  { db, peppers }: CommandDatabase,
+  { db, peppers }: PresentDatabase,
   { key }: FilterOptions,
   filter: DecisionFilter,
 ): Promise<DecisionFilter> {
   if (key !== '-') return filter;
   if (terminal.stdin.isTTY)
     throw new Refusal('--key - reads the key from standard input, so that no history keeps it: --key - < FILE');
-  return { ...filter, credential: await findCredential(db, peppers, await readStdin(terminal)) };
+  return { ...filter, credential: await findCredential(db, await peppers(), await readStdin(terminal)) };
 }

@@ -10,7 +10,7 @@ import { BY, countDecisions, statsQuery } from '../../audit/query/stats.ts';
 import { followDecisions } from '../../audit/query/tail.ts';
 import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
@@ -50,7 +50,7 @@ export function addDecisionVerbs(audit: Command, terminal: Terminal): void {
 type QueryOptions = FilterOptions & { limit: string; cursor?: string };
 
 const query = (terminal: Terminal, options: QueryOptions): Promise<void> =>
-  withDatabase(terminal, async (opened) => {
+  withPresentDatabase(terminal, async (opened) => {
     const { db, actor, cursors } = opened;
     const named = { ...namesOf(options), limit: options.limit, cursor: options.cursor };
     const { limit, cursor, ...given } = validate(decisionQuery, named);
@@ -65,7 +65,7 @@ const query = (terminal: Terminal, options: QueryOptions): Promise<void> =>
 type StatsOptions = FilterOptions & { by: string; limit: string };
 
 const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
-  withDatabase(terminal, async (opened) => {
+  withPresentDatabase(terminal, async (opened) => {
     const { db, actor } = opened;
     const { by, limit, ...given } = validate(statsQuery, { ...namesOf(options), by: options.by, limit: options.limit });
     const filter = await withCredential(terminal, opened, options, given);
@@ -86,7 +86,7 @@ const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
   });
 
 const showVerb = (terminal: Terminal, id: string, { json }: JsonOption): Promise<void> =>
-  withDatabase(terminal, async ({ db, actor }) => {
+  withPresentDatabase(terminal, async ({ db, actor }) => {
     const { explanation, note, ...record } = await showDecision(db, actor, validate(idSchema, id));
     if (json) return terminal.printJson({ ...record, explanation, note });
     show(terminal, record, {});
@@ -95,7 +95,7 @@ const showVerb = (terminal: Terminal, id: string, { json }: JsonOption): Promise
   });
 
 const tail = (terminal: Terminal, { from, to, ...options }: FilterOptions): Promise<void> =>
-  withDatabase(terminal, async (opened) => {
+  withPresentDatabase(terminal, async (opened) => {
     if (from !== undefined || to !== undefined)
       throw new Refusal('tail shows what comes from now on; for a time range there is authz audit query');
     const { db, actor } = opened;

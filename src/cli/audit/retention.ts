@@ -8,7 +8,7 @@ import { requireOwner } from '../../audit/retention/owner.ts';
 import { LEAST_KEPT_DAYS, type PrunePlan, planPrune, pruneDay } from '../../audit/retention/prune.ts';
 import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
-import { withOwnDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { collect, destructiveVerb, type JsonOption } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
@@ -56,7 +56,7 @@ async function prune(terminal: Terminal, { keep, json, yes, ...options }: PruneO
     );
   const signer = await signerOf(terminal);
   const done: { day: string; records: number }[] = [];
-  const plan = await withOwnDatabase(terminal, async ({ db, actor }): Promise<PrunePlan> => {
+  const plan = await withPresentDatabase(terminal, async ({ db, actor }): Promise<PrunePlan> => {
     await requireOwner(db);
     const progress = verifyProgress(terminal);
     const made = await planPrune(db, { keepDays, files, publicKeys, signer, onProgress: progress.onProgress }).finally(
@@ -114,7 +114,7 @@ async function erase(terminal: Terminal, { user, key, yes, json }: EraseOptions)
   if ((user === undefined) === (key === undefined)) throw new Refusal('name one subject, with --user or with --key');
   const subject: Subject = { kind: user === undefined ? 'key' : 'user', id: validate(idSchema, user ?? key) };
   const { kind, id } = subject;
-  const records = await withOwnDatabase(terminal, async ({ db, actor }) => {
+  const records = await withPresentDatabase(terminal, async ({ db, actor }) => {
     await requireOwner(db);
     await confirm(terminal, `Erase ip and user agent from all records of the ${kind} ${id}`, yes);
     return erasePersonalData(db, actor, subject);

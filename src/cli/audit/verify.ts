@@ -6,7 +6,7 @@ import { embeddedCheckpoints } from '../../audit/checkpoint/open.ts';
 import { parsePublicKeys } from '../../audit/format/signatures.ts';
 import { type VerifyProgress, type VerifyReport, verifyLog } from '../../audit/verify/verify.ts';
 import { instantSchema } from '../../input/scalars.ts';
-import { withReadableDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { collect, type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
@@ -38,7 +38,7 @@ async function verify(terminal: Terminal, { json, from, to, ...options }: Option
   const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
   const files = options.checkpoints ?? defaultFiles(terminal);
   const { onProgress, clear } = verifyProgress(terminal);
-  const report = await withReadableDatabase(terminal, (db) =>
+  const report = await withPresentDatabase(terminal, ({ db }) =>
     verifyLog(db, { from, to, files, publicKeys, onProgress }),
   )
     .catch((cause: Error) => {

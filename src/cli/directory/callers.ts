@@ -8,7 +8,7 @@ import { SCOPES } from '../../directory/find-caller.ts';
 import { Refusal } from '../../errors.ts';
 import { rotateBody } from '../../input/resources.ts';
 import { idSchema, nameSchema, validate } from '../../input/scalars.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
 import { collect, destructiveVerb, type JsonOption, verb, wholeNumber } from '../terminal/options.ts';
 
 import { jsonText } from '../terminal/output.ts';
@@ -74,7 +74,9 @@ export function addCallerVerbs(program: Command, terminal: Terminal): void {
     });
 
   verb(caller, 'list', 'list callers', 'list').action((options: JsonOption) =>
-    withDatabase(terminal, async ({ db }) => showList(terminal, await listCallers(db), [...CALLER_COLUMNS], options)),
+    withPresentDatabase(terminal, async ({ db }) =>
+      showList(terminal, await listCallers(db), [...CALLER_COLUMNS], options),
+    ),
   );
 
   verb(

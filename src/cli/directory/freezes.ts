@@ -6,7 +6,7 @@ import { endOf, freezeBody, freezeEndBody } from '../../freezes/body.ts';
 import { createFreeze, extendFreeze, liftFreeze, listFreezes } from '../../freezes/freezes.ts';
 import { pageQuery } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { readDuration } from '../terminal/period.ts';
 import { show, showPage } from '../terminal/records.ts';
@@ -65,7 +65,7 @@ export function addFreezeVerbs(program: Command, terminal: Terminal): void {
         cursor,
         ...format
       }: JsonOption & { inForce?: boolean; limit: string; cursor?: string }) =>
-        withDatabase(terminal, async ({ db, cursors }) => {
+        withPresentDatabase(terminal, async ({ db, cursors }) => {
           const page = validate(z.strictObject(pageQuery), defined({ limit, cursor }));
           const columns = ['id', 'status', 'action', 'apiKeyId', 'userId', 'businessId', 'until', 'reason'] as const;
           showPage(terminal, await listFreezes(db, inForce, page, cursors), columns, format);

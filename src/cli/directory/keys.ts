@@ -17,7 +17,7 @@ import {
   updateKey,
 } from '../../keys/keys.ts';
 import { type KeyRights, operatorRights } from '../../keys/rights.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
 import {
   collect,
   destructiveVerb,
@@ -102,7 +102,7 @@ function addReadVerbs(key: Command, terminal: Terminal): void {
   pageOptions(verb(key, 'list', 'list keys', 'list --user ada'))
     .option('--user <id>', 'of this user only')
     .action((options: JsonOption & { user?: string; limit: string; cursor?: string }) =>
-      withDatabase(terminal, async ({ db, cursors }) => {
+      withPresentDatabase(terminal, async ({ db, cursors }) => {
         const page = validate(z.strictObject(pageQuery), { limit: options.limit, cursor: options.cursor });
         const user = options.user === undefined ? undefined : validate(idSchema, options.user);
         showPage(terminal, await listKeys(db, user, page, cursors), COLUMNS, options);
@@ -112,13 +112,13 @@ function addReadVerbs(key: Command, terminal: Terminal): void {
   verb(key, 'show [id]', 'show a key, by its id or by its clear text', 'show --key-stdin < leaked.txt')
     .option('--key-stdin', 'read the key in clear from standard input')
     .action((id: string | undefined, options: JsonOption & { keyStdin?: true }) =>
-      withDatabase(terminal, async ({ db, peppers }) => {
+      withPresentDatabase(terminal, async ({ db, peppers }) => {
         if ((id === undefined) === (options.keyStdin === undefined))
           throw new Refusal('name a key by its id, or with --key-stdin');
         show(
           terminal,
           id === undefined
-            ? await findKey(db, peppers, await readStdin(terminal))
+            ? await findKey(db, await peppers(), await readStdin(terminal))
             : await getKey(db, validate(idSchema, id)),
           options,
         );

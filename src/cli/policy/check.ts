@@ -12,7 +12,7 @@ import { type Finding, printFinding } from '../../policy/folder/findings.ts';
 import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
 import { type Built, buildPolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
-import { withReadableDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -56,7 +56,7 @@ const MOST_STORED = 30;
 
 /** Advice on what the database holds that is not declared, the most frequent first. @throws Failure, Refusal */
 async function adviceOnStored(terminal: Terminal, declaration: Declaration): Promise<Finding[]> {
-  const stored = await withReadableDatabase(terminal, (db) => countUndeclared(db, declaration));
+  const stored = await withPresentDatabase(terminal, ({ db }) => countUndeclared(db, declaration));
   const more = stored.length - MOST_STORED;
   return [
     ...stored.slice(0, MOST_STORED).map(sayUndeclared),

@@ -16,7 +16,7 @@ import { parseYaml } from '../../policy/folder/yaml.ts';
 import { readWrittenFacts } from '../../policy/recorded-facts.ts';
 import type { Schema } from '../../policy/schema.ts';
 import { policyOfTime } from '../../rollout/store.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
 import { verb } from '../terminal/options.ts';
 import { escaped } from '../terminal/output.ts';
@@ -102,7 +102,7 @@ function factsOf(value: unknown, schema: Schema): Facts {
 }
 
 async function explainDecision(terminal: Terminal, named: string, options: Options): Promise<void> {
-  const { recorded, source, why, frozen } = await withDatabase(terminal, async ({ db, actor }) => {
+  const { recorded, source, why, frozen } = await withPresentDatabase(terminal, async ({ db, actor }) => {
     const recorded = await getDecision(db, named);
     const source = await sourceFor(terminal, db, recorded, options);
     const frozen = await frozenBy(db, recorded);

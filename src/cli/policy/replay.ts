@@ -12,7 +12,7 @@ import {
   selfCheck,
   shadowShifts,
 } from '../../rollout/replay.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { type PeriodOptions, periodOptions, readPeriod } from '../terminal/period.ts';
@@ -49,7 +49,7 @@ async function replayVerb(
 ): Promise<void> {
   const period = readPeriod(moments);
   const policy = folder === undefined ? undefined : await compileFolder(folder);
-  const report = await withDatabase(terminal, async ({ db, actor }) => {
+  const report = await withPresentDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'replay', { ...period, policy: policy?.digest ?? 'of each decision' });
     return withProgress(terminal, db, period, (show) =>
       policy ? replay(db, policy, period, show) : selfCheck(db, period, show),
@@ -106,7 +106,7 @@ export const assumptionText = (assumed: ReplayReport['assumed']): string[] =>
 
 async function shadowVerb(terminal: Terminal, { json, ...moments }: JsonOption & PeriodOptions): Promise<void> {
   const period = readPeriod(moments);
-  const policies = await withDatabase(terminal, async ({ db, actor }) => {
+  const policies = await withPresentDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'shadow', period);
     return shadowShifts(db, period);
   });

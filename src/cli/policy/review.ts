@@ -9,7 +9,7 @@ import { type Finding, printFinding } from '../../policy/folder/findings.ts';
 import { caseChanges, type GuardChanges, invariantChanges } from '../../policy/folder/guard-changes.ts';
 import { buildPolicy, compilePolicy } from '../../policy/policy.ts';
 import { type Period, type ReplayReport, replay } from '../../rollout/replay.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, escapedLines, plural } from '../terminal/output.ts';
 import { readPeriod } from '../terminal/period.ts';
@@ -77,7 +77,7 @@ async function reviewVerb(
 }
 
 const replayed = (terminal: Terminal, policy: Policy, period: Period): Promise<ReplayReport> =>
-  withDatabase(terminal, async ({ db, actor }) => {
+  withPresentDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'replay', { ...period, policy: policy.digest });
     return withProgress(terminal, db, period, (show) => replay(db, policy, period, show));
   });

@@ -9,7 +9,7 @@ import { assemblePolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { listReplicas, type Replica } from '../../rollout/replicas.ts';
 import { findPolicy, listPolicies } from '../../rollout/store.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { destructiveVerb, type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, escapedLines, plural } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
@@ -35,7 +35,7 @@ export function addRolloutVerbs(policy: Command, terminal: Terminal): void {
 }
 
 const status = (terminal: Terminal, format: JsonOption): Promise<void> =>
-  withDatabase(terminal, async ({ db }) => {
+  withPresentDatabase(terminal, async ({ db }) => {
     const replicas = await listReplicas(db);
     const disagreement = disagreementOf(replicas.filter(({ alive }) => alive));
     if (format.json) terminal.printJson({ agreed: disagreement === undefined, replicas });
@@ -60,12 +60,12 @@ function disagreementOf(alive: readonly Replica[]): string | undefined {
 }
 
 const history = (terminal: Terminal, format: JsonOption): Promise<void> =>
-  withDatabase(terminal, async ({ db }) =>
+  withPresentDatabase(terminal, async ({ db }) =>
     showList(terminal, await listPolicies(db), ['digest', 'firstSeenAt'], format),
   );
 
 const showPolicy = (terminal: Terminal, digest: string, { json }: JsonOption): Promise<void> =>
-  withDatabase(terminal, async ({ db }) => {
+  withPresentDatabase(terminal, async ({ db }) => {
     const stored = await findPolicy(db, digest);
     if (json) return terminal.printJson({ ...stored, texts: Object.fromEntries(stored.texts) });
     terminal.print(`# ${escaped(stored.digest)}, first seen ${stored.firstSeenAt}`);
@@ -77,7 +77,7 @@ const CASES = 'cases';
 type RestoreOptions = JsonOption & { yes?: true };
 
 const restore = (terminal: Terminal, digest: string, folder: string, { yes, json }: RestoreOptions): Promise<void> =>
-  withDatabase(terminal, async ({ db }) => {
+  withPresentDatabase(terminal, async ({ db }) => {
     const stored = await findPolicy(db, digest);
     const into = path.resolve(folder);
     const before = await filesIn(into);

@@ -11,7 +11,7 @@ import { compilePolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { readPolicyRevision } from '../../rollout/revision.ts';
 import { findPolicy } from '../../rollout/store.ts';
-import { withDatabase } from '../terminal/database.ts';
+import { withPresentDatabase } from '../terminal/database.ts';
 import { escapedLines } from '../terminal/output.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
@@ -34,7 +34,8 @@ export const readSource = async (folder: string): Promise<Source> => compile(fol
 export async function readNamedTexts(terminal: Terminal, name: string, folder: string): Promise<PolicyTexts> {
   const entry = await stat(name).catch(() => undefined);
   if (entry?.isDirectory()) return readPolicyFolder(name);
-  if (name.startsWith('sha256:')) return withDatabase(terminal, async ({ db }) => (await findPolicy(db, name)).texts);
+  if (name.startsWith('sha256:'))
+    return withPresentDatabase(terminal, async ({ db }) => (await findPolicy(db, name)).texts);
   return readPolicyRevision(folder, name);
 }
 
