@@ -100,7 +100,8 @@ function unitOfSeveral(
   for (const values of combinations) {
     const name = nameOf(values);
     const before = choices.get(name);
-    if (!before || distance(values) < distance(before.values)) choices.set(name, { values, all: [] });
+    if (!before || distance(values) < distance(before.values))
+      choices.set(name, { values, all: values.length === 1 ? values : [] });
   }
   choices.delete(nameOf(present));
   return { paths, shown: new Set(paths.filter((path) => outcomes(path, true) !== '')), choices: [...choices.values()] };
