@@ -18,8 +18,10 @@ import { findPolicy, policyOfTime, storePolicy } from '../../src/rollout/store.t
 import { eventually } from '../http/process.ts';
 import { edited, POLICY_FOLDER, shippedTexts, withFile } from '../policy/texts.ts';
 import { authz, type Outcome } from '../support/cli.ts';
+import { clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { rejection } from '../support/rejection.ts';
+import { startService } from '../support/service.ts';
 
 const SECTION = 'networks:\n  blocked: { file: blocked.txt }\nactions:\n';
 const LIST = `# Ümlaut \u{1f512}\n${'203.0.113.0/24\n'.repeat(1000)}`;
@@ -121,6 +123,45 @@ describe('a policy with a network file', function () {
       expect(policies.live.policy().digest).to.equal(digests[2]);
     } finally {
       await policies.close();
+    }
+  });
+
+  it('decides by the list over HTTP, by a new one within seconds, and explains what the old one decided', async () => {
+    await writeFile(path.join(folder, 'blocked.txt'), '203.0.113.0/24\n2001:db8::/32\n');
+    await writeFile(
+      path.join(folder, 'facts.yaml'),
+      (texts.get('facts.yaml') ?? '').replace('file: blocked.txt', 'file: blocked.txt, withholds: true'),
+    );
+    await writeFile(path.join(folder, '31-x.csv'), 'p, blocked, *, "r.network.blocked", deny, PERMISSION_DENIED\n');
+    const service = await startService({ POLICY_DIR: folder, POLICY_POLL_MS: '100', POLICY_SETTLE_MS: '100' });
+    try {
+      const { data, newKey, newUser } = clientOf(service);
+      await newUser('ann', '42');
+      const { apiKey } = await newKey('ann');
+      const ask = (ip?: string): Promise<Record<string, unknown>> =>
+        data('POST', '/authorize', { apiKey, action: 'call:create', businessId: '42', context: ip ? { ip } : {} });
+      const rules = async (...ips: (string | undefined)[]): Promise<unknown[]> =>
+        Promise.all(ips.map(async (ip) => (await ask(ip))['rule']));
+      const allow = 'allow-on-target';
+      const blocked = [
+        '203.0.113.0',
+        '203.0.113.255',
+        '::ffff:203.0.113.9',
+        '::FFFF:CB00:7109',
+        '2001:db8::',
+        '2001:DB8:1::1',
+      ];
+      const free = ['203.0.112.255', '203.0.114.0', '::203.0.113.9', '2001:db9::', undefined];
+      expect(await rules(...blocked)).to.deep.equal(blocked.map(() => 'blocked'));
+      expect(await rules(...free)).to.deep.equal(free.map(() => allow));
+      const { decisionId } = await ask('203.0.113.7');
+      await writeFile(path.join(folder, 'blocked.txt'), '198.51.100.0/24\n');
+      await eventually(async () => (await rules('203.0.113.7'))[0] === allow);
+      expect(await rules('198.51.100.7', '2001:db8::')).to.deep.equal(['blocked', allow]);
+      const shown = await data('GET', `/audit/decisions/${decisionId}`);
+      expect(JSON.stringify(shown)).to.include('"rule":"blocked"').and.not.include('cannot be');
+    } finally {
+      await service.close();
     }
   });
 
