@@ -1,7 +1,7 @@
 /** `--attribute`, declared roles and an import with both, held against the policy in POLICY_DIR. */
 
 import { randomBytes } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect } from 'chai';
 import { authz, ROOT } from '../support/cli.ts';
@@ -143,7 +143,32 @@ describe('authz --attribute', function () {
       .and.match(/^2 businesses have region: "us"/m)
       .and.match(/^1 user has plan: "free"/m);
     const { stdout } = await check(path.join(ROOT, 'policies'));
-    expect(stdout).to.match(/^advice: facts\.yaml:1:1: 3 members have .* \[undeclared-value\]$/m);
+    expect(stdout).to.match(/^advice: facts\.yaml:\d+:1: 3 members have .* \[undeclared-value\]$/m);
+
+    // Such a folder without a value of each: each place is that of what still declares the others.
+    const narrower = await declaringFolder();
+    const facts = path.join(narrower, 'facts.yaml');
+    const before = await readFile(facts, 'utf8');
+    const after = before.replace('plan: [free, pro]', 'plan: [pro, max]').replace('region: [eu, us]', 'area: [eu]');
+    await writeFile(facts, after);
+    for (const [file, from, to] of [
+      ['80-granted.csv', "r.target.region != 'eu'", "r.target.area != 'eu'"],
+      ['cases/granted.yaml', /plan: free/g, 'plan: max'],
+      ['cases/granted.yaml', /region: /g, 'area: '],
+      ['cases/granted.yaml', /area: us/g, 'area: unknown'],
+    ] as const) {
+      const name = path.join(narrower, file);
+      await writeFile(name, (await readFile(name, 'utf8')).replace(from, to));
+    }
+    const lines = after.split('\n').map((line) => line.trim());
+    const narrowed = await check(narrower);
+    await rm(narrower, { recursive: true });
+    expect(narrowed.code, narrowed.stdout).to.equal(0);
+    const user = lines.findIndex((line) => line.startsWith('user:')) + 1;
+    expect(narrowed.stdout).to.match(new RegExp(`^advice: facts\\.yaml:${user}:17: 1 user has plan: "free"`, 'm'));
+    expect(narrowed.stdout).to.match(
+      new RegExp(`^advice: facts\\.yaml:${user + 1}:13: 2 businesses have region: "us"`, 'm'),
+    );
   });
 
   it('does what docs/operations.md shows', async () => {

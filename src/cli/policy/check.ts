@@ -4,18 +4,16 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Command, Option } from 'commander';
 import { VERSION } from '../../config.ts';
-import { countUndeclared, type Undeclared } from '../../directory/undeclared.ts';
 import { Failure, Refusal } from '../../errors.ts';
-import type { Declaration } from '../../policy/declared/declaration.ts';
-import { FACTS_FILE, type PolicyTexts } from '../../policy/folder/files.ts';
-import { type Finding, printFinding } from '../../policy/folder/findings.ts';
+import type { PolicyTexts } from '../../policy/folder/files.ts';
+import { printFinding } from '../../policy/folder/findings.ts';
 import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
 import { type Built, buildPolicy } from '../../policy/policy.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
-import { withPresentDatabase } from '../terminal/database.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { adviceOnStored } from './stored-values.ts';
 
 /** Adds the verb `check`. */
 export function addCheckVerb(policy: Command, terminal: Terminal): void {
@@ -45,38 +43,12 @@ async function checkVerb(
   if (!printer)
     throw new Refusal(`there is no format ${JSON.stringify(format)}; write ${Object.keys(FORMATS).join(', ')}`);
   const folder = dir ?? terminal.config().POLICY_DIR;
-  const built = await buildPolicy(await readFolder(folder));
-  const stored = database && built.policy ? await adviceOnStored(terminal, built.policy.schema.declaration) : [];
+  const texts = await readFolder(folder);
+  const built = await buildPolicy(texts);
+  const stored = database && built.policy ? await adviceOnStored(terminal, texts, built.policy) : [];
   printer(terminal, folder, { ...built, advice: [...built.advice, ...stored] });
   terminal.exitUnless(built.policy !== undefined);
 }
-
-/** More lines say no more to a person; the last one counts the rest. */
-const MOST_STORED = 30;
-
-/** Advice on what the database holds that is not declared, the most frequent first. @throws Failure, Refusal */
-async function adviceOnStored(terminal: Terminal, declaration: Declaration): Promise<Finding[]> {
-  const stored = await withPresentDatabase(terminal, ({ db }) => countUndeclared(db, declaration));
-  const more = stored.length - MOST_STORED;
-  return [
-    ...stored.slice(0, MOST_STORED).map(sayUndeclared),
-    ...(more > 0 ? [`and ${plural(more, 'more value')}, which fewer have`] : []),
-  ].map((message) => ({ file: FACTS_FILE, line: 1, column: 1, rule: 'undeclared-value', message }));
-}
-
-function sayUndeclared({ of, name, value, count }: Undeclared): string {
-  const [one, many] = NOUNS[of];
-  const those = `${plural(count, one, many)} ${count === 1 ? 'has' : 'have'}`;
-  if (of === 'member') return `${those} the role ${JSON.stringify(value)}, which is not declared: they are other`;
-  return `${those} ${name}: ${JSON.stringify(value)}, which attributes.${of} does not declare: it counts for nothing`;
-}
-
-const NOUNS = {
-  key: ['key', 'keys'],
-  user: ['user', 'users'],
-  business: ['business', 'businesses'],
-  member: ['member', 'members'],
-} as const;
 
 /** @throws Failure for exit code 3: a folder that cannot be read is not one with findings (1) */
 async function readFolder(folder: string): Promise<PolicyTexts> {
