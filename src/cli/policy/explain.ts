@@ -29,15 +29,13 @@ interface Options extends LiveOptions {
   readonly facts?: string;
 }
 
-const HELP = `
-What is asked of a key is decided on the facts that are stored now, by the policy of the folder; no decision is recorded, and no point of
-its rate limit is used. Of a denial, the smallest changes of facts that would make it an allow are shown, with the commands that make
-them.
+const HELP = `\
+  authz policy explain --key ada-main --action door:open --ip 203.0.113.7 --at 2030-01-31T12:00:00Z --set r.user.status=active
+  authz policy explain --facts facts.yaml
+  authz policy explain 019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e
 
-Examples:
-  authz policy explain --key ada-main --action call:create --business bakery
-  authz policy explain --key ada-main --action call:create --business bakery --at 2030-01-31T12:00:00Z --set r.limit.exceeded=true
-  authz policy explain 019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e`;
+A key is decided on with the facts that are stored now, by the policy of the folder: no decision is recorded, and no point of its rate
+limit is used. Below a denial stand the smallest changes of facts that would make it an allow, with the commands that make them.`;
 
 /** Adds the verb `explain`. */
 export function addExplainVerb(policy: Command, terminal: Terminal): void {
@@ -45,7 +43,7 @@ export function addExplainVerb(policy: Command, terminal: Terminal): void {
     policy,
     'explain [decision-id]',
     'say why: the rows that were tried, and what in them was true or false; and what would turn a denial',
-    'explain --facts facts.yaml',
+    'explain --key ada-main --action call:create --business bakery',
   )
     .option('--facts <file>', 'facts as a decision records them, in JSON or YAML; - reads standard input')
     .option('--policy <dir>', 'the policy folder; default: the policy that decided, or for facts and keys POLICY_DIR')

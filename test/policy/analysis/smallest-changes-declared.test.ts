@@ -133,17 +133,17 @@ const rowsDrawn = fc
     { text: 'true', holds: () => true, allows: last },
   ]);
 
-function policyOf(drawn: readonly Row[]): Policy {
+function policyOf(drawn: readonly Row[], schema = SCHEMA): Policy {
   const rows = drawn.map(({ text, allows }, index) => ({
     id: `row-${index}`,
     action: '*',
-    when: parseRule(text, SCHEMA),
+    when: parseRule(text, schema),
     effect: allows ? ('allow' as const) : ('deny' as const),
     code: allows ? 'OK' : 'PERMISSION_DENIED',
     file: '10-rows.csv',
     line: index + 1,
   }));
-  return { digest: 'sha256:random', codes: new Map(), rows, ...createMatcher(rows, SCHEMA) };
+  return { digest: 'sha256:random', codes: new Map(), rows, ...createMatcher(rows, schema) };
 }
 
 /** A member asks for `sms:send` with an active key, and these facts. */
@@ -224,6 +224,16 @@ describe('the smallest changes of declared facts', () => {
     expect(found(outside, ADDRESSES[3] ?? {})).to.deep.equal(['r.network.berlin false']);
     const unblocked = [row('r.network.blocked', false), row('r.request.addressed', true), REST];
     expect(found(unblocked, {})).to.deep.equal(['r.request.addressed true']);
+  });
+
+  it('register an action that is not, where the register is strict', () => {
+    const strict = schemaOf({ ...DECLARED, actions: { ...DECLARED.actions, strict: true } });
+    const rows = [NEVER, row('!r.request.registered', false), row('true', true)];
+    const facts = factsOf({ 'r.request.registered': false });
+    expect(runToEnd(smallestChanges(policyOf(rows, strict), facts))).to.deep.equal({
+      sets: [{ size: 1, changes: [{ path: 'r.request.registered', from: false, to: { anyOf: [true] } }] }],
+      incomplete: null,
+    });
   });
 
   it('leave out, fact by fact, what has a part that is enough', () => {
