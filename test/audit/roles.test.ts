@@ -105,6 +105,7 @@ for (const postgres of POSTGRES)
         ]),
       );
       await expectForbidden(db, [
+        'insert into checkpoints select * from checkpoints',
         'insert into chain_heads select * from chain_heads',
         `insert into ${partition} select * from decisions`,
         `select * from ${partition}`,
@@ -120,6 +121,24 @@ for (const postgres of POSTGRES)
         'update knex_migrations set name = name',
         'update peppers set proof = proof',
       ]);
+    });
+
+    it('let the service append a checkpoint under the next number alone', async () => {
+      const db = await as('authz_service');
+      const append = async (number: string): Promise<boolean> => {
+        const { rows } = await db.raw(
+          `select authz_append_checkpoint(?, now(), gen_random_uuid(), 1, '\\x${'00'.repeat(32)}', '[]', '', '') as stored`,
+          [number],
+        );
+        return rows[0].stored;
+      };
+      for (const number of ['9223372036854775807', '-1', '0', '2', '1000'])
+        expect(await append(number), number).to.equal(false);
+      expect(await owner('checkpoints')).to.deep.equal([]);
+      expect(await append('1')).to.equal(true);
+      expect(await append('1')).to.equal(false);
+      expect(await append('2')).to.equal(true);
+      await owner('checkpoints').delete();
     });
 
     it('let the service move no head but forwards, by as many as it inserts', async () => {
@@ -173,6 +192,7 @@ for (const postgres of POSTGRES)
         'update decisions set code = code',
         'select authz_make_partition(current_date)',
         `select authz_advance_heads('[]', 0)`,
+        `select authz_append_checkpoint(1, now(), gen_random_uuid(), 1, '', '[]', '', '')`,
         'create table mine (id int)',
       ]);
     });

@@ -4,6 +4,7 @@
  */
 
 import type { Knex } from 'knex';
+import { writeOutcomeOf } from '../../db/write-outcome.ts';
 import type { Log } from '../../log.ts';
 import { every } from '../../loop.ts';
 import { counter, gauge, type Metric } from '../../metric.ts';
@@ -41,21 +42,24 @@ interface Draft {
   stored: boolean;
 }
 
+/** What the log says besides its heads: the number of the next checkpoint, and its clock, in milliseconds since 1970. */
+interface Next {
+  readonly next: number;
+  readonly clock: number;
+}
+
 /** Of the optimistic insert of a number: more than there are processes that try the same one at the same moment. */
 const ATTEMPTS = 20;
 
 // INVARIANT: one statement, so one snapshot of heads and numbers. If it has checkpoint n, it has all commits that n was made of:
 // so no chain has fewer records in a checkpoint with a greater number.
 const READ = `
-  select ${HEAD_COLUMNS}, coalesce((select max(number) from checkpoints), 0)::float8 as last
+  select ${HEAD_COLUMNS}, authz_next_checkpoint()::float8 as next, extract(epoch from clock_timestamp())::float8 * 1000 as clock
   from chain_heads`;
 
-// No row where the number is taken: by another process, or by this one, which lost the answer (IS_STORED tells which).
+// False where the number is not the next any more. True also where this process had stored the same, and lost the answer.
 const STORE = `
-  insert into checkpoints (number, at, writer, size, root, heads, public_key, signature)
-  values (?, ?, ?, ?, decode(?, 'hex'), ?, decode(?, 'base64'), decode(?, 'base64')) on conflict (number) do nothing`;
-
-const IS_STORED = `select from checkpoints where number = ? and writer = ? and signature = decode(?, 'base64')`;
+  select authz_append_checkpoint(?, ?, ?, ?, decode(?, 'hex'), ?, decode(?, 'base64'), decode(?, 'base64')) as stored`;
 
 /**
  * Makes a checkpoint every `seconds`. Longer than a screen, because its functions are one state machine: heads that were read,
@@ -70,10 +74,10 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
   let failures = 0;
   let coveredAt = performance.now();
 
-  /** Brings `known` to what the log is now. @returns the greatest number of a checkpoint */
-  const readHeads = async (): Promise<number> => {
-    const { rows } = await db.raw<{ rows: (Head & { last: number })[] }>(READ);
-    const heads = rows.map(({ last: _, ...head }): Head => head);
+  /** Brings `known` to what the log is now. @returns the number of the next checkpoint, and when that was */
+  const readHeads = async (): Promise<Next> => {
+    const { rows } = await db.raw<{ rows: (Head & Next)[] }>(READ);
+    const heads = rows.map(({ next: _, clock: __, ...head }): Head => head);
     const back = wentBack(known, heads);
     if (back !== undefined) {
       log.error({ chain: back }, 'the decision log went back to what it was before: run authz audit verify');
@@ -85,14 +89,14 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
     const changed = heads.filter((head) => !sameHead(head, known.get(chainOf(head))));
     known.put(changed);
     for (const head of changed) unsent.set(chainOf(head), head);
-    return rows[0]?.last ?? 0;
+    return { next: rows[0]?.next ?? 1, clock: rows[0]?.clock ?? 0 };
   };
 
-  const makeDraft = (number: number): Draft => {
+  const makeDraft = ({ next, clock }: Next): Draft => {
     const unsigned = {
       type: 'checkpoint' as const,
-      number,
-      at: new Date().toISOString(),
+      number: next,
+      at: new Date(clock).toISOString(),
       writer,
       size: known.size(),
       root: known.root(),
@@ -105,7 +109,13 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
 
   /** INVARIANT: in the database first. So each line of the file has its row, and one without is a sign of tampering. */
   const finish = async (current: Draft): Promise<boolean> => {
-    current.stored ||= await store(db, current.checkpoint);
+    try {
+      current.stored ||= await store(db, current.checkpoint);
+    } catch (error) {
+      // What is refused would be refused again, and keep all later ones out. Its heads are unsent still.
+      if (writeOutcomeOf(error, true) === 'refused') draft = undefined;
+      throw error;
+    }
     if (current.stored) {
       await appendLine(file, printLine(current.checkpoint));
       for (const head of current.checkpoint.heads) if (unsent.get(chainOf(head)) === head) unsent.delete(chainOf(head));
@@ -121,8 +131,8 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
     if (draft !== undefined) await finish(draft);
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const since = performance.now();
-      const last = await readHeads();
-      if (unsent.size > 0) draft = makeDraft(last + 1);
+      const next = await readHeads();
+      if (unsent.size > 0) draft = makeDraft(next);
       if (draft === undefined || (await finish(draft))) {
         coveredAt = since;
         return;
@@ -151,10 +161,8 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
 async function store(db: Knex, checkpoint: Checkpoint): Promise<boolean> {
   const { number, at, writer, size, root, heads, publicKey, signature } = checkpoint;
   const values = [number, at, writer, size, root, JSON.stringify(heads), publicKey, signature];
-  const { rowCount } = await db.raw<{ rowCount: number | null }>(STORE, values);
-  if (rowCount === 1) return true;
-  const { rows } = await db.raw<{ rows: unknown[] }>(IS_STORED, [number, writer, signature]);
-  return rows.length === 1;
+  const { rows } = await db.raw<{ rows: { stored: boolean }[] }>(STORE, values);
+  return rows[0]?.stored === true;
 }
 
 /** The first chain that was removed, or whose head cannot follow the known one. */

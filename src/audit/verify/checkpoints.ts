@@ -65,6 +65,8 @@ interface Options {
 
 /** A row of `checkpoints`. */
 interface StoredCheckpoint {
+  /** The number as it is stored: one that was forged may be greater than a JavaScript number tells exactly. */
+  readonly place: string;
   readonly number: number;
   readonly at: string;
   readonly writer: string;
@@ -78,22 +80,24 @@ interface StoredCheckpoint {
 }
 
 const PAGE = 500;
+/** Below every number that the table can hold, but for one. */
+const LEAST = '-9223372036854775808';
 
 const READ = `
-  select number::float8 as number, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, writer::text, size,
+  select number::text as place, number::float8 as number, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, writer::text, size,
     encode(root, 'hex') as root, heads::text, encode(public_key, 'base64') as public_key,
     encode(signature, 'base64') as signature,
     not exists (select from checkpoints later where later.writer = c.writer and later.number > c.number) as latest
   from checkpoints c where number > ? order by c.number limit ${PAGE}`;
 
 async function* storedRows(db: Knex): AsyncGenerator<StoredCheckpoint> {
-  let last = Number.MIN_SAFE_INTEGER;
+  let last = LEAST;
   for (;;) {
     const { rows } = await db.raw<{ rows: StoredCheckpoint[] }>(READ, [last]);
     yield* rows;
     const end = rows.at(-1);
     if (end === undefined || rows.length < PAGE) return;
-    last = end.number;
+    last = end.place;
   }
 }
 

@@ -14,6 +14,7 @@ import { openDatabase } from '../../../src/database.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { createLog } from '../../../src/log.ts';
 import { createService } from '../../../src/service.ts';
+import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { rejection } from '../../support/rejection.ts';
 import { verifyIndependently } from '../verify/independent.ts';
@@ -21,6 +22,7 @@ import { createWriter, makeDays, type Writer } from '../written-log.ts';
 
 interface Line {
   readonly number: number;
+  readonly at: string;
   readonly writer: string;
   readonly size: number;
   readonly previous: string | null;
@@ -213,6 +215,54 @@ describe('checkpoints', () => {
     await unsure.destroy();
     expect((await lines()).map(({ number }) => number)).to.deep.equal([1, 2]);
     await expectClean();
+  });
+
+  it('go on where a superuser has taken the last number that there is, and verification finds it', async () => {
+    const checkpoints = start();
+    await writer.append(day, 2);
+    await checkpoints.make();
+    await db.raw(
+      `insert into checkpoints select 9223372036854775807, at, writer, size, root, heads, public_key, signature from checkpoints`,
+    );
+    await writer.append(day, 2);
+    await checkpoints.make();
+    await checkpoints.close();
+    expect(checkpoints.state().failures).to.equal(0);
+    expect((await lines()).map(({ number }) => number)).to.deep.equal([1, 2]);
+    const { findings } = await verifyLog(db, { files: [file] });
+    expect(findings.length).to.be.above(0);
+    for (const { code, checkpoint } of findings) expect([code, checkpoint]).to.deep.equal(['checkpoint', 2 ** 63]);
+    expect(await verifyIndependently(db, file, signer.publicKey)).to.be.a('string');
+  });
+
+  it('count one that the database refuses, and make the next anew', async () => {
+    const checkpoints = start();
+    await writer.append(day, 2);
+    await db.raw(`create function no() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+      create trigger no before insert on checkpoints for each row execute function no()`);
+    await checkpoints.make();
+    expect(checkpoints.state().failures).to.equal(1);
+    await db.raw('drop trigger no on checkpoints');
+    await writer.append(day, 2);
+    await checkpoints.close();
+    expect((await lines()).map(({ number, heads }) => [number, heads.map(({ records }) => records)])).to.deep.equal([
+      [1, [4]],
+    ]);
+    await expectClean();
+  });
+
+  it('take the time of the database, and none that its clock has not reached', async () => {
+    const clock = await databaseClock(db);
+    await clock.shiftBy(-3_600_000);
+    const checkpoints = start();
+    await writer.append(day, 2);
+    await checkpoints.make();
+    await checkpoints.close();
+    const [made] = await lines();
+    expect(Date.parse(made?.at ?? '')).to.be.within(Date.now() - 3_660_000, Date.now() - 3_590_000);
+    const ahead = new Date(Date.now() - 3_580_000);
+    const again = `select authz_append_checkpoint(2, ?, writer, size, root, heads, public_key, '\\x00') from checkpoints`;
+    expect(await rejection(db.raw(again, [ahead]))).to.have.property('code', '23514');
   });
 
   it('log an error when the log is set back to an older copy, and verification finds it', async () => {

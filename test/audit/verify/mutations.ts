@@ -143,6 +143,25 @@ const otherwise = (record: WrittenRecord, seq: number): WrittenRecord => ({
   user_id: 'mallory',
 });
 
+/** Inserts a checkpoint that another key has signed. */
+const forgeCheckpoint =
+  (numberOf: (target: Target) => string): Mutation =>
+  async (target) => {
+    const forger = await loadSigner(makeSigningKey());
+    const number = numberOf(target);
+    await target.db('checkpoints').insert({
+      number,
+      at: new Date(),
+      writer: randomUUID(),
+      size: 1,
+      root: randomBytes(32),
+      heads: '[]',
+      public_key: Buffer.from(forger.publicKey, 'base64'),
+      signature: Buffer.from(forger.sign(randomBytes(9)), 'base64'),
+    });
+    return { checkpoint: Number(number) };
+  };
+
 const MUTATIONS: readonly (readonly [string, Mutation])[] = [
   editText('caller_id'),
   editText('action'),
@@ -387,23 +406,8 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
       return { checkpoint };
     },
   ],
-  [
-    'sign a checkpoint with a key of one’s own',
-    async ({ db, checkpoints }) => {
-      const forger = await loadSigner(makeSigningKey());
-      await db('checkpoints').insert({
-        number: checkpoints + 1,
-        at: new Date(),
-        writer: randomUUID(),
-        size: 1,
-        root: randomBytes(32),
-        heads: '[]',
-        public_key: Buffer.from(forger.publicKey, 'base64'),
-        signature: Buffer.from(forger.sign(randomBytes(9)), 'base64'),
-      });
-      return { checkpoint: checkpoints + 1 };
-    },
-  ],
+  ['sign a checkpoint with a key of one’s own', forgeCheckpoint(({ checkpoints }) => String(checkpoints + 1))],
+  ['insert a checkpoint at the end of all numbers', forgeCheckpoint(() => '9223372036854775807')],
 ];
 
 export { MUTATIONS };
