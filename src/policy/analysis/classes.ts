@@ -5,11 +5,13 @@
  */
 
 import type { Policy } from '../decide.ts';
+import { TooManyGroups } from '../declared/networks.ts';
 import { ACTION_PATH, type Facts, type FactType, valueAt } from '../facts.ts';
 import type { Row } from '../row.ts';
 import type { Schema } from '../schema.ts';
 import { type Factor, meansTheSame } from './factors.ts';
-import { type Choice, choiceIn, factorsReading, partsOf, type Region, withOpen } from './regions.ts';
+import { type Leaf, leavesOf } from './leaves.ts';
+import { choiceIn, type Region, withOpen } from './regions.ts';
 import { type Cell, type Space, spacesOf, textualCells } from './situations.ts';
 
 /** The bound of the enumeration: beyond it, it would take minutes, and nobody would read the result. */
@@ -61,9 +63,12 @@ export function partitionOf(
   const [{ schema }, ...others] = policies;
   const schemas: readonly [Schema, ...Schema[]] = [schema, ...others.map((other) => other.schema)];
   const rows = policies.flatMap((policy) => policy.rows);
-  const spaces = [...spacesOf(rows, schemas)].map((space) => ({
+  // Where only one register is strict, the same rows may allow what one of the two must not.
+  const areAsStrict = new Set(schemas.map(({ declaration }) => declaration.actions.strict)).size === 1;
+  const spaces = allSpaces(rows, schemas).map((space) => ({
     space,
-    isAlike: answeredAlike(space.items) && space.factors.every((factor) => meansTheSame(factor, schemas)),
+    isAlike:
+      areAsStrict && answeredAlike(space.items) && space.factors.every((factor) => meansTheSame(factor, schemas)),
   }));
   const named = new Set(spaces.flatMap(({ space }) => space.paths));
   const dimensions = inOrder(schemas, [
@@ -95,78 +100,25 @@ export function partitionOf(
   return { dimensions, classes, size };
 }
 
+/** @throws OverBound: what the schemas declare combines in too many ways */
+function allSpaces(rows: readonly Row[], schemas: readonly [Schema, ...Schema[]]): Space<Row>[] {
+  try {
+    return [...spacesOf(rows, schemas)];
+  } catch (error) {
+    if (error instanceof TooManyGroups) throw new OverBound(`of the two together, ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
 const overBound = (max: number): OverBound =>
   new OverBound(
     `the rows tell more than ${max} classes of situations apart, which is the bound; name fewer facts, ids and actions`,
   );
 
-/** A part of a cell, with its texts chosen, that the same rows decide. */
-interface Leaf {
-  readonly cell: Cell;
-  readonly texts: ReadonlyMap<string, string>;
-  readonly region: Region;
-}
-
 const factsOf = (space: Space<Row>, cell: Cell, leaf: Leaf | undefined): Facts[] =>
   space.schemas.map((_, view) =>
     space.factsOf(cell, choiceIn(leaf?.region ?? space.regionOf(cell)), leaf?.texts ?? new Map(), view),
   );
-
-/** The leaves of a space: in each of them, each policy is decided by one row, or by none. */
-function* leavesOf(policies: readonly Policy[], space: Space<Row>): Generator<Leaf> {
-  const rowsOf = policies.map((policy) => new Set(policy.rows));
-  const lists = rowsOf.map((own, view) =>
-    space.items
-      .filter((row) => own.has(row))
-      .map((row) => ({ row, view, reads: factorsReading(space.factors, row.when.facts) })),
-  );
-  const matches = matcherIn(policies, space);
-  type Tried = (typeof lists)[number];
-  function* decided(leaf: Leaf, rest: readonly Tried[]): Generator<Leaf> {
-    const [rows, ...later] = rest;
-    if (!rows) {
-      yield leaf;
-      return;
-    }
-    for (const [index, { row, view, reads }] of rows.entries()) {
-      const parts = partsOf(leaf.region, reads, (choice) => matches(row, view, leaf, choice));
-      if (parts.length === 1 && parts[0]?.value === false) continue;
-      for (const { region, value } of parts)
-        yield* decided({ ...leaf, region }, value ? later : [rows.slice(index + 1), ...later]);
-      return;
-    }
-    yield* decided(leaf, later);
-  }
-  for (const { cell, texts } of textualCells(space))
-    yield* decided({ cell, texts, region: space.regionOf(cell) }, lists);
-}
-
-type Matches = (row: Row, view: number, leaf: Leaf, choice: Choice) => boolean;
-
-/** Whether a row matches, memoized under the values of the facts that it reads. */
-function matcherIn(policies: readonly Policy[], space: Space<Row>): Matches {
-  const known = new Map<Row, Map<string, boolean>>();
-  return (row, view, { cell, texts }, choice) => {
-    const key = [...row.when.facts]
-      .map((path) => texts.get(path) ?? valueIn(space.factors, path, view, choice) ?? valueAt(cell.facts, path))
-      .join('\n');
-    const before = known.get(row) ?? new Map<string, boolean>();
-    known.set(row, before);
-    const result =
-      before.get(key) ?? (policies[view] as Policy).matchesAlone(row, space.factsOf(cell, choice, texts, view));
-    before.set(key, result);
-    return result;
-  };
-}
-
-/** The value of a fact of a factor; undefined for any other. */
-function valueIn(factors: readonly Factor[], path: string, view: number, choice: Choice): string | boolean | undefined {
-  for (const [index, { columns, alternatives }] of factors.entries()) {
-    const at = columns.findIndex((column) => column.path === path && column.views.includes(view));
-    if (at !== -1) return alternatives[choice[index] ?? 0]?.values[at];
-  }
-  return undefined;
-}
 
 /** A region as products of value sets: of a factor of several facts, alternatives that are not all of them are taken one by one. */
 function boxesOf(region: Region, factors: readonly Factor[], cell: Cell): Region[] {

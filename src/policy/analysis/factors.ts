@@ -5,12 +5,10 @@
  */
 
 import { patternsOf, unnamedWord } from '../action-patterns.ts';
-import { compileNetworks } from '../declared/networks.ts';
-import { compileSchedules } from '../declared/schedules.ts';
 import { exists } from '../declared/table.ts';
-import type { Facts, FactType, Group } from '../facts.ts';
+import { type FactDefinition, type Facts, type FactType, fits, type Group } from '../facts.ts';
 import type { Schema } from '../schema.ts';
-import { runToEnd } from '../time-slices.ts';
+import { jointOf } from './joint-groups.ts';
 
 export type Value = string | boolean;
 
@@ -61,22 +59,40 @@ export function factorsOf(schemas: readonly Schema[], named: ReadonlySet<string>
     if (!isInFactor(path, schemas) || ['request', 'network', 'schedule'].includes(group)) return [];
     return [loneFactor(path, group, schemas)];
   });
-  return [...alone, ...addressFactors(schemas, paths), ...scheduleFactors(schemas, paths)];
+  // Many rows share the address and the moment, so regions are split by these first: by what a row has to itself, parts would multiply.
+  return [...addressFactors(schemas, paths), ...scheduleFactors(schemas, paths), ...alone];
 }
 
 function loneFactor(path: string, group: string, schemas: readonly Schema[]): Factor {
-  const types = schemas.flatMap((schema) => schema.paths.get(path) ?? []);
-  const none = schemas.map((schema) => definitionOf(schema, path)?.none).find((one) => one !== undefined) ?? false;
-  const values = new Set<Value>([none, ...types.flatMap((type): readonly Value[] => valuesOf(type))]);
+  const views = viewsOf(path, schemas);
+  const definitions = views.map((view) => definitionOf(schemas[view] as Schema, path) as FactDefinition);
+  const given = new Set<Value>(definitions.flatMap(({ none, type }) => [none, ...valuesOf(type)]));
+  const applies = appliesTo(path, group);
+  const [kind, ...others] = definitions.map(({ type }) => type === 'boolean');
+  if (others.every((other) => other === kind))
+    return {
+      columns: [{ path, label: path, views }],
+      alternatives: [...given].map((value) => ({ values: [value] })),
+      applies,
+    };
+  // What is a yes or no to one of them, and one of several values to the other: each sees what it declares.
   return {
-    columns: [{ path, label: path, views: viewsOf(path, schemas) }],
-    alternatives: [...values].map((value) => ({ values: [value] })),
-    applies: appliesTo(path, group),
+    columns: views.map((view) => ({ path, label: labelOf(path, view), views: [view] })),
+    alternatives: distinct([
+      { values: definitions.map(({ none }) => none) },
+      ...[...given].map((value) => ({
+        values: definitions.map(({ type, none }) => (fits(type, value) ? value : none)),
+      })),
+    ]),
+    applies,
   };
 }
 
-const valuesOf = (type: FactType | string): readonly Value[] =>
-  type === 'boolean' ? [false, true] : typeof type === 'string' ? [type] : type;
+/** What a fact is called of which two schemas say something else. */
+const labelOf = (path: string, view: number): string => `${path}@${view === 0 ? 'old' : 'new'}`;
+
+const valuesOf = (type: FactType): readonly Value[] =>
+  type === 'boolean' ? [false, true] : type === 'text' ? [] : type;
 
 const viewsOf = (path: string, schemas: readonly Schema[]): number[] =>
   schemas.flatMap((schema, view) => (schema.paths.has(path) ? [view] : []));
@@ -139,7 +155,8 @@ function combined(
   const [older, newer] = schemas;
   const names = wanted.flatMap((path) => (path.startsWith(`r.${group}.`) ? [path.split('.')[2] ?? ''] : []));
   if (!older || !newer || older === newer) {
-    const columns = names.map((name) => ({ path: `r.${group}.${name}`, label: `r.${group}.${name}`, views: [0] }));
+    const views = [...schemas.keys()];
+    const columns = names.map((name) => ({ path: `r.${group}.${name}`, label: `r.${group}.${name}`, views }));
     return {
       columns,
       combinations: groupsOf(schemas[0] as Schema).map((one) => names.map((name) => one[name] === true)),
@@ -152,37 +169,11 @@ function combined(
     if (same) return [{ path, label: path, views: [0, 1], key: `new ${name}` }];
     const [inOld, inNew] = [older.paths.has(path), newer.paths.has(path)];
     return [
-      ...(inOld ? [{ path, label: inNew ? `${path}@old` : path, views: [0], key: `old ${name}` }] : []),
-      ...(inNew ? [{ path, label: inOld ? `${path}@new` : path, views: [1], key: `new ${name}` }] : []),
+      ...(inOld ? [{ path, label: inNew ? labelOf(path, 0) : path, views: [0], key: `old ${name}` }] : []),
+      ...(inNew ? [{ path, label: inOld ? labelOf(path, 1) : path, views: [1], key: `new ${name}` }] : []),
     ];
   });
   return { columns, combinations: joint.groups.map((one) => columns.map(({ key }) => one[key] === true)) };
-}
-
-/** What is combined of two schemas: names that mean the same in both, and groups with `old name` and `new name`. */
-function jointOf(
-  older: Schema,
-  newer: Schema,
-  group: 'network' | 'schedule',
-): { same: ReadonlySet<string>; groups: readonly Group[] } {
-  const joint = <T extends { readonly name: string }>(old: readonly T[], recent: readonly T[]) => {
-    const text = (one: T): string => JSON.stringify({ ...one, withholds: undefined });
-    const texts = new Map(old.map((one) => [one.name, text(one)]));
-    return {
-      same: new Set(recent.flatMap((one) => (texts.get(one.name) === text(one) ? [one.name] : []))),
-      both: [
-        ...old.map((one) => ({ ...one, name: `old ${one.name}` })),
-        ...recent.map((one) => ({ ...one, name: `new ${one.name}` })),
-      ],
-    };
-  };
-  const [before, after] = [older.declaration, newer.declaration];
-  if (group === 'network') {
-    const { same, both } = joint(before.networks, after.networks);
-    return { same, groups: runToEnd(compileNetworks(both)).groups };
-  }
-  const { same, both } = joint(before.schedules, after.schedules);
-  return { same, groups: compileSchedules(both).groups };
 }
 
 /** Whether a factor is the same facts, with the same values and meanings, in all of the schemas. */
@@ -222,7 +213,7 @@ function columnsOf(path: string, schemas: readonly Schema[]): Column[] {
   const views = viewsOf(path, schemas);
   const meanings = views.map((view) => meaningOf(schemas[view], path));
   if (new Set(meanings).size <= 1) return [{ path, label: path, views }];
-  return views.map((view) => ({ path, label: `${path}@${view === 0 ? 'old' : 'new'}`, views: [view] }));
+  return views.map((view) => ({ path, label: labelOf(path, view), views: [view] }));
 }
 
 const listOf = (schema: Schema | undefined, path: string): readonly string[] =>

@@ -3,7 +3,7 @@
 import type { Row } from '../row.ts';
 import { type Budget, isPauseDue, spend } from './budget.ts';
 import type { Region } from './regions.ts';
-import { extentParts, type RuleExtent, type WithExtent } from './rule-extent.ts';
+import type { RuleExtent, WithExtent } from './rule-extent.ts';
 import type { Cell } from './situations.ts';
 import { type Box, overlaps, pointIn } from './text-sets.ts';
 
@@ -38,7 +38,7 @@ export function* noteHidden(
   for (let index = from; index < rows.length; index += 1) {
     const { of: row, extentIn } = rows[index] as WithExtent<Row>;
     if (above.at(-1)?.extent.always && deciding.has(row)) continue;
-    const parts = extentParts(scene, region, extentIn);
+    const parts = extentIn.partsOf(scene.cell, region);
     if (parts.length > 1) {
       for (const part of parts) yield* noteHidden(scene, part.region, rows, index, above, before);
       return;

@@ -15,7 +15,7 @@ import type { Schema } from '../schema.ts';
 import { type Budget, isPauseDue, spend } from './budget.ts';
 import { ADDRESSED_PATH, type Column, type Factor, ROLE_PATH } from './factors.ts';
 import { choiceIn, type Region, withOpen } from './regions.ts';
-import { type ExtentIn, extentParts, ruleExtents } from './rule-extent.ts';
+import { type ExtentIn, ruleExtents } from './rule-extent.ts';
 import { type Cell, type Space, spacesOf } from './situations.ts';
 import { type Box, overlaps, pointIn } from './text-sets.ts';
 
@@ -60,7 +60,8 @@ export function* gainsByIgnorance(
   }
 }
 
-const couldBeAllowed = ({ facts }: Cell, schema: Schema): boolean =>
+/** Whether anything may be allowed in a cell, of an action that is registered. */
+export const couldBeAllowed = ({ facts }: Cell, schema: Schema): boolean =>
   mayBeAllowed({ ...facts, request: { ...facts.request, registered: true } }, schema);
 
 /** Goes through what is allowed, and looks from there where a step leads. */
@@ -68,7 +69,7 @@ function* gainsIn(search: Search, region: Region, from: number, given: readonly 
   const before = [...given];
   if (isPauseDue(search.budget)) yield undefined;
   for (const [index, { row, extentIn }] of [...search.rows.entries()].slice(from)) {
-    const parts = extentParts(search, region, extentIn);
+    const parts = extentIn.partsOf(search.cell, region);
     if (parts.length > 1) {
       for (const part of parts) yield* gainsIn(search, part.region, index, before);
       return;
@@ -139,7 +140,7 @@ function* deniedIn(
   const { cell, budget } = search;
   const before = [...given];
   for (const [index, { row, extentIn }] of [...search.rows.entries()].slice(from)) {
-    const parts = extentParts(search, region, extentIn);
+    const parts = extentIn.partsOf(search.cell, region);
     if (parts.length > 1) {
       for (const part of parts) yield* deniedIn(search, part.region, boxes, avoid, index, before);
       return;

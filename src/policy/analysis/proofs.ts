@@ -14,9 +14,9 @@ import { type Budget, BudgetExceeded, isPauseDue, MAX_BUDGET, newBudget, spend }
 import { REGISTERED_PATH } from './factors.ts';
 import { createFaults, type Faults, placeOf, reportIdle, reportVacuous, UNDECIDED } from './faults.ts';
 import { noteHidden } from './hidden-rows.ts';
-import { gainsByIgnorance } from './ignorance.ts';
+import { couldBeAllowed, gainsByIgnorance } from './ignorance.ts';
 import { choiceIn, factorsReading, partsOf, type Region } from './regions.ts';
-import { type ExtentIn, extentParts, type RuleExtent, ruleExtents, type WithExtent } from './rule-extent.ts';
+import { type ExtentIn, type RuleExtent, ruleExtents, type WithExtent } from './rule-extent.ts';
 import { type Cell, type Space, spacesOf } from './situations.ts';
 import { type Box, EVERYTHING, overlaps, pointIn } from './text-sets.ts';
 
@@ -130,12 +130,11 @@ function* decideAll(
 ): Generator<void> {
   const { proof, space, cell } = scene;
   const region = space.regionOf(cell);
-  for (const { of: invariant, extentIn } of invariants) {
-    if (proof.applied.has(invariant)) continue;
-    const parts = extentParts(scene, region, extentIn);
-    if (parts.some(({ value }) => constrains(invariant, value))) proof.applied.add(invariant);
-  }
-  yield* decideIn(scene, region, rows, 0, [], invariants);
+  const here = invariants.filter(({ of: invariant, extentIn }) =>
+    extentIn.partsOf(cell, region).some(({ value }) => constrains(invariant, value)),
+  );
+  for (const { of: invariant } of here) proof.applied.add(invariant);
+  yield* decideIn(scene, region, rows, 0, [], here);
 }
 
 const constrains = ({ whenItHolds }: Invariant, { boxes, always }: RuleExtent): boolean =>
@@ -157,7 +156,7 @@ function* decideIn(
   if (isPauseDue(scene.budget)) yield;
   for (let index = from; index < rows.length; index += 1) {
     const { of: row, extentIn } = rows[index] as WithExtent<Row>;
-    const parts = extentParts(scene, region, extentIn);
+    const parts = extentIn.partsOf(scene.cell, region);
     if (parts.length > 1) {
       for (const part of parts) yield* decideIn(scene, part.region, rows, index, before, invariants);
       return;
@@ -193,7 +192,7 @@ function judge(
   }
   for (const { of: invariant, extentIn } of invariants) {
     if (!violates(invariant, row) || !proof.faults.counts(invariant)) continue;
-    for (const { region: part, value: extent } of extentParts(scene, region, extentIn)) {
+    for (const { region: part, value: extent } of extentIn.partsOf(scene.cell, region)) {
       if (!constrains(invariant, extent)) continue;
       const facts = invariant.whenItHolds
         ? witness(scene, part, row, overlaps(boxes, extent.boxes), before)
@@ -208,10 +207,11 @@ const REGISTERED: ReadonlySet<string> = new Set([REGISTERED_PATH]);
 /** The parts of a region in which nothing may be allowed, whatever the rows say. */
 function forbiddenIn({ proof, space, cell }: Scene, region: Region): readonly Region[] {
   const { schema } = proof.matcher;
-  const reads = schema.declaration.actions.strict ? factorsReading(space.factors, REGISTERED) : [];
-  return partsOf(region, reads, (choice) => mayBeAllowed(space.factsOf(cell, choice, new Map()), schema)).flatMap(
-    ({ region: part, value }) => (value ? [] : [part]),
-  );
+  if (!couldBeAllowed(cell, schema)) return [region];
+  if (!schema.declaration.actions.strict) return [];
+  return partsOf(region, factorsReading(space.factors, REGISTERED), (choice) =>
+    mayBeAllowed(space.factsOf(cell, choice, new Map()), schema),
+  ).flatMap(({ region: part, value }) => (value ? [] : [part]));
 }
 
 /**

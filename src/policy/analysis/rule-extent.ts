@@ -8,7 +8,7 @@ import { evaluationOf, type Matcher } from '../casbin/matcher.ts';
 import { ACTION_PATH } from '../facts.ts';
 import type { Row } from '../row.ts';
 import { type Budget, spend } from './budget.ts';
-import { type Choice, factorsReading, type Part, partsOf, type Region } from './regions.ts';
+import { type Choice, choiceIn, factorsReading, type Part, partsOf, type Region } from './regions.ts';
 import type { Cell, Space } from './situations.ts';
 import { type Box, EVERYTHING, type Limit } from './text-sets.ts';
 
@@ -24,10 +24,8 @@ const NEVER: RuleExtent = { always: false, boxes: [] };
 
 /** Where a row would match in a space if it were the only row. */
 export interface ExtentIn {
-  /** The factors of the space that it depends on, by index. */
-  readonly reads: readonly number[];
-  /** The same object for the same extent, so that extents can be compared by identity. */
-  readonly at: (cell: Cell, choice: Choice) => RuleExtent;
+  /** The parts of a region of a cell in each of which it matches the same texts. Equal extents are the same object. */
+  readonly partsOf: (cell: Cell, region: Region) => readonly Part<RuleExtent>[];
 }
 
 /** A row, or an invariant, with where it holds in the space at hand. */
@@ -36,20 +34,20 @@ export interface WithExtent<T> {
   readonly extentIn: ExtentIn;
 }
 
-/** The parts of a region of a cell in each of which a row holds of the same texts. */
-export function extentParts(
-  { cell, budget }: { readonly cell: Cell; readonly budget: Budget },
-  region: Region,
-  { reads, at }: ExtentIn,
-): readonly Part<RuleExtent>[] {
-  spend(budget, 1 + reads.length);
-  return partsOf(region, reads, (choice) => at(cell, choice));
+/** A part of a region, by what is open there of the factors that a row reads. */
+interface Split {
+  readonly open: readonly (readonly number[])[];
+  readonly value: RuleExtent;
 }
 
-/** Memoized across spaces, unless the rule reads the action. */
+/**
+ * Memoized across spaces, unless the rule reads the action; and how a region is split, within a space, since most cells ask the same:
+ * what a row reads is much less than what tells cells apart.
+ */
 export function ruleExtents(matcher: Matcher, budget: Budget): (row: Row, space: Space<Row>) => ExtentIn {
   const known = new Map<Row, Map<number | string, RuleExtent>>();
   const interned = new Map<string, RuleExtent>();
+  const nameOf = listNames();
   return (row, space) => {
     spend(budget, 50 + 10 * space.paths.length);
     const before = known.get(row) ?? new Map<number | string, RuleExtent>();
@@ -57,16 +55,55 @@ export function ruleExtents(matcher: Matcher, budget: Budget): (row: Row, space:
     const reads = factorsReading(space.factors, row.when.facts);
     const keyOf = cellKey(row, space);
     const valuesOf = valuesKey(row, space, reads);
+    const at = (cell: Cell, choice: Choice): RuleExtent => {
+      spend(budget, EXTENT);
+      const key = reads.length === 0 ? keyOf(cell) : `${keyOf(cell)}|${valuesOf(choice)}`;
+      const extent = before.get(key) ?? intern(interned, evaluate(matcher, budget, row, space, cell, choice));
+      before.set(key, extent);
+      return extent;
+    };
+    const splits = new Map<string, readonly Split[]>();
     return {
-      reads,
-      at: (cell, choice) => {
-        spend(budget, 5 + reads.length);
-        const key = reads.length === 0 ? keyOf(cell) : `${keyOf(cell)}|${valuesOf(choice)}`;
-        const extent = before.get(key) ?? intern(interned, evaluate(matcher, budget, row, space, cell, choice));
-        before.set(key, extent);
-        return extent;
+      partsOf: (cell, region) => {
+        spend(budget, SPLIT);
+        if (reads.length === 0) return [{ region, value: at(cell, choiceIn(region)) }];
+        const key = `${keyOf(cell)}|${reads.map((index) => nameOf(region[index] ?? [])).join()}`;
+        const split =
+          splits.get(key) ??
+          partsOf(region, reads, (choice) => at(cell, choice)).map(
+            (part): Split => ({ open: reads.map((index) => part.region[index] ?? []), value: part.value }),
+          );
+        splits.set(key, split);
+        spend(budget, SPLIT * (split.length - 1));
+        if (split.length === 1) return split.map(({ value }) => ({ region, value }));
+        return split.map(({ open, value }) => ({ region: withAll(region, reads, open), value }));
       },
     };
+  };
+}
+
+/** What it costs to look up an extent, and a part of a region: in units of the budget, as measured. */
+const EXTENT = 40;
+const SPLIT = 40;
+
+const withAll = (region: Region, factors: readonly number[], open: readonly (readonly number[])[]): Region => {
+  const copy = [...region];
+  for (const [at, index] of factors.entries()) copy[index] = open[at] ?? [];
+  return copy;
+};
+
+/** Names lists of numbers: equal ones alike. Most are asked for again as the same object, so that is looked up first. */
+function listNames(): (list: readonly number[]) => number {
+  const byList = new WeakMap<readonly number[], number>();
+  const byText = new Map<string, number>();
+  return (list) => {
+    const before = byList.get(list);
+    if (before !== undefined) return before;
+    const text = list.join();
+    const name = byText.get(text) ?? byText.size;
+    byText.set(text, name);
+    byList.set(list, name);
+    return name;
   };
 }
 
