@@ -55,7 +55,7 @@ const EDGES = [
 
 describe(`cache, memo and plain evaluation (FC_SEED=${SEED})`, () => {
   it(`agree on ${LOOKUPS} lookups`, async function () {
-    this.timeout(120_000 + LOOKUPS / 2);
+    this.timeout(120_000 + LOOKUPS * 2);
     const shipped = await shippedPolicy();
     const declared = await declaredPolicy();
     const deny = declared.rows.find(({ effect }) => effect === 'deny') ?? expect.fail('no row denies');

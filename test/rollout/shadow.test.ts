@@ -4,15 +4,18 @@ import { appendFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
+import { factsUnder } from '../../src/facts/declared.ts';
 import { createLog } from '../../src/log.ts';
 import { situations } from '../../src/policy/analysis/situations.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
-import type { Facts } from '../../src/policy/facts.ts';
-import { BUILT_IN } from '../../src/policy/schema.ts';
+import { closed, type Facts } from '../../src/policy/facts.ts';
+import { BUILT_IN, type Schema } from '../../src/policy/schema.ts';
 import { createShadow } from '../../src/rollout/shadow.ts';
 import { eventually } from '../http/process.ts';
 import { POLICY_FOLDER, shippedPolicy } from '../policy/texts.ts';
 import { authz } from '../support/cli.ts';
+import { declaredPolicy } from '../support/declared.ts';
+import { ACTIVE } from '../support/facts.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 
@@ -62,6 +65,28 @@ describe('a shadow policy', () => {
       const { code } = decide(policy, facts[index] as Facts);
       if (code === row?.code) expect(outcome).to.equal(undefined);
       else expect(outcome).to.deep.equal({ policy: 'sha256:other', code: row?.code, rule: row?.id });
+    }
+  });
+
+  it('decides on the facts as its own policy declares them', async () => {
+    const declared = await declaredPolicy();
+    const viewer = closed({ ...ACTIVE.target, role: 'viewer' as 'owner' });
+    const stored = {
+      ...ACTIVE,
+      target: viewer,
+      stored: { key: { can: ['sms'] }, user: { plan: 'pro' }, target: { region: 'eu' } },
+    };
+    const moment = Date.parse('2026-07-01T09:00:00Z');
+    const asked = { action: 'call:read', ip: undefined, attributes: { state: 'on' }, moment };
+    const under = (schema: Schema): Facts => factsUnder(schema, stored, asked);
+    const decisionBy = (by: Policy) => decide(by, under(by.schema));
+    for (const [live, candidate, code, rule] of [
+      [policy, declared, 'OK', 'read-by-viewer'],
+      [declared, policy, 'PERMISSION_DENIED', 'target-without-access'],
+    ] as const) {
+      const shadow = createShadow(() => candidate, log);
+      expect(shadow.compare(under, decisionBy(live))).to.deep.equal({ policy: candidate.digest, code, rule });
+      expect(shadow.counts()).to.include({ compared: 1, failed: 0 });
     }
   });
 

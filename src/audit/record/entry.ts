@@ -90,23 +90,26 @@ const groupTexts = new WeakMap<object, string>();
  * The RFC 8785 JSON of the facts. Groups are frozen, and most are the same objects from one decision to the next, so
  * their texts are kept: ten times as fast as to write them anew.
  */
-export const canonicalFacts = (facts: Facts): string => canonicalGroup(facts as unknown as Group, false);
+export const canonicalFacts = (facts: Facts): string => write(facts as unknown as Group);
+
+function canonicalGroup(group: Group): string {
+  const known = groupTexts.get(group);
+  if (known !== undefined) return known;
+  const text = write(group);
+  // Kept by identity, which is safe only for an object that cannot change. A group within it is frozen with it (facts.ts, groupFrom).
+  if (Object.isFrozen(group)) groupTexts.set(group, text);
+  return text;
+}
 
 /**
  * INVARIANT: facts are strings and booleans, which JSON.stringify writes as RFC 8785 does, and their names are of a-z, A-Z, 0-9 and _,
  * which need no escapes and whose order by UTF-16 code units is that of `sort`.
  */
-function canonicalGroup(group: Group, isKept = Object.isFrozen(group)): string {
-  const known = isKept ? groupTexts.get(group) : undefined;
-  if (known !== undefined) return known;
-  const members = Object.keys(group)
-    .sort()
-    .map((name) => {
-      const value = group[name];
-      return `"${name}":${typeof value === 'object' ? canonicalGroup(value) : JSON.stringify(value)}`;
-    });
-  const text = `{${members.join()}}`;
-  // Kept by identity, which is safe only for an object that cannot change. A group within it is frozen with it (facts.ts, groupFrom).
-  if (isKept) groupTexts.set(group, text);
-  return text;
+function write(group: Group): string {
+  let text = '';
+  for (const name of Object.keys(group).sort()) {
+    const value = group[name];
+    text += `${text === '' ? '{' : ','}"${name}":${typeof value === 'object' ? canonicalGroup(value) : JSON.stringify(value)}`;
+  }
+  return text === '' ? '{}' : `${text}}`;
 }
