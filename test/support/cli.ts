@@ -18,10 +18,14 @@ export interface Outcome {
 const ENVIRONMENT = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
 
 /** Runs `authz ...args` to its end in this process, with no settings in its environment but `env`. */
-export async function authz(args: readonly string[], env: Record<string, string> = {}, input = ''): Promise<Outcome> {
+export async function authz(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  input = '',
+  signal = new AbortController().signal,
+): Promise<Outcome> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const output = Promise.all([text(stdout), text(stderr)]);
-  const { signal } = new AbortController();
   const code = await runCli(args, { env, stdin: Readable.from([Buffer.from(input)]), stdout, stderr, signal });
   stdout.end();
   stderr.end();
