@@ -199,7 +199,8 @@ describe('a decision on tables whose schema was changed', () => {
       const trx = await db.transaction();
       try {
         expect(await codeOn(trx, key)).to.equal('OK');
-        await trx.raw(change);
+        // The views of auditors keep the columns that they show from being altered.
+        await trx.raw(`drop view audited_keys, audited_members; ${change}`);
         expect(await codeOn(trx, key)).to.equal('UNAVAILABLE');
       } finally {
         await trx.rollback();
