@@ -151,6 +151,8 @@ function* searchLevel(
     const steps = yield* stepsFrom(search, node);
     if (steps === undefined) {
       confirm(node);
+      // Each is compared with all others, where facts change together (change-sets.ts).
+      if (node.some(({ unit }) => unit.paths.length > 1)) spend(search.budget, 20 * found.length);
       found.push(node);
       continue;
     }
