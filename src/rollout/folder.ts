@@ -104,8 +104,7 @@ async function readText(file: string, name: string, known?: KnownFiles): Promise
     if (unchanged !== undefined) return unchanged;
     if (stats.size > most) throw new Error(`it is larger than ${most} bytes; split it`);
     const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(await handle.readFile());
-    if (isNetwork) known?.keep(name, stats, text);
-    return text;
+    return isNetwork && known ? known.keep(name, stats, text) : text;
   } finally {
     await handle.close();
   }

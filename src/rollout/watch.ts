@@ -4,7 +4,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { every, type Loop } from '../loop.ts';
-import type { PolicyTexts } from '../policy/folder/files.ts';
+import { NETWORK_FILE, type PolicyTexts } from '../policy/folder/files.ts';
 import { readPolicyFolder } from './folder.ts';
 import { createKnownFiles } from './known-files.ts';
 
@@ -30,7 +30,7 @@ export function watchFolder(
   first: FolderContent,
   { pollMs, settleMs }: Times,
   onChange: (content: FolderContent, ending: AbortSignal) => Promise<void>,
-  read = contentReader(),
+  read = contentReader(first),
 ): Pick<Loop, 'close'> {
   let watchers: readonly FSWatcher[] = [];
   let handled = first;
@@ -66,8 +66,8 @@ export function watchFolder(
   };
 }
 
-function contentReader(): (folder: string) => Promise<FolderContent> {
-  const known = createKnownFiles();
+function contentReader(first: FolderContent): (folder: string) => Promise<FolderContent> {
+  const known = createKnownFiles('texts' in first ? networkFiles(first.texts) : undefined);
   return async (folder) => {
     try {
       return { texts: await readPolicyFolder(folder, known) };
@@ -76,6 +76,9 @@ function contentReader(): (folder: string) => Promise<FolderContent> {
     }
   };
 }
+
+const networkFiles = (texts: PolicyTexts): PolicyTexts =>
+  new Map([...texts].filter(([name]) => NETWORK_FILE.test(name)));
 
 /** Whether all files are the same, cases included: a corrected case must be checked again though no decision depends on it. */
 function isSame(one: FolderContent, other: FolderContent): boolean {

@@ -19,11 +19,11 @@ describe('a network file that was read', () => {
     file = path.join(folder, 'blocked.txt');
     await writeFile(file, '10.0.0.0/8');
     now = Date.now() + 10 * SECOND;
-    known = createKnownFiles(() => now);
+    known = createKnownFiles(new Map(), () => now);
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  const keep = async (text = 'text'): Promise<void> =>
+  const keep = async (text = 'text'): Promise<string> =>
     known.keep('blocked.txt', await stat(file, { bigint: true }), text);
   const kept = async (): Promise<string | undefined> => known.textOf('blocked.txt', await stat(file, { bigint: true }));
 
@@ -71,12 +71,19 @@ describe('a network file that was read', () => {
     expect(await kept()).to.equal('text');
   });
 
-  it('is forgotten with those that were not read for a minute', async () => {
+  it('is forgotten when it was not read for two minutes', async () => {
     const stats = await stat(file, { bigint: true });
     known.keep('gone.txt', stats, 'gone');
-    now += 61 * SECOND;
+    now += 121 * SECOND;
     await keep();
-    now -= 61 * SECOND;
+    now -= 121 * SECOND;
     expect(known.textOf('gone.txt', stats)).to.equal(undefined);
+  });
+
+  it('is read once more where its text is held anyway, but was not read with its times', async () => {
+    known = createKnownFiles(new Map([['blocked.txt', 'text']]), () => now);
+    expect(await kept()).to.equal(undefined);
+    expect(await keep()).to.equal('text');
+    expect(await kept()).to.equal('text');
   });
 });
