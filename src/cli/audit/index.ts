@@ -38,7 +38,7 @@ export function addAuditVerbs(program: Command, terminal: Terminal): void {
         const { limit, cursor, ...filter } = validate(adminQuery, options);
         const events = await listAdminEvents(db, filter, { limit, cursor }, cursors);
         await recordAccess(db, actor, 'admin', { ...filter, limit, cursor });
-        showPage(terminal, events, ['at', 'actor', 'login', 'action', 'kind', 'subject'], json ? { json } : {});
+        showPage(terminal, events, ['at', 'actor', 'action', 'kind', 'subject', 'login'], json ? { json } : {});
       }),
     );
   addVerifyVerb(audit, terminal);
