@@ -127,11 +127,33 @@ function addressFactors(schemas: readonly Schema[], paths: ReadonlySet<string>):
       columns: [addressed, ...columns],
       alternatives: distinct([
         { values: [false, ...columns.map(() => false)] },
-        ...combinations.map((values) => ({ values: [true, ...values] })),
+        ...[...combinations, ...fromEmptyFiles(schemas, columns, combinations)].map((values) => ({
+          values: [true, ...values],
+        })),
       ]),
       applies: always,
     },
   ];
+}
+
+/**
+ * For each list in a file that is empty now a combination in which an address lies in it: somebody else fills it, and the policy must
+ * not be refused, with a row that never matches, because there is nothing on a blocklist today.
+ */
+function fromEmptyFiles(
+  schemas: readonly Schema[],
+  columns: readonly Column[],
+  combinations: readonly (readonly Value[])[],
+): readonly (readonly Value[])[] {
+  const isFile = ({ path, views }: Column): boolean =>
+    views.some((view) =>
+      schemas[view]?.declaration.networks.some(({ name, file }) => file !== undefined && path === `r.network.${name}`),
+    );
+  return columns.flatMap((column, at) =>
+    isFile(column) && !combinations.some((values) => values[at] === true)
+      ? [columns.map((_, index) => index === at)]
+      : [],
+  );
 }
 
 /** In which schedules a moment lies. */

@@ -57,6 +57,21 @@ describe('the networks of facts.yaml', () => {
     expect(networks).to.deep.equal(expected);
   });
 
+  it('may have a list that is empty today: the row that reads it is not refused for that', async () => {
+    const texts = new Map([
+      ...(await shippedTexts()),
+      [
+        'facts.yaml',
+        'networks:\n  blocked: { file: blocked.txt, withholds: true }\n  none: { prefixes: [], withholds: true }\n',
+      ],
+      ['blocked.txt', '# none today\n'],
+      ['45-network.csv', 'p, blocked, *, "r.network.blocked", deny, PERMISSION_DENIED\n'],
+    ]);
+    expect((await buildPolicy(texts)).findings.map(printFinding)).to.deep.equal([]);
+    const inline = withFile(texts, '46-none.csv', 'p, none, *, "r.network.none", deny, PERMISSION_DENIED\n');
+    expect((await buildPolicy(inline)).findings.map(({ rule }) => rule)).to.deep.equal(['row-never-matches']);
+  });
+
   const refused: Readonly<Record<string, readonly [section: string, place: string, message: RegExp]>> = {
     'host bits': ['  office: [10.0.0.0/8, 10.1.2.3/8]', '2:24', /write 10\.0\.0\.0\/8 for the network, or 10\.1\.2\.3/],
     'a number for an address': ['  office: [10.1]', '2:12', /write a prefix in quotes/],
