@@ -15,7 +15,7 @@ import { shippedTexts } from '../policy/texts.ts';
 import { startCluster } from '../support/cluster.ts';
 import { addCaller, fill, newDatabase } from './http-data.ts';
 import type { Load } from './http-load.ts';
-import { type ServerProcess, startGenerator, startOurs } from './http-processes.ts';
+import { cpuSecondsOfAll, type ServerProcess, startGenerator, startOurs } from './http-processes.ts';
 import { type Bench, median } from './report.ts';
 
 const PREFIXES = 10_000;
@@ -85,6 +85,7 @@ async function measureWarm(
     endings.push(server.stop);
     servers[name] = server;
   }
+  const databaseSeconds = async (): Promise<number> => cpuSecondsOfAll(await cluster.processes());
   const generator = startGenerator();
   endings.push(generator.stop);
   const load = ({ port }: ServerProcess, milliseconds: number): Load => ({
@@ -104,15 +105,22 @@ async function measureWarm(
     const names = Object.keys(servers);
     for (const name of round % 2 === 0 ? names : names.reverse()) {
       const server = servers[name] as ServerProcess;
-      const before = server.cpuSeconds();
+      const before = { server: server.cpuSeconds(), database: await databaseSeconds() };
       const { succeeded, failed, failure, seconds } = await generator.run(load(server, milliseconds));
       asked.failed += failed;
       asked.all += failed + succeeded;
       const why = failed === 0 ? '' : `; ${failed} failed, the first with ${failure.split('\r\n').at(-1)}`;
-      progress(`${name}: ${Math.round(succeeded / seconds)}/s${why}`);
+      const spent = {
+        server: ((server.cpuSeconds() - before.server) / succeeded) * 1e6,
+        database: (((await databaseSeconds()) - before.database) / succeeded) * 1e6,
+      };
+      progress(
+        `${name}: ${Math.round(succeeded / seconds)}/s, on a core ${Math.round(spent.server)} us each, ` +
+          `of PostgreSQL ${Math.round(spent.database)} us${why}`,
+      );
       if (round < 0) continue;
       rates[name]?.push(succeeded / seconds);
-      cpu[name]?.push(((server.cpuSeconds() - before) / succeeded) * 1e6);
+      cpu[name]?.push(spent.server + spent.database);
     }
   }
   const ratio = (of: Record<string, number[]>): number =>
@@ -123,7 +131,7 @@ async function measureWarm(
     unit: 'x',
     want: { atLeast: 0.95 },
   });
-  figure({ name: 'warm, time on a core, to the shipped policy', value: ratio(cpu), unit: 'x' });
+  figure({ name: 'warm, time on a core with PostgreSQL, to the shipped policy', value: ratio(cpu), unit: 'x' });
   figure({ name: 'share of requests that failed', value: asked.failed / asked.all, unit: 'x', want: { atMost: 0 } });
 }
 

@@ -68,12 +68,22 @@ async function memoryOf(pid = 0): Promise<number> {
   return Number(stdout) / 1024;
 }
 
-function cpuSecondsOf(pid = 0): number {
+/** Of a PostgreSQL server, by the ids of its processes: each of them, and those of its children that have ended. */
+export const cpuSecondsOfAll = (pids: readonly number[]): number =>
+  pids.reduce((sum, pid) => sum + (cpuSecondsOf(pid, 4) || 0), 0);
+
+/** `fields`: 2 for the process alone, 4 with its children that have ended. NaN where the system does not tell. */
+function cpuSecondsOf(pid = 0, fields = 2): number {
   const stat = `/proc/${pid}/stat`;
   if (!existsSync(stat)) return Number.NaN;
-  // Behind the name, which may hold anything: user and system time, in hundredths of a second.
-  const [user, system] = readFileSync(stat, 'utf8').split(') ').at(-1)?.split(' ').slice(11, 13).map(Number) ?? [];
-  return ((user ?? 0) + (system ?? 0)) / 100;
+  // Behind the name, which may hold anything: user and system time, in hundredths of a second; then those of ended children.
+  const times =
+    readFileSync(stat, 'utf8')
+      .split(') ')
+      .at(-1)
+      ?.split(' ')
+      .slice(11, 11 + fields) ?? [];
+  return times.reduce((sum, time) => sum + Number(time), 0) / 100;
 }
 
 export interface Generator {

@@ -103,6 +103,14 @@ describe('context.attributes', () => {
       expect(issue?.message).to.match(says);
       expect(JSON.stringify(body)).to.not.include(key.apiKey.slice(0, 30));
     }
+    for (const twice of ['"soft": true, "soft": false', '"soft": true, "s\\u006fft": false']) {
+      const body = JSON.stringify(question({})).replace('"attributes":{}', `"attributes":{${twice}}`);
+      const reply = await service.ask('/authorize', body);
+      expect([reply.status, reply.body.Data]).to.deep.equal([
+        400,
+        { issues: [{ path: 'context.attributes.soft', message: 'this key stands here twice' }] },
+      ]);
+    }
     expect(await count()).to.equal(before.records);
     expect(await remaining()).to.equal(before.left - 1);
   });

@@ -14,6 +14,8 @@ export interface Cluster {
   readonly url: string;
   /** Signals the postmaster and all its children, or the postmaster alone. */
   readonly signal: (signal: NodeJS.Signals, whom?: 'all' | 'postmaster') => Promise<void>;
+  /** The ids of the postmaster and of all its children. */
+  readonly processes: () => Promise<number[]>;
   readonly close: () => Promise<void>;
 }
 
@@ -26,11 +28,15 @@ export async function startCluster(): Promise<Cluster> {
   await withoutFlushes(url);
   const postmaster = async (): Promise<number> =>
     Number((await readFile(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]);
+  const processes = async (): Promise<number[]> => {
+    const pid = await postmaster();
+    return [pid, ...(await childrenOf(pid))];
+  };
   return {
     url,
+    processes,
     signal: async (signal, whom = 'all') => {
-      const pid = await postmaster();
-      for (const each of whom === 'all' ? [pid, ...(await childrenOf(pid))] : [pid]) kill(each, signal);
+      for (const each of whom === 'all' ? await processes() : [await postmaster()]) kill(each, signal);
     },
     close: async () => {
       await close();
