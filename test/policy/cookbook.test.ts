@@ -155,7 +155,7 @@ const OTHERWISE: Readonly<
       'facts.yaml',
       ', withholds: true',
       '',
-      /^50-addresses\.csv:1:.* when the address is left out.*\[ignorance-grants\]$/m,
+      /^50-addresses\.csv:1:.* where the address is left out.*\[ignorance-grants\]$/m,
     ],
     [
       '50-addresses.csv',

@@ -111,7 +111,7 @@ describe('an explanation under declared facts', function () {
         action: 'door:open',
         ...more,
       });
-    await refuses({ set: { 'r.network.office': true } }, 'no address lies in no network');
+    await refuses({ set: { 'r.network.office': true } }, 'what has no address lies in no network');
     await refuses({ set: { 'r.asked.kind': 'fax' } }, 'must be one of call, text, unknown');
     await refuses({ set: { 'r.network.vpn': true } }, 'no such fact');
     await refuses({ context: { attributes: { kind: 'fax' } } }, 'context.attributes.kind');

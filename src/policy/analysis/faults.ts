@@ -1,10 +1,11 @@
 /** What a proof found wrong, with one finding for each cause, an example, and of how many situations it is so. */
 
-import type { Facts } from '../facts.ts';
+import { UNKNOWN } from '../declared/table.ts';
+import { type Facts, valueAt } from '../facts.ts';
 import type { Finding, FindingRule, Report } from '../folder/findings.ts';
 import type { Invariant } from '../folder/invariants.ts';
 import type { Row } from '../row.ts';
-import { ADDRESSED_PATH } from './factors.ts';
+import { ADDRESSED_PATH, ROLE_PATH } from './factors.ts';
 import type { Gain } from './ignorance.ts';
 
 /** Collects witnesses by their cause. */
@@ -68,11 +69,11 @@ export function createFaults(): Faults {
         facts,
       });
     },
-    gained: ({ row, paths, denied }) =>
+    gained: ({ row, paths, allowed, denied }) =>
       note(`${row.id} ${paths.join()}`, {
         rule: 'ignorance-grants',
         place: placeOf(row),
-        message: (of) => `${gainOf(paths)}, ${of}; ${HOW_TO_WITHHOLD}`,
+        message: (of) => gainOf(paths, allowed, denied, of),
         facts: denied,
       }),
     report: (report, last) => {
@@ -89,16 +90,23 @@ export function createFaults(): Faults {
   };
 }
 
-const HOW_TO_WITHHOLD =
-  'let the rows allow only what is known, or say `withholds: true` in facts.yaml where it is meant to take away';
-
-function gainOf(paths: readonly string[]): string {
-  if (!paths.includes(ADDRESSED_PATH))
-    return `this row denies by ${paths.join(' and ')} what is allowed while that is not known`;
-  const networks = paths.filter((path) => path !== ADDRESSED_PATH);
-  const by = networks.length === 0 ? 'from a known address' : `by ${networks.join(' and ')}`;
-  return `this row denies ${by} what is allowed when the address is left out`;
+/** What one gains by what is not known, `of` how many situations, and what to write instead. */
+function gainOf(paths: readonly string[], allowed: Facts, denied: Facts, of: string): string {
+  const leftOut = paths.includes(ADDRESSED_PATH) ? 'the address is left out' : undefined;
+  const named = paths.filter((path) => leftOut === undefined || paths.length === 1 || path !== ADDRESSED_PATH);
+  const as = (facts: Facts): string => named.map((path) => conditionOf(path, valueAt(facts, path))).join(' && ');
+  const what = `where ${as(denied)}, this row denies what is allowed where ${leftOut ?? as(allowed)}, ${of}`;
+  if (paths.every((path) => isIgnorant(valueAt(denied, path))))
+    return `${what}; facts.yaml says that it withholds: deny both, or take \`withholds: true\` away`;
+  const canWithhold = named.some((path) => path !== ADDRESSED_PATH && path !== ROLE_PATH);
+  const or = canWithhold ? ', or say `withholds: true` in facts.yaml where it is meant to take away' : '';
+  return `${what}; nobody may gain by what is not known: deny both${or}`;
 }
+
+const isIgnorant = (value: string | boolean): boolean => value === false || value === UNKNOWN;
+
+const conditionOf = (path: string, value: string | boolean): string =>
+  typeof value === 'boolean' ? `${value ? '' : '!'}${path}` : `${path} == '${value}'`;
 
 export function reportVacuous({ name, place }: Invariant, report: Report): void {
   const message = `${name}: it constrains no situation that can occur; mend its condition, or remove it`;

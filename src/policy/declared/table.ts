@@ -67,7 +67,7 @@ export function declaredConstraints({ attributes, networks }: Declaration): read
   return [
     ...known,
     {
-      says: 'no address lies in no network',
+      says: 'what has no address lies in no network',
       about: ['request', 'network'],
       holds: (facts) => facts.request.addressed || Object.values(groupOf(facts, 'network')).every((lies) => !lies),
     },

@@ -72,7 +72,10 @@ function parseCase(
   if (typeof name !== 'string' || name === '') throw new TypeError('a case has a name');
   const [baseFacts, givenFacts] = [groupsOf('base', base, schema), groupsOf('given', given, schema)];
   const stated = Object.fromEntries(
-    schema.groups.map((group) => [group, overlaid(baseFacts[group], givenFacts[group])]),
+    schema.groups.map((group) => [
+      group,
+      overlaid(carriedOver(group, baseFacts, givenFacts, schema), givenFacts[group]),
+    ]),
   );
   const facts = readWrittenFacts(stated, schema);
   const { effect, code, rule, ...others } = isMap(want) ? want : {};
@@ -85,6 +88,31 @@ function parseCase(
     throw new TypeError('want is {effect: allow | deny, code: CODE, rule: row-id}');
   }
   return { name, facts, base: completeFacts(base, schema), want: { effect, code, rule } };
+}
+
+type Given = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/**
+ * What a base says of a group, without what it declares of a key, user or target that there is not in this case, and of the networks
+ * of an address that it has not: so a base can say what holds of whatever there is, beside cases of unknown keys.
+ */
+function carriedOver(group: string, base: Given, given: Given, schema: Schema): Readonly<Record<string, unknown>> {
+  const facts = base[group] ?? {};
+  if (
+    !isThere(group, base) ||
+    isThere(group, { ...base, [about(group)]: { ...base[about(group)], ...given[about(group)] } })
+  )
+    return facts;
+  const declared = schema.factsOf(group).flatMap(([name, { since }]) => (since === 0 ? [name.split('.')[0]] : []));
+  return Object.fromEntries(Object.entries(facts).filter(([name]) => !declared.includes(name)));
+}
+
+/** In which group it is said whether there is what a group is about. */
+const about = (group: string): string => (group === 'network' ? 'request' : group);
+
+function isThere(group: string, stated: Given): boolean {
+  const { status, addressed } = stated[about(group)] ?? {};
+  return group === 'network' ? addressed === true : status !== 'unknown' && status !== 'none';
 }
 
 /** One group over another; of a group within it, too, what is not given stays. */

@@ -16,14 +16,17 @@ import { faultOfSchedules } from '../declared/schedules.ts';
 import { UNKNOWN } from '../declared/table.ts';
 import { FACTS, type FactTable } from '../facts.ts';
 import { UNSEEN } from './characters.ts';
-import { DECLARED_LIMITS, declaredOf, type Fault, NAME, names, type Path, partsOf } from './facts-parts.ts';
+import { DECLARED_LIMITS, declaredOf, type Fault, type Form, NAME, names, type Path, partsOf } from './facts-parts.ts';
 import { FACTS_FILE } from './files.ts';
 import type { ReportError } from './findings.ts';
 import { networksOf } from './networks-section.ts';
 import { isMap, parseYaml } from './yaml.ts';
 
-const VALUE = /^[a-z0-9][a-z0-9._-]{0,63}$/;
-const ACTION = /^(?=.{3,128}$)[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/;
+const VALUE: Form = {
+  accepts: /^[a-z0-9][a-z0-9._-]{0,63}$/,
+  says: 'a-z, 0-9 and . _ - there, beginning with a letter or a digit, at most 64',
+};
+const { form: ACTION } = FACTS.request.action;
 
 /** The declaration of `text`; undefined where there is no such file, and that declares nothing. What is faulty is left out. */
 export function parseFactsFile(text: string | undefined, report: ReportError): Declaration {
@@ -154,9 +157,8 @@ function knownActions(value: unknown, fault: Fault): ReadonlyMap<string, string>
   return new Map(
     entries.flatMap(([action, says]): [string, string][] => {
       const at = [...path, action];
-      const valid = ACTION.test(action);
-      if (!valid)
-        fault(at, `${JSON.stringify(action)} is no action: lower-case words joined by colons, such as call:create`);
+      const valid = ACTION.accepts.test(action);
+      if (!valid) fault(at, `${JSON.stringify(action)} is no action: ${ACTION.says}`);
       if (typeof says === 'string' && says.trim() !== '' && says.length <= 300 && !UNSEEN.test(says))
         return valid ? [[action, says]] : [];
       fault(at, `${action}: say in one line what it is, in 1-300 characters`);

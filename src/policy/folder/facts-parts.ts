@@ -8,7 +8,17 @@ export type Path = readonly (string | number)[];
 /** Reports a fault at a place of the file. */
 export type Fault = (path: Path, message: string) => void;
 
-export const NAME = /^[a-z][a-z0-9_]{0,63}$/;
+/** What a text of a list can be. */
+export interface Form {
+  readonly accepts: RegExp;
+  /** In words. */
+  readonly says: string;
+}
+
+export const NAME: Form = {
+  accepts: /^[a-z][a-z0-9_]{0,63}$/,
+  says: 'a-z, 0-9 and _, beginning with a letter, at most 64',
+};
 /** Bounds of what can be declared, so that a table of facts stays one that a person can read. */
 export const DECLARED_LIMITS = {
   values: 64,
@@ -62,8 +72,7 @@ export function declaredOf<T>(
 }
 
 function nameFault(name: string, taken: Readonly<Record<string, unknown>>): string | undefined {
-  if (!NAME.test(name))
-    return `${JSON.stringify(name)} is no name: a-z, 0-9 and _, beginning with a letter, at most 64`;
+  if (!NAME.accepts.test(name)) return `${JSON.stringify(name)} is no name: ${NAME.says}`;
   if (Object.hasOwn(taken, name)) return `${name} is a built-in fact; give it another name`;
   // What every JavaScript object has, such as constructor: a rule that reads it would read that in other tools.
   if (name in Object.prototype) return `${name} is reserved; give it another name`;
@@ -71,7 +80,7 @@ function nameFault(name: string, taken: Readonly<Record<string, unknown>>): stri
 }
 
 /** A list of distinct texts. */
-export function names(value: unknown, path: Path, limit: number, fault: Fault, form: RegExp): string[] {
+export function names(value: unknown, path: Path, limit: number, fault: Fault, form: Form): string[] {
   const where = path.join('.');
   if (!Array.isArray(value)) {
     fault(path, `${where} is a list, such as [one, two]`);
@@ -81,9 +90,9 @@ export function names(value: unknown, path: Path, limit: number, fault: Fault, f
   const seen = new Set<string>();
   for (const [index, entry] of (value as unknown[]).slice(0, limit).entries()) {
     const at = [...path, index];
-    if (typeof entry !== 'string' || !form.test(entry)) {
+    if (typeof entry !== 'string' || !form.accepts.test(entry)) {
       const quote = typeof entry === 'boolean' || typeof entry === 'number' ? '; put it in quotes if it is a text' : '';
-      fault(at, `${JSON.stringify(entry)} cannot stand here: a-z, 0-9 and _, at most 64${quote}`);
+      fault(at, `${JSON.stringify(entry)} cannot stand here: ${form.says}${quote}`);
     } else if (entry in Object.prototype) fault(at, `${entry} is reserved; give it another name`);
     else if (seen.has(entry)) fault(at, `${entry} stands twice`);
     else seen.add(entry);

@@ -219,7 +219,7 @@ function inShort({ rule, line, message }: Finding): string {
   if (rule.startsWith('invariant')) return `${rule} ${line - 1}`;
   if (rule !== 'ignorance-grants') return `${rule} ${line}`;
   const address = before.includes('address') ? ['r.request.addressed'] : [];
-  return `${rule} ${line} ${[...paths, ...address].sort().join()}`;
+  return `${rule} ${line} ${[...new Set([...paths, ...address])].sort().join()}`;
 }
 
 /** Two lists of findings, and the policy that they are of. */

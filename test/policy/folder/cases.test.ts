@@ -5,12 +5,14 @@
 
 import { expect } from 'chai';
 import { FAILURES } from '../../../src/errors.ts';
+import { valueAt } from '../../../src/policy/facts.ts';
 import { parseCases } from '../../../src/policy/folder/cases.ts';
 import { parseCodes } from '../../../src/policy/folder/codes.ts';
+import { parseFactsFile } from '../../../src/policy/folder/facts-file.ts';
 import type { PolicyTexts } from '../../../src/policy/folder/files.ts';
 import type { Finding } from '../../../src/policy/folder/findings.ts';
 import { buildPolicy } from '../../../src/policy/policy.ts';
-import { BUILT_IN } from '../../../src/policy/schema.ts';
+import { BUILT_IN, schemaOf } from '../../../src/policy/schema.ts';
 import { WITH_LATER_LIMIT } from '../../support/facts.ts';
 import { edited, findingsOf, shippedTexts, withFile } from '../texts.ts';
 
@@ -209,6 +211,45 @@ describe('a case that was written before a fact came', () => {
     expect(read.map(({ facts }) => facts.limit.exceeded)).to.deep.equal([false, true]);
     expect(read.map(({ base }) => base['limit']?.['exceeded'])).to.deep.equal([false, false]);
     expect(ofCases(`${older}${cases}`)[0]).to.include('limit');
+  });
+});
+
+describe('a base that says what is declared', () => {
+  const attributes = { key: 'key: { can: { grants: [sms] } }', user: 'user: { plan: [free, pro] }' };
+  const facts = `attributes: { ${attributes.key}, ${attributes.user} }\nnetworks: { office: ["203.0.113.0/24"] }\n`;
+  const schema = schemaOf(parseFactsFile(facts, ({ message }) => expect.fail(message)));
+  const base = BASE.replace('production }', 'production, can: { sms: true } }')
+    .replace('businesses: active }', 'businesses: active, plan: pro }')
+    .replace("'call:create' }", "'call:create', addressed: true }\n  network: { office: true }");
+  const NO_USER = "user: { id: '', status: unknown }, target: { role: none }";
+
+  /** The key's grant, the user's plan and the network of a case, or what is wrong with it. */
+  function read(given: string, from = base): string {
+    const faults: string[] = [];
+    const text = `${from}cases:\n  - { name: n, given: { ${given} }, ${WANT} }\n`;
+    const [one] = parseCases('cases/x.yaml', text, schema, ({ message }) => void faults.push(message));
+    const of = (path: string): unknown => one && valueAt(one.facts, path);
+    return one ? [of('r.key.can.sms'), of('r.user.plan'), of('r.network.office')].join() : faults.join();
+  }
+
+  it('says it of each case in which there is such a key, user or address, and of no other', () => {
+    expect(read('')).to.equal('true,pro,true');
+    expect(read('key: { status: revoked }')).to.equal('true,pro,true');
+    expect(read(NO_USER)).to.equal('true,unknown,true');
+    expect(
+      read(
+        `key: { id: '', status: unknown, environment: '' }, ${NO_USER.replace('none', 'none, inRestriction: false')}`,
+      ),
+    ).to.equal('false,unknown,true');
+    expect(read('request: { addressed: false }')).to.equal('true,pro,false');
+  });
+
+  it('is refused where it, or the case itself, says it of what there is not', () => {
+    expect(read(NO_USER.replace('unknown', 'unknown, plan: pro'))).to.include('no attribute is known');
+    expect(read('request: { addressed: false }, network: { office: true }')).to.include('no network');
+    expect(read('', base.replace(', addressed: true', ''))).to.include('what has no address lies in no network');
+    const unknown = base.replace('id: u1, status: active', "id: '', status: unknown").replace('member', 'none');
+    expect(read('', unknown)).to.include('no attribute is known');
   });
 });
 

@@ -143,6 +143,36 @@ describe('each finding', function () {
     ]);
   });
 
+  it('say of ignorance that grants which fact it is about, and in which direction', async () => {
+    const said = async (facts: string, when: string): Promise<string[]> => {
+      const row = `p, x, report:read, "${when}", deny, PERMISSION_DENIED`;
+      const edit = put('80-x.csv', row)(put('facts.yaml', facts)(await shippedTexts()));
+      const { findings } = await buildPolicy(edit);
+      return findings.map(({ message }) => message.replace(/, in \d+ class.*?}};/, ':'));
+    };
+    const plan = 'attributes: { user: { plan: [free, pro] } }';
+    const payment = 'attributes: { user: { payment: { values: [overdue], withholds: true } } }';
+    const asked = 'asked: { soft: boolean }';
+    const blocked = 'networks: { blocked: ["203.0.113.0/24"] }';
+    const nobody = 'nobody may gain by what is not known: deny both';
+    const or = ', or say `withholds: true` in facts.yaml where it is meant to take away';
+    expect(await said(plan, "r.user.plan == 'free'")).to.deep.equal([
+      `where r.user.plan == 'free', this row denies what is allowed where r.user.plan == 'unknown': ${nobody}${or}`,
+    ]);
+    expect(await said(asked, 'r.asked.soft')).to.deep.equal([
+      `where r.asked.soft, this row denies what is allowed where !r.asked.soft: ${nobody}${or}`,
+    ]);
+    expect(await said(payment, "r.user.payment != 'overdue'")).to.deep.equal([
+      "where r.user.payment == 'unknown', this row denies what is allowed where r.user.payment == 'overdue': facts.yaml says that it withholds: deny both, or take `withholds: true` away",
+    ]);
+    expect(await said(blocked, 'r.network.blocked')).to.include(
+      `where r.network.blocked, this row denies what is allowed where the address is left out: ${nobody}${or}`,
+    );
+    expect(await said('', 'r.request.addressed')).to.deep.equal([
+      `where r.request.addressed, this row denies what is allowed where the address is left out: ${nobody}`,
+    ]);
+  });
+
   it('of a hidden row names the rows that hide it', async () => {
     const { findings } = await buildPolicy(PROVOKED['row-hidden'][0](texts));
     expect(findings.find(({ rule }) => rule === 'row-hidden')?.message).to.contain('limit-exceeded (20-limit.csv:2)');
