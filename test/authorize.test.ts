@@ -1,0 +1,52 @@
+/** The path of a decision holds one policy from what may be asked to the record, though another goes live meanwhile. */
+
+import { expect } from 'chai';
+import type { Entry } from '../src/audit/record/entry.ts';
+import { authorizer } from '../src/authorize.ts';
+import { deadlineIn } from '../src/deadline.ts';
+import type { Known } from '../src/facts/load.ts';
+import type { Policy } from '../src/policy/decide.ts';
+import { shippedPolicy } from './policy/texts.ts';
+import { declaredPolicy } from './support/declared.ts';
+import { ACTIVE } from './support/facts.ts';
+
+describe('a decision while another policy goes live', () => {
+  const known: Known = {
+    ...ACTIVE,
+    stored: { key: { can: ['sms'] }, user: { plan: 'pro' }, target: { region: 'eu' } },
+    reasons: { user: undefined, target: undefined },
+    limit: undefined,
+    redigest: undefined,
+  };
+
+  it('is by the policy that was live when it was asked, and so are its facts', async () => {
+    const [before, after] = [await declaredPolicy(), await shippedPolicy()];
+    for (const [first, second, attributes] of [
+      [before, after, { soft: true }],
+      [after, before, undefined],
+    ] as const) {
+      let live: Policy = first;
+      const recorded: Entry[] = [];
+      const authorize = authorizer({
+        loadFacts: async (questions) => {
+          live = second;
+          return questions.map(() => known);
+        },
+        consume: async () => [],
+        moments: { momentFor: () => Date.parse('2026-07-01T09:00:00Z') },
+        freezes: { current: () => () => undefined },
+        livePolicy: () => live,
+        compare: () => undefined,
+        record: async (entries) => void recorded.push(...entries),
+        fingerprintOf: () => '',
+        noteUse: () => undefined,
+        noteUnregistered: () => undefined,
+      });
+      const question = { apiKey: 'x', action: 'call:create', businessId: 'b1', context: {}, attributes };
+      const [answer] = await authorize('caller', [question], deadlineIn(5000));
+      expect(answer).to.include({ code: 'OK', policy: first.digest });
+      expect(recorded[0]?.policy).to.equal(first.digest);
+      expect(Object.keys(recorded[0]?.facts ?? {})).to.have.members([...first.schema.groups]);
+    }
+  });
+});
