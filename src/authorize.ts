@@ -7,6 +7,7 @@ import type { Context, Entry } from './audit/record/entry.ts';
 import type { RecordEntries } from './audit/record/recorder.ts';
 import type { Deadline } from './deadline.ts';
 import { checkAttributes } from './directory/attributes.ts';
+import { type Issue, MAX_ISSUES } from './errors.ts';
 import { type Asked, type AskedAttributes, factsUnder } from './facts/declared.ts';
 import type { Known, LoadFacts, Question } from './facts/load.ts';
 import type { Moments } from './facts/moment.ts';
@@ -132,14 +133,14 @@ function refuseUndeclared(
   requests: readonly AuthorizeRequest[],
   placeOf: Origin['placeOf'] = () => '',
 ): void {
-  const issues = requests.flatMap(({ attributes }, index) =>
-    attributes === undefined
-      ? []
-      : checkAttributes(declaration.asked, attributes).map(({ path, message }) => ({
-          path: `${placeOf(index)}context.${path}`,
-          message,
-        })),
-  );
+  const issues: Issue[] = [];
+  for (const [index, { attributes }] of requests.entries()) {
+    if (attributes === undefined) continue;
+    for (const { path, message } of checkAttributes(declaration.asked, attributes))
+      issues.push({ path: `${placeOf(index)}context.${path}`, message });
+    // No more are answered, and a batch can have thousands.
+    if (issues.length >= MAX_ISSUES) break;
+  }
   if (issues.length > 0) throw refused(issues);
 }
 

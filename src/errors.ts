@@ -62,6 +62,9 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
+/** Of one failure, as many are answered: what a body repeats a thousand times need not be said as often. */
+export const MAX_ISSUES = 100;
+
 /** One fault of an input: its path, such as `requests[3].action` (empty: the whole input), and what to do. */
 export interface Issue {
   readonly path: string;

@@ -1,7 +1,7 @@
 /** The shape of every body: Iqra's published `Success`, `Code` and `Message`, and this service's `Data`. */
 
 import type { Answer } from '../authorize.ts';
-import type { Failure } from '../errors.ts';
+import { type Failure, MAX_ISSUES } from '../errors.ts';
 
 export interface Reply {
   readonly Success: boolean;
@@ -16,9 +16,6 @@ export const success = (message: string, data?: object): Reply => ({
   Message: message,
   ...(data && { Data: data }),
 });
-
-/** Caps the issues of a 400, so that a reply is not larger than its request. */
-const MAX_ISSUES = 100;
 
 export const failureReply = ({ code, message, issues }: Failure): Reply => ({
   Success: false,

@@ -12,17 +12,17 @@ export type Redecide = (facts: string, version: number) => Decision | Error;
 /** Bounds the memo; an entry is some hundred bytes. At the bound all are dropped. */
 const MAX_MEMO = 100_000;
 
-// Empty ids stay: the constraints of the facts tell them apart.
+// Empty ids stay: the constraints of the facts tell them apart. What a policy declares may be called id, too.
 const ID = /"id": "[^"\\]+"/g;
 
 /**
  * Decides each situation once. Records are the same situation when they differ only in ids that no row of the policy
- * compares: there is one for each combination of the other facts, whatever the number of keys.
+ * reads: there is one for each combination of the other facts, whatever the number of keys.
  */
 export function redecider(policy: Policy, schema = policy.schema): Redecide {
   const known = new Map<string, Decision | Error>();
   const readsIds = [...schema.paths.keys()].some(
-    (path) => path.endsWith('.id') && policy.rows.some((row) => row.when.constants.has(path)),
+    (path) => path.endsWith('.id') && policy.rows.some((row) => row.when.facts.has(path)),
   );
   return (facts, version) => {
     const situation = `${version} ${readsIds ? facts : facts.replace(ID, '"id": "*"')}`;

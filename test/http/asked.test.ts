@@ -132,6 +132,21 @@ describe('context.attributes', () => {
     expect(decisions.map(({ Code }) => Code)).to.deep.equal(['OK', 'NOT_GRANTED']);
   });
 
+  it('of a batch, of which thousands are not declared, are answered by the first hundred', async () => {
+    const many = Object.fromEntries(
+      Array.from({ length: 64 }, (_, n) => [`n_${'x'.repeat(n % 8)}${'y'.repeat(n >> 3)}`, true]),
+    );
+    const requests = Array.from({ length: 100 }, () => question(many));
+    const { status, body } = await service.ask('/authorize/batch', { requests });
+    expect(status).to.equal(400);
+    const { issues } = body.Data as { issues: { path: string; message: string }[] };
+    expect(issues.map(({ path }) => path.split('.')[0])).to.deep.equal([
+      ...Array<string>(64).fill('requests[0]'),
+      ...Array<string>(36).fill('requests[1]'),
+    ]);
+    expect(new Set(issues.map(({ message }) => message)).size).to.equal(1);
+  });
+
   it('are recorded as facts, which verify, and an edit of one is found', async () => {
     await client.data('PUT', '/users/ann', { attributes: { plan: 'pro' } });
     const { body } = await ask(ALLOWED);

@@ -163,6 +163,7 @@ describe('POST /policy/explain', () => {
     await refuses({ set: { 'r.key.id': `${key.apiKey}` } }, 'looks like an API key');
     await refuses({ set: { 'r.limit.exceeded': ['yes'] } }, 'must be an object');
     await refuses({ set: { 'r.limit.exceeded': 'yes' } }, 'must be true or false');
+    await refuses({ set: { 'r.limit.exceeded': 'yes' } }, 'set.r.limit.exceeded');
     await refuses({ set: { 'r.key.environment': 'A B' } }, 'must be text');
     await refuses({ set: { 'r.request.action': 'user:read' } }, 'ask about another action');
     await refuses({ set: { 'r.key.status': 'unknown' } }, 'contradict each other');

@@ -114,6 +114,11 @@ describe('an explanation under declared facts', function () {
     await refuses({ set: { 'r.network.office': true } }, 'what has no address lies in no network');
     await refuses({ set: { 'r.asked.kind': 'fax' } }, 'must be one of call, text, unknown');
     await refuses({ set: { 'r.network.vpn': true } }, 'no such fact');
+    // Berlin lies in the office.
+    await refuses(
+      { context: { ip: '203.0.113.1' }, set: { 'r.network.office': false } },
+      'no address lies in just these networks',
+    );
     await refuses({ context: { attributes: { kind: 'fax' } } }, 'context.attributes.kind');
   });
 

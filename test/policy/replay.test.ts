@@ -1,0 +1,37 @@
+/** What a replay takes for the same situation: records may share an outcome only where the policy decides all of them alike. */
+
+import { expect } from 'chai';
+import { factsUnder, type Stored } from '../../src/facts/declared.ts';
+import { decide } from '../../src/policy/decide.ts';
+import { closed, FACTS_VERSION, type Facts } from '../../src/policy/facts.ts';
+import { redecider } from '../../src/policy/replay.ts';
+import { declaredPolicy, EVERY_KIND } from '../support/declared.ts';
+import { ACTIVE } from '../support/facts.ts';
+
+const MORNING = Date.UTC(2026, 0, 5, 9);
+const STORED: Stored = { ...ACTIVE, stored: closed({ key: {}, user: {}, target: {} }) };
+
+/** As PostgreSQL prints jsonb: with a space behind each colon. */
+const recorded = (facts: Facts): string => JSON.stringify(facts, null, 1).replace(/\n */g, '');
+
+describe('what a replay takes for the same situation', () => {
+  it('tells records apart by a declared fact that is called id', async () => {
+    const asked = new Map([['id', { kind: 'values' as const, values: ['a', 'b'], withholds: false }]]);
+    const row = `p, asked-id, call:create, "r.asked.id != 'a'", deny, PERMISSION_DENIED\n`;
+    const policy = await declaredPolicy({ ...EVERY_KIND, asked }, row);
+    const redecide = redecider(policy);
+    for (const id of ['a', 'b', 'a']) {
+      const attributes = { id };
+      const facts = factsUnder(policy.schema, STORED, {
+        action: 'call:create',
+        ip: undefined,
+        attributes,
+        moment: MORNING,
+      });
+      const text = recorded(facts);
+      expect(text).to.include(`"id": "${id}"`);
+      expect(redecide(text, FACTS_VERSION)).to.deep.equal(decide(policy, facts));
+      expect(decide(policy, facts).effect).to.equal(id === 'a' ? 'allow' : 'deny');
+    }
+  });
+});
