@@ -54,7 +54,9 @@ export function decide(policy: Policy, given: Facts): Decision {
   if (allowed !== (row.effect === 'allow')) throw undecided(new Error(`Casbin contradicts the row ${row.id}`));
   if (allowed && !mayBeAllowed(facts, policy.schema))
     throw undecided(
-      new Error(`the row ${row.id} allows what no policy may: a key or user that is not active, or a freeze`),
+      new Error(
+        `the row ${row.id} allows what no policy may: a key or user that is not active, a freeze, or what a strict register lacks`,
+      ),
     );
   return { effect: row.effect, code: row.code, rule: row.id };
 }

@@ -237,6 +237,19 @@ describe('the cookbook in docs/policies.md', function () {
     expect(RECIPES).to.have.lengthOf(10);
   });
 
+  it('stands on a page whose row for a strict register is all that such a register needs', async () => {
+    const page = readFileSync(path.join(ROOT, 'docs', 'policies.md'), 'utf8');
+    const [row = ''] = /(?<=`)p, unregistered, [^`]+/.exec(page) ?? [];
+    const folder = await newFolder();
+    const facts = path.join(folder, 'policies', 'facts.yaml');
+    await writeFile(facts, (await readFile(facts, 'utf8')).replace('strict: false', 'strict: true'));
+    const check = 'authz policy check policies';
+    expect((await shell(folder, check)).output).to.match(/^90-allow\.csv:.*\[forbidden-allow\]$/m);
+    await writeFile(path.join(folder, 'policies', '50-unregistered.csv'), `${row}\n`);
+    expect((await shell(folder, check)).output).to.match(/^policies: nothing found/);
+    await rm(folder, { recursive: true });
+  });
+
   for (const { title, blocks } of RECIPES)
     it(`has a recipe that can be followed, and does what it says: ${title}`, async () => {
       const folder = await newFolder();

@@ -7,6 +7,7 @@
 import expressionEval from '@casbin/expression-eval';
 import { Util } from 'casbin';
 import type jsep from 'jsep';
+import { withNearest } from '../../nearest.ts';
 import { ACTION_PATTERN } from '../action-patterns.ts';
 import { ACTION_PATH, type FactType } from '../facts.ts';
 import type { Predicate, Rule } from '../row.ts';
@@ -83,7 +84,8 @@ function parseTree(text: string): jsep.Expression {
   } catch (error) {
     // jsep adds the place to its errors, but not to their type.
     const { index, message } = error as Error & { index?: number };
-    throw new RuleError('rule-syntax', index ?? 0, `this is no complete expression: ${message}`);
+    const single = /(?<![=!])=(?!=)/.test(text) ? '; to compare, write ==' : '';
+    throw new RuleError('rule-syntax', index ?? 0, `this is no complete expression: ${message}${single}`);
   }
 }
 
@@ -175,11 +177,9 @@ class RuleReader {
     if (path === undefined) throw this.#forbidden('', 'a computed member');
     const type = this.#schema.paths.get(path);
     if (type === undefined) {
-      throw this.#error(
-        'unknown-fact',
-        path,
-        `there is no fact ${path}; the facts are ${[...this.#schema.paths.keys()].join(', ')}`,
-      );
+      const paths = [...this.#schema.paths.keys()];
+      const message = `there is no fact ${path}; the facts are ${paths.join(', ')}`;
+      throw this.#error('unknown-fact', path, withNearest(message, path, paths));
     }
     this.facts.add(path);
     return { kind: 'fact', text: path, type };

@@ -177,6 +177,14 @@ describe('a rule', () => {
     });
   }
 
+  it('is refused with the fact, or the operator, that was meant', () => {
+    const message = (rule: string): string => String((attempt(rule) as Error).message);
+    expect(message("r.key.staus != 'revoked'")).to.match(/; did you mean r\.key\.status\?$/);
+    expect(message('r.user.disabled_as_a_whole')).to.match(/^there is no fact .*active$/);
+    expect(message("r.key.status = 'active'")).to.match(/; to compare, write ==$/);
+    expect(message("r.key.status == 'active' &&")).not.to.include('to compare');
+  });
+
   it('is refused with the line and the column in its file', async () => {
     const rule = 'r.limit.exceeded || !r.user.disabled';
     const trap = edited(texts, '20-limit.csv', '"r.limit.exceeded"', `"${rule}"`);
