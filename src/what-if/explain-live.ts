@@ -10,8 +10,8 @@ import { type Actor, mutate } from '../db/mutate.ts';
 import type { FactChange } from '../policy/analysis/change-sets.ts';
 import { MOST_SETS, type SmallestChanges, smallestChanges } from '../policy/analysis/smallest-changes.ts';
 import type { Policy } from '../policy/decide.ts';
-import { type Explanation, explain } from '../policy/explain.ts';
-import { runInSlices } from '../policy/time-slices.ts';
+import { type Explanation, explaining } from '../policy/explain.ts';
+import { runInTurn } from '../policy/time-slices.ts';
 import { type Advice, adviceOn } from './advice.ts';
 import { type Live, readLive } from './live.ts';
 import type { LiveQuestion } from './question.ts';
@@ -54,8 +54,8 @@ export async function explainLive(
   const live = await readLive(db, peppers, policy.schema, question);
   await recordExplain(db, actor, policy, live);
   const { facts, at, freezes } = live;
-  const explanation = explain(policy, facts);
-  const found = await runInSlices(smallestChanges(policy, facts));
+  const explanation = await runInTurn(explaining(policy, facts));
+  const found = await runInTurn(smallestChanges(policy, facts));
   return {
     ...explanation,
     at,

@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { decide, type Policy } from '../../src/policy/decide.ts';
-import { explain, type Reason } from '../../src/policy/explain.ts';
+import { explain, explaining, type Reason } from '../../src/policy/explain.ts';
 import type { Facts } from '../../src/policy/facts.ts';
 import { BUILT_IN } from '../../src/policy/schema.ts';
 import { ACTIVE, factsWith } from '../support/facts.ts';
@@ -29,6 +29,15 @@ describe('an explanation', () => {
       ['user-disabled', true],
     ]);
     expect(tried[2]).to.include({ file: '10-api-key.csv', line: 4, effect: 'deny', code: 'USER_DISABLED' });
+  });
+
+  it('can be made row by row, between which decisions go on', () => {
+    const work = explaining(policy, ACTIVE);
+    let pauses = 0;
+    let step = work.next();
+    for (; !step.done; step = work.next()) pauses += 1;
+    expect(step.value).to.deep.equal(explain(policy, ACTIVE));
+    expect(pauses).to.equal(step.value.tried.length).and.to.equal(policy.rows.length);
   });
 
   it('names what settled a row and leaves the rest of it out', () => {

@@ -8,8 +8,10 @@ import type { Actor } from '../../db/mutate.ts';
 import { Failure } from '../../errors.ts';
 import { freezesAt } from '../../freezes/freezes.ts';
 import { type Decision, isSameDecision, type Policy } from '../../policy/decide.ts';
-import { type Explanation, explain } from '../../policy/explain.ts';
+import { type Explanation, explaining } from '../../policy/explain.ts';
 import { type RecordedFacts, readRecordedFacts } from '../../policy/recorded-facts.ts';
+import type { Schema } from '../../policy/schema.ts';
+import { runInTurn, runToEnd } from '../../policy/time-slices.ts';
 import { policyOfTime } from '../../rollout/store.ts';
 import { recordShow } from '../access-log.ts';
 import type { DecisionRecord } from '../columns.ts';
@@ -43,7 +45,11 @@ export type Account =
  * declared defaults.
  * @throws Error: the policy contradicts itself, a defect of this program
  */
-export function explainUnder(policy: Policy, recorded: Explicable, schema = policy.schema): Account {
+export const explainUnder = (policy: Policy, recorded: Explicable, schema = policy.schema): Account =>
+  runToEnd(explainingUnder(policy, recorded, schema));
+
+/** As `explainUnder`. Yields often. */
+function* explainingUnder(policy: Policy, recorded: Explicable, schema: Schema): Generator<void, Account> {
   const withoutExplanation = (why: string, failure?: Failure): Account => ({
     explanation: null,
     note: `It cannot be explained: the policy ${policy.digest} ${why}.`,
@@ -59,7 +65,7 @@ export function explainUnder(policy: Policy, recorded: Explicable, schema = poli
   const { facts, assumed } = readable;
   let explanation: Explanation;
   try {
-    explanation = explain(policy, facts);
+    explanation = yield* explaining(policy, facts);
   } catch (error) {
     // Any other error is a contradiction inside this program, which says nothing of the record.
     if (!(error instanceof Failure)) throw error;
@@ -82,7 +88,7 @@ export async function explainRecorded(db: Knex, recorded: Explicable): Promise<A
   const { policy, why } = await policyOfTime(db, recorded.policy);
   if (policy === undefined) return { explanation: null, note: `It cannot be explained: ${why}.` };
   try {
-    return explainUnder(policy, recorded);
+    return await runInTurn(explainingUnder(policy, recorded, policy.schema));
   } catch (error) {
     const note = `It cannot be explained, by a defect of this program, which says nothing of the record: ${(error as Error).message}.`;
     return { explanation: null, note };

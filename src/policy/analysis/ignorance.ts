@@ -91,9 +91,10 @@ function* lossesFrom(
 ): Generator<Gain | undefined> {
   for (const [index, isStep] of search.steps.entries()) {
     const open = region[index] ?? [];
-    const all = search.space.factors[index]?.alternatives.length ?? 0;
-    // Where all are open, all are allowed.
-    if (!isStep || open.length === all) continue;
+    const { alternatives, applies } = search.space.factors[index] as Factor;
+    const all = alternatives.length;
+    // Where all are open, all are allowed; and of a target that there is not, nothing else can be known.
+    if (!isStep || open.length === all || !applies(search.cell.facts)) continue;
     spend(search.budget, open.length * all);
     const done = new Set<string>();
     for (const [low, high] of stepsOutOf(open, all, isStep)) {

@@ -8,7 +8,7 @@ import { LIMITS, type PolicyTexts } from '../../../src/policy/folder/files.ts';
 import { FINDING_RULES, type Finding, type FindingRule, printFinding } from '../../../src/policy/folder/findings.ts';
 import { buildPolicy } from '../../../src/policy/policy.ts';
 import { ROOT } from '../../support/cli.ts';
-import { edited, shippedTexts, withFile } from '../texts.ts';
+import { edited, findingsOf, shippedTexts, withFile } from '../texts.ts';
 
 type Edit = (texts: PolicyTexts) => PolicyTexts;
 
@@ -141,6 +141,12 @@ describe('each finding', function () {
       'forbidden-allow',
       true,
     ]);
+  });
+
+  it('say nothing of ignorance about a target that there is not', async () => {
+    const row = `p, x, account:*, "r.user.id == 'q' || (r.target.status == 'none' && r.target.region == 'eu')", deny, PERMISSION_DENIED`;
+    const facts = 'attributes: { business: { region: [eu, us] } }';
+    expect(await findingsOf(put('80-x.csv', row)(put('facts.yaml', facts)(await shippedTexts())))).to.deep.equal([]);
   });
 
   it('say of ignorance that grants which fact it is about, and in which direction', async () => {
