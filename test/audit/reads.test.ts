@@ -1,5 +1,6 @@
 /** The function that leaves the event of a read: what it adds, for whom, how often, and that it can do nothing else. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Knex } from 'knex';
@@ -166,6 +167,21 @@ for (const postgres of POSTGRES)
       await record(db);
       for (let time = 0; time <= LIMIT; time += 1) await record(service.db);
       expect(await owner('read_rates').where({ login: service.name })).to.deep.equal([]);
+    });
+
+    it('is counted by one session of a login after the other', async () => {
+      const { db, name } = await login('authz_auditor', 2);
+      const waiting = `select from pg_stat_activity where usename = ? and wait_event_type = 'Lock'`;
+      const code = await withinAMinute(async () => {
+        await spent(name, LIMIT - 1);
+        const first = await db.transaction();
+        await record(first);
+        const second = refusalOf(db, {}).catch(() => 'left');
+        while ((await owner.raw(waiting, [name])).rows.length === 0) await sleep(20);
+        await first.commit();
+        return second;
+      });
+      expect(code).to.equal('AU020');
     });
 
     it('holds up nobody, however long its transaction is left open', async () => {
