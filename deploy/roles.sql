@@ -42,10 +42,9 @@ grant select, insert on admin_events to authz_service;
 grant select, insert, delete on changes to authz_service;
 grant select, update on change_counter to authz_service;
 
-grant select, insert on decisions to authz_service;
-grant select on chain_heads, checkpoints, pruned_days to authz_service;
+grant select on decisions, chain_heads, checkpoints, pruned_days to authz_service;
 grant execute on function authz_append_checkpoint to authz_service;
-grant execute on function authz_make_partition, authz_advance_heads to authz_service;
+grant execute on function authz_make_partition, authz_record to authz_service;
 
 grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes, replicas
   to authz_auditor;

@@ -16,18 +16,19 @@ import { DIRECTORY, DROP_DIRECTORY } from './001_initial/directory.ts';
 import { DROP_FREEZES, FREEZES } from './001_initial/freezes.ts';
 import { DROP_LOG_FUNCTIONS, LOG_FUNCTIONS } from './001_initial/log-functions.ts';
 import { DROP_READS, READS } from './001_initial/reads.ts';
+import { DROP_RECORD_FUNCTIONS, RECORD_FUNCTIONS } from './001_initial/record-functions.ts';
 import { DROP_ROLLOUT, ROLLOUT } from './001_initial/rollout.ts';
 
 export async function up(knex: Knex): Promise<void> {
   const { rows } = await knex.raw<{ rows: { schema: string }[] }>('select quote_ident(current_schema()) as schema');
   const schema = rows[0]?.schema ?? '';
   const parts = [DIRECTORY, FREEZES, CHANGES, ROLLOUT, DECISION_LOG];
-  const functions = [LOG_FUNCTIONS, CHECKPOINT_FUNCTIONS, READS, AUDITED].map((part) => part(schema));
+  const functions = [LOG_FUNCTIONS, RECORD_FUNCTIONS, CHECKPOINT_FUNCTIONS, READS, AUDITED].map((part) => part(schema));
   for (const sql of [...parts, ...functions]) await knex.schema.raw(sql);
 }
 
 export async function down(knex: Knex): Promise<void> {
-  const functions = [DROP_AUDITED, DROP_READS, DROP_CHECKPOINT_FUNCTIONS, DROP_LOG_FUNCTIONS];
+  const functions = [DROP_AUDITED, DROP_READS, DROP_CHECKPOINT_FUNCTIONS, DROP_RECORD_FUNCTIONS, DROP_LOG_FUNCTIONS];
   const parts = [DROP_DECISION_LOG, DROP_ROLLOUT, DROP_CHANGES, DROP_FREEZES, DROP_DIRECTORY];
   for (const sql of [...functions, ...parts]) await knex.schema.raw(sql);
 }

@@ -21,7 +21,7 @@ import { memoizedDecide } from './policy/memo.ts';
 import type { Effect } from './policy/row.ts';
 import type { Schema } from './policy/schema.ts';
 import type { Shadow } from './rollout/shadow.ts';
-import { uuidv7 } from './uuid.ts';
+import { uuidsBy } from './uuid.ts';
 
 export interface AuthorizeRequest extends Question {
   /** The client's Authorization header, where it names no API key: logged as a fingerprint. */
@@ -98,6 +98,7 @@ interface Situation {
 export function authorizer(parts: Parts): Authorize {
   const { loadFacts, consume, moments, freezes, livePolicy, record, noteUse, noteUnregistered } = parts;
   const decide = memoizedDecide();
+  const newId = uuidsBy();
   return async (callerId, requests, deadline, { callerRequestId, placeOf } = {}) => {
     const since = performance.now();
     // INVARIANT: one policy for the whole batch, from what may be asked to the decision, though another may go live meanwhile.
@@ -112,7 +113,7 @@ export function authorizer(parts: Parts): Authorize {
     const freezeOf = held instanceof Promise ? await held : held;
     const decided = loaded.map((known, index) => {
       const situation = situationOf(known, requests[index], rateLimits[index], moment, freezeOf);
-      return { ...situation, answer: answerOf(policy, decide, situation) };
+      return { ...situation, answer: { decisionId: newId(moment), ...answerOf(policy, decide, situation) } };
     });
     const durationUs = Math.round((performance.now() - since) * 1000);
     const entries = decided.map((each) => ({ ...entryOf(parts, each), callerId, callerRequestId, durationUs }));
@@ -148,7 +149,7 @@ function situationOf(
   known: Known,
   request: AuthorizeRequest | undefined,
   rateLimit: RateLimitState | undefined,
-  moment: number | undefined,
+  moment: number,
   freezeOf: Covers,
 ): Situation {
   const { action = '', attributes, context } = request ?? {};
@@ -168,7 +169,7 @@ function answerOf(
   policy: Policy,
   decide: ReturnType<typeof memoizedDecide>,
   { request, reasons, rateLimit, factsUnder }: Situation,
-): Answer {
+): Omit<Answer, 'decisionId'> {
   const facts = factsUnder(policy.schema);
   const { effect, code, rule } = decide(policy, facts);
   const means = policy.codes.get(code);
@@ -176,7 +177,7 @@ function answerOf(
   const reason = code === 'INVALID_API_KEY' ? wantedForm(request) : means.reason && reasons[means.reason];
   const message = reason === undefined ? means.message : `${means.message} ${reason}`;
   const { digest } = policy;
-  return { decisionId: uuidv7(), effect, code, rule, status: means.status, message, policy: digest, facts, rateLimit };
+  return { effect, code, rule, status: means.status, message, policy: digest, facts, rateLimit };
 }
 
 /** Which header is wanted, where another one was sent. It depends on that header's text alone, so it tells nothing of any key. */

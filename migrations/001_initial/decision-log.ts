@@ -60,6 +60,8 @@ export const DECISION_LOG = `
     opening bytea not null check (octet_length(opening) = 32),
     records bigint not null check (records > 0),
     hash bytea not null check (octet_length(hash) = 32),
+    -- SHA-256 of the secret of the process that began the chain, without which nobody moves it; null: nobody does.
+    capability bytea check (octet_length(capability) = 32),
     primary key (boot, day)
   ) with (fillfactor = 50);
 

@@ -4,6 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CLOCK } from '../db/clock.ts';
 import { type ListenConnection, openListenConnection } from '../db/listen-connection.ts';
 import { CHANGES_CHANNEL, type Change } from '../db/mutate.ts';
 import type { Log } from '../log.ts';
@@ -51,7 +52,7 @@ const IDENTIFY = `
 // One statement, so one snapshot.
 const POLL = `
   select c.last::float8 as last, pg_is_in_recovery() as standby,
-    extract(epoch from clock_timestamp())::float8 * 1000 as clock,
+    ${CLOCK} as clock,
     (select min(at)::text from changes where seq = $1::bigint) as anchor,
     (select min(at)::text from changes where seq = c.last) as newest,
     (select extract(epoch from clock_timestamp() - min(at))::float8 * 1000 from changes where seq = c.last) as age,

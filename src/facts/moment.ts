@@ -1,10 +1,11 @@
 /**
  * The moment of a decision, by the database's clock, which all processes share: the last confirmed reading, carried forward by the
- * monotonic clock. Only schedules need it.
+ * monotonic clock. It is the time of the record, and what schedules go by; the clock of this machine is neither.
  */
 
 import type { Knex } from 'knex';
 import type { Breaker } from '../db/breaker.ts';
+import { CLOCK } from '../db/clock.ts';
 import { databaseFailure } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
 import type { Schema } from '../policy/schema.ts';
@@ -15,10 +16,11 @@ export interface Moments {
   /**
    * A moment between the question and its answer, in milliseconds since 1970, for the schedules of a schema. At once where they are
    * the same at all times that it can be by the last reading; else, within a few milliseconds of a change of a schedule, and where no
-   * reading is confirmed, after another reading of the primary. Undefined: nothing is known, and the schema has no schedules.
+   * reading is confirmed, after another reading of the primary. It is never ahead of the database's clock, unless that was set back
+   * since the last reading; and behind it by no more than that reading took, and a few milliseconds.
    * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED: then nothing may be decided
    */
-  readonly momentFor: (schema: Schema, deadline: Deadline) => number | undefined | Promise<number>;
+  readonly momentFor: (schema: Schema, deadline: Deadline) => number | Promise<number>;
 }
 
 interface Row {
@@ -26,8 +28,7 @@ interface Row {
   readonly clock: number;
 }
 
-const READ_CLOCK =
-  'select pg_is_in_recovery() as standby, extract(epoch from clock_timestamp())::float8 * 1000 as clock';
+const READ_CLOCK = `select pg_is_in_recovery() as standby, ${CLOCK} as clock`;
 
 /** By the clock of `db`, which must be the primary. */
 export function momentsOf(db: Knex, breaker: Breaker, freshness: Pick<Freshness, 'confirmed' | 'clock'>): Moments {
@@ -45,10 +46,10 @@ export function momentsOf(db: Knex, breaker: Breaker, freshness: Pick<Freshness,
   return {
     momentFor: (schema, deadline) => {
       const bounds = freshness.confirmed() ? freshness.clock() : undefined;
-      if (schema.declaration.schedules.length === 0) return bounds?.earliest;
+      if (bounds === undefined) return read(deadline);
       // INVARIANT: nothing is decided on a schedule that may have changed since the last reading, or before it.
-      if (bounds && bounds.latest < spanAt(schema, bounds.earliest).until) return bounds.earliest;
-      return read(deadline);
+      const holds = schema.declaration.schedules.length === 0 || bounds.latest < spanAt(schema, bounds.earliest).until;
+      return holds ? bounds.earliest : read(deadline);
     },
   };
 }

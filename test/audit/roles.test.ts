@@ -115,7 +115,9 @@ for (const postgres of POSTGRES)
         'create schema mine',
         'set session_replication_role = replica',
         'drop function authz_advance_heads',
-        `create or replace function authz_advance_heads(heads jsonb, inserted bigint) returns void language sql as 'select'`,
+        `create or replace function authz_advance_heads(chain uuid, holder bytea, heads jsonb, inserted bigint) returns void language sql as 'select'`,
+        'drop function authz_record',
+        'insert into decisions select * from decisions',
         'delete from admin_events',
         'update admin_events set actor = actor',
         'update knex_migrations set name = name',
@@ -141,9 +143,11 @@ for (const postgres of POSTGRES)
       await owner('checkpoints').delete();
     });
 
-    it('let the service move no head but forwards, by as many as it inserts', async () => {
+    it('let the service move no head itself, and the owner none but forwards, by as many as were inserted', async () => {
       const db = await as('authz_service');
-      const [head] = await db('chain_heads').select('boot', db.raw('day::text as day'), 'format', 'records');
+      await expectForbidden(db, [`select authz_advance_heads(gen_random_uuid(), '', '[]', 0)`]);
+      const columns = ['boot', db.raw('day::text as day'), 'format', 'records', 'capability'];
+      const [head] = await owner('chain_heads').select(columns);
       const moves = [
         { before: 0, records: 1 },
         { before: Number(head.records), records: Number(head.records) - 1 },
@@ -153,7 +157,12 @@ for (const postgres of POSTGRES)
         const heads = [{ ...head, ...move, opening: `\\x${'00'.repeat(32)}`, hash: `\\x${'11'.repeat(32)}` }];
         for (const inserted of [0, 2, -1]) {
           const moved = await rejection(
-            db.raw('select authz_advance_heads(?::jsonb, ?)', [JSON.stringify(heads), inserted]),
+            owner.raw('select authz_advance_heads(?, ?, ?::jsonb, ?)', [
+              head.boot,
+              head.capability,
+              JSON.stringify(heads),
+              inserted,
+            ]),
           );
           expect((moved as { code?: string }).code, JSON.stringify(move)).to.be.oneOf(['23000', 'AU001']);
         }
@@ -191,7 +200,8 @@ for (const postgres of POSTGRES)
       await expectForbidden(db, [
         'update decisions set code = code',
         'select authz_make_partition(current_date)',
-        `select authz_advance_heads('[]', 0)`,
+        `select authz_advance_heads(gen_random_uuid(), '', '[]', 0)`,
+        `select authz_record(gen_random_uuid(), '', '[]', '', '[]')`,
         `select authz_append_checkpoint(1, now(), gen_random_uuid(), 1, '', '[]', '', '')`,
         'create table mine (id int)',
       ]);

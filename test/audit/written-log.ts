@@ -58,8 +58,20 @@ export async function makeDays(db: Knex, back: number, ahead = 0): Promise<strin
   const days = Array.from({ length: back + ahead + 1 }, (_, n) =>
     new Date(Date.now() + (n - back) * 86_400_000).toISOString().slice(0, 10),
   );
-  for (const day of days) await db.raw('select authz_make_partition(?)', [day]);
+  for (const day of days) await makePartition(db, day);
   return days;
+}
+
+/** The partition of a day, which may be one that the service would no longer make, as the tables' owner can. */
+export async function makePartition(db: Knex, day: string): Promise<void> {
+  const name = `decisions_${day.replaceAll('-', '')}`;
+  const { rows } = await db.raw('select to_regclass(?) as made', [name]);
+  if (rows[0].made !== null) return;
+  await db.raw(`create table ${name} (like decisions including all)`);
+  await db.raw(
+    `alter table decisions attach partition ${name}
+     for values from ('${day} 00:00:00+00') to ((timestamptz '${day} 00:00:00+00') + interval '24 hours')`,
+  );
 }
 
 /** A record with something in every field, a moment further into the day with every number. */

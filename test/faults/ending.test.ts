@@ -94,7 +94,7 @@ describe('20000 questions beside a dead database', () => {
     const cache = createCache<Known>(createFreshness(), { count: 10, bytes: 2 ** 20 });
     const parts = {
       consume,
-      moments: { momentFor: () => undefined },
+      moments: { momentFor: Date.now },
       freezes: { current: () => () => undefined },
       livePolicy: () => policy,
       compare: () => undefined,

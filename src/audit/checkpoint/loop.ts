@@ -4,6 +4,7 @@
  */
 
 import type { Knex } from 'knex';
+import { CLOCK } from '../../db/clock.ts';
 import { writeOutcomeOf } from '../../db/write-outcome.ts';
 import type { Log } from '../../log.ts';
 import { every } from '../../loop.ts';
@@ -54,7 +55,7 @@ const ATTEMPTS = 20;
 // INVARIANT: one statement, so one snapshot of heads and numbers. If it has checkpoint n, it has all commits that n was made of:
 // so no chain has fewer records in a checkpoint with a greater number.
 const READ = `
-  select ${HEAD_COLUMNS}, authz_next_checkpoint()::float8 as next, extract(epoch from clock_timestamp())::float8 * 1000 as clock
+  select ${HEAD_COLUMNS}, authz_next_checkpoint()::float8 as next, ${CLOCK} as clock
   from chain_heads`;
 
 // False where the number is not the next any more. True also where this process had stored the same, and lost the answer.

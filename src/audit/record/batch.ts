@@ -1,8 +1,7 @@
 /** Numbers decisions at the end of a process's chains, and writes them together with the heads in one statement. */
 
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
-import { COLUMN_NAMES, COLUMNS, type ColumnName } from '../columns.ts';
 import { FIRST_OPENING, FORMAT, recordHash } from '../format/record-hash.ts';
 import { type Entry, recordOf, timeOf } from './entry.ts';
 
@@ -17,6 +16,8 @@ interface ChainEnd {
 /** Where all chains of a process end, by day: more than one, because a clock can step back over midnight. */
 export interface Chain {
   readonly boot: string;
+  /** 32 bytes without which nobody adds to these chains (`authz_record`). INVARIANT: it is sent with each batch and goes nowhere else. */
+  readonly secret: Buffer;
   /** The hash of the latest record of any day. */
   readonly last: Buffer;
   readonly heads: ReadonlyMap<string, ChainEnd>;
@@ -35,11 +36,16 @@ export interface Batch {
   readonly facts: Buffer;
 }
 
-export const newChain = (): Chain => ({ boot: randomUUID(), last: FIRST_OPENING, heads: new Map() });
+export const newChain = (): Chain => ({
+  boot: randomUUID(),
+  secret: randomBytes(32),
+  last: FIRST_OPENING,
+  heads: new Map(),
+});
 
 /** The entries behind the end of `chain`, in their order. */
 export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
-  const { boot } = chain;
+  const { boot, secret } = chain;
   const moved = new Map<string, ChainEnd>();
   let { last } = chain;
   const facts: string[] = [];
@@ -54,7 +60,6 @@ export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
     return { ...record, facts: undefined, hash: last.toString('hex') };
   });
   const heads = [...moved].map(([day, { opening, records, hash }]) => ({
-    boot,
     day,
     format: FORMAT,
     opening: `\\x${opening.toString('hex')}`,
@@ -65,49 +70,28 @@ export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
   return {
     records: rows.length,
     days: [...moved.keys()],
-    chain: { boot, last, heads: new Map([...chain.heads, ...moved]) },
+    chain: { boot, secret, last, heads: new Map([...chain.heads, ...moved]) },
     rows: JSON.stringify(rows),
     heads: JSON.stringify(heads),
     facts: Buffer.from(facts.join('\n')),
   };
 }
 
-// Rows come as JSON: as arrays they cost PostgreSQL as much, and this process more. JSON has no bytes, which come as hex. Facts, the
-// longest part of a row, are JSON themselves: in JSON each of their quotes would be escaped here, and read there one by one.
-const IN_JSON = COLUMN_NAMES.filter((name) => name !== 'facts');
-const typeInJson = (name: ColumnName): string => {
-  const { type } = COLUMNS[name];
-  return type === 'bytea' ? 'text' : type;
-};
-const fromJson = (name: ColumnName): string => {
-  const { type } = COLUMNS[name];
-  return type === 'bytea' ? `decode(${name}, 'hex')` : type === 'jsonb' ? `${name}::jsonb` : name;
-};
-
 /**
  * Idempotent: rows and heads in one statement. INVARIANT: the heads move exactly when every row is new, or stay where the
- * same batch had put them before. Anything else raises in `authz_advance_heads`, which rolls back the statement. It makes its
+ * same batch had put them before. Anything else raises in `authz_record`, which rolls back the statement. It makes its
  * own commit durable: that must not rest on anything that was set on the connection before.
  */
 const WRITE = `
-  with added as (
-    insert into decisions (${COLUMN_NAMES})
-    select ${COLUMN_NAMES.map(fromJson)}
-    from rows from (
-      json_to_recordset(?::json) as (${IN_JSON.map((name) => `${name} ${typeInJson(name)}`)}),
-      string_to_table(?, e'\\n')
-    ) as row (${IN_JSON}, facts)
-    on conflict do nothing
-    returning 1
-  )
-  select set_config('synchronous_commit', 'on', true), authz_advance_heads(?::jsonb, (select count(*) from added))`;
+  select set_config('synchronous_commit', 'on', true), authz_record(?::uuid, ?::bytea, ?::json, ?::text, ?::jsonb)`;
 
-/** The SQLSTATE of `authz_advance_heads` where the chain does not end as this process knows it: restored, or altered. */
+/** The SQLSTATE of `authz_record` where the chain does not end as this process knows it: restored, or altered. */
 const ELSEWHERE = 'AU001';
 export const endsElsewhere = (error: unknown): boolean => (error as { code?: string } | null)?.code === ELSEWHERE;
 
 /** Resolves once the batch is durable, now or before. `whenSending` may still throw. @throws what the database throws. */
-export async function sendBatch(db: Knex, { rows, heads, facts }: Batch, whenSending: () => void): Promise<void> {
+export async function sendBatch(db: Knex, { chain, rows, facts, heads }: Batch, whenSending: () => void): Promise<void> {
   // Named, so that PostgreSQL plans it once for each connection.
-  await db.raw(WRITE, [rows, facts, heads]).options({ name: 'authz-write-decisions' }).on('start', whenSending);
+  const values = [chain.boot, chain.secret, rows, facts, heads];
+  await db.raw(WRITE, values).options({ name: 'authz-write-decisions' }).on('start', whenSending);
 }

@@ -13,7 +13,7 @@ export interface Context {
 }
 
 export interface Entry {
-  /** UUIDv7: its first 48 bits are the time of the decision, in milliseconds. */
+  /** UUIDv7: its first 48 bits are the time of the decision by the database's clock, in milliseconds. */
   readonly id: string;
   readonly callerId: string;
   /** What the caller calls its own request to us. */

@@ -1,6 +1,7 @@
 /** The day partitions of the log, created ahead of time by any process that is up, so that no insert at midnight lacks one. */
 
 import type { Knex } from 'knex';
+import { readClock } from '../../db/clock.ts';
 import type { Log } from '../../log.ts';
 import { every } from '../../loop.ts';
 
@@ -15,9 +16,10 @@ export async function makePartitions(db: Knex, days: readonly string[]): Promise
   for (const day of days) await db.raw('select authz_make_partition(?::date)', [day]);
 }
 
-/** Makes those of the next days, at once (`made` resolves after that, failed or not) and every hour. A failure is logged. */
+/** Makes those of the next days by the database's clock, at once (`made` resolves after that, failed or not) and every hour. A failure is logged. */
 export function keepPartitions(db: Knex, log: Log): { readonly made: Promise<void>; readonly close: () => void } {
-  const loop = every(INTERVAL_MS, () => makePartitions(db, daysFrom(Date.now())), {
+  const make = async (): Promise<void> => makePartitions(db, daysFrom(await readClock(db)));
+  const loop = every(INTERVAL_MS, make, {
     first: 'later',
     onError: (error) =>
       log.warn({ error }, 'the partitions of the next days could not be made; it is tried again within the hour'),
@@ -25,5 +27,6 @@ export function keepPartitions(db: Knex, log: Log): { readonly made: Promise<voi
   return { made: loop.now(), close: loop.stop };
 }
 
-const daysFrom = (now: number): string[] =>
-  Array.from({ length: AHEAD_DAYS + 1 }, (_, ahead) => new Date(now + ahead * DAY_MS).toISOString().slice(0, 10));
+/** The days from that of a moment, in milliseconds since 1970, to so many after it. */
+export const daysFrom = (moment: number, ahead = AHEAD_DAYS): string[] =>
+  Array.from({ length: ahead + 1 }, (_, day) => new Date(moment + day * DAY_MS).toISOString().slice(0, 10));

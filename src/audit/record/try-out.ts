@@ -1,20 +1,21 @@
 /** Whether a decision could be recorded now: one is written as all are, and rolled back. */
 
 import type { Knex } from 'knex';
+import { readClock } from '../../db/clock.ts';
 import { lacksPartition } from '../../db/write-outcome.ts';
 import { BUILT_IN } from '../../policy/schema.ts';
-import { uuidv7 } from '../../uuid.ts';
+import { uuidsBy } from '../../uuid.ts';
 import { newChain, numberBatch, sendBatch } from './batch.ts';
 import type { Entry } from './entry.ts';
-import { makePartitions } from './partitions.ts';
+import { daysFrom, makePartitions } from './partitions.ts';
 
 /** In a chain of its own, of which nothing stays. @throws what the database throws */
 export async function tryToRecord(db: Knex): Promise<void> {
-  const { days, ...batch } = numberBatch(newChain(), [denial()]);
   const write = async (): Promise<void> => {
     const trx = await db.transaction();
     try {
-      await sendBatch(trx, { days, ...batch }, () => undefined);
+      const batch = numberBatch(newChain(), [denialAt(await readClock(trx))]);
+      await sendBatch(trx, batch, () => undefined);
     } finally {
       await trx.rollback();
     }
@@ -22,13 +23,13 @@ export async function tryToRecord(db: Knex): Promise<void> {
   await write().catch(async (error: unknown) => {
     // As for a decision, which would make it.
     if (!lacksPartition(error)) throw error;
-    await makePartitions(db, days);
+    await makePartitions(db, daysFrom(await readClock(db), 0));
     await write();
   });
 }
 
-const denial = (): Entry => ({
-  id: uuidv7(),
+const denialAt = (clock: number): Entry => ({
+  id: uuidsBy()(clock),
   callerId: 'readiness',
   callerRequestId: undefined,
   facts: BUILT_IN.nothingKnown,

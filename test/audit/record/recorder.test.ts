@@ -13,6 +13,7 @@ import { createRecorder, type Recorder } from '../../../src/audit/record/recorde
 import { connect } from '../../../src/db/connect.ts';
 import { deadlineIn } from '../../../src/deadline.ts';
 import { createLog } from '../../../src/log.ts';
+import { databaseClock } from '../../support/database-clock.ts';
 import { factsWith } from '../../support/facts.ts';
 import { newDatabase, POSTGRES } from '../../support/postgres.ts';
 import { startProxy, type Proxy as TcpProxy } from '../../support/proxy.ts';
@@ -131,6 +132,7 @@ for (const postgres of POSTGRES)
     it('begins a chain for each day with the end of the last one, and goes on with one that a clock comes back to', async () => {
       const recorder = open();
       const midnight = Math.ceil(Date.now() / DAY_MS) * DAY_MS;
+      await (await databaseClock(db)).stopAt(new Date(midnight).toISOString());
       const at = (ms: number): Entry => entry({ id: uuidv7({ msecs: midnight + ms }) });
       await recorder.record([at(-2), at(-1), at(0), at(1)], deadlineIn(LONG_MS));
       await recorder.record([at(-5)], deadlineIn(LONG_MS));

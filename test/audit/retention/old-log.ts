@@ -12,7 +12,7 @@ import { connect } from '../../../src/db/connect.ts';
 import { createLog } from '../../../src/log.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { verifyIndependently } from '../verify/independent.ts';
-import { createWriter, type WrittenRecord } from '../written-log.ts';
+import { createWriter, makePartition, type WrittenRecord } from '../written-log.ts';
 
 export const ACTOR = { id: 'cli:tester' };
 
@@ -43,16 +43,6 @@ export const KEEP = 10;
 
 const dayBefore = (days: number): string => new Date(Date.now() - days * 86_400_000).toISOString().slice(0, 10);
 
-/** The partition of a day that the service would no longer make, as the tables' owner can. */
-export async function makePartition(db: Knex, day: string): Promise<void> {
-  const name = `decisions_${day.replaceAll('-', '')}`;
-  await db.raw(`create table if not exists ${name} (like decisions including all)`);
-  await db.raw(
-    `alter table decisions attach partition ${name}
-     for values from ('${day} 00:00:00+00') to ((timestamptz '${day} 00:00:00+00') + interval '24 hours')`,
-  );
-}
-
 /** Two processes write on four days; the clock of one steps back from the second day to the first. */
 export async function writeOldLog(): Promise<OldLog> {
   const url = await newDatabase();
@@ -62,8 +52,7 @@ export async function writeOldLog(): Promise<OldLog> {
   const signingKey = makeSigningKey();
   const signer = await loadSigner(signingKey);
   const days = [dayBefore(KEEP + 2), dayBefore(KEEP + 1), dayBefore(KEEP), dayBefore(1)] as const;
-  for (const day of days.slice(0, 3)) await makePartition(db, day);
-  await db.raw('select authz_make_partition(?)', [days[3]]);
+  for (const day of days) await makePartition(db, day);
 
   const [one, other] = [createWriter(db), createWriter(db)];
   const records: WrittenRecord[] = [];

@@ -12,8 +12,8 @@ import { pruneDay } from '../../../src/audit/retention/prune.ts';
 import type { VerifyReport } from '../../../src/audit/verify/verify.ts';
 import { createCursors } from '../../../src/db/page.ts';
 import { rejection } from '../../support/rejection.ts';
-import { createWriter, exampleRecord, writeRecords } from '../written-log.ts';
-import { ACTOR, KEEP, makePartition, type OldLog, writeOldLog } from './old-log.ts';
+import { createWriter, exampleRecord, makePartition, writeRecords } from '../written-log.ts';
+import { ACTOR, KEEP, type OldLog, writeOldLog } from './old-log.ts';
 
 const partitionOf = (day: string): string => `decisions_${day.replaceAll('-', '')}`;
 
