@@ -76,6 +76,16 @@ describe('the columns of the decision log', () => {
     });
   }
 
+  for (const postgres of POSTGRES) {
+    it(`are all written by authz_record, on ${postgres}`, async () => {
+      const db = connect({ url: await newDatabase(postgres), poolSize: 1 });
+      const { rows } = await db.raw(`select prosrc from pg_proc where proname = 'authz_record'`);
+      await db.destroy();
+      const written = /insert into decisions \(([^)]*)\)/.exec(rows[0].prosrc)?.[1]?.split(/,\s*/);
+      expect(written).to.have.members([...COLUMN_NAMES]);
+    });
+  }
+
   it('are shown under one name each, and filtered by under that name', () => {
     const shown = SHOWN_COLUMNS.map(({ api }) => api);
     expect(new Set(shown).size).to.equal(shown.length);

@@ -90,7 +90,11 @@ const ELSEWHERE = 'AU001';
 export const endsElsewhere = (error: unknown): boolean => (error as { code?: string } | null)?.code === ELSEWHERE;
 
 /** Resolves once the batch is durable, now or before. `whenSending` may still throw. @throws what the database throws. */
-export async function sendBatch(db: Knex, { chain, rows, facts, heads }: Batch, whenSending: () => void): Promise<void> {
+export async function sendBatch(
+  db: Knex,
+  { chain, rows, facts, heads }: Batch,
+  whenSending: () => void,
+): Promise<void> {
   // Named, so that PostgreSQL plans it once for each connection.
   const values = [chain.boot, chain.secret, rows, facts, heads];
   await db.raw(WRITE, values).options({ name: 'authz-write-decisions' }).on('start', whenSending);
