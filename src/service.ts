@@ -141,7 +141,7 @@ async function compose(
     bytes: config.CACHE_MB * 2 ** 20,
     besides: () => bytesUnder(live.policy().schema) + bytesUnder(shadowPolicy?.policy()?.schema ?? BUILT_IN),
   });
-  const changes = part(followChanges(directUrl, freshness, log));
+  const changes = part(followChanges(directUrl, freshness, log, () => checkpoints?.soon()));
   part(pruneChanges(backgroundDb, log));
   part(reportReplica(backgroundDb, { position: freshness.position, policy: live.state }, log));
 

@@ -41,8 +41,13 @@ const CATCH_UP_MS = 100;
 const LIMIT_MS = 1000;
 /** Changes that one poll reads. A process that is further behind flushes its cache instead. */
 const MAX_CHANGES = 5000;
+/** By how much the database's clock must differ from what it was expected to say to have been set; small corrections are slewed. */
+const STEP_MS = 5000;
 /** Polls in a row with changes that no notification announced, after which a warning is logged. */
 const UNANNOUNCED = 3;
+
+const CLOCK_SET =
+  'the clock of the database was set: decisions and checkpoints go by it from here on; authz audit verify says where it went back';
 
 /** The server's id and WAL timeline. Where a role may not call these functions, each connection counts as a new history. */
 const IDENTIFY = `
@@ -85,9 +90,15 @@ interface Link {
 
 /**
  * Keeps `freshness` confirmed from the primary at `url`, until it is closed. Of a series of failures the first is logged.
+ * `onClockStep` is called when the database's clock was set: not behind what it said, but behind what it should say, or ahead of it.
  * Longer than a screen, because connection, polls and notifications share one state.
  */
-export function followChanges(url: string, freshness: Freshness, log: Log): Changes {
+export function followChanges(
+  url: string,
+  freshness: Freshness,
+  log: Log,
+  onClockStep: () => void = () => undefined,
+): Changes {
   const counts = { lagMs: 0, flushes: 0, polls: 0, failedPolls: 0 };
   let announced = 0;
   let unannounced = 0;
@@ -142,8 +153,15 @@ export function followChanges(url: string, freshness: Freshness, log: Log): Chan
     }
     // The limit may cut a number's rows in two, and then it would count as complete: pass none, which is a gap.
     const changes = row.changes.length < MAX_CHANGES ? row.changes.map(changeOf) : [];
+    const expected = freshness.clock();
     const flushed = freshness.applyPoll({ ...row, after, sentAt, receivedAt: performance.now(), history, changes });
     if (row.last !== after) counts.lagMs = row.age ?? 0;
+    const ahead = row.clock - expected.latest;
+    const behind = expected.earliest - (performance.now() - sentAt) - row.clock;
+    if (ahead > STEP_MS || behind > STEP_MS) {
+      log.warn({ milliseconds: Math.round(ahead > 0 ? ahead : -behind) }, CLOCK_SET);
+      onClockStep();
+    }
     if (!flushed) return;
     counts.flushes += 1;
     if (flushed !== 'start')

@@ -54,6 +54,8 @@ export async function openCheckpoints(settings: Settings, url: string, log: Log)
   const db = connect({ url, poolSize: 1, limitMs: LIMIT_MS });
   const seconds = settings.AUDIT_CHECKPOINT_SECONDS;
   const checkpoints = createCheckpoints({ db, log, writer: randomUUID(), signer, file, seconds });
+  // Before anything is recorded: if the database's clock was set back while nobody ran, this one shows it.
+  checkpoints.soon();
   return {
     ...checkpoints,
     close: async () => {

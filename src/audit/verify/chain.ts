@@ -20,6 +20,8 @@ interface ChainOptions {
   readonly openings: readonly Buffer[];
   /** By number of records, ascending. */
   readonly attested: readonly Attested[];
+  /** The earliest time of a record that no checkpoint attests (times.ts). */
+  readonly floor: string | null;
   readonly findings: VerifyFindings;
   /** Whether an `audit.erase` of `admin_events` covers this record. */
   readonly erasureRecorded: (record: StoredRecord) => boolean;
@@ -104,8 +106,10 @@ function takeNext(walk: ChainWalk, record: StoredRecord): void {
   }
   walk.seq = record.seq;
   walk.linksBefore = walk.links;
+  const place = firstAttesting(walk, record.seq);
   checkLink(walk, record, walk.linksBefore);
   checkAttested(walk, record);
+  if (walk.faultAt !== record.seq) checkTime(walk, record, place);
 }
 
 /** A second record of a number, or one whose number is no positive integer. The next one may have been hashed after either. */
@@ -166,6 +170,23 @@ function checkPersonal(walk: ChainWalk, record: StoredRecord): void {
   ) {
     fault(walk, 'altered', seq, `record ${seq} (${id}) has another ip, user agent or salt than was recorded`, id);
   }
+}
+
+/** The first checkpoint that attests so many records, or more. */
+function firstAttesting({ attested, nextAttested }: ChainWalk, seq: number): Attested | undefined {
+  let index = nextAttested;
+  while ((attested[index]?.records ?? seq) < seq) index += 1;
+  return attested[index];
+}
+
+/** `place`: the checkpoint in which the record first appears. */
+function checkTime(walk: ChainWalk, { seq, id, at }: StoredRecord, place: Attested | undefined): void {
+  const floor = place === undefined ? walk.floor : place.floor;
+  if (floor === null || at >= floor) return;
+  const { boot, day } = walk;
+  const first = place === undefined ? 'none has it yet' : `checkpoint ${place.number} is the first that has it`;
+  const message = `${printChain(walk)}: record ${seq} (${id}) is dated ${at}, and checkpoints that were made later lack it: ${first}`;
+  walk.findings.add({ code: 'backdated', boot, day, seq, id, message });
 }
 
 /** Compares the record with every checkpoint that attests this many records. */

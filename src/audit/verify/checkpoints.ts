@@ -9,6 +9,7 @@ import { type Checkpoint, checkpointDigest, headsSchema, printLine, signedBytes 
 import { chainOf, createHeads, type Head, type Heads, sameHead, sameStart } from '../format/heads.ts';
 import { signatureChecker } from '../format/signatures.ts';
 import { printChain, type VerifyFindings } from './findings.ts';
+import { type CheckpointTimes, checkpointTimes } from './times.ts';
 
 /** That a chain had this hash at its n-th record. */
 export interface Attested {
@@ -19,6 +20,8 @@ export interface Attested {
   readonly number: number;
   /** Whether one outside the database says so. */
   readonly outside: boolean;
+  /** The earliest time that a record may have which first appears in it (times.ts). */
+  readonly floor: string | null;
 }
 
 /** A head, and the number of a checkpoint that has it. */
@@ -52,6 +55,8 @@ export interface CheckpointState {
   /** The newest checkpoint outside the database. */
   readonly external: { readonly number: number; readonly at: string } | null;
   readonly publicKeys: ReadonlySet<string>;
+  /** What the times of the checkpoints say of the database's clock. */
+  readonly times: CheckpointTimes;
 }
 
 interface Options {
@@ -178,6 +183,7 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
   const seenKeys = new Set<string>();
   const accepted = publicKeys ?? files?.publicKeys;
   const verify = signatureChecker();
+  const times = checkpointTimes();
   let external: CheckpointState['external'] = null;
   let count = 0;
   // A delta that is missing makes every later root wrong, until a writer lists all heads again.
@@ -205,13 +211,18 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     }
     previous.set(writer, checkpointDigest(checkpoint));
     if (outside) external = { number, at };
-    putHeads(checkpoint, outside, fault);
+    putHeads(checkpoint, outside, times.next(number, at), fault);
     const held = heads.size() === size && heads.root() === checkpoint.root;
     if (rootHeld && !held) fault('has a root that is not the one of its heads');
     rootHeld = held;
   };
 
-  const putHeads = (checkpoint: Checkpoint, outside: boolean, fault: (message: string) => void): void => {
+  const putHeads = (
+    checkpoint: Checkpoint,
+    outside: boolean,
+    floor: string | null,
+    fault: (message: string) => void,
+  ): void => {
     for (const head of checkpoint.heads) {
       const before = heads.get(chainOf(head));
       if (before !== undefined && !sameStart(before, head)) {
@@ -219,7 +230,7 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
       } else if (before !== undefined && head.records <= before.records && !sameHead(before, head)) {
         fault(`has ${printChain(head)}, which had ${before.records} records before: the log was set back or rewritten`);
       }
-      attest(head, checkpoint.number, outside);
+      attest(head, checkpoint.number, outside, floor);
     }
     if (checkpoint.heads.length === checkpoint.size && checkpoint.size <= heads.size()) {
       const listed = new Set(checkpoint.heads.map(chainOf));
@@ -230,7 +241,7 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     heads.put(checkpoint.heads);
   };
 
-  const attest = (head: Head, number: number, outside: boolean): void => {
+  const attest = (head: Head, number: number, outside: boolean, floor: string | null): void => {
     const chain = chainOf(head);
     const latest = { head, number };
     const before = chains.get(chain) ?? { first: latest, longest: latest, outside: 0, places: [] };
@@ -241,13 +252,13 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
       longest: before.longest.head.records < head.records ? latest : before.longest,
       outside: Math.max(before.outside, outside ? head.records : 0),
     });
-    if (inRange(head.day)) addPlace(places, { records: head.records, hash: head.hash, number, outside });
+    if (inRange(head.day)) addPlace(places, { records: head.records, hash: head.hash, number, outside, floor });
   };
 
   return {
     take,
     previousOf,
-    state: (): CheckpointState => ({ heads, chains, count, external, publicKeys: seenKeys }),
+    state: (): CheckpointState => ({ heads, chains, count, external, publicKeys: seenKeys, times }),
   };
 }
 
@@ -256,6 +267,6 @@ function addPlace(places: Attested[], place: Attested): void {
   const last = places.at(-1);
   if (last === undefined || last.records < place.records) places.push(place);
   else if (place.outside && !last.outside && last.records === place.records && last.hash === place.hash) {
-    places[places.length - 1] = place;
+    places[places.length - 1] = { ...place, floor: last.floor };
   }
 }

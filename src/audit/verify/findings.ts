@@ -7,6 +7,7 @@ export const VERIFY_FINDING_CODES = [
   'inserted',
   'reordered',
   'rewritten',
+  'backdated',
   'erased',
   'pruned',
   'head',

@@ -5,6 +5,7 @@
  */
 
 import type { Knex } from 'knex';
+import { readClock } from '../../db/clock.ts';
 import { type CheckpointFiles, openCheckpointFiles } from '../checkpoint/file.ts';
 import type { Pruned } from '../format/checkpoint-line.ts';
 import { chainOf, type Head } from '../format/heads.ts';
@@ -24,6 +25,7 @@ import {
 import { type DaySum, type PrunedDays, sumOf, verifyPruned } from './pruned.ts';
 import { type DayRange, dayRanges, rowsOf } from './ranges.ts';
 import { createRowReader, type LogRow, READ_SETTINGS, type StoredRecord } from './row.ts';
+import type { ClockStep } from './times.ts';
 
 export interface VerifyOptions {
   /** YYYY-MM-DD, UTC, both inclusive: the days whose records are read. Heads and checkpoints are always read in full. */
@@ -61,6 +63,8 @@ export interface VerifyReport {
     /** `FILE:LINE` of lines that a crash or a full disk left unfinished. */
     readonly torn: readonly string[];
   };
+  /** Where the database's clock was set back: that is no fault, and between the two no record is held against the time of a checkpoint. */
+  readonly clockSteps: readonly ClockStep[];
   /** Records that no checkpoint outside the database covers: a superuser can rewrite these undetected. */
   readonly uncovered: number;
   /** The first hundred of each kind: by day, and what concerns no record last. */
@@ -118,13 +122,15 @@ async function verifySnapshot(
   // snapshot its line by the second, but for the last of a writer.
   const heads = await readHeads(trx);
   const state = await verifyCheckpoints(trx, { files, publicKeys, inRange, findings, onCheckpoint });
+  // As if a checkpoint were made now: so what none has yet is held against the last one.
+  const floor = state.times.next(null, new Date(await readClock(trx)).toISOString());
   compareHeads(heads, state, inRange, findings);
   const accepted = publicKeys ?? files?.publicKeys ?? state.publicKeys;
   const pruned = await verifyPruned(trx, { files, accepted, heads, state, findings });
   const isRead = (day: string): boolean => inRange(day) && !pruned.recorded(day);
   reportUnknownFormats(heads, isRead, findings);
   for (const { day, records } of heads.values()) if (isRead(day)) progress.ofRecords += records;
-  const read = await verifyRecords(trx, { options, heads, state, pruned, findings, inRange, progress });
+  const read = await verifyRecords(trx, { options, heads, state, pruned, floor, findings, inRange, progress });
   return {
     clean: findings.total() === 0,
     records: progress.records,
@@ -138,6 +144,7 @@ async function verifySnapshot(
       keysFrom: publicKeys ? 'given' : files ? 'file' : 'database',
       torn: files?.torn ?? [],
     },
+    clockSteps: state.times.steps(),
     uncovered: uncovered(heads, state),
     findings: findings.list(),
     found: findings.total(),
@@ -175,6 +182,8 @@ interface RecordsOptions {
   readonly heads: ReadonlyMap<string, Head>;
   readonly state: CheckpointState;
   readonly pruned: PrunedDays;
+  /** The earliest time of a record that no checkpoint attests (times.ts). */
+  readonly floor: string | null;
   readonly findings: VerifyFindings;
   readonly inRange: (day: string) => boolean;
   readonly progress: { checkpoints: number; records: number; ofRecords: number };
@@ -248,7 +257,7 @@ async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promis
 
 function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk {
   const { boot, day } = first;
-  const { state, findings, erasureRecorded, visited } = read;
+  const { state, floor, findings, erasureRecorded, visited } = read;
   const chain = chainOf({ boot, day });
   const head = read.heads.get(chain);
   const attested = state.chains.get(chain);
@@ -260,7 +269,8 @@ function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk {
   read.chains += 1;
   const openings = openingsOf(head, attested);
   const hashOf = hashOfChain(head, attested, openings, first);
-  return startChain({ boot, day, head, hashOf, openings, attested: attested?.places ?? [], findings, erasureRecorded });
+  const places = attested?.places ?? [];
+  return startChain({ boot, day, head, hashOf, openings, attested: places, floor, findings, erasureRecorded });
 }
 
 /** The chains that have a head of that day and no record. */

@@ -83,6 +83,7 @@ const TRUST = {
 function describe(report: VerifyReport): string {
   const { records, chains, erased, pruned, checkpoints, uncovered, findings, found, clean } = report;
   const { count, external, keysFrom, torn } = checkpoints;
+  const { clockSteps } = report;
   const lines = [
     ...findings.map(({ code, message }, index) => `${index === 0 ? 'FIRST ' : ''}${code}: ${message}`),
     ...(found > findings.length ? [`and ${found - findings.length} more`] : []),
@@ -91,6 +92,10 @@ function describe(report: VerifyReport): string {
     ...(pruned > 0 ? [`the records of ${plural(pruned, 'day')} were pruned, as signed statements say`] : []),
     count === 0 ? 'there are no checkpoints' : `${plural(count, 'checkpoint')}, signed ${TRUST[keysFrom]}`,
     ...torn.map((where) => `${where} was begun and never finished, as a crash or a full disk leaves a line`),
+    ...clockSteps.map(
+      ({ checkpoint, from, to }) =>
+        `the clock of the database was set back, from ${from} or later to ${to} or earlier, before ${checkpoint === null ? 'now' : `checkpoint ${checkpoint}`}: the times of records in between were not compared with checkpoints`,
+    ),
     external === null
       ? `no checkpoint outside the database was read: a superuser can have rewritten all of ${plural(uncovered, 'record')}`
       : `the last checkpoint outside the database is number ${external.number} of ${external.at}; ${plural(uncovered, 'record')} came after it, which a superuser can have rewritten`,

@@ -14,7 +14,7 @@ import { openDatabase } from '../../../src/database.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { createLog } from '../../../src/log.ts';
 import { createService } from '../../../src/service.ts';
-import { databaseClock } from '../../support/database-clock.ts';
+import { type DatabaseClock, databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { rejection } from '../../support/rejection.ts';
 import { verifyIndependently } from '../verify/independent.ts';
@@ -36,6 +36,7 @@ describe('checkpoints', () => {
   let signer: Signer;
   let day: string;
   let writer: Writer;
+  let clock: DatabaseClock;
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'authz-test-'));
@@ -46,6 +47,9 @@ describe('checkpoints', () => {
     db = connect({ url: await newDatabase(), poolSize: 4 });
     file = path.join(folder, `${randomUUID()}.jsonl`);
     [day = ''] = await makeDays(db, 0);
+    clock = await databaseClock(db);
+    // The records of the tests are of the first moments of the day.
+    await clock.stopAt(`${day}T00:01:00Z`);
     writer = createWriter(db);
   });
 
@@ -252,7 +256,6 @@ describe('checkpoints', () => {
   });
 
   it('take the time of the database, and none that its clock has not reached', async () => {
-    const clock = await databaseClock(db);
     await clock.shiftBy(-3_600_000);
     const checkpoints = start();
     await writer.append(day, 2);

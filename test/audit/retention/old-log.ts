@@ -10,6 +10,7 @@ import { type PrunePlan, planPrune, pruneDay } from '../../../src/audit/retentio
 import { type VerifyReport, verifyLog } from '../../../src/audit/verify/verify.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { createLog } from '../../../src/log.ts';
+import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { verifyIndependently } from '../verify/independent.ts';
 import { createWriter, makePartition, type WrittenRecord } from '../written-log.ts';
@@ -53,6 +54,8 @@ export async function writeOldLog(): Promise<OldLog> {
   const signer = await loadSigner(signingKey);
   const days = [dayBefore(KEEP + 2), dayBefore(KEEP + 1), dayBefore(KEEP), dayBefore(1)] as const;
   for (const day of days) await makePartition(db, day);
+  // Checkpoints are of the first of the days: records of all of them may follow.
+  await (await databaseClock(db)).stopAt(`${days[0]}T00:00:00Z`);
 
   const [one, other] = [createWriter(db), createWriter(db)];
   const records: WrittenRecord[] = [];

@@ -14,6 +14,7 @@ import { sumOf } from '../../../src/audit/verify/pruned.ts';
 import { type VerifyOptions, verifyLog } from '../../../src/audit/verify/verify.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { createLog } from '../../../src/log.ts';
+import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import {
   createWriter,
@@ -36,6 +37,8 @@ describe('the verification, by heads and checkpoints,', () => {
     db = connect({ url: await newDatabase(), poolSize: 2 });
     days = await makeDays(db, 2);
     [day = ''] = days;
+    // Checkpoints are of the first of the days: records of all of them may follow.
+    await (await databaseClock(db)).stopAt(`${day}T00:00:00Z`);
     folder = await mkdtemp(path.join(tmpdir(), 'authz-test-'));
     file = path.join(folder, 'checkpoints.jsonl');
     signer = await loadSigner(makeSigningKey());

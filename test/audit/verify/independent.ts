@@ -111,6 +111,7 @@ export async function verifyIndependently(db: Knex, file: string, publicKey: str
       pruned,
       publicKey,
     );
+    checkTimes(await allCheckpoints(db, lines), rows, await clockOf(db));
     const erased = await db('admin_events').where({ action: 'audit.erase' });
     for (const row of rows) checkPersonal(row, erased);
     return undefined;
@@ -271,6 +272,41 @@ async function checkFile(
     const previous = byWriter.get(writer)?.previous ?? null;
     const fields = [number, at.toISOString(), writer, String(size), root.toString('hex'), previous];
     must(verify(null, encode('iqra-authz/checkpoint/1', ...fields), key, signature), `checkpoint ${number}: signature`);
+  }
+}
+
+interface Dated {
+  readonly number: number;
+  readonly at: string;
+  readonly heads: readonly FileHead[];
+}
+
+/** Those of the file, and those of the database that it lacks, by number. */
+async function allCheckpoints(db: Knex, lines: readonly (FileLine | PrunedLine)[]): Promise<Dated[]> {
+  const outside: Dated[] = lines.filter((line) => line.type === 'checkpoint');
+  const numbers = new Set(outside.map(({ number }) => number));
+  const inside: Dated[] = (await db('checkpoints')).map((row) => ({
+    number: Number(row.number),
+    at: row.at.toISOString(),
+    heads: row.heads,
+  }));
+  return [...outside, ...inside.filter(({ number }) => !numbers.has(number))].sort((a, b) => a.number - b.number);
+}
+
+const clockOf = async (db: Knex): Promise<string> =>
+  (await db.raw<{ rows: [{ now: Date }] }>('select clock_timestamp() as now')).rows[0].now.toISOString();
+
+/** No record is more than two minutes older than the checkpoint before the one in which it first appears. */
+function checkTimes(checkpoints: readonly Dated[], rows: readonly Row[], now: string): void {
+  const all = [...checkpoints, { number: Number.POSITIVE_INFINITY, at: now, heads: [] }];
+  for (const row of rows) {
+    const counts = ({ boot, day, records }: FileHead): boolean =>
+      boot === row['boot'] && day === row['day'] && records >= Number(row['seq']);
+    const found = all.findIndex(({ heads }) => heads.some(counts));
+    const index = found === -1 ? all.length - 1 : found;
+    const [before, first] = [all[index - 1], all[index]].map((one) => Date.parse(one?.at ?? ''));
+    if (before === undefined || first === undefined || Number.isNaN(before) || first < before - 30_000) continue;
+    must(Date.parse(row['at'] ?? '') >= before - 120_000, `${row['id']}: it was dated back`);
   }
 }
 

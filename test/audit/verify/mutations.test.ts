@@ -15,6 +15,7 @@ import { loadSigner, makeSigningKey } from '../../../src/audit/format/signatures
 import { verifyLog } from '../../../src/audit/verify/verify.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { createLog } from '../../../src/log.ts';
+import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { createWriter, makeDays, type WrittenRecord } from '../written-log.ts';
 import { verifyIndependently } from './independent.ts';
@@ -76,8 +77,10 @@ describe('a superuser', () => {
     );
     const writers = [1, 2, 3].map(() => createWriter(db));
     const days = await makeDays(db, 2);
+    const clock = await databaseClock(db);
     records = [];
     for (const [index, day] of days.entries()) {
+      await clock.stopAt(`${day}T00:01:00Z`);
       for (const count of [4, 1, 6]) {
         for (const writer of writers.slice(index === 0 ? 1 : 0)) records.push(...(await writer.append(day, count)));
         await loops[count % 2]?.make();
@@ -103,6 +106,7 @@ describe('a superuser', () => {
     const report = await verifyLog(db, { files: [file] });
     expect(report).to.deep.include({ clean: true, found: 0, records: records.length + 5, chains: 9, erased: 0 });
     expect(report.uncovered).to.equal(5);
+    expect(report.clockSteps).to.deep.equal([]);
     expect(report.checkpoints).to.deep.include({ count: checkpoints, keysFrom: 'file', publicKeys: [publicKey] });
     expect(report.checkpoints.external?.number).to.equal(checkpoints);
     expect(await verifyIndependently(db, file, publicKey)).to.equal(undefined);

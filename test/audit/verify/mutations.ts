@@ -5,7 +5,7 @@ import type { Knex } from 'knex';
 import { recordHash } from '../../../src/audit/format/record-hash.ts';
 import { loadSigner, makeSigningKey } from '../../../src/audit/format/signatures.ts';
 import type { VerifyFindingCode } from '../../../src/audit/verify/findings.ts';
-import { exampleRecord, type WrittenRecord, writeRecords } from '../written-log.ts';
+import { exampleRecord, type WrittenRecord, writeHead, writeRecords } from '../written-log.ts';
 
 export interface Target {
   readonly db: Knex;
@@ -142,6 +142,17 @@ const otherwise = (record: WrittenRecord, seq: number): WrittenRecord => ({
   seq,
   user_id: 'mallory',
 });
+
+/** A chain of one record, two days before the last one, with a head. Its hashes are right. */
+export async function insertOldChain(db: Knex, records: readonly WrittenRecord[]): Promise<WrittenRecord> {
+  const day = records[0]?.day ?? '';
+  const forged = { ...exampleRecord(randomUUID(), day, 1), user_id: 'mallory' };
+  const hash = recordHash(Buffer.alloc(32), forged);
+  const record = { ...forged, hash: hash.toString('hex') };
+  await writeRecords(db, [record]);
+  await writeHead(db, forged.boot, day, { opening: Buffer.alloc(32), records: 1, hash });
+  return record;
+}
 
 /** Inserts a checkpoint that another key has signed. */
 const forgeCheckpoint =
@@ -299,6 +310,13 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
       const hash = recordHash(Buffer.alloc(32), forged).toString('hex');
       await writeRecords(db, [{ ...forged, hash }]);
       return { boot: forged.boot, day, seq: 1 };
+    },
+  ],
+  [
+    'insert a chain of an earlier day, with its head',
+    async ({ db, records }) => {
+      const { boot, day, seq } = await insertOldChain(db, records);
+      return { code: 'backdated', boot, day, seq };
     },
   ],
   [
