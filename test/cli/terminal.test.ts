@@ -112,8 +112,13 @@ describe('a number with its noun', () => {
       changes: [],
       ruleChanges: [change],
       codes: [],
+      asked: [],
     };
     expect(markdown(difference)).to.include('\n1 class of situations, when\n');
+    const asked = [{ name: 'soft', old: [true, false], new: null }];
+    expect(markdown({ ...difference, equivalent: false, asked })).to.match(
+      /everywhere, but questions are refused that were not \(.*### asked: soft\n.*refused \(400\)\.\n\n- old: true, false\n- new: none/s,
+    );
   });
 });
 

@@ -1,7 +1,14 @@
 /** `authz policy diff`: all situations that an edit decides otherwise, or the proof that there are none. */
 
 import type { Command } from 'commander';
-import { type Change, type CodeChange, type Difference, diffOf, Undecided } from '../../policy/analysis/diff.ts';
+import {
+  type AskedChange,
+  type Change,
+  type CodeChange,
+  type Difference,
+  diffOf,
+  Undecided,
+} from '../../policy/analysis/diff.ts';
 import type { Facts } from '../../policy/facts.ts';
 import { factsTexts } from '../terminal/explanation.ts';
 import { verb } from '../terminal/options.ts';
@@ -71,12 +78,20 @@ const situationText = (facts: Facts): string => factsTexts(facts).join(' ');
 
 const classes = (count: number): string => plural(count, 'class of situations', 'classes of situations');
 
-const conclusionOf = ({ equivalent, situations, changes, codes }: Difference): string => {
+const conclusionOf = ({ equivalent, situations, changes, codes, asked }: Difference): string => {
   const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
   if (equivalent) return `equivalent: the same effect and code everywhere (${all})`;
-  const answers = `${plural(changes.length, 'change')} of answers`;
-  return `different: ${changes.length > 0 ? answers : 'the same effect and code everywhere, but a code means something else'}${codes.length > 0 && changes.length > 0 ? ', and codes.yaml' : ''} (${all})`;
+  const refuses = asked.length > 0 ? 'questions are refused that were not' : '';
+  if (changes.length > 0) {
+    const parts = [`${plural(changes.length, 'change')} of answers`, codes.length > 0 ? 'codes.yaml' : '', refuses];
+    return `different: ${parts.filter(Boolean).join(', and ')} (${all})`;
+  }
+  const but = [codes.length > 0 ? 'a code means something else' : '', refuses].filter(Boolean).join(', and ');
+  return `different: the same effect and code everywhere, but ${but} (${all})`;
 };
+
+const REFUSED = 'a question that states what is not declared any more is refused (400)';
+const valuesText = (values: AskedChange['new']): string => values?.join(', ') ?? 'none';
 
 const codeText = (code: CodeChange['old']): string =>
   code === null
@@ -84,12 +99,13 @@ const codeText = (code: CodeChange['old']): string =>
     : `${code.status} ${JSON.stringify(code.message)}${code.reason ? `, reason: ${code.reason}` : ''}`;
 
 function text(difference: Difference): string {
-  const { changes, ruleChanges, codes } = difference;
+  const { changes, ruleChanges, codes, asked } = difference;
   return [
     conclusionOf(difference),
     ...changes.map((change) => changeText(`${answer(change.old)} -> ${answer(change.new)}`, change)),
     ...ruleChanges.map((change) => changeText(`still ${answer(change.new)}, by another row`, change)),
     ...codes.map((one) => `codes.yaml ${one.code}\n  - ${codeText(one.old)}\n  + ${codeText(one.new)}`),
+    ...asked.map((one) => `asked ${one.name}: ${REFUSED}\n  - ${valuesText(one.old)}\n  + ${valuesText(one.new)}`),
   ].join('\n\n');
 }
 
@@ -104,12 +120,16 @@ function changeText(heading: string, { when, rules, situations, example }: Chang
 
 /** The difference for a report. */
 export function markdown(difference: Difference): string {
-  const { changes, ruleChanges, codes } = difference;
+  const { changes, ruleChanges, codes, asked } = difference;
   return [
     `**Policy difference.** ${conclusionOf(difference)}`,
     ...changes.map((change) => changeMarkdown(`${answer(change.old)} → ${answer(change.new)}`, change)),
     ...ruleChanges.map((change) => changeMarkdown(`still ${answer(change.new)}, by another row`, change)),
     ...codes.map((one) => `### codes.yaml: ${one.code}\n\n- old: ${codeText(one.old)}\n- new: ${codeText(one.new)}`),
+    ...asked.map(
+      (one) =>
+        `### asked: ${one.name}\n\nHere ${REFUSED}.\n\n- old: ${valuesText(one.old)}\n- new: ${valuesText(one.new)}`,
+    ),
   ].join('\n\n');
 }
 

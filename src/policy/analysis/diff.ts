@@ -4,6 +4,7 @@
  */
 
 import { type Decision, decide, type Policy } from '../decide.ts';
+import type { DeclaredValues } from '../declared/declaration.ts';
 import type { Facts } from '../facts.ts';
 import type { Code, Effect, Row } from '../row.ts';
 import { partitionOf } from './classes.ts';
@@ -29,11 +30,23 @@ export interface CodeChange {
   readonly new: Code | null;
 }
 
+/** What a calling service may state under the old policy, and may no longer: a question that does is refused (400). */
+export interface AskedChange {
+  readonly name: string;
+  /** What it can be. */
+  readonly old: readonly (string | boolean)[];
+  /** Null: it is not declared. */
+  readonly new: readonly (string | boolean)[] | null;
+}
+
 export interface Difference {
   /** Digests of the two. */
   readonly old: string;
   readonly new: string;
-  /** Proved: every situation gets the same effect and code from both, and the code means the same to a client. */
+  /**
+   * Proved: every situation gets the same effect and code from both, the code means the same to a client, and no question is refused
+   * that was not.
+   */
   readonly equivalent: boolean;
   /** The facts that either depends on. */
   readonly facts: readonly string[];
@@ -44,6 +57,7 @@ export interface Difference {
   /** The same effect and code, by another row. */
   readonly ruleChanges: readonly Change[];
   readonly codes: readonly CodeChange[];
+  readonly asked: readonly AskedChange[];
 }
 
 /** One of the policies does not decide a situation; `which` says which one. */
@@ -89,15 +103,17 @@ export function diffOf(
   const ruleChanges = [...groupByLabel(partition, pairs.map(ruleLabel)).values()].map(toChange);
   const codes = codeChanges(older.codes, newer.codes);
   const given = new Set(newer.rows.map((row) => row.code));
+  const asked = askedChanges(older, newer);
   return {
     old: older.digest,
     new: newer.digest,
-    equivalent: changes.length === 0 && !codes.some(({ code }) => given.has(code)),
+    equivalent: changes.length === 0 && asked.length === 0 && !codes.some(({ code }) => given.has(code)),
     facts: partition.dimensions.map(({ path }) => path),
     situations: partition.size,
     changes: changes.sort((a, b) => rank(a) - rank(b)),
     ruleChanges,
     codes,
+    asked,
   };
 }
 
@@ -153,3 +169,14 @@ function codeChanges(older: Policy['codes'], newer: Policy['codes']): CodeChange
     return same ? [] : [{ code, old: before ?? null, new: after ?? null }];
   });
 }
+
+function askedChanges({ schema: older }: Policy, { schema: newer }: Policy): AskedChange[] {
+  return [...older.declaration.asked].flatMap(([name, declared]) => {
+    const now = newer.declaration.asked.get(name);
+    const [before, after] = [valuesOf(declared), now ? valuesOf(now) : null];
+    return before.every((value) => after?.includes(value)) ? [] : [{ name, old: before, new: after }];
+  });
+}
+
+const valuesOf = ({ kind, values }: DeclaredValues): readonly (string | boolean)[] =>
+  kind === 'boolean' ? [true, false] : values;

@@ -308,6 +308,14 @@ describe('authz policy', function () {
       expect(ended(await run([...args, '--format', 'markdown']), 1)).to.include('### codes.yaml: RATE_LIMITED');
     });
 
+    it('ends with 1 where only what may be asked was taken away, and says what', async () => {
+      const more = await folder('facts.yaml', 'actions:', 'asked: { soft: boolean }\nactions:');
+      expect(ended(await run(['diff', POLICY_FOLDER, more]), 0)).to.match(/^equivalent/);
+      expect(ended(await run(['diff', more, POLICY_FOLDER]), 1)).to.match(
+        /^different: the same effect and code everywhere, but questions are refused that were not .*asked soft: .*\(400\)\n {2}- true, false\n {2}\+ none/s,
+      );
+    });
+
     it('ends with 3 where one of the two cannot be read, and says which and why', async () => {
       const broken = await folder('20-limit.csv', 'r.limit.exceeded', 'r.limit.exceded');
       const pairs = [

@@ -41,6 +41,23 @@ describe('the difference of two declarations', () => {
     expect(said(difference, 'soft')).to.deep.equal(["r.asked.soft@new == 'yes'", 'r.asked.soft@old']);
   });
 
+  it('names what may no longer be asked, though no row reads it: a question that states it is refused', async () => {
+    const older = await policyWith({ asked: { soft: 'boolean', state: ['on', 'off'], gone: ['x'] } });
+    const newer = await policyWith({ asked: { soft: ['yes'], state: ['off', 'on', 'idle'], more: 'boolean' } });
+    const { equivalent, changes, asked } = diffOf(older, newer);
+    expect({ equivalent, changes, asked }).to.deep.equal({
+      equivalent: false,
+      changes: [],
+      asked: [
+        { name: 'soft', old: [true, false], new: ['yes'] },
+        { name: 'gone', old: ['x'], new: null },
+      ],
+    });
+    const narrower = await policyWith({ asked: { soft: 'boolean', state: ['on'], gone: ['x'] } });
+    expect(diffOf(older, narrower).asked).to.deep.equal([{ name: 'state', old: ['on', 'off'], new: ['on'] }]);
+    expect(diffOf(narrower, older)).to.deep.include({ equivalent: true, asked: [] });
+  });
+
   it('is none of a network or a schedule that is unchanged, whatever else is declared beside it', async () => {
     const hours = { days: 'mon-fri', from: '08:00', to: '18:00', zone: 'Europe/Berlin' };
     const when = '!r.network.office && !r.schedule.hours';
