@@ -94,6 +94,9 @@ export function* compileSchema(declaration: Declaration, builtIn: FactTable = FA
   });
 }
 
+const valuesInWords = (type: FactType): string =>
+  type === 'boolean' ? 'true or false' : type === 'text' ? 'a text' : `one of ${type.join(', ')}`;
+
 /** Copies one group; see `read` of the schema. */
 function groupReader(group: string, facts: readonly (readonly [string, FactDefinition])[]): (value: unknown) => Group {
   const byOuter = new Map<string, (readonly [within: string | undefined, FactDefinition])[]>();
@@ -103,7 +106,8 @@ function groupReader(group: string, facts: readonly (readonly [string, FactDefin
   }
   const names = [...byOuter.keys()];
   const checked = (path: string, { type }: FactDefinition, value: unknown): unknown => {
-    if (!fits(type, value)) throw new TypeError(`the fact ${path} is missing or of another type`);
+    if (!fits(type, value))
+      throw new TypeError(`the fact ${path} is missing or of another type; it is ${valuesInWords(type)}`);
     return value;
   };
   return (value) => {

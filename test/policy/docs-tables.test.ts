@@ -14,6 +14,7 @@ import { parse } from 'yaml';
 import { parseRule, RuleError } from '../../src/policy/casbin/rule.ts';
 import { GROUP_OF_OWNER } from '../../src/policy/declared/declaration.ts';
 import { parseFactsFile } from '../../src/policy/folder/facts-file.ts';
+import { DECLARED_LIMITS } from '../../src/policy/folder/facts-parts.ts';
 import { BUILT_IN, type Schema, schemaOf } from '../../src/policy/schema.ts';
 import { ROOT } from '../support/cli.ts';
 
@@ -142,6 +143,13 @@ describe('the table of facts.yaml in docs/policies.md', () => {
       }
     expect([...missing].join('\n')).to.equal('');
     expect(accepted).to.be.above(200);
+  });
+
+  it('stands above the bounds of the code', () => {
+    const { values, actions, ...names } = DECLARED_LIMITS;
+    expect([...new Set(Object.values(names))]).to.deep.equal([values]);
+    const says = `At most ${values} names of a kind, ${values} values or grants of a name, ${actions} actions.`;
+    expect(PAGE.replace(/\s+/g, ' ')).to.include(says);
   });
 
   it('has every owner of attributes', () => {

@@ -144,13 +144,16 @@ describe('a case', () => {
     'with a fact that there is not': [`name: n\ngiven: { key: { state: revoked } }\n${WANT}`, /key must hold exactly/],
     'with a word of no enumeration': [
       `name: n\ngiven: { key: { status: revokd } }\n${WANT}`,
-      /key.status is missing or of another type/,
+      /key.status is missing or of another type; it is one of active, expired, revoked, unknown$/,
     ],
     'with yes for true': [
       `name: n\ngiven: { limit: { exceeded: yes } }\n${WANT}`,
-      /limit.exceeded is missing or of another type/,
+      /limit.exceeded is missing or of another type; it is true or false$/,
     ],
-    'with a number for an id': [`name: n\ngiven: { key: { id: 42 } }\n${WANT}`, /key.id is missing or of another type/],
+    'with a number for an id': [
+      `name: n\ngiven: { key: { id: 42 } }\n${WANT}`,
+      /key.id is missing or of another type; it is a text$/,
+    ],
     'with true for a group': [`name: n\ngiven: { limit: true }\n${WANT}`, /given.limit is a map/],
     'with a list for a group': [`name: n\ngiven: { limit: [] }\n${WANT}`, /given.limit is a map/],
     'with nothing for a group': [`name: n\ngiven: { limit: }\n${WANT}`, /given.limit is a map/],
