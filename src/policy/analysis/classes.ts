@@ -9,7 +9,9 @@ import { TooManyGroups } from '../declared/networks.ts';
 import { ACTION_PATH, type Facts, type FactType, valueAt } from '../facts.ts';
 import type { Row } from '../row.ts';
 import type { Schema } from '../schema.ts';
+import { BudgetExceeded, MAX_BUDGET, newBudget } from './budget.ts';
 import { type Factor, meansTheSame } from './factors.ts';
+import { overBudget } from './faults.ts';
 import { type Leaf, leavesOf } from './leaves.ts';
 import { choiceIn, type Region, withOpen } from './regions.ts';
 import { type Cell, type Space, spacesOf, textualCells } from './situations.ts';
@@ -53,19 +55,31 @@ export class OverBound extends Error {}
 /**
  * The classes that the rows of one policy, or of two, tell apart. Where the rows that match an action are `answeredAlike`, all its
  * situations stay one class.
- * @throws OverBound: the other actions have more than `max` classes.
+ * @throws OverBound: the other actions have more than `max` classes, or it is too much work to find them
  */
 export function partitionOf(
   policies: readonly [Policy, ...Policy[]],
   answeredAlike: (rows: readonly Row[]) => boolean = () => false,
   max = MAX_CLASSES,
 ): Partition {
+  try {
+    return partition(policies, answeredAlike, max);
+  } catch (error) {
+    throw asOverBound(error);
+  }
+}
+
+function partition(
+  policies: readonly [Policy, ...Policy[]],
+  answeredAlike: (rows: readonly Row[]) => boolean,
+  max: number,
+): Partition {
   const [{ schema }, ...others] = policies;
   const schemas: readonly [Schema, ...Schema[]] = [schema, ...others.map((other) => other.schema)];
   const rows = policies.flatMap((policy) => policy.rows);
   // Where only one register is strict, the same rows may allow what one of the two must not.
   const areAsStrict = new Set(schemas.map(({ declaration }) => declaration.actions.strict)).size === 1;
-  const spaces = allSpaces(rows, schemas).map((space) => ({
+  const spaces = [...spacesOf(rows, schemas)].map((space) => ({
     space,
     isAlike:
       areAsStrict && answeredAlike(space.items) && space.factors.every((factor) => meansTheSame(factor, schemas)),
@@ -77,6 +91,7 @@ export function partitionOf(
       .map(([path, type]) => dimensionOf(path, type, rows)),
     ...factorDimensions(spaces.flatMap(({ space }) => space.factors)),
   ]);
+  const budget = newBudget(MAX_WORK);
   const classes: SituationClass[] = [];
   let size = 0;
   for (const { space, isAlike } of spaces) {
@@ -85,7 +100,7 @@ export function partitionOf(
       classes.push({ facts: factsOf(space, space.cells[0] as Cell, undefined), values: valuesOf(undefined) });
       for (const _ of textualCells(space)) size += 1;
     } else {
-      for (const found of leavesOf(policies, space)) {
+      for (const found of leavesOf(policies, space, budget)) {
         for (const region of boxesOf(found.region, space.factors, found.cell)) {
           classes.push({
             facts: factsOf(space, found.cell, { ...found, region }),
@@ -100,15 +115,18 @@ export function partitionOf(
   return { dimensions, classes, size };
 }
 
-/** @throws OverBound: what the schemas declare combines in too many ways */
-function allSpaces(rows: readonly Row[], schemas: readonly [Schema, ...Schema[]]): Space<Row>[] {
-  try {
-    return [...spacesOf(rows, schemas)];
-  } catch (error) {
-    if (error instanceof TooManyGroups) throw new OverBound(`of the two together, ${error.message}`, { cause: error });
-    throw error;
-  }
+/** An error of what there is too much of as one that says so of the whole. */
+function asOverBound(error: unknown): unknown {
+  if (error instanceof TooManyGroups) return new OverBound(`of the two together, ${error.message}`, { cause: error });
+  if (error instanceof BudgetExceeded && error.row)
+    return new OverBound(`${printPlace(error.row)}: ${overBudget(error.row)}`, { cause: error });
+  return error;
 }
+
+const printPlace = ({ file, line }: Row): string => `${file}:${line}`;
+
+/** For each row and region that it is asked of: about a minute. */
+const MAX_WORK = 10 * MAX_BUDGET;
 
 const overBound = (max: number): OverBound =>
   new OverBound(

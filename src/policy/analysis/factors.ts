@@ -46,10 +46,14 @@ const BUILT_IN_FACTORS = [ROLE_PATH, REGISTERED_PATH, ADDRESSED_PATH];
 export const isInFactor = (path: string, schemas: readonly Schema[]): boolean =>
   BUILT_IN_FACTORS.includes(path) || schemas.some((schema) => definitionOf(schema, path)?.since === 0);
 
-const definitionOf = ({ table }: Schema, path: string) => {
+export const definitionOf = ({ table }: Schema, path: string) => {
   const [, group = '', ...names] = path.split('.');
   return table[group]?.[names.join('.')];
 };
+
+/** What a policy sees of a fact that has a value which perhaps only another one declares: what the loader would make of it. */
+export const seenAs = (path: string, { type, none }: Pick<FactDefinition, 'type' | 'none'>, value: Value): Value =>
+  fits(type, value) ? value : path === ROLE_PATH ? 'other' : none;
 
 /** The factors that `named` facts belong to, whatever the action. `named` may hold other facts, which are left out. */
 export function factorsOf(schemas: readonly Schema[], named: ReadonlySet<string>): Factor[] {

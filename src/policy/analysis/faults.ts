@@ -108,12 +108,21 @@ const isIgnorant = (value: string | boolean): boolean => value === false || valu
 const conditionOf = (path: string, value: string | boolean): string =>
   typeof value === 'boolean' ? `${value ? '' : '!'}${path}` : `${path} == '${value}'`;
 
+/** `row`: what most was spent on. */
+export const overBudget = ({ when }: Row): string =>
+  `the rows and invariants tell more situations apart than can be gone through, and this one most of them, by ${listed([...when.facts])}; name fewer facts in one rule, or fewer ids and actions`;
+
+const MAX_NAMED = 10;
+
+const listed = (names: readonly string[]): string => {
+  const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : '';
+  return `${names.slice(0, MAX_NAMED).join(', ')}${more}`;
+};
+
 export function reportVacuous({ name, place }: Invariant, report: Report): void {
   const message = `${name}: it constrains no situation that can occur; mend its condition, or remove it`;
   report({ ...place, rule: 'invariant-vacuous', message });
 }
-
-const MAX_NAMED = 10;
 
 interface Decided {
   readonly rows: ReadonlySet<Row>;
@@ -131,9 +140,8 @@ export function reportIdle({ rows, deciding, hiders }: Decided, report: Report):
       report({ ...placeOf(row), rule: 'row-never-matches', message });
       continue;
     }
-    const named = by.slice(0, MAX_NAMED).map(({ id, file, line }) => `${id} (${file}:${line})`);
-    const more = by.length > MAX_NAMED ? ` and ${by.length - MAX_NAMED} more` : '';
-    const message = `wherever this row matches, rows above it have decided: ${named.join(', ')}${more}; move it up, or remove it`;
+    const hidden = listed(by.map(({ id, file, line }) => `${id} (${file}:${line})`));
+    const message = `wherever this row matches, rows above it have decided: ${hidden}; move it up, or remove it`;
     report({ ...placeOf(row), rule: 'row-hidden', message });
   }
 }

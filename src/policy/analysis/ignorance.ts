@@ -102,7 +102,9 @@ function* lossesFrom(
         const paths = changed(search.space.factors[index] as Factor, low, high);
         if (done.has(`${row.id} ${paths.join()}`)) continue;
         done.add(`${row.id} ${paths.join()}`);
-        const { space, cell } = search;
+        const { space, cell, budget } = search;
+        if (isPauseDue(budget)) yield undefined;
+        spend(budget, WITNESS * (space.schemas[0]?.paths.size ?? 0), row);
         yield {
           row,
           paths,
@@ -113,6 +115,9 @@ function* lossesFrom(
     }
   }
 }
+
+/** What each fact costs of a gain that is written down, twice: in units of the budget, as measured. */
+const WITNESS = 100;
 
 /** The steps that lead out of what is open. */
 function* stepsOutOf(open: readonly number[], all: number, isStep: IsStep): Generator<readonly [number, number]> {

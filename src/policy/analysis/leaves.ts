@@ -3,6 +3,8 @@
 import type { Policy } from '../decide.ts';
 import { valueAt } from '../facts.ts';
 import type { Row } from '../row.ts';
+import { type Alike, alikeFor, combinationsIn } from './alike.ts';
+import { type Budget, spend } from './budget.ts';
 import type { Factor } from './factors.ts';
 import { type Choice, factorsReading, partsOf, type Region } from './regions.ts';
 import { type Cell, type Space, textualCells } from './situations.ts';
@@ -14,24 +16,45 @@ export interface Leaf {
   readonly region: Region;
 }
 
-/** The leaves of a space: in each of them, each policy is decided by one row, or by none. */
-export function* leavesOf(policies: readonly Policy[], space: Space<Row>): Generator<Leaf> {
+interface Tried {
+  readonly row: Row;
+  readonly view: number;
+  /** The factors that it depends on, by index. */
+  readonly reads: readonly number[];
+  readonly alike: Alike;
+}
+
+/** What it costs to look at a row, in units of the budget, as measured. */
+const COMBINATION = 100;
+
+/**
+ * The leaves of a space: in each of them, each policy is decided by one row, or by none.
+ * @throws BudgetExceeded
+ */
+export function* leavesOf(policies: readonly Policy[], space: Space<Row>, budget: Budget): Generator<Leaf> {
   const rowsOf = policies.map((policy) => new Set(policy.rows));
-  const lists = rowsOf.map((own, view) =>
+  const lists: readonly (readonly Tried[])[] = rowsOf.map((own, view) =>
     space.items
       .filter((row) => own.has(row))
-      .map((row) => ({ row, view, reads: factorsReading(space.factors, row.when.facts) })),
+      .map(
+        (row): Tried => ({
+          row,
+          view,
+          reads: factorsReading(space.factors, row.when.facts),
+          alike: alikeFor(row, space.factors, (policies[view] as Policy).schema, view),
+        }),
+      ),
   );
   const matches = matcherIn(policies, space);
-  type Tried = (typeof lists)[number];
-  function* decided(leaf: Leaf, rest: readonly Tried[]): Generator<Leaf> {
+  function* decided(leaf: Leaf, rest: readonly (readonly Tried[])[]): Generator<Leaf> {
     const [rows, ...later] = rest;
     if (!rows) {
       yield leaf;
       return;
     }
-    for (const [index, { row, view, reads }] of rows.entries()) {
-      const parts = partsOf(leaf.region, reads, (choice) => matches(row, view, leaf, choice));
+    for (const [index, { row, view, reads, alike }] of rows.entries()) {
+      spend(budget, combinationsIn(row, leaf.region, reads, alike) * COMBINATION, row);
+      const parts = partsOf(leaf.region, reads, (choice) => matches(row, view, leaf, choice), alike);
       if (parts.length === 1 && parts[0]?.value === false) continue;
       for (const { region, value } of parts)
         yield* decided({ ...leaf, region }, value ? later : [rows.slice(index + 1), ...later]);

@@ -4,12 +4,12 @@
  */
 
 import { ACTION_PATH, valueAt } from '../facts.ts';
-import type { Predicate, Row } from '../row.ts';
+import type { Row } from '../row.ts';
 import type { Schema } from '../schema.ts';
 import { OTHER } from './classes.ts';
 import type { TestEvaluator, Value } from './evaluations.ts';
 import { ADDRESSED_PATH } from './factors.ts';
-import type { Test } from './reasons.ts';
+import { testsByPath } from './reasons.ts';
 
 /** Facts that change together: in general one. */
 export interface Unit {
@@ -40,7 +40,7 @@ export function unitsOf(
   now: ReadonlyMap<string, Value>,
   isTrue: TestEvaluator,
 ): readonly Unit[] {
-  const tests = testsByPath(rows);
+  const tests = testsByPath(rows.map(({ when }) => when.tree));
   const outcomes = (path: string, value: Value): string =>
     (tests.get(path) ?? []).map((test) => Number(isTrue(test, new Map([[path, value]])))).join('');
   const together = [addresses(schema), moments(schema)].map((one) => unitOfSeveral(one, now, outcomes));
@@ -137,19 +137,6 @@ function choicesOfText(path: string, rows: readonly Row[], now: Value | undefine
   const choices = named.filter((text) => text !== now).map((text): Choice => ({ values: [text], all: [text] }));
   // Of two texts that no row names and that are not empty, neither does what the other does not.
   return named.includes(String(now)) ? [...choices, { values: [unnamed(named)], all: [OTHER] }] : choices;
-}
-
-/** The tests of rows by the fact that they read. */
-function testsByPath(rows: readonly Row[]): ReadonlyMap<string, readonly Test[]> {
-  const tests = new Map<string, Map<string, Test>>();
-  const visit = (part: Predicate): void => {
-    if (part.kind === 'not') visit(part.of);
-    else if (part.kind !== 'test') for (const of of [part.left, part.right]) visit(of);
-    else if (part.path !== undefined)
-      tests.set(part.path, new Map([...(tests.get(part.path) ?? []), [part.text, part]]));
-  };
-  for (const { when } of rows) visit(when.tree);
-  return new Map([...tests].map(([path, of]) => [path, [...of.values()]]));
 }
 
 /** The empty text, and those that rows compare it with. */

@@ -12,7 +12,7 @@ import { type Invariant, violates } from '../folder/invariants.ts';
 import type { Row } from '../row.ts';
 import { type Budget, BudgetExceeded, isPauseDue, MAX_BUDGET, newBudget, spend } from './budget.ts';
 import { REGISTERED_PATH } from './factors.ts';
-import { createFaults, type Faults, placeOf, reportIdle, reportVacuous, UNDECIDED } from './faults.ts';
+import { createFaults, type Faults, overBudget, placeOf, reportIdle, reportVacuous, UNDECIDED } from './faults.ts';
 import { noteHidden } from './hidden-rows.ts';
 import { couldBeAllowed, gainsByIgnorance } from './ignorance.ts';
 import { choiceIn, factorsReading, partsOf, type Region } from './regions.ts';
@@ -56,10 +56,10 @@ export function* prove(
   rows: readonly Row[],
   invariants: readonly Invariant[],
   report: Report,
+  budget = newBudget(),
 ): Generator<void> {
   const last = rows.at(-1);
   if (!last) return;
-  const budget = newBudget();
   const proof: Proof = {
     matcher,
     budget,
@@ -84,7 +84,8 @@ export function* prove(
     }
   } catch (error) {
     if (!(error instanceof BudgetExceeded)) throw error;
-    report({ ...placeOf(last), rule: 'too-many-situations', message: OVER_BUDGET });
+    const { row = last } = error;
+    report({ ...placeOf(row), rule: 'too-many-situations', message: overBudget(row) });
     return;
   } finally {
     proof.faults.report(report, last);
@@ -94,9 +95,6 @@ export function* prove(
 }
 
 const MAX_CONFIRMING = MAX_BUDGET / 10;
-
-const OVER_BUDGET =
-  'the rows and invariants tell more situations apart than can be gone through; name fewer ids and actions, or fewer facts in one rule';
 
 type Visit = (
   scene: Scene,

@@ -33,3 +33,16 @@ export function settlingTests(predicate: Predicate, isTrue: (part: Predicate) =>
 function agree({ text }: Predicate, whole: boolean, parts: boolean): void {
   if (whole !== parts) throw new Error(`the parts of ${text} contradict it`);
 }
+
+/** The tests of predicates, by the fact that they read. */
+export function testsByPath(predicates: readonly Predicate[]): ReadonlyMap<string, readonly Test[]> {
+  const tests = new Map<string, Map<string, Test>>();
+  const visit = (part: Predicate): void => {
+    if (part.kind === 'not') visit(part.of);
+    else if (part.kind !== 'test') for (const of of [part.left, part.right]) visit(of);
+    else if (part.path !== undefined)
+      tests.set(part.path, new Map([...(tests.get(part.path) ?? []), [part.text, part]]));
+  };
+  for (const predicate of predicates) visit(predicate);
+  return new Map([...tests].map(([path, of]) => [path, [...of.values()]]));
+}

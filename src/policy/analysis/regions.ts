@@ -29,26 +29,35 @@ export const factorsReading = (factors: readonly Factor[], facts: ReadonlySet<st
 
 /**
  * Splits a region into parts in each of which `valueAt` is the same (by identity). It may depend on the factors `reads` alone, and is
- * asked once for each of their combinations.
+ * asked once for each combination of their alternatives that are not `alike`, of which it must be the same.
  */
 export function partsOf<T>(
   region: Region,
   reads: readonly number[],
   valueAt: (choice: Choice) => T,
+  alike: (factor: number, alternative: number) => unknown = (_, alternative) => alternative,
 ): readonly Part<T>[] {
   const [factor, ...rest] = reads;
   if (factor === undefined) return [{ region, value: valueAt(choiceIn(region)) }];
   const open = region[factor] ?? [];
-  if (open.length === 1) return partsOf(region, rest, valueAt);
-  // Alternatives that lead to the same parts stay together.
-  const alike: { readonly parts: readonly Part<T>[]; readonly open: number[] }[] = [];
+  if (open.length === 1) return partsOf(region, rest, valueAt, alike);
+  const classes = new Map<unknown, number[]>();
   for (const alternative of open) {
-    const parts = partsOf(withOpen(region, factor, [alternative]), rest, valueAt);
-    const known = alike.find((one) => sameParts(one.parts, parts, factor));
-    if (known) known.open.push(alternative);
-    else alike.push({ parts, open: [alternative] });
+    const name = alike(factor, alternative);
+    const known = classes.get(name);
+    if (known) known.push(alternative);
+    else classes.set(name, [alternative]);
   }
-  return alike.flatMap(({ parts, open: together }) =>
+  // Alternatives that lead to the same parts stay together.
+  const groups: { readonly parts: readonly Part<T>[]; readonly open: number[] }[] = [];
+  for (const together of classes.values()) {
+    const parts = partsOf(withOpen(region, factor, together.slice(0, 1)), rest, valueAt, alike);
+    const known = groups.find((one) => sameParts(one.parts, parts, factor));
+    if (known) known.open.push(...together);
+    else groups.push({ parts, open: together });
+  }
+  for (const group of groups) group.open.sort((a, b) => a - b);
+  return groups.flatMap(({ parts, open: together }) =>
     parts.map((part) => ({ region: withOpen(part.region, factor, together), value: part.value })),
   );
 }

@@ -7,6 +7,7 @@ import { unnamedWord } from '../action-patterns.ts';
 import { evaluationOf, type Matcher } from '../casbin/matcher.ts';
 import { ACTION_PATH } from '../facts.ts';
 import type { Row } from '../row.ts';
+import { alikeFor, combinationsIn } from './alike.ts';
 import { type Budget, spend } from './budget.ts';
 import { type Choice, choiceIn, factorsReading, type Part, partsOf, type Region } from './regions.ts';
 import type { Cell, Space } from './situations.ts';
@@ -54,27 +55,31 @@ export function ruleExtents(matcher: Matcher, budget: Budget): (row: Row, space:
     if (!row.when.facts.has(ACTION_PATH)) known.set(row, before);
     const reads = factorsReading(space.factors, row.when.facts);
     const keyOf = cellKey(row, space);
-    const valuesOf = valuesKey(row, space, reads);
+    const alike = alikeFor(row, space.factors, matcher.schema, 0);
     const at = (cell: Cell, choice: Choice): RuleExtent => {
-      spend(budget, EXTENT);
-      const key = reads.length === 0 ? keyOf(cell) : `${keyOf(cell)}|${valuesOf(choice)}`;
+      const key =
+        reads.length === 0
+          ? keyOf(cell)
+          : `${keyOf(cell)}|${reads.map((index) => alike(index, choice[index] ?? 0)).join()}`;
       const extent = before.get(key) ?? intern(interned, evaluate(matcher, budget, row, space, cell, choice));
       before.set(key, extent);
       return extent;
     };
+    const splitOf = (cell: Cell, region: Region): readonly Split[] => {
+      spend(budget, EXTENT * combinationsIn(row, region, reads, alike), row);
+      return partsOf(region, reads, (choice) => at(cell, choice), alike).map(
+        (part): Split => ({ open: reads.map((index) => part.region[index] ?? []), value: part.value }),
+      );
+    };
     const splits = new Map<string, readonly Split[]>();
     return {
       partsOf: (cell, region) => {
-        spend(budget, SPLIT);
+        spend(budget, SPLIT, row);
         if (reads.length === 0) return [{ region, value: at(cell, choiceIn(region)) }];
         const key = `${keyOf(cell)}|${reads.map((index) => nameOf(region[index] ?? [])).join()}`;
-        const split =
-          splits.get(key) ??
-          partsOf(region, reads, (choice) => at(cell, choice)).map(
-            (part): Split => ({ open: reads.map((index) => part.region[index] ?? []), value: part.value }),
-          );
+        const split = splits.get(key) ?? splitOf(cell, region);
         splits.set(key, split);
-        spend(budget, SPLIT * (split.length - 1));
+        spend(budget, SPLIT * (split.length - 1), row);
         if (split.length === 1) return split.map(({ value }) => ({ region, value }));
         return split.map(({ open, value }) => ({ region: withAll(region, reads, open), value }));
       },
@@ -118,19 +123,6 @@ function intern(known: Map<string, RuleExtent>, extent: RuleExtent): RuleExtent 
   return before;
 }
 
-/** A memo key: equal for choices that agree in all facts of factors that the row reads. */
-function valuesKey({ when }: Row, { factors }: Space<Row>, reads: readonly number[]): (choice: Choice) => string {
-  const texts = reads.map((index) => {
-    const { columns, alternatives } = factors[index] as Space<Row>['factors'][number];
-    const read = columns.flatMap(({ path }, at) => (when.facts.has(path) ? [[path, at] as const] : []));
-    return {
-      index,
-      byAlternative: alternatives.map(({ values }) => read.map(([path, at]) => `${path}=${values[at]}`).join()),
-    };
-  });
-  return (choice) => texts.map(({ index, byAlternative }) => byAlternative[choice[index] ?? 0]).join();
-}
-
 /** A memo key: equal for cells that agree in all facts that the row reads. */
 function cellKey(row: Row, space: Space<Row>): (cell: Cell) => number {
   const places: { readonly at: number; readonly stride: number }[] = [];
@@ -159,7 +151,7 @@ function evaluate(
   const boxes: Box[] = [];
   for (let index = 0; index < count; index += 1) {
     const texted = nth(choices, index);
-    spend(budget, evaluationOf(row));
+    spend(budget, evaluationOf(row), row);
     const texts = new Map(open.map((path, at) => [path, texted[at]?.text ?? '']));
     if (matcher.matchesAlone(row, space.factsOf(cell, chosen, texts))) {
       boxes.push(new Map(open.map((path, at) => [path, texted[at]?.limit ?? { noneOf: new Set<string>() }])));

@@ -7,10 +7,19 @@
 
 import { type ActionClass, byAction, unnamedWord } from '../action-patterns.ts';
 import { registrationOf } from '../declared/actions.ts';
-import { ACTION_PATH, type Constraint, closed, type Facts, fits, groupFrom, valueAt } from '../facts.ts';
+import { ACTION_PATH, type Constraint, closed, type Facts, groupFrom, valueAt } from '../facts.ts';
 import type { Row } from '../row.ts';
 import type { Schema } from '../schema.ts';
-import { actionFactor, type Factor, factorsOf, isInFactor, REGISTERED_PATH, ROLE_PATH, type Value } from './factors.ts';
+import {
+  actionFactor,
+  type Factor,
+  factorsOf,
+  isInFactor,
+  REGISTERED_PATH,
+  ROLE_PATH,
+  seenAs,
+  type Value,
+} from './factors.ts';
 import { type Choice, type Region, sizeOf } from './regions.ts';
 
 /** What tells situations apart: a row, or anything else with an action pattern and a rule. */
@@ -159,11 +168,9 @@ function factsIn(
   for (const [name, value] of registrationOf(schema.declaration.actions, String(chosen.get(ACTION_PATH))))
     chosen.set(`r.request.${name}`, value);
   const groups = schema.groups.map((group) => {
-    const values = schema.factsOf(group).map(([fact, { type, none }]) => {
+    const values = schema.factsOf(group).map(([fact, definition]) => {
       const path = `r.${group}.${fact}`;
-      const value = chosen.get(path) ?? valueAt(facts, path);
-      // What only another schema declares is here what the loader would make of it.
-      return [fact, fits(type, value) ? value : path === ROLE_PATH ? 'other' : none] as const;
+      return [fact, seenAs(path, definition, chosen.get(path) ?? valueAt(facts, path))] as const;
     });
     return [group, groupFrom(values)];
   });

@@ -212,13 +212,13 @@ async function found({ spec, rows, invariants }: Checked): Promise<Set<string>> 
 
 function inShort({ rule, line, message }: Finding): string {
   const named = [...message.matchAll(/([a-z]+(?:-\d+)?) \(10-rows/g)].map(([, id]) => id);
-  const [before = ''] = message.split(', in ');
+  const [before = '', after = ''] = message.split(', this row denies what is allowed where ');
   const paths = [...before.matchAll(/r(?:\.\w+){2,3}/g)].map(([path]) => path);
   if (rule === 'undecided') return rule;
   if (rule === 'row-hidden') return `${rule} ${line} ${named.sort().join()}`;
   if (rule.startsWith('invariant')) return `${rule} ${line - 1}`;
   if (rule !== 'ignorance-grants') return `${rule} ${line}`;
-  const address = before.includes('address') ? ['r.request.addressed'] : [];
+  const address = after.startsWith('the address is left out') ? ['r.request.addressed'] : [];
   return `${rule} ${line} ${[...new Set([...paths, ...address])].sort().join()}`;
 }
 

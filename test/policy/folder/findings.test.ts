@@ -78,7 +78,7 @@ const PROVOKED: Readonly<Record<Exclude<FindingRule, 'undeclared-value'>, readon
       )(put('80-plan.csv', `p, free, *, "r.user.plan == 'free'", deny, PERMISSION_DENIED`)(texts)),
     '80-plan.csv:1:1',
   ],
-  'too-many-situations': [put('19-x.csv', MULTIPLYING), '90-allow.csv:3:1'],
+  'too-many-situations': [put('19-x.csv', MULTIPLYING), '19-x.csv:11:1'],
   facts: [put('facts.yaml', 'attributes:\n  user: { status: [a, b] }\n'), 'facts.yaml:2:19'],
   'unknown-action': [put('facts.yaml', register('true')), '30-permission.csv:3:1'],
   'unregistered-action': [put('facts.yaml', register('false')), '30-permission.csv:3:1'],
