@@ -5,6 +5,7 @@ import { personalDigest, type RecordHash } from '../format/record-hash.ts';
 import type { Attested } from './checkpoints.ts';
 import { printChain, type VerifyFinding, type VerifyFindingCode, type VerifyFindings } from './findings.ts';
 import type { StoredRecord } from './row.ts';
+import type { JudgedTimes } from './times.ts';
 
 interface ChainOptions {
   readonly boot: string;
@@ -20,8 +21,7 @@ interface ChainOptions {
   readonly openings: readonly Buffer[];
   /** By number of records, ascending. */
   readonly attested: readonly Attested[];
-  /** The earliest time of a record that no checkpoint attests (times.ts). */
-  readonly floor: string | null;
+  readonly times: JudgedTimes;
   readonly findings: VerifyFindings;
   /** Whether an `audit.erase` of `admin_events` covers this record. */
   readonly erasureRecorded: (record: StoredRecord) => boolean;
@@ -181,10 +181,10 @@ function firstAttesting({ attested, nextAttested }: ChainWalk, seq: number): Att
 
 /** `place`: the checkpoint in which the record first appears. */
 function checkTime(walk: ChainWalk, { seq, id, at }: StoredRecord, place: Attested | undefined): void {
-  const floor = place === undefined ? walk.floor : place.floor;
+  const floor = walk.times.floorOf(place?.since);
   if (floor === null || at >= floor) return;
   const { boot, day } = walk;
-  const first = place === undefined ? 'none has it yet' : `checkpoint ${place.number} is the first that has it`;
+  const first = place === undefined ? 'none has it yet' : `checkpoint ${place.since} is the first that has it`;
   const message = `${printChain(walk)}: record ${seq} (${id}) is dated ${at}, and checkpoints that were made later lack it: ${first}`;
   walk.findings.add({ code: 'backdated', boot, day, seq, id, message });
 }

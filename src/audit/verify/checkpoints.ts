@@ -20,8 +20,8 @@ export interface Attested {
   readonly number: number;
   /** Whether one outside the database says so. */
   readonly outside: boolean;
-  /** The earliest time that a record may have which first appears in it (times.ts). */
-  readonly floor: string | null;
+  /** The number of the first checkpoint that has so many records of the chain. */
+  readonly since: number;
 }
 
 /** A head, and the number of a checkpoint that has it. */
@@ -211,18 +211,14 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     }
     previous.set(writer, checkpointDigest(checkpoint));
     if (outside) external = { number, at };
-    putHeads(checkpoint, outside, times.next(number, at), fault);
+    times.add({ number, at, counts: outside || files === undefined });
+    putHeads(checkpoint, outside, fault);
     const held = heads.size() === size && heads.root() === checkpoint.root;
     if (rootHeld && !held) fault('has a root that is not the one of its heads');
     rootHeld = held;
   };
 
-  const putHeads = (
-    checkpoint: Checkpoint,
-    outside: boolean,
-    floor: string | null,
-    fault: (message: string) => void,
-  ): void => {
+  const putHeads = (checkpoint: Checkpoint, outside: boolean, fault: (message: string) => void): void => {
     for (const head of checkpoint.heads) {
       const before = heads.get(chainOf(head));
       if (before !== undefined && !sameStart(before, head)) {
@@ -230,7 +226,7 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
       } else if (before !== undefined && head.records <= before.records && !sameHead(before, head)) {
         fault(`has ${printChain(head)}, which had ${before.records} records before: the log was set back or rewritten`);
       }
-      attest(head, checkpoint.number, outside, floor);
+      attest(head, checkpoint.number, outside);
     }
     if (checkpoint.heads.length === checkpoint.size && checkpoint.size <= heads.size()) {
       const listed = new Set(checkpoint.heads.map(chainOf));
@@ -241,7 +237,7 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
     heads.put(checkpoint.heads);
   };
 
-  const attest = (head: Head, number: number, outside: boolean, floor: string | null): void => {
+  const attest = (head: Head, number: number, outside: boolean): void => {
     const chain = chainOf(head);
     const latest = { head, number };
     const before = chains.get(chain) ?? { first: latest, longest: latest, outside: 0, places: [] };
@@ -252,7 +248,7 @@ function createFollower({ files, publicKeys, inRange, findings, onCheckpoint }: 
       longest: before.longest.head.records < head.records ? latest : before.longest,
       outside: Math.max(before.outside, outside ? head.records : 0),
     });
-    if (inRange(head.day)) addPlace(places, { records: head.records, hash: head.hash, number, outside, floor });
+    if (inRange(head.day)) addPlace(places, { records: head.records, hash: head.hash, number, outside, since: number });
   };
 
   return {
@@ -267,6 +263,6 @@ function addPlace(places: Attested[], place: Attested): void {
   const last = places.at(-1);
   if (last === undefined || last.records < place.records) places.push(place);
   else if (place.outside && !last.outside && last.records === place.records && last.hash === place.hash) {
-    places[places.length - 1] = { ...place, floor: last.floor };
+    places[places.length - 1] = { ...place, since: last.since };
   }
 }

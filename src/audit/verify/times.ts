@@ -20,28 +20,58 @@ export interface ClockStep {
   readonly to: string;
 }
 
-export interface CheckpointTimes {
+export interface JudgedTimes {
   /**
-   * To be called with each checkpoint that counts, in the order of their numbers.
-   * @returns the earliest time that a record may have which first appears in it, in ISO 8601; null: any
+   * The earliest time that a record may have which first appears in the checkpoint of that number, or in none (undefined), in ISO 8601;
+   * null: any.
    */
-  readonly next: (number: number | null, at: string) => string | null;
-  readonly steps: () => readonly ClockStep[];
+  readonly floorOf: (number: number | undefined) => string | null;
+  readonly steps: readonly ClockStep[];
+}
+
+export interface CheckpointTimes {
+  /** To be called with each checkpoint that is rightly signed, in the order of their numbers. */
+  readonly add: (reading: Reading) => void;
+  /** `now`: what the clock says. It counts as the time of one more checkpoint, behind all. */
+  readonly judge: (now: string) => JudgedTimes;
+}
+
+interface Reading {
+  readonly number: number | null;
+  readonly at: string;
+  /**
+   * Whether its time counts. INVARIANT: of those with a file that are not in it none does: who has the signing key, and not the file, could
+   * make a clock that was set back, and hide behind it what was dated back.
+   */
+  readonly counts: boolean;
 }
 
 export function checkpointTimes(): CheckpointTimes {
-  const steps: ClockStep[] = [];
-  let last: string | undefined;
+  const readings: Reading[] = [];
   return {
-    next: (number, at) => {
-      const before = last;
-      last = at;
-      if (before === undefined) return null;
-      const since = Date.parse(before);
-      if (Date.parse(at) >= since - STEP_MS) return new Date(since - ERROR_MS).toISOString();
-      steps.push({ checkpoint: number, from: before, to: at });
-      return null;
+    add: (reading) => void readings.push(reading),
+    judge: (now) => {
+      const floors = new Map<number | null, string | null>();
+      const steps: ClockStep[] = [];
+      let last: string | undefined;
+      let skipped: Reading[] = [];
+      for (const reading of [...readings, { number: null, at: now, counts: true }]) {
+        skipped.push(reading);
+        if (!reading.counts) continue;
+        const floor = last === undefined ? null : floorAfter(last, reading, steps);
+        // What lies between two that count was written between the two.
+        for (const { number } of skipped) floors.set(number, floor);
+        skipped = [];
+        last = reading.at;
+      }
+      return { floorOf: (number) => floors.get(number ?? null) ?? null, steps };
     },
-    steps: () => steps,
   };
+}
+
+function floorAfter(before: string, { number, at }: Reading, steps: ClockStep[]): string | null {
+  const since = Date.parse(before);
+  if (Date.parse(at) >= since - STEP_MS) return new Date(since - ERROR_MS).toISOString();
+  steps.push({ checkpoint: number, from: before, to: at });
+  return null;
 }

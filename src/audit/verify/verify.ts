@@ -25,7 +25,7 @@ import {
 import { type DaySum, type PrunedDays, sumOf, verifyPruned } from './pruned.ts';
 import { type DayRange, dayRanges, rowsOf } from './ranges.ts';
 import { createRowReader, type LogRow, READ_SETTINGS, type StoredRecord } from './row.ts';
-import type { ClockStep } from './times.ts';
+import type { ClockStep, JudgedTimes } from './times.ts';
 
 export interface VerifyOptions {
   /** YYYY-MM-DD, UTC, both inclusive: the days whose records are read. Heads and checkpoints are always read in full. */
@@ -122,15 +122,14 @@ async function verifySnapshot(
   // snapshot its line by the second, but for the last of a writer.
   const heads = await readHeads(trx);
   const state = await verifyCheckpoints(trx, { files, publicKeys, inRange, findings, onCheckpoint });
-  // As if a checkpoint were made now: so what none has yet is held against the last one.
-  const floor = state.times.next(null, new Date(await readClock(trx)).toISOString());
+  const times = state.times.judge(new Date(await readClock(trx)).toISOString());
   compareHeads(heads, state, inRange, findings);
   const accepted = publicKeys ?? files?.publicKeys ?? state.publicKeys;
   const pruned = await verifyPruned(trx, { files, accepted, heads, state, findings });
   const isRead = (day: string): boolean => inRange(day) && !pruned.recorded(day);
   reportUnknownFormats(heads, isRead, findings);
   for (const { day, records } of heads.values()) if (isRead(day)) progress.ofRecords += records;
-  const read = await verifyRecords(trx, { options, heads, state, pruned, floor, findings, inRange, progress });
+  const read = await verifyRecords(trx, { options, heads, state, pruned, times, findings, inRange, progress });
   return {
     clean: findings.total() === 0,
     records: progress.records,
@@ -144,7 +143,7 @@ async function verifySnapshot(
       keysFrom: publicKeys ? 'given' : files ? 'file' : 'database',
       torn: files?.torn ?? [],
     },
-    clockSteps: state.times.steps(),
+    clockSteps: times.steps,
     uncovered: uncovered(heads, state),
     findings: findings.list(),
     found: findings.total(),
@@ -182,8 +181,7 @@ interface RecordsOptions {
   readonly heads: ReadonlyMap<string, Head>;
   readonly state: CheckpointState;
   readonly pruned: PrunedDays;
-  /** The earliest time of a record that no checkpoint attests (times.ts). */
-  readonly floor: string | null;
+  readonly times: JudgedTimes;
   readonly findings: VerifyFindings;
   readonly inRange: (day: string) => boolean;
   readonly progress: { checkpoints: number; records: number; ofRecords: number };
@@ -257,7 +255,7 @@ async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promis
 
 function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk {
   const { boot, day } = first;
-  const { state, floor, findings, erasureRecorded, visited } = read;
+  const { state, times, findings, erasureRecorded, visited } = read;
   const chain = chainOf({ boot, day });
   const head = read.heads.get(chain);
   const attested = state.chains.get(chain);
@@ -270,7 +268,7 @@ function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk {
   const openings = openingsOf(head, attested);
   const hashOf = hashOfChain(head, attested, openings, first);
   const places = attested?.places ?? [];
-  return startChain({ boot, day, head, hashOf, openings, attested: places, floor, findings, erasureRecorded });
+  return startChain({ boot, day, head, hashOf, openings, attested: places, times, findings, erasureRecorded });
 }
 
 /** The chains that have a head of that day and no record. */

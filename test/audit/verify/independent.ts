@@ -111,7 +111,11 @@ export async function verifyIndependently(db: Knex, file: string, publicKey: str
       pruned,
       publicKey,
     );
-    checkTimes(await allCheckpoints(db, lines), rows, await clockOf(db));
+    checkTimes(
+      lines.filter((line) => line.type === 'checkpoint'),
+      rows,
+      await clockOf(db),
+    );
     const erased = await db('admin_events').where({ action: 'audit.erase' });
     for (const row of rows) checkPersonal(row, erased);
     return undefined;
@@ -275,30 +279,13 @@ async function checkFile(
   }
 }
 
-interface Dated {
-  readonly number: number;
-  readonly at: string;
-  readonly heads: readonly FileHead[];
-}
-
-/** Those of the file, and those of the database that it lacks, by number. */
-async function allCheckpoints(db: Knex, lines: readonly (FileLine | PrunedLine)[]): Promise<Dated[]> {
-  const outside: Dated[] = lines.filter((line) => line.type === 'checkpoint');
-  const numbers = new Set(outside.map(({ number }) => number));
-  const inside: Dated[] = (await db('checkpoints')).map((row) => ({
-    number: Number(row.number),
-    at: row.at.toISOString(),
-    heads: row.heads,
-  }));
-  return [...outside, ...inside.filter(({ number }) => !numbers.has(number))].sort((a, b) => a.number - b.number);
-}
-
 const clockOf = async (db: Knex): Promise<string> =>
   (await db.raw<{ rows: [{ now: Date }] }>('select clock_timestamp() as now')).rows[0].now.toISOString();
 
 /** No record is more than two minutes older than the checkpoint before the one in which it first appears. */
-function checkTimes(checkpoints: readonly Dated[], rows: readonly Row[], now: string): void {
-  const all = [...checkpoints, { number: Number.POSITIVE_INFINITY, at: now, heads: [] }];
+function checkTimes(lines: readonly FileLine[], rows: readonly Row[], now: string): void {
+  const inOrder = lines.toSorted((a, b) => a.number - b.number);
+  const all: Pick<FileLine, 'at' | 'heads'>[] = [...inOrder, { at: now, heads: [] }];
   for (const row of rows) {
     const counts = ({ boot, day, records }: FileHead): boolean =>
       boot === row['boot'] && day === row['day'] && records >= Number(row['seq']);
