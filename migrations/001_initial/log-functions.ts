@@ -32,7 +32,8 @@ const MAKE_PARTITION = (path: string): string => `
     if day is null or day not between first and today + 10 then
       raise exception 'the day % is not today, the %, nor one of the next; see to the clock of the database', day, today;
     end if;
-    perform pg_advisory_xact_lock(hashtext('authz_make_partition'));
+    -- One at a time, by the lock that attaching takes anyway. Who may read the log cannot hold it, as it could an advisory lock.
+    lock table only decisions in share update exclusive mode;
     if to_regclass(name) is not null then return; end if;
     execute format('create table %I (like decisions including all)', name);
     execute format('alter table decisions attach partition %I for values from (%L) to (%L)',

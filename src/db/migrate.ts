@@ -25,16 +25,16 @@ const CONFIG: Knex.MigratorConfig = {
 /**
  * Applies the missing migrations and returns their names. One transaction under a transaction-level advisory lock: a
  * second process waits and then finds nothing missing, and one that dies leaves neither a lock nor half a migration.
- * With nothing missing it only reads, so that a role that owns no table can start the service.
+ * With nothing missing it only reads, so that a role that owns no table can start the service; and waits for nobody, since any
+ * login of the database can hold an advisory lock.
  *
  * @throws Refusal when the database has migrations that this code does not know, or its user may not apply one.
  */
 export async function migrate(db: Knex): Promise<string[]> {
+  if (isComplete(await appliedMigrations(db))) return [];
   return db.transaction(async (trx) => {
     await trx.raw('select pg_advisory_xact_lock(?)', [LOCK]);
-    const before = await appliedMigrations(trx);
-    refuseNewer(before);
-    if (before.length === MIGRATIONS.size) return [];
+    if (isComplete(await appliedMigrations(trx))) return [];
     const [, applied] = (await trx.migrate.latest(CONFIG).catch(refuseForbidden)) as [number, string[]];
     return applied;
   });
@@ -57,9 +57,10 @@ async function appliedMigrations(db: Knex, limitMs = 60_000): Promise<string[]> 
   return rows.map((row) => row.name);
 }
 
-function refuseNewer(applied: readonly string[]): void {
+/** Whether nothing is missing. @throws Refusal when one is unknown here */
+function isComplete(applied: readonly string[]): boolean {
   const unknown = applied.filter((name) => !MIGRATIONS.has(name));
-  if (unknown.length === 0) return;
+  if (unknown.length === 0) return applied.length === MIGRATIONS.size;
   throw new Refusal(
     `the database is newer than this code: it has the migrations ${unknown.join(', ')}, which this version does not know. ` +
       'Deploy a version at least as new as the one that applied them, or point DATABASE_URL at another database.',

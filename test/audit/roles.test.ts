@@ -1,8 +1,12 @@
 /** The roles of deploy/roles.sql: the service works with the one, auditors read with the other, and neither can do more. */
 
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { makeSigningKey } from '../../src/audit/format/signatures.ts';
+import { makePartitions } from '../../src/audit/record/partitions.ts';
 import { connect } from '../../src/db/connect.ts';
 import { findPolicy, storePolicy } from '../../src/rollout/store.ts';
 import { authz } from '../support/cli.ts';
@@ -205,6 +209,56 @@ for (const postgres of POSTGRES)
         `select authz_append_checkpoint(1, now(), gen_random_uuid(), 1, '', '[]', '', '')`,
         'create table mine (id int)',
       ]);
+    });
+
+    it('let auditors hold up nothing that a service does from its start to its end', async () => {
+      const address = await newDatabase(postgres);
+      const other = connect({ url: address, poolSize: 1 });
+      await createRoles(other);
+      const [auditorUrl, DATABASE_URL] = [
+        await newLogin(other, address, 'authz_auditor'),
+        await newLogin(other, address, 'authz_service'),
+      ];
+      const auditor = connect({ url: auditorUrl, poolSize: 1 });
+      opened.push(other, auditor);
+      const folder = await mkdtemp(path.join(tmpdir(), 'authz-roles-'));
+      const trx = await auditor.transaction();
+      try {
+        for (const key of [`hashtext('authz_make_partition')`, '7236542190417', '1'])
+          await trx.raw(`select pg_advisory_xact_lock(${key})`);
+        for (const table of [
+          'decisions',
+          'chain_heads',
+          'checkpoints',
+          'pruned_days',
+          'admin_events',
+          'policies',
+          'freezes',
+        ])
+          await trx.raw(`lock table ${table} in access share mode`);
+        await trx.raw(`select authz_record_read('tail', null, null, 'cli:jane', null)`);
+        const settings = {
+          DATABASE_URL,
+          AUDIT_SIGNING_KEY: makeSigningKey(),
+          AUDIT_CHECKPOINTS: path.join(folder, 'checkpoints.jsonl'),
+        };
+        const service = await startService(settings);
+        try {
+          const { data, decide, newKey, newUser } = clientOf(service);
+          await newUser('eve', '43');
+          const { apiKey, id } = await newKey('eve');
+          expect(await decide(apiKey, '43')).to.equal('OK');
+          await data('POST', `/keys/${id}/revoke`, {});
+          await data('GET', '/audit/decisions');
+          await makePartitions(service.db, [new Date(Date.now() + 9 * 86_400_000).toISOString().slice(0, 10)]);
+        } finally {
+          await service.close();
+        }
+        expect(await readFile(settings.AUDIT_CHECKPOINTS, 'utf8')).to.include(`"type":"checkpoint"`);
+      } finally {
+        await trx.rollback();
+        await rm(folder, { recursive: true });
+      }
     });
 
     it('say what they grant of every table', async () => {
