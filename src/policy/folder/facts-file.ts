@@ -1,5 +1,6 @@
 /** Parses `facts.yaml`: what facts there are beyond the built-in ones. Strict: whatever it does not know is a finding with its place. */
 
+import { withNearest } from '../../nearest.ts';
 import {
   BUILT_IN_ROLES,
   type Declaration,
@@ -134,8 +135,10 @@ function actionsOf(value: unknown, fault: Fault): DeclaredActions {
   const groups = declaredOf(parts['groups'], ['actions', 'groups'], {}, fault, (name, entry, path) =>
     names(entry, path, DECLARED_LIMITS.actions, fault, ACTION).filter((action, index) => {
       // A misspelt action would silently be in no group.
-      if (!known.has(action))
-        fault([...path, index], `${name}: ${action} is not in the register; add it to actions.known`);
+      if (!known.has(action)) {
+        const message = `${name}: ${action} is not in the register; add it to actions.known`;
+        fault([...path, index], withNearest(message, action, [...known.keys()]));
+      }
       return known.has(action);
     }),
   );
