@@ -71,6 +71,8 @@ export function* rangesOf(
     const first = [...words.subarray(index * width, (index + 1) * width)];
     closeBefore(first);
     const value = join(around(), at(owners, index));
+    // A million prefixes that say nothing new, such as one that is repeated, must not all be open: they would be closed at once.
+    if (value === around()) continue;
     open.push({ last: lastOf({ first, length: at(lengths, index) }), value });
     cut.at(first, value);
   }
