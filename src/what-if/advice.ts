@@ -7,16 +7,17 @@ import type { ApiKey } from '../keys/resource.ts';
 import type { ChangeSet } from '../policy/analysis/change-sets.ts';
 import type { Facts } from '../policy/facts.ts';
 import type { Schema } from '../policy/schema.ts';
-import { attributesWanted } from './attributes.ts';
+import { attributesWanted, declaredPart } from './attributes.ts';
 import {
   createKey,
   deleteMember,
   type KeyWanted,
   liftFreeze,
-  putBusiness,
+  makeBusiness,
   putMember,
-  putUser,
+  updateBusiness,
   updateKey,
+  updateUser,
 } from './commands.ts';
 import type { LiveQuestion } from './question.ts';
 import { allows, inWords, type Left, listOf, namedValue, take, valuesText } from './wanted.ts';
@@ -79,14 +80,14 @@ function onBusiness(left: Left, { facts, schema, business }: Subject): Advice[] 
   const status = left.get('r.target.status');
   const attributes = attributesWanted(left, schema, 'business', business?.attributes);
   if (!status && attributes.says.length === 0) return [];
-  const disabled = status ? !allows(status, 'active') : (business?.disabled ?? false);
+  const disabled = status && !allows(status, 'active');
   if (status && disabled && !allows(status, 'disabled')) return [];
   left.delete('r.target.status');
   const { id } = facts.target;
   const verb = business ? (disabled ? 'disable' : 'enable') : 'make';
-  const parts = [...(status ? [`${verb} the business ${id}`] : []), ...attributes.says];
-  const { disabledReason = null } = business ?? {};
-  return only(listOf(parts), putBusiness(id, { disabled, disabledReason, attributes: attributes.values }));
+  const says = listOf([...(status ? [`${verb} the business ${id}`] : []), ...attributes.says]);
+  const wanted = { disabled, attributes: attributes.changed };
+  return only(says, business ? updateBusiness(id, wanted) : makeBusiness(id, wanted));
 }
 
 function onUser(left: Left, { schema, user }: Subject): Advice[] {
@@ -97,10 +98,9 @@ function onUser(left: Left, { schema, user }: Subject): Advice[] {
   if (!status && !businesses && attributes.says.length === 0) return [];
   for (const path of ['r.user.status', 'r.user.businesses']) left.delete(path);
   const wanted = {
-    ...user,
-    disabled: user.disabled && !status,
-    businessesDisabled: businesses ? !allows(businesses, 'active') : user.businessesDisabled,
-    attributes: attributes.values,
+    disabled: status && false,
+    businessesDisabled: businesses && !allows(businesses, 'active'),
+    attributes: attributes.changed,
   };
   const parts = [
     ...(status ? [`enable the user ${user.id}`] : []),
@@ -109,7 +109,7 @@ function onUser(left: Left, { schema, user }: Subject): Advice[] {
       : []),
     ...attributes.says,
   ];
-  return only(listOf(parts), putUser(user.id, wanted));
+  return only(listOf(parts), updateUser(user.id, wanted));
 }
 
 /** Who is to be chosen. */
@@ -136,10 +136,7 @@ function onKey(left: Left, subject: Subject): Advice[] {
   const status = left.get('r.key.status');
   if (status && !allows(status, 'active')) return [];
   const attributes = attributesWanted(left, schema, 'key', key?.attributes);
-  const wanted = {
-    ...grantsWanted(left, subject),
-    ...(attributes.says.length > 0 && { attributes: attributes.values }),
-  };
+  const wanted = { ...grantsWanted(left, subject), attributes: attributes.changed };
   const parts = [...wanted.says, ...attributes.says];
   if (!status && parts.length === 0) return [];
   left.delete('r.key.status');
@@ -154,18 +151,20 @@ function onKey(left: Left, subject: Subject): Advice[] {
     return only(listOf([`let the key ${id} live on`, ...parts]), updateKey(id, wanted, 'never'));
   const why = key.revokedAt === null ? 'an expired key is not revived' : 'a revoked key stays revoked';
   const says = listOf([`make another key, and use that: ${why}`, ...parts]);
-  return only(says, createKey(user?.id ?? USER, key.friendlyName, { ...grantsOf(subject), ...wanted }));
+  const like = grantsOf(subject);
+  const all = { ...like, ...wanted, attributes: { ...like.attributes, ...wanted.attributes } };
+  return only(says, createKey(user?.id ?? USER, key.friendlyName, all));
 }
 
 /** What a key like this one needs. */
-const grantsOf = ({ key, reachable }: Subject): KeyWanted =>
+const grantsOf = ({ schema, key, reachable }: Subject): KeyWanted =>
   key
     ? {
         userManagement: key.allowUserManagementApiRequests,
         environment: key.environment,
         restriction: key.restrictedBusinessIds && reachable,
         rateLimit: key.rateLimit,
-        attributes: key.attributes,
+        attributes: declaredPart(key.attributes, schema.declaration.attributes.key),
       }
     : {};
 

@@ -1,14 +1,14 @@
 /** Changes of attributes as the attributes that are to be stored: the facts of a set of grants are one attribute. */
 
-import { GROUP_OF_OWNER } from '../policy/declared/declaration.ts';
+import { type DeclaredAttributes, GROUP_OF_OWNER } from '../policy/declared/declaration.ts';
 import { UNKNOWN } from '../policy/declared/table.ts';
 import type { Schema } from '../policy/schema.ts';
 import type { Attributes } from './commands.ts';
 import { allows, type Left, namedValue, take, valuesText } from './wanted.ts';
 
 export interface AttributesWanted {
-  /** All of them that are declared, since a command may reset what it does not name; empty: to be taken away. */
-  readonly values: Attributes;
+  /** Those that change, each whole: all grants of a set. Empty: to be taken away. */
+  readonly changed: Attributes;
   /** What changes; empty: nothing. */
   readonly says: readonly string[];
 }
@@ -20,20 +20,18 @@ export function attributesWanted(
   owner: keyof typeof GROUP_OF_OWNER,
   stored: Attributes = {},
 ): AttributesWanted {
-  const declared = declaration.attributes[owner];
-  const values: Record<string, Attributes[string]> = {};
+  const changed: Record<string, Attributes[string]> = {};
   const says: string[] = [];
-  for (const [name, of] of declared) {
+  const held = declaredPart(stored, declaration.attributes[owner]);
+  for (const [name, of] of declaration.attributes[owner]) {
     const path = `r.${GROUP_OF_OWNER[owner]}.${name}`;
-    const before = stored[name];
-    if (before !== undefined) values[name] = before;
     if (of.kind === 'grants') {
       for (const grant of of.grants) {
         const change = take(left, `${path}.${grant}`);
         if (!change) continue;
         const granted = allows(change, true);
-        const rest = ([values[name] ?? []].flat() as string[]).filter((one) => one !== grant);
-        values[name] = granted ? [...rest, grant] : rest;
+        const rest = [changed[name] ?? held[name] ?? []].flat().filter((one) => one !== grant) as string[];
+        changed[name] = granted ? [...rest, grant] : rest;
         says.push(`${granted ? 'grant' : 'take'} the ${owner} ${name}.${grant}${granted ? '' : ' away'}`);
       }
       continue;
@@ -41,8 +39,20 @@ export function attributesWanted(
     const change = take(left, path);
     if (!change) continue;
     const value = namedValue(change);
-    values[name] = value === undefined || value === UNKNOWN ? '' : value;
+    changed[name] = value === undefined || value === UNKNOWN ? '' : value;
     says.push(`give the ${owner} the ${name} ${valuesText(change.to)}`);
   }
-  return { values, says };
+  return { changed, says };
+}
+
+/** What of stored attributes is declared: no command takes anything else. */
+export function declaredPart(stored: Attributes, declared: DeclaredAttributes): Attributes {
+  const part: Record<string, Attributes[string]> = {};
+  for (const [name, of] of declared) {
+    const value = stored[name];
+    if (of.kind === 'grants') {
+      if (Array.isArray(value)) part[name] = of.grants.filter((grant) => value.includes(grant));
+    } else if (typeof value === 'string' && of.values.includes(value)) part[name] = value;
+  }
+  return part;
 }

@@ -1,19 +1,20 @@
-/** Command lines of the CLI that put the directory into a state: what is not to change is repeated where a command would reset it. */
+/**
+ * Command lines of the CLI that put the directory into a state. What is not to change is left out: it may be another when the command
+ * is run, such as a user that was disabled meanwhile.
+ */
 
 import type { RateLimit } from '../input/scalars.ts';
 
 /** As it is stored: a value, or the grants of a set. */
 export type Attributes = Readonly<Record<string, string | boolean | readonly string[]>>;
 
-export interface UserWanted {
-  readonly disabled: boolean;
-  readonly disabledReason: string | null;
-  readonly businessesDisabled: boolean;
-  readonly rateLimit: RateLimit | null;
+/** What is not named is left as it is. */
+export interface StateWanted {
+  readonly disabled?: boolean | undefined;
+  /** Of a user. */
+  readonly businessesDisabled?: boolean | undefined;
   readonly attributes: Attributes;
 }
-
-export interface BusinessWanted extends Pick<UserWanted, 'disabled' | 'disabledReason' | 'attributes'> {}
 
 /** What is not named is left as it is, or has its default. */
 export interface KeyWanted {
@@ -32,19 +33,14 @@ const word = (text: string): string =>
 const line = (...words: readonly (string | readonly string[])[]): string =>
   ['authz', ...words.flat()].map(word).join(' ');
 
-export const putUser = (id: string, { businessesDisabled, rateLimit, ...state }: UserWanted): string =>
-  line(
-    'user',
-    'put',
-    id,
-    stateWords(state),
-    businessesDisabled ? ['--businesses-disabled'] : [],
-    rateWords(rateLimit),
-    '--yes',
-  );
+export const updateUser = (id: string, state: StateWanted): string => line('user', 'update', id, stateWords(state));
 
-export const putBusiness = (id: string, state: BusinessWanted): string =>
-  line('business', 'put', id, stateWords(state), '--yes');
+export const updateBusiness = (id: string, state: StateWanted): string =>
+  line('business', 'update', id, stateWords(state));
+
+/** For a business that there is not. */
+export const makeBusiness = (id: string, { disabled, attributes }: StateWanted): string =>
+  line('business', 'put', id, disabled ? ['--disabled'] : [], attributeWords(attributes));
 
 export const putMember = (business: string, user: string, role: string): string =>
   line('member', 'put', business, user, '--role', role);
@@ -69,18 +65,21 @@ export const updateKey = (id: string, { userManagement, ...wanted }: KeyWanted, 
     'key',
     'update',
     id,
-    userManagement === undefined ? [] : [userManagement ? '--allow-user-management' : '--no-allow-user-management'],
+    switchWord('allow-user-management', userManagement),
     keyWords(wanted),
     expires ? ['--no-expires-at'] : [],
   );
 
 export const liftFreeze = (id: string): string => line('freeze', 'lift', id);
 
-const stateWords = ({ disabled, disabledReason, attributes }: BusinessWanted): string[] => [
-  ...(disabled ? ['--disabled'] : []),
-  ...(disabled && disabledReason !== null ? ['--reason', disabledReason] : []),
+const stateWords = ({ disabled, businessesDisabled, attributes }: StateWanted): string[] => [
+  ...switchWord('disabled', disabled),
+  ...switchWord('businesses-disabled', businessesDisabled),
   ...attributeWords(attributes),
 ];
+
+const switchWord = (name: string, on: boolean | undefined): string[] =>
+  on === undefined ? [] : [on ? `--${name}` : `--no-${name}`];
 
 const keyWords = ({
   environment,

@@ -99,7 +99,7 @@ describe('the commands of an explanation', function () {
       attributes: { plan: 'free' },
     });
     expect(await follow(at, 'USER_DISABLED', 1)).to.deep.equal([
-      `authz user put ${at.user} --attribute plan=free --rate-limit 50/60 --yes`,
+      `authz user update ${at.user} --no-disabled --no-businesses-disabled`,
     ]);
     expect(await client.data('GET', `/users/${at.user}`)).to.deep.include({
       disabled: false,
@@ -119,7 +119,7 @@ describe('the commands of an explanation', function () {
     const at = await setting();
     await client.data('PUT', `/businesses/${at.business}`, { disabled: true, attributes: { region: 'us' } });
     expect(await follow(at, 'BUSINESS_DISABLED', 1)).to.deep.equal([
-      `authz business put ${at.business} --attribute region=us --yes`,
+      `authz business update ${at.business} --no-disabled`,
     ]);
     await client.call('DELETE', `/businesses/${at.business}`);
     await follow(at, 'PERMISSION_DENIED', 2);
@@ -194,10 +194,35 @@ describe('the commands of an explanation', function () {
     const at = await setting({ attributes: { can: ['recordings'] } });
     const lines = await follow(at, 'NOT_GRANTED', 3, 'sms:send');
     expect(lines).to.deep.equal([
-      `authz business put ${at.business} --attribute region=eu --yes`,
-      `authz user put ${at.user} --attribute plan=pro --yes`,
+      `authz business update ${at.business} --attribute region=eu`,
+      `authz user update ${at.user} --attribute plan=pro`,
       `authz key update ${at.key.id} --attribute can=recordings,sms`,
     ]);
+  });
+
+  it('leave what is stored and not declared any more, and what became otherwise since', async () => {
+    const at = await setting({ attributes: { can: ['recordings'] } });
+    await service
+      .db('users')
+      .where({ id: at.user })
+      .update({ attributes: { seat: 'window' } });
+    await service
+      .db('api_keys')
+      .where({ id: at.key.id })
+      .update({ attributes: { can: ['fax', 'recordings'] } });
+    const { smallestChanges } = await explained(at, 'sms:send');
+    await client.data('PUT', `/businesses/${at.business}`, { disabled: true });
+    for (const { command } of smallestChanges[0]?.advice ?? []) await run(wordsOf(command ?? ''));
+    expect(await client.data('GET', `/users/${at.user}`)).to.deep.include({
+      attributes: { plan: 'pro', seat: 'window' },
+    });
+    expect(await client.data('GET', `/businesses/${at.business}`)).to.deep.include({
+      disabled: true,
+      attributes: { region: 'eu' },
+    });
+    expect(await client.data('GET', `/keys/${at.key.id}`)).to.deep.include({
+      attributes: { can: ['recordings', 'sms'] },
+    });
   });
 
   it('do all of it where all of it is needed', async () => {
