@@ -327,9 +327,12 @@ function isDuringNow({ days, from, to, zone, except }: Hours, moment: number): b
   return (minute >= first && begins(date)) || (minute < end && begins(dayBefore(date)));
 }
 
-/** Each half hour of the weeks around the excepted dates, with both changes of the clocks, and of one week in summer. */
+/** Each half hour, and the minute before, of the weeks around the excepted dates, with both changes of the clocks, and of one in summer. */
 const MOMENTS = ['2026-01-05', '2026-03-26', '2026-04-28', '2026-07-06', '2026-10-22', '2026-12-22'].flatMap((day) =>
-  Array.from({ length: 9 * 48 }, (_, half) => Date.parse(day) + half * 30 * MINUTE),
+  Array.from({ length: 9 * 48 }, (_, half) => Date.parse(day) + half * 30 * MINUTE).flatMap((moment) => [
+    moment,
+    moment - MINUTE,
+  ]),
 );
 
 /** The first of each kind. */
