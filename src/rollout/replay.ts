@@ -31,7 +31,10 @@ export interface ReplayReport extends Period {
   readonly shifts: readonly Shift[];
   /** The distinct reasons of failures, up to ten. */
   readonly reasons: readonly string[];
-  /** The facts, by path, that came after some of the records: those were replayed with their defaults. */
+  /**
+   * The facts, by path, that came after some of the records, and the declared ones that rows read and some lack: those were replayed with
+   * their defaults.
+   */
   readonly assumed: readonly string[];
 }
 
@@ -89,10 +92,7 @@ async function storedRedecider(db: Knex, digest: string): Promise<Redecide> {
 }
 
 /** Of a policy that cannot be had: each of its decisions is a failure, with the reason. */
-const unreplayable =
-  (why: string): Redecide =>
-  () =>
-    new Error(why);
+const unreplayable = (why: string): Redecide => Object.assign(() => new Error(why), { assumed: new Set<string>() });
 
 async function replayWith(
   db: Knex,
@@ -103,12 +103,15 @@ async function replayWith(
 ): Promise<ReplayReport> {
   const tally = createTally();
   const reasons = new Set<string>();
+  const assumed = new Set<string>();
   let [replayed, changed, ruleChanged] = [0, 0, 0];
   let oldest = versionOf(schema.table);
   for await (const rows of copyOut(db, inPeriod(db, period).select(COLUMNS))) {
     for (const row of rows) {
       const [id, code, rule, policy, apiKeyId, userId, businessId, version, facts] = row as Texts;
-      const outcome = redeciderOf(policy)(facts, Number(version));
+      const redecide = redeciderOf(policy);
+      const outcome = redecide(facts, Number(version));
+      for (const path of redecide.assumed) assumed.add(path);
       oldest = Math.min(oldest, Number(version));
       if (outcome instanceof Error && reasons.size < 10) reasons.add(outcome.message);
       const to = outcome instanceof Error ? FAILS : outcome.code;
@@ -121,7 +124,7 @@ async function replayWith(
     show(replayed);
   }
   const found = { replayed, changed, ruleChanged, shifts: tally.shifts(), reasons: [...reasons] };
-  return { ...period, ...found, assumed: factsSince(oldest, schema) };
+  return { ...period, ...found, assumed: [...factsSince(oldest, schema), ...assumed] };
 }
 
 type Id = string | null;

@@ -5,6 +5,7 @@ import { factsUnder, type Stored } from '../../src/facts/declared.ts';
 import { decide } from '../../src/policy/decide.ts';
 import { closed, FACTS_VERSION, type Facts } from '../../src/policy/facts.ts';
 import { redecider } from '../../src/policy/replay.ts';
+import { BUILT_IN } from '../../src/policy/schema.ts';
 import { declaredPolicy, EVERY_KIND } from '../support/declared.ts';
 import { ACTIVE } from '../support/facts.ts';
 
@@ -33,5 +34,24 @@ describe('what a replay takes for the same situation', () => {
       expect(redecide(text, FACTS_VERSION)).to.deep.equal(decide(policy, facts));
       expect(decide(policy, facts).effect).to.equal(id === 'a' ? 'allow' : 'deny');
     }
+  });
+
+  it('says which declared facts it assumed, of those that rows read', async () => {
+    const row = `p, where, call:create, "!r.network.office && r.user.plan != 'pro'", deny, PERMISSION_DENIED\n`;
+    const policy = await declaredPolicy(EVERY_KIND, row);
+    const redecide = redecider(policy);
+    const asked = { action: 'call:create', ip: '203.0.113.1', attributes: {}, moment: MORNING };
+    const complete = recorded(factsUnder(policy.schema, STORED, asked));
+    expect(redecide(complete, FACTS_VERSION)).to.include({ code: 'OK' });
+    expect([...redecide.assumed]).to.deep.equal([]);
+    // What a policy recorded that declared neither.
+    const before = recorded(factsUnder(BUILT_IN, STORED, asked));
+    expect(redecide(before, FACTS_VERSION)).to.include({ rule: 'where' });
+    expect([...redecide.assumed]).to.have.members(['r.network.office', 'r.user.plan']);
+    const gold = complete.replace('"plan": "unknown"', '"plan": "gold"');
+    expect(gold).to.not.equal(complete);
+    const other = redecider(policy);
+    expect(other(gold, FACTS_VERSION)).to.include({ code: 'OK' });
+    expect([...other.assumed]).to.deep.equal(['r.user.plan']);
   });
 });

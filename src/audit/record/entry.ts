@@ -5,7 +5,7 @@ import type { Decision } from '../../policy/decide.ts';
 import { FACTS_VERSION, type Facts, type Group } from '../../policy/facts.ts';
 import { type LogRecord, type Personal, personalDigest } from '../format/record-hash.ts';
 
-/** What the caller says of its own client's request. It is recorded only: no rule reads it. */
+/** What the caller says of its own client's request, as it is recorded. Of it rules read which networks `ip` lies in, which is a fact. */
 export interface Context {
   readonly ip?: string | undefined;
   readonly userAgent?: string | undefined;

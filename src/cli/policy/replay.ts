@@ -102,7 +102,9 @@ export function replayText({
 
 /** A line, where there is something to say. */
 export const assumptionText = (assumed: ReplayReport['assumed']): string[] =>
-  assumed.length > 0 ? [`older records have no ${assumed.join(', ')}: their defaults were assumed`] : [];
+  assumed.length > 0
+    ? [`some records have no ${assumed.join(', ')}, or a value that is not declared: the defaults were assumed`]
+    : [];
 
 async function shadowVerb(terminal: Terminal, { json, ...moments }: JsonOption & PeriodOptions): Promise<void> {
   const period = readPeriod(moments);
