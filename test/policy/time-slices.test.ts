@@ -35,4 +35,17 @@ describe('work that runs in turn', () => {
     expect(first).to.have.nested.property('reason.message', 'this work failed');
     expect(second).to.deep.equal({ status: 'fulfilled', value: 'fine' });
   });
+
+  it('is refused where much waits, and taken again once that is done', async () => {
+    function* work(): Generator<void, string> {
+      yield;
+      return 'done';
+    }
+    const many = await Promise.allSettled(Array.from({ length: 100 }, () => runInTurn(work())));
+    const refused = many.filter(({ status }) => status === 'rejected');
+    expect(refused).to.have.lengthOf(40);
+    expect(many.slice(60)).to.deep.equal(refused);
+    expect(refused[0]).to.have.nested.property('reason.code', 'UNAVAILABLE');
+    expect(await runInTurn(work())).to.equal('done');
+  });
 });

@@ -90,6 +90,7 @@ export async function explainRecorded(db: Knex, recorded: Explicable): Promise<A
   try {
     return await runInTurn(explainingUnder(policy, recorded, policy.schema));
   } catch (error) {
+    if (error instanceof Failure) throw error;
     const note = `It cannot be explained, by a defect of this program, which says nothing of the record: ${(error as Error).message}.`;
     return { explanation: null, note };
   }
