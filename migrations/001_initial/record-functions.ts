@@ -7,7 +7,7 @@
 export const RECORD_FUNCTIONS = (schema: string): string => {
   const path = `${schema}, pg_temp`;
   return `
-    ${ADVANCE_HEADS(path)}
+    ${ADVANCE_HEADS}
     ${RECORD(path)}
     revoke all on function authz_advance_heads, authz_record from public;`;
 };
@@ -31,11 +31,11 @@ const NEAR_DAYS = `
  * it left them. All heads of a process bear \`holder\`, the digest of its secret.
  * INVARIANT: any other outcome raises, and so rolls back the inserts of the same statement: an insert that a rule or a
  * trigger swallowed, or (AU001) a chain that does not end where its process last saw it, as in a restored database, or is another's.
- * For the owner, and for authz_record, which runs as the owner.
+ * For the owner, and for authz_record, which runs as the owner and under a search path of ours.
  */
-const ADVANCE_HEADS = (path: string): string => `
+const ADVANCE_HEADS = `
   create function authz_advance_heads(chain uuid, holder bytea, heads jsonb, inserted bigint) returns void
-  language plpgsql set search_path = ${path} as $$
+  language plpgsql as $$
   declare
     head record;
     expected bigint := 0;
