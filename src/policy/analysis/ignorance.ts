@@ -98,7 +98,12 @@ function* lossesFrom(
     spend(search.budget, open.length * all);
     const done = new Set<string>();
     for (const [low, high] of stepsOutOf(open, all, isStep)) {
-      for (const { row, choice, texts } of deniedIn(search, withOpen(region, index, [high]), boxes, before, 0, [])) {
+      for (const found of deniedIn(search, withOpen(region, index, [high]), boxes, before, 0, [])) {
+        if (!found) {
+          yield undefined;
+          continue;
+        }
+        const { row, choice, texts } = found;
         const paths = changed(search.space.factors[index] as Factor, low, high);
         if (done.has(`${row.id} ${paths.join()}`)) continue;
         done.add(`${row.id} ${paths.join()}`);
@@ -134,7 +139,7 @@ interface Denied {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-/** The denials in a region, of texts that lie in `boxes` and in none of `avoid`. */
+/** The denials in a region, of texts that lie in `boxes` and in none of `avoid`; undefined where a pause is due. */
 function* deniedIn(
   search: Search,
   region: Region,
@@ -142,9 +147,10 @@ function* deniedIn(
   avoid: readonly Box[],
   from: number,
   given: readonly Box[],
-): Generator<Denied> {
+): Generator<Denied | undefined> {
   const { cell, budget } = search;
   const before = [...given];
+  if (isPauseDue(budget)) yield undefined;
   for (const [index, { row, extentIn }] of [...search.rows.entries()].slice(from)) {
     const parts = extentIn.partsOf(search.cell, region);
     if (parts.length > 1) {
