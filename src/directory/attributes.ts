@@ -26,11 +26,9 @@ export function checkAttributes(
   given: Readonly<Record<string, unknown>>,
 ): readonly Issue[] {
   const names = Object.keys(given);
-  // One text for all of them: whoever sends thousands of names must not have thousands of lists made.
-  const undeclared = names.some((name) => !declared.has(name)) ? undeclaredName(declared) : '';
   const issues = names.flatMap((name) => {
     const of = declared.get(name);
-    const message = of === undefined ? undeclared : faultOf(of, given[name]);
+    const message = of === undefined ? undeclaredName(declared) : faultOf(of, given[name]);
     return message === undefined ? [] : [{ path: pathOf(declared, name), message }];
   });
   if (issues.length > 0 || Buffer.byteLength(JSON.stringify(given)) <= MAX_BYTES) return issues;
@@ -71,7 +69,16 @@ export const inOrder = (attributes: StoredAttributes): StoredAttributes =>
 const pathOf = (declared: DeclaredAttributes, name: string): string =>
   declared.has(name) ? `attributes.${name}` : printPath(['attributes', name]);
 
-const undeclaredName = (declared: DeclaredAttributes): string => {
+// One text for all of them: whoever sends, or imports, a million names must not have a million lists made.
+const undeclaredTexts = new WeakMap<DeclaredAttributes, string>();
+
+function undeclaredName(declared: DeclaredAttributes): string {
+  const text = undeclaredTexts.get(declared) ?? undeclaredText(declared);
+  undeclaredTexts.set(declared, text);
+  return text;
+}
+
+const undeclaredText = (declared: DeclaredAttributes): string => {
   if (declared.size === 0)
     return 'facts.yaml of the policy declares no attributes here; leave it out, or declare it first';
   return `facts.yaml of the policy declares only ${listOf([...declared.keys()])} here; leave it out, or declare it first`;
