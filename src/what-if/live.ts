@@ -12,9 +12,10 @@ import { factsUnder } from '../facts/declared.ts';
 import { type Digested, digestsOf, type Known, readStored } from '../facts/load.ts';
 import { LOAD_FACTS, type StoredRow } from '../facts/stored-facts.ts';
 import { type FreezeRecord, freezesAt } from '../freezes/freezes.ts';
-import { refused } from '../input/json.ts';
+import { invalid, refused } from '../input/json.ts';
 import { getKey } from '../keys/keys.ts';
 import { withValues } from '../policy/changed-facts.ts';
+import { UnprovedMoment } from '../policy/declared/schedules.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 import type { Schema } from '../policy/schema.ts';
 import type { Subject } from './advice.ts';
@@ -56,11 +57,23 @@ async function readIn(
   );
   const at = question.at ?? (await clockOf(trx));
   const known = knownAt(found[0] as Found<Known>, Date.parse(at));
-  const loaded = factsUnder(schema, known, { action, ip, attributes, moment: Date.parse(at) });
+  const loaded = factsAt(at, () => factsUnder(schema, known, { action, ip, attributes, moment: Date.parse(at) }));
   const freezes = await freezesOf(trx, at, loaded);
   const frozen = freezes.length > 0 ? withValues(loaded, new Map([['r.freeze.active', true]])) : loaded;
   const facts = withSet(schema, frozen, question.set);
   return { question, schema, facts, at, reasons: known.reasons, freezes, ...(await resourcesOf(trx, known)) };
+}
+
+function factsAt(at: string, facts: () => Facts): Facts {
+  try {
+    return facts();
+  } catch (error) {
+    if (!(error instanceof UnprovedMoment)) throw error;
+    throw invalid(
+      'at',
+      `at ${at} the schedules combine as they never do from 2000 to 2060; name a time of these years`,
+    );
+  }
 }
 
 async function digestOfId(trx: Knex.Transaction, id: string): Promise<readonly Digested[]> {

@@ -15,6 +15,8 @@ networks:
   berlin: [203.0.113.0/25]
 schedules:
   open: { days: mon-fri, from: "08:00", to: "18:00", zone: Europe/Berlin }
+  early: { days: daily, from: "08:00", to: "08:30", zone: Asia/Singapore }
+  late: { days: daily, from: "00:30", to: "01:00", zone: UTC }
 asked: { soft: boolean, kind: [call, text] }
 `;
 
@@ -69,7 +71,7 @@ describe('an explanation under declared facts', function () {
     expect(far.decision.rule).to.equal('outside');
     expect(far.facts).to.deep.include({
       network: { office: false, berlin: false },
-      schedule: { open: false },
+      schedule: { open: false, early: false, late: false },
       asked: { soft: false, kind: 'unknown' },
     });
     expect(paths(far)).to.deep.equal([
@@ -91,7 +93,10 @@ describe('an explanation under declared facts', function () {
       'r.asked.soft true; r.asked.kind call',
     ]);
     const then = await ask({ at: MONDAY, context: { ip: '::ffff:203.0.113.1', attributes: { soft: false } } });
-    expect(then.facts).to.deep.include({ network: { office: true, berlin: true }, schedule: { open: true } });
+    expect(then.facts).to.deep.include({
+      network: { office: true, berlin: true },
+      schedule: { open: true, early: false, late: false },
+    });
     expect(paths(then)).to.deep.equal(['r.asked.kind call']);
     const all = await ask({ at: MONDAY, context: { ip: '203.0.113.1', attributes: { kind: 'call' } } });
     expect(all.decision.code).to.equal('OK');
@@ -114,6 +119,9 @@ describe('an explanation under declared facts', function () {
     await refuses({ set: { 'r.network.office': true } }, 'what has no address lies in no network');
     await refuses({ set: { 'r.asked.kind': 'fax' } }, 'must be one of call, text, unknown');
     await refuses({ set: { 'r.network.vpn': true } }, 'no such fact');
+    await refuses({ set: { 'r.schedule.early': true, 'r.schedule.late': true } }, 'no moment lies in just these');
+    // Until 1982 the clocks of Singapore were half an hour behind what they are since.
+    await refuses({ at: '1981-05-01T00:45:00Z' }, 'name a time of these years');
     // Berlin lies in the office.
     await refuses(
       { context: { ip: '203.0.113.1' }, set: { 'r.network.office': false } },

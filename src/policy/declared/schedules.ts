@@ -26,12 +26,15 @@ export interface Schedules {
   /**
    * What holds at a moment, and a span around it in which nothing changes: so whoever keeps the span asks again only outside of
    * it. It ends at the next change or at a midnight before it.
-   * @throws Error: no moment, or a combination that is not among `groups`, so that nothing was proved of it
+   * @throws Error: no moment; UnprovedMoment: a combination that is not among `groups`, so that nothing was proved of it
    */
   readonly at: (moment: number) => ScheduleSpan;
   /** Every combination that a moment of the years 2000 to 2060 can produce. */
   readonly groups: readonly ScheduleGroup[];
 }
+
+/** At a moment the schedules combine as at none of the years 2000 to 2060: a zone had other clocks before. */
+export class UnprovedMoment extends Error {}
 
 /** For 64 schedules that except the same 400 dates, which take a second or two to compile. */
 const MAX_EFFORT = 64 * 64 * 400;
@@ -76,7 +79,7 @@ export function* compilingSchedules(schedules: readonly DeclaredSchedule[]): Gen
       const { key, from, until } = evaluate(compiled, moment);
       const group = groups.get(key);
       // INVARIANT: nothing is decided on a combination of schedules that the analysis has not seen.
-      if (!group) throw new Error(`no schedule was proved at ${new Date(moment).toISOString()}`);
+      if (!group) throw new UnprovedMoment(`no schedule was proved at ${new Date(moment).toISOString()}`);
       return Object.freeze({ group, from, until });
     },
   };
