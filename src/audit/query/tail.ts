@@ -6,6 +6,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
+import { readClock } from '../../db/clock.ts';
 import { orFailure } from '../../db/failure.ts';
 import type { DecisionRecord } from '../columns.ts';
 import { timeOf } from '../record/entry.ts';
@@ -35,18 +36,21 @@ export async function* followDecisions(
   filter: DecisionFilter,
   signal: AbortSignal,
 ): AsyncGenerator<readonly DecisionRecord[]> {
-  const known = new Set(await idsSince(db, filter, Date.now() - WINDOW_MS));
+  // Records have the time of the database, which may not be that of this machine.
+  const clock = (): Promise<number> => orFailure(readClock(db));
+  const known = new Set(await idsSince(db, filter, (await clock()) - WINDOW_MS));
   // An empty batch says that the first poll is done: every later commit will be yielded.
   yield [];
   // Not `every` (loop.ts), which pushes and polls on after a failure: a generator is pulled, so that the next poll waits until
   // the consumer has taken the batch (backpressure), and a failure ends the iteration.
   for (let poll = 1; !signal.aborted; poll += 1) {
-    const ids = await idsSince(db, filter, Date.now() - (poll % WHOLE_EVERY === 0 ? WINDOW_MS : RECENT_MS));
+    const now = await clock();
+    const ids = await idsSince(db, filter, now - (poll % WHOLE_EVERY === 0 ? WINDOW_MS : RECENT_MS));
     const fresh = ids.filter((id) => !known.has(id));
     for (let start = 0; start < fresh.length && !signal.aborted; start += BATCH)
       yield await findByIds(db, fresh.slice(start, start + BATCH));
     for (const id of fresh) known.add(id);
-    const oldest = new Date(Date.now() - 2 * WINDOW_MS).toISOString();
+    const oldest = new Date(now - 2 * WINDOW_MS).toISOString();
     for (const id of known) if (timeOf(id) < oldest) known.delete(id);
     await sleep(INTERVAL_MS, undefined, { signal }).catch(() => undefined);
   }
