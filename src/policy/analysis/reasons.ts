@@ -40,8 +40,11 @@ export function testsByPath(predicates: readonly Predicate[]): ReadonlyMap<strin
   const visit = (part: Predicate): void => {
     if (part.kind === 'not') visit(part.of);
     else if (part.kind !== 'test') for (const of of [part.left, part.right]) visit(of);
-    else if (part.path !== undefined)
-      tests.set(part.path, new Map([...(tests.get(part.path) ?? []), [part.text, part]]));
+    else if (part.path !== undefined) {
+      const before = tests.get(part.path);
+      if (before) before.set(part.text, part);
+      else tests.set(part.path, new Map([[part.text, part]]));
+    }
   };
   for (const predicate of predicates) visit(predicate);
   return new Map([...tests].map(([path, of]) => [path, [...of.values()]]));

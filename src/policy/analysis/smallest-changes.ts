@@ -75,6 +75,11 @@ export function* smallestChanges(
   const sets = (): ChangeSet[] => mergedSets(found.map(chosenIn), now);
   try {
     const search = searchOf(policy, facts, now, newBudget(maxBudget));
+    // Each test is compiled when it is first evaluated: of thousands of rows not all at once.
+    for (const { when } of search.rows) {
+      search.isTrue(when.tree, now);
+      yield;
+    }
     let level: readonly Node[] = [[]];
     while (level.length > 0) {
       level = yield* searchLevel(search, level, found, (node) => confirm(search, policy, facts, node));
