@@ -29,7 +29,7 @@ check: setup ## types and style
 	$(BIN)/biome ci --error-on-warnings --colors=off
 
 .PHONY: test
-test: check build ## every check and every test; COVERAGE=1 measures, LONG=1 does all of it
+test: check build ## every check and every test; COVERAGE=1 measures, LONG=1 does more, LONG=2 all of it
 	@node test/support/run-all.mjs
 
 .PHONY: bench

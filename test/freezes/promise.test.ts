@@ -1,6 +1,6 @@
 /**
  * Promise 4 of freezes: no allow in the process that froze after its reply, and none anywhere that started more than a second after the
- * commit, nor after a process was stopped. LONG=1: 300 freezes and lifts, and a stop of 30 s.
+ * commit, nor after a process was stopped. LONG=2: 300 freezes and lifts, and a stop of 30 s.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,14 +10,14 @@ import { killProcesses } from '../http/process.ts';
 import { amount } from '../support/long.ts';
 import { BOUND_MS, bound, faultsOf, latenessOf, type Observed, type Observer, observe, PROCESSES } from './observed.ts';
 
-const FREEZES = amount(60, 300);
-const STOP_MS = 1000 * amount(4, 30);
+const FREEZES = amount(60, 60, 300);
+const STOP_MS = 1000 * amount(4, 4, 30);
 /** Subjects that are frozen and lifted at the same time. */
 const SUBJECTS = 20;
 const SPREAD_MS = 40;
 
 describe('a freeze, with three processes under load', function () {
-  this.timeout(amount(180_000, 900_000));
+  this.timeout(amount(180_000, 180_000, 900_000));
   let world: World;
   before(async () => {
     world = await startWorld();

@@ -258,7 +258,9 @@ describe('a connection', () => {
     }
     await eventually(isServed);
     for (const { socket } of wires) socket.resume();
-    for (const wire of wires) expect(wire.fault()).to.equal(undefined);
+    // It is reset where the client's own bytes were left unread.
+    for (const wire of wires)
+      expect((wire.fault() as NodeJS.ErrnoException | undefined)?.code).to.be.oneOf([undefined, 'ECONNRESET']);
   });
 
   it('ends when its client never closes its side, and makes room for another one', async () => {

@@ -12,6 +12,7 @@ import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { type Finding, printFinding } from '../../src/policy/folder/findings.ts';
 import { parseInvariants } from '../../src/policy/folder/invariants.ts';
 import { buildPolicy, compilePolicy } from '../../src/policy/policy.ts';
+import { amount } from '../support/long.ts';
 import { declaredLarge } from './declared-large.ts';
 import { edited, shippedTexts, withFile } from './texts.ts';
 
@@ -54,7 +55,8 @@ describe('a policy with 20 attributes, 10 networks of 10,000 prefixes and 5 sche
       withFile(texts, 'net3.txt', `${texts.get('net3.txt')}99.0.0.0/8\n`),
       edited(texts, 'facts.yaml', 'from: "06:00"', 'from: "06:01"'),
     ];
-    for (const edit of edits) expect(diffOf(policy, compiled(edit)).changes).not.to.deep.equal([]);
+    for (const edit of edits.slice(0, amount(1, 3)))
+      expect(diffOf(policy, compiled(edit)).changes).not.to.deep.equal([]);
   });
 });
 

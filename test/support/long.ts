@@ -1,5 +1,9 @@
-/** How much a randomised or exhaustive test does: by default what fits into every run, with LONG=1 all of it. */
+/**
+ * How much a randomised or exhaustive test does: by default what fits into every run, with LONG=1 what fits into each run of CI, with
+ * LONG=2 all of it, which takes an hour.
+ */
 
-const LONG = process.env['LONG'] === '1';
+const LEVEL = Number(process.env['LONG'] ?? 0);
 
-export const amount = (usual: number, long: number): number => (LONG ? long : usual);
+export const amount = (usual: number, long: number, all = long): number =>
+  LEVEL >= 2 ? all : LEVEL === 1 ? long : usual;

@@ -25,8 +25,8 @@ import {
 import { matches, type Tree } from '../rules.ts';
 import { SEED, times } from '../texts.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? amount(30, 1000));
-const MOST = amount(10_000, 30_000);
+const ROUNDS = Number(process.env['ROUNDS'] ?? amount(20, 60, 1000));
+const MOST = amount(10_000, 10_000, 30_000);
 
 interface Stated {
   readonly tree: Tree;
