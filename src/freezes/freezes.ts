@@ -145,8 +145,9 @@ export const listFreezes = (
   );
 
 /**
- * The freezes that covered a question at that time, by what is stored of them now; where none did any more, those that had ended
- * just before, since a process may be a second late.
+ * The freezes that covered a question at that time, by what is stored of them now. Where none did: first those that began just after,
+ * since the time of a decision is the earliest that the database's clock can have shown; then those that had ended just before, since
+ * a process may be a second late.
  */
 export async function freezesAt(
   db: Knex,
@@ -156,7 +157,7 @@ export async function freezesAt(
   const { rows } = await orFailure(
     db.raw<{ rows: Row[] }>(
       `select ${COLUMNS} from freezes
-       where created_at <= ?::timestamptz and until > ?::timestamptz - interval '2 seconds'
+       where created_at <= ?::timestamptz + interval '2 seconds' and until > ?::timestamptz - interval '2 seconds'
          and (lifted_at is null or lifted_at > ?::timestamptz - interval '2 seconds')
          and (key_id is null or key_id = ?) and (user_id is null or user_id = ?) and (business_id is null or business_id = ?)
        order by id`,
@@ -164,8 +165,12 @@ export async function freezesAt(
     ),
   );
   const covered = rows.map(present).filter((freeze) => freeze.action === null || matchesPattern(freeze.action, action));
-  const exactly = covered.filter(({ until, liftedAt }) => until > at && (liftedAt === null || liftedAt > at));
-  return exactly.length > 0 ? exactly : covered;
+  const exactly = covered.filter(
+    ({ createdAt, until, liftedAt }) => createdAt <= at && until > at && (liftedAt === null || liftedAt > at),
+  );
+  if (exactly.length > 0) return exactly;
+  const [began, ended] = [true, false].map((later) => covered.filter(({ createdAt }) => createdAt > at === later));
+  return [...(began ?? []), ...(ended ?? [])];
 }
 
 /** `now()` is the start of the transaction, so that an end in seconds is exact. */

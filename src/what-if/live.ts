@@ -103,7 +103,9 @@ async function freezesOf(
 ): Promise<FreezeRecord[]> {
   const scope = { apiKeyId: key.id, userId: user.id, businessId: target.id };
   const freezes = await freezesAt(trx, at, { action: request.action, ...scope });
-  return freezes.filter(({ until, liftedAt }) => until > at && (liftedAt === null || liftedAt > at));
+  return freezes.filter(
+    ({ createdAt, until, liftedAt }) => createdAt <= at && until > at && (liftedAt === null || liftedAt > at),
+  );
 }
 
 async function resourcesOf(
