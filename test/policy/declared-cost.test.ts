@@ -55,7 +55,7 @@ describe('a policy with 20 attributes, 10 networks of 10,000 prefixes and 5 sche
       withFile(texts, 'net3.txt', `${texts.get('net3.txt')}99.0.0.0/8\n`),
       edited(texts, 'facts.yaml', 'from: "06:00"', 'from: "06:01"'),
     ];
-    for (const edit of edits.slice(0, amount(1, 3)))
+    for (const edit of edits.slice(0, amount(1, 1, 3)))
       expect(diffOf(policy, compiled(edit)).changes).not.to.deep.equal([]);
   });
 });

@@ -106,10 +106,10 @@ describe('mutants of the shipped rows', function () {
   before(async () => {
     texts = await shippedTexts();
     shipped = await shippedPolicy();
-    saysTheSame = prover(shipped.rows);
+    saysTheSame = prover(shipped);
     cases = [...texts]
       .filter(([name]) => name.startsWith('cases/'))
-      .flatMap(([name, text]) => parseCases(name, text, BUILT_IN, ({ message }) => expect.fail(message)));
+      .flatMap(([name, text]) => parseCases(name, text, shipped.schema, ({ message }) => expect.fail(message)));
     lines = [...texts]
       .filter(([name]) => name.endsWith('.csv'))
       .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -234,7 +234,7 @@ function decider(rows: readonly Row[]): (facts: Facts) => string {
 }
 
 /** Proves by enumeration that the same row of both decides every situation, in the same way. */
-function prover(rows: readonly Row[]): (others: readonly Row[]) => boolean {
+function prover({ rows, schema }: Policy): (others: readonly Row[]) => boolean {
   const decides = decider(rows);
   const known = new Map<string, readonly (readonly [Facts, string])[]>();
   return (others) => {
@@ -245,7 +245,7 @@ function prover(rows: readonly Row[]): (others: readonly Row[]) => boolean {
       ...[...row.when.constants].flatMap(([path, set]) => [...set].map((text) => `${path} ${text}`)),
     ]);
     const key = [...new Set(constants)].sort().join();
-    const answers = known.get(key) ?? [...situations(both, BUILT_IN)].map((facts) => [facts, decides(facts)] as const);
+    const answers = known.get(key) ?? [...situations(both, schema)].map((facts) => [facts, decides(facts)] as const);
     known.set(key, answers);
     const decidesOther = decider(others);
     return answers.every(([facts, answer]) => decidesOther(facts) === answer);
