@@ -12,7 +12,7 @@ import { compilePolicy } from '../../src/policy/policy.ts';
 import { BUILT_IN } from '../../src/policy/schema.ts';
 import { productOf } from '../support/facts.ts';
 import { canOccur } from './oracle.ts';
-import { chooser, holds, matches, readPrint, type Tree, write } from './rules.ts';
+import { chooser, holds, matches, readPrint, type Tree, treesOf, write } from './rules.ts';
 import { shippedTexts } from './texts.ts';
 
 export interface Line {
@@ -58,19 +58,7 @@ const leaf = fc.oneof(
   fc.constantFrom(...BOOLEANS).map((path): Tree => ({ kind: 'fact', path })),
   fc.constantFrom(...PATTERNS).map((pattern): Tree => ({ kind: 'keyMatch', pattern })),
 );
-const tree = fc.letrec<{ tree: Tree }>((tie) => ({
-  tree: fc.oneof(
-    { maxDepth: 2 },
-    { arbitrary: leaf, weight: 3 },
-    { arbitrary: tie('tree').map((of): Tree => ({ kind: 'not', of })), weight: 1 },
-    {
-      arbitrary: fc
-        .tuple(fc.constantFrom('both' as const, 'either' as const), tie('tree'), tie('tree'))
-        .map(([kind, left, right]): Tree => ({ kind, left, right })),
-      weight: 3,
-    },
-  ),
-})).tree;
+const tree = treesOf(leaf, 3, { maxDepth: 2 });
 
 const line = fc.tuple(fc.constantFrom(...PATTERNS), tree, fc.constantFrom(...CODES));
 /** Holds wherever nothing may be allowed. */

@@ -26,7 +26,7 @@ import {
   specPair,
   type Value,
 } from './declarations.ts';
-import { evaluate, matches, type Tree, write } from './rules.ts';
+import { evaluate, matches, type Tree, treesOf, write } from './rules.ts';
 import { shippedTexts } from './texts.ts';
 
 export interface Line {
@@ -68,19 +68,7 @@ export function treesOver(leaves: Leaves): fc.Arbitrary<Tree> {
     { arbitrary: fc.constantFrom(...leaves).chain(([path, values]) => leafOf(path, values)), weight: 6 },
     { arbitrary: fc.constantFrom(...PATTERNS).map((pattern): Tree => ({ kind: 'keyMatch', pattern })), weight: 1 },
   );
-  return fc.letrec<{ tree: Tree }>((tie) => ({
-    tree: fc.oneof(
-      { maxDepth: 2 },
-      { arbitrary: leaf, weight: 3 },
-      { arbitrary: tie('tree').map((of): Tree => ({ kind: 'not', of })), weight: 1 },
-      {
-        arbitrary: fc
-          .tuple(fc.constantFrom('both' as const, 'either' as const), tie('tree'), tie('tree'))
-          .map(([kind, left, right]): Tree => ({ kind, left, right })),
-        weight: 3,
-      },
-    ),
-  })).tree;
+  return treesOf(leaf, 3, { maxDepth: 2 });
 }
 
 /** One or two built-in facts, and up to four that are declared. */

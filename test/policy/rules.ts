@@ -86,19 +86,27 @@ const leaf: fc.Arbitrary<Tree> = fc.oneof(
   pattern.map((value): Tree => ({ kind: 'keyMatch', pattern: value })),
 );
 
-export const tree: fc.Arbitrary<Tree> = fc.letrec<{ tree: Tree }>((tie) => ({
-  tree: fc.oneof(
-    { maxDepth: 5, withCrossShrink: true },
-    { arbitrary: leaf, weight: 2 },
-    { arbitrary: tie('tree').map((of): Tree => ({ kind: 'not', of })), weight: 1 },
-    {
-      arbitrary: fc
-        .tuple(fc.constantFrom('both' as const, 'either' as const), tie('tree'), tie('tree'))
-        .map(([kind, left, right]): Tree => ({ kind, left, right })),
-      weight: 3,
-    },
-  ),
-})).tree;
+/** Conditions made of `leaf`, so often beside the others, with `not`, `&&` and `||`. */
+export const treesOf = (
+  leaf: fc.Arbitrary<Tree>,
+  weight: number,
+  constraints: fc.OneOfConstraints,
+): fc.Arbitrary<Tree> =>
+  fc.letrec<{ tree: Tree }>((tie) => ({
+    tree: fc.oneof(
+      constraints,
+      { arbitrary: leaf, weight },
+      { arbitrary: tie('tree').map((of): Tree => ({ kind: 'not', of })), weight: 1 },
+      {
+        arbitrary: fc
+          .tuple(fc.constantFrom('both' as const, 'either' as const), tie('tree'), tie('tree'))
+          .map(([kind, left, right]): Tree => ({ kind, left, right })),
+        weight: 3,
+      },
+    ),
+  })).tree;
+
+export const tree: fc.Arbitrary<Tree> = treesOf(leaf, 2, { maxDepth: 5, withCrossShrink: true });
 
 /** The text of a rule; `choose(n)`, below n, picks one of n ways to write each part. */
 export function write(node: Tree, choose: (ways: number) => number): string {
