@@ -182,16 +182,14 @@ function keep<V>(kept: Map<string, V>, name: string, value: V, most = KEPT): V {
   return value;
 }
 
-function requestGroupsOf({ declaration: { actions } }: Schema): Groups['requestGroup'] {
+function requestGroupsOf({ registrationOf }: Schema): Groups['requestGroup'] {
   const kept = { stated: new Map<string, Facts['request']>(), none: new Map<string, Facts['request']>() };
-  const groups = [...actions.groups].map(([name, members]) => [`group.${name}`, new Set(members)] as const);
   return (action, addressed) => {
     const of = addressed ? kept.stated : kept.none;
     const known = of.get(action);
     if (known) return known;
-    const request: Omit<Facts['request'], 'group'> = { action, registered: actions.known.has(action), addressed };
-    const members = groups.map(([name, of]) => [name, of.has(action)] as const);
-    return keep(of, action, groupFrom([...Object.entries(request), ...members]) as Facts['request']);
+    const request: Omit<Facts['request'], 'registered'> = { action, addressed };
+    return keep(of, action, groupFrom([...Object.entries(request), ...registrationOf(action)]) as Facts['request']);
   };
 }
 

@@ -3,7 +3,6 @@
  * was added since takes its declared default, so that old records replay and old cases keep their meaning.
  */
 
-import { registrationOf } from './declared/actions.ts';
 import { type Facts, type FactTable, fits, groupFrom, versionOf } from './facts.ts';
 import type { Schema } from './schema.ts';
 
@@ -55,9 +54,7 @@ function withRegistration(groups: Groups, schema: Schema, said?: unknown): Group
     const value: unknown = Object(said)[outer];
     return within === undefined ? value : Object(value)[within];
   };
-  const values = registrationOf(schema.declaration.actions, action).map(
-    ([name, value]) => [name, saidAs(name) ?? value] as const,
-  );
+  const values = schema.registrationOf(action).map(([name, value]) => [name, saidAs(name) ?? value] as const);
   return { ...groups, request: { ...request, ...groupFrom(values) } };
 }
 

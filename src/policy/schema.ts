@@ -1,5 +1,6 @@
 /** Which facts there are, of which types, and which of their combinations can occur: what a policy is written in terms of. */
 
+import { type RegistrationOf, registrationsIn } from './declared/actions.ts';
 import { type Declaration, NOTHING_DECLARED } from './declared/declaration.ts';
 import { compileNetworks, type Networks } from './declared/networks.ts';
 import { compilingSchedules, type Schedules } from './declared/schedules.ts';
@@ -25,6 +26,8 @@ export interface Schema {
   /** Those that it declares, compiled: in which of them an address, or a moment, lies. */
   readonly networks: Networks;
   readonly schedules: Schedules;
+  /** What its register says of an action. */
+  readonly registrationOf: RegistrationOf;
   readonly table: FactTable;
   /** In the order of the table, in which Casbin is given them. */
   readonly groups: readonly string[];
@@ -72,6 +75,7 @@ export function* compileSchema(declaration: Declaration, builtIn: FactTable = FA
     declaration,
     networks,
     schedules,
+    registrationOf: registrationsIn(declaration.actions),
     table,
     groups,
     factsOf,

@@ -228,10 +228,12 @@ export function actionFactor(
   // Those whose longest pattern this is.
   const here = [...known].filter((action) => patternsOf(action).find((one) => patterns.includes(one)) === pattern);
   const actions = pattern.endsWith('*') ? [others, ...here] : [pattern];
-  const alternatives = actions.map((action) => ({
-    action,
-    values: columns.map(({ path, views }) => isOf(schemas[views[0] ?? 0], path, action)),
-  }));
+  const alternatives = actions.map((action) => {
+    const said = schemas.map((schema) => new Map(schema.registrationOf(action)));
+    const saysOf = ({ path, views: [view = 0] }: Column): boolean =>
+      said[view]?.get(path.replace('r.request.', '')) === true;
+    return { action, values: columns.map(saysOf) };
+  });
   return { columns, alternatives: distinct(alternatives), applies: always };
 }
 
@@ -249,6 +251,3 @@ const listOf = (schema: Schema | undefined, path: string): readonly string[] =>
 
 const meaningOf = (schema: Schema | undefined, path: string): string =>
   JSON.stringify([...listOf(schema, path)].sort());
-
-const isOf = (schema: Schema | undefined, path: string, action: string): boolean =>
-  listOf(schema, path).includes(action);

@@ -6,7 +6,6 @@
  */
 
 import { type ActionClass, byAction, unnamedWord } from '../action-patterns.ts';
-import { registrationOf } from '../declared/actions.ts';
 import { ACTION_PATH, type Constraint, closed, type Facts, groupFrom, valueAt } from '../facts.ts';
 import type { Row } from '../row.ts';
 import type { Schema } from '../schema.ts';
@@ -165,7 +164,7 @@ function factsIn(
     for (const [at, { path, views }] of columns.entries())
       if (views.includes(view)) chosen.set(path, values[at] as Value);
   }
-  for (const [name, value] of registrationOf(schema.declaration.actions, String(chosen.get(ACTION_PATH))))
+  for (const [name, value] of schema.registrationOf(String(chosen.get(ACTION_PATH))))
     chosen.set(`r.request.${name}`, value);
   const groups = schema.groups.map((group) => {
     const values = schema.factsOf(group).map(([fact, definition]) => {
