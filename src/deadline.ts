@@ -6,6 +6,8 @@
 import { Failure } from './errors.ts';
 
 export interface Deadline {
+  /** When it passes, as of `performance.now()`: for who looks after many at once. */
+  readonly at: () => number;
   /** @throws Failure DEADLINE_EXCEEDED once it has passed. To be called before work that would be wasted then. */
   readonly check: () => void;
   /** Settles as the promise, or rejects with Failure DEADLINE_EXCEEDED if that comes first; the work itself goes on. */
@@ -17,6 +19,7 @@ export interface Deadline {
 export function deadlineIn(milliseconds: number): Deadline {
   let at = performance.now() + milliseconds;
   return {
+    at: () => at,
     check: () => {
       if (performance.now() >= at) throw new Failure('DEADLINE_EXCEEDED');
     },

@@ -15,7 +15,16 @@ import { type Batch, endsElsewhere, newChain, numberBatch, sendBatch } from './b
 import type { Entry } from './entry.ts';
 import { makePartitions } from './partitions.ts';
 
-/** Resolves once all the entries are durable; either all of them are recorded or the request fails. */
+/**
+ * What is called once all the entries of a request are durable, or with the failure of all of them. Once, perhaps before the call that takes
+ * it returns. It should not throw: that is logged, and tells nobody.
+ */
+export type Settle = (failure?: Failure) => void;
+
+/** Queues the entries of a request: either all of them are recorded or the request fails. No promise and no timer for each. */
+export type EnqueueEntries = (entries: readonly Entry[], deadline: Deadline, settle: Settle) => void;
+
+/** `EnqueueEntries` as a promise. */
 export type RecordEntries = (entries: readonly Entry[], deadline: Deadline) => Promise<void>;
 
 export interface RecorderStats {
@@ -35,9 +44,11 @@ export interface RecorderStats {
 
 export interface Recorder {
   /**
-   * @throws Failure INTERNAL, UNAVAILABLE or DEADLINE_EXCEEDED. After each of them the entries may have been recorded all the same: the
+   * Settles with Failure INTERNAL, UNAVAILABLE or DEADLINE_EXCEEDED. After each of them the entries may have been recorded all the same: the
    * log may hold a decision that was never delivered, but no decision is delivered that the log does not hold.
    */
+  readonly enqueue: EnqueueEntries;
+  /** @throws Failure as `enqueue` settles with */
   readonly record: RecordEntries;
   readonly stats: () => RecorderStats;
   /** When a batch was last committed, by the monotonic clock; -Infinity where none was, or one has failed since. */
@@ -54,12 +65,14 @@ const QUEUE = 5000;
 /** Decisions in one statement, unless a single request has more. At some 2 KB each at most, it is no more than 1 MB. */
 const BATCH = 500;
 const RETRY_MS = 100;
+/** How often the deadlines of all that wait are looked at, so by how much one may be answered late. */
+const SWEEP_MS = 20;
 
 interface Waiting {
   readonly entries: readonly Entry[];
   readonly deadline: Deadline;
-  readonly resolve: () => void;
-  readonly reject: (failure: Failure) => void;
+  /** Undefined once it was called. */
+  settle: Settle | undefined;
 }
 
 interface Outcome {
@@ -79,30 +92,70 @@ export function createRecorder(db: Knex, log: Log): Recorder {
   let chain = newChain();
   let queue: Waiting[] = [];
   let queued = 0;
+  /** What was taken from the queue last, until all of it is settled. */
+  let underWay: readonly Waiting[] = [];
   let inFlight = 0;
   let working: Promise<void> | undefined;
+  let sweeping: NodeJS.Timeout | undefined;
   let closing = false;
   let provedAt = Number.NEGATIVE_INFINITY;
   const totals = { recorded: 0, batches: 0, rejected: 0, resent: 0 };
 
-  const record: RecordEntries = async (entries, deadline) => {
-    if (entries.length === 0) return;
-    if (closing) throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
+  const enqueue: EnqueueEntries = (entries, deadline, settle) => {
+    if (entries.length === 0) return settle();
+    if (closing) return settle(new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.'));
     if (queued + entries.length > QUEUE) {
       totals.rejected += 1;
-      throw new Failure('UNAVAILABLE', 'Too many decisions wait to be recorded. Ask again after Retry-After.');
+      return settle(new Failure('UNAVAILABLE', 'Too many decisions wait to be recorded. Ask again after Retry-After.'));
     }
     queued += entries.length;
-    const durable = new Promise<void>((resolve, reject) => queue.push({ entries, deadline, resolve, reject }));
+    queue.push({ entries, deadline, settle });
     working ??= work();
-    await deadline.race(durable);
+    sweeping ??= setInterval(sweep, SWEEP_MS).unref();
   };
+
+  const record: RecordEntries = (entries, deadline) =>
+    new Promise((resolve, reject) => enqueue(entries, deadline, (failure) => (failure ? reject(failure) : resolve())));
+
+  /** Answers all that have waited for too long. What becomes of their entries is up to whoever has them. */
+  function sweep(): void {
+    for (const waiting of underWay) isInTime(waiting);
+    for (const waiting of queue) isInTime(waiting);
+    if (working !== undefined) return;
+    clearInterval(sweeping);
+    sweeping = undefined;
+  }
 
   async function work(): Promise<void> {
     // Requests that arrive in this turn of the event loop share the first batch.
     await nextTurn();
-    while (queue.length > 0) await write(take());
+    while (queue.length > 0) {
+      underWay = take();
+      await write(underWay);
+    }
+    underWay = [];
     working = undefined;
+  }
+
+  function finish(waiting: Waiting, failure?: Failure): void {
+    const { settle } = waiting;
+    waiting.settle = undefined;
+    try {
+      settle?.(failure);
+    } catch (error) {
+      // A defect of one must not keep the others of its batch from their answers.
+      log.error({ error }, 'a request could not be told what became of its decisions');
+    }
+  }
+
+  function isInTime(waiting: Waiting): boolean {
+    if (performance.now() >= waiting.deadline.at()) finish(waiting, new Failure('DEADLINE_EXCEEDED'));
+    return waiting.settle !== undefined;
+  }
+
+  function fail(requests: readonly Waiting[], error: unknown): void {
+    const failure = databaseFailure(error);
+    for (const waiting of requests) finish(waiting, failure);
   }
 
   /** The oldest requests, as many as one statement takes. */
@@ -125,7 +178,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
     const { is, error } = await settle(live);
     inFlight = 0;
     if (is === 'committed') {
-      for (const { resolve } of live) resolve();
+      for (const waiting of live) finish(waiting);
     } else if (is === 'again') {
       await write(live);
     } else if (is === 'refused' && live.length > 1) {
@@ -199,6 +252,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
   }
 
   return {
+    enqueue,
     record,
     provedAt: () => provedAt,
     stats: () => ({ queued, capacity: QUEUE, inFlight, ...totals }),
@@ -216,21 +270,6 @@ const ELSEWHERE =
   "this process's chain does not end where it did: the database has been restored or changed; it begins a new chain";
 const ABANDONED =
   'a batch of unknown outcome was given up; none of its decisions was delivered, some may be in the log; a new chain begins';
-
-function isInTime({ deadline, reject }: Waiting): boolean {
-  try {
-    deadline.check();
-    return true;
-  } catch (error) {
-    reject(error as Failure);
-    return false;
-  }
-}
-
-function fail(requests: readonly Waiting[], error: unknown): void {
-  const failure = databaseFailure(error);
-  for (const { reject } of requests) reject(failure);
-}
 
 export const recorderMetrics = (stats: () => RecorderStats): Metric[] => [
   gauge('log_queue', 'Decisions that wait to be recorded.', () => stats().queued),

@@ -12,6 +12,7 @@ import { keepPartitions, makePartitions } from '../../../src/audit/record/partit
 import { createRecorder, type Recorder } from '../../../src/audit/record/recorder.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { deadlineIn } from '../../../src/deadline.ts';
+import type { Failure } from '../../../src/errors.ts';
 import { createLog } from '../../../src/log.ts';
 import { databaseClock } from '../../support/database-clock.ts';
 import { factsWith } from '../../support/facts.ts';
@@ -363,5 +364,38 @@ for (const postgres of POSTGRES)
       const rows = await verifiedRows(db);
       expect(rows).to.have.length(2);
       expect(idsOf(rows)).not.to.include(late.id);
+    });
+
+    it('tells each request once what became of it, whatever its deadline, a neighbour that throws or an empty one', async () => {
+      const recorder = open(LONG_MS);
+      const told: string[] = [];
+      const tell =
+        (name: string) =>
+        (failure?: Failure): void => {
+          told.push(`${name} ${failure?.code ?? 'recorded'}`);
+        };
+      recorder.enqueue([], deadlineIn(0), tell('empty'));
+      expect(told).to.deep.equal(['empty recorded']);
+      const lock = await db.transaction();
+      await lock.raw('lock table decisions in access exclusive mode');
+      recorder.enqueue([entry()], deadlineIn(LONG_MS), () => {
+        throw new Error('a defect of who asked');
+      });
+      recorder.enqueue([entry()], deadlineIn(LONG_MS), tell('in time'));
+      recorder.enqueue([entry()], deadlineIn(50), tell('sent, and late'));
+      while (recorder.stats().inFlight === 0) await sleep(1);
+      recorder.enqueue([entry()], deadlineIn(50), tell('queued, and late'));
+      while (told.length < 3) await sleep(1);
+      await lock.rollback();
+      await recorder.close();
+      recorder.enqueue([entry()], deadlineIn(LONG_MS), tell('closed'));
+      expect(told.toSorted()).to.deep.equal([
+        'closed UNAVAILABLE',
+        'empty recorded',
+        'in time recorded',
+        'queued, and late DEADLINE_EXCEEDED',
+        'sent, and late DEADLINE_EXCEEDED',
+      ]);
+      expect(await verifiedRows(db)).to.have.length(3);
     });
   });
