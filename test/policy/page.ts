@@ -5,12 +5,11 @@
  * changes its counts, need not change the page.
  */
 
-import { execFile } from 'node:child_process';
 import { appendFile, cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
-import { ROOT } from '../support/cli.ts';
+import { runShell } from '../support/shell.ts';
 import { POLICY_FOLDER, shippedTexts } from './texts.ts';
 
 export interface Block {
@@ -62,22 +61,11 @@ export interface Ran {
   readonly output: string;
 }
 
-/** Runs a line as a shell in `folder` does, with `authz` from the build. */
-export const shell = (folder: string, command: string, env: Record<string, string> = {}): Promise<Ran> =>
-  new Promise((resolve) => {
-    const main = path.join(ROOT, 'dist', 'src', 'main.js');
-    const settings = {
-      PATH: process.env['PATH'],
-      HOME: process.env['HOME'],
-      NODE: process.execPath,
-      MAIN: main,
-      ...env,
-    };
-    const script = `exec 2>&1; authz() { "$NODE" "$MAIN" "$@"; }; ${command}`;
-    execFile('/bin/sh', ['-c', script], { cwd: folder, env: settings }, (error, stdout) =>
-      resolve({ code: error === null ? 0 : Number(error.code), output: stdout }),
-    );
-  });
+/** Runs a line as a shell in `folder` does, and gives what it prints to either output. */
+export async function shell(folder: string, command: string, env: Record<string, string> = {}): Promise<Ran> {
+  const { code, stdout } = await runShell(`exec 2>&1\n${command}`, folder, env);
+  return { code: code ?? -1, output: stdout };
+}
 
 /** Runs the commands of a console block, in their order, and holds what they print against what it shows. Gives them as they ran. */
 export async function runConsole(

@@ -15,7 +15,8 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-const ENVIRONMENT = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
+/** All of the environment that a run gets without asking for it. */
+export const ENVIRONMENT = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
 
 /** Runs `authz ...args` to its end in this process, with no settings in its environment but `env`. */
 export async function authz(

@@ -1,14 +1,10 @@
 /** Runs the commands of a guide in docs/ as they stand on the page, in one shell that ends with the first that fails. */
 
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { ROOT } from './cli.ts';
-
-/** Without npx, which takes its time. */
-const AUTHZ = `npx() { shift; "$NODE" "$MAIN" "$@"; }`;
+import { type Outcome, ROOT } from './cli.ts';
+import { runShell } from './shell.ts';
 
 /** The commands of the first block of sh behind a heading of a page of docs/. */
 export async function commandsOf(page: string, heading: string): Promise<string> {
@@ -19,12 +15,16 @@ export async function commandsOf(page: string, heading: string): Promise<string>
   return commands;
 }
 
-/** Runs them in `folder`, with no settings but `env`. @throws where one of them fails */
-export const runGuide = (commands: string, folder: string, env: Readonly<Record<string, string>>) =>
-  promisify(execFile)('/bin/sh', ['-ec', `${AUTHZ}\n${commands}`], {
-    cwd: folder,
-    env: { PATH: process.env['PATH'], NODE: process.execPath, MAIN: path.join(ROOT, 'dist/src/main.js'), ...env },
-  });
+/** Runs them in `folder`, with no settings but `env`. Fails where one of them does. */
+export async function runGuide(
+  commands: string,
+  folder: string,
+  env: Readonly<Record<string, string>>,
+): Promise<Outcome> {
+  const outcome = await runShell(`set -e\n${commands}`, folder, env);
+  expect(outcome.code, `${outcome.stderr}\nafter:\n${outcome.stdout}`).to.equal(0);
+  return outcome;
+}
 
 /** Expects that a text has what matches these, one behind the other. */
 export function expectInOrder(text: string, patterns: readonly RegExp[]): void {
