@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import type { Entry } from '../src/audit/record/entry.ts';
 import { authorizer } from '../src/authorize.ts';
 import { deadlineIn } from '../src/deadline.ts';
-import type { Known } from '../src/facts/load.ts';
+import type { Known, Question } from '../src/facts/load.ts';
 import type { Policy } from '../src/policy/decide.ts';
 import { shippedPolicy } from './policy/texts.ts';
 import { declaredPolicy } from './support/declared.ts';
@@ -28,10 +28,13 @@ describe('a decision while another policy goes live', () => {
       let live: Policy = first;
       const recorded: Entry[] = [];
       const authorize = authorizer({
-        loadFacts: async (questions) => {
-          live = second;
-          return questions.map(() => known);
-        },
+        loadFacts: Object.assign(
+          async (questions: readonly Question[]) => {
+            live = second;
+            return questions.map(() => known);
+          },
+          { peek: () => undefined },
+        ),
         consume: async () => [],
         moments: { momentFor: () => Date.parse('2026-07-01T09:00:00Z') },
         freezes: { current: () => () => undefined },

@@ -1,6 +1,7 @@
 /**
- * Loads the facts of a decision: from the cache while it is confirmed fresh, else from the primary in one round trip for the
- * whole batch, behind the breaker and under the request's deadline. An unexpected answer is a failure, never a default.
+ * Loads the facts of a decision: from the cache while it is confirmed fresh, else from the primary in one statement for all that
+ * is missing in a turn of the event loop, each behind the breaker and under its own request's deadline. An unexpected answer is a
+ * failure of the question that it answers, never a default.
  */
 
 import { timingSafeEqual } from 'node:crypto';
@@ -15,6 +16,7 @@ import { closed, type Facts } from '../policy/facts.ts';
 import { BUILT_IN } from '../policy/schema.ts';
 import type { Cache, Found, Read } from './cache.ts';
 import { digestTag, tagOf } from './freshness.ts';
+import { type Answers, gathering } from './gather.ts';
 import {
   type Attributes,
   attributeBytes,
@@ -49,15 +51,17 @@ export interface Known extends Pick<Facts, 'key' | 'user' | 'target'> {
 // The memo compares facts by identity, so what is the same for everybody is one object.
 const { key: UNKNOWN_KEY, user: UNKNOWN_USER, target: NO_TARGET } = BUILT_IN.nothingKnown;
 
-export type LoadFacts = (questions: readonly Question[], deadline: Deadline) => Promise<Known[]>;
+export interface LoadFacts {
+  /** @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker */
+  (questions: readonly Question[], deadline: Deadline): Promise<Known[]>;
+  /** What `load` would give, at once: undefined where anything of it must be read. */
+  readonly peek: (questions: readonly Question[]) => Known[] | undefined;
+}
 
 /** A question whose key has the form and checksum of one. */
 type Asked = Question & { readonly apiKey: string };
 
-/**
- * Makes a loader that reads `db`, which must be the primary, through `cache`.
- * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker.
- */
+/** Makes a loader that reads `db`, which must be the primary, through `cache`. */
 export function factsLoader(
   db: Knex,
   peppers: readonly [Pepper, ...Pepper[]],
@@ -66,30 +70,62 @@ export function factsLoader(
 ): LoadFacts {
   const [current] = peppers;
   const read = factsReader(db, peppers, breaker);
+  const nameOf = ({ apiKey, businessId = '' }: Asked): string =>
+    // Joined, not added up: V8 would keep the parts beside the whole for as long as the entry.
+    [digestOf(current, apiKey).toString('latin1'), businessId].join('');
 
-  return async (questions, deadline) => {
+  /** The cached facts of the questions, by their names; those of what is no key are known to everybody. */
+  const recall = (questions: readonly Question[], names: readonly (string | undefined)[]): Known[] | undefined => {
+    const asked = names.filter((name) => name !== undefined);
+    const known = cache.recall(asked);
+    return known && inPlaces(questions, names, known);
+  };
+
+  const load = async (questions: readonly Question[], deadline: Deadline): Promise<Known[]> => {
+    const names = questions.map((question) => (isAsked(question) ? nameOf(question) : undefined));
+    const recalled = recall(questions, names);
+    if (recalled) return recalled;
     const asked = questions.filter(isAsked);
-    const names = asked.map(({ apiKey, businessId = '' }) => digestOf(current, apiKey).toString('latin1') + businessId);
-    const load = (): Promise<Known[]> =>
+    const missing = (): Promise<Known[]> =>
       deadline.race(
-        cache.load(names, (places) =>
-          read(
-            places.flatMap((place) => asked[place] ?? []),
-            deadline,
-          ),
+        cache.load(
+          names.filter((name) => name !== undefined),
+          (places) =>
+            read(
+              places.flatMap((place) => asked[place] ?? []),
+              deadline,
+            ),
         ),
       );
-    const known =
-      cache.recall(names) ??
-      (await load().catch((error: unknown) => {
-        // Another request's read that this one joined may have hit that request's deadline; if ours has not passed, read again.
-        if (!(error instanceof Failure) || error.code !== 'DEADLINE_EXCEEDED') throw error;
-        deadline.check();
-        return load();
-      }));
-    const knownOf = new Map<Question, Known | undefined>(asked.map((question, place) => [question, known[place]]));
-    return questions.map((question) => knownOf.get(question) ?? noKey(question.businessId));
+    const known = await missing().catch((error: unknown) => {
+      // Another request's read that this one joined may have hit that request's deadline; if ours has not passed, read again.
+      if (!(error instanceof Failure) || error.code !== 'DEADLINE_EXCEEDED') throw error;
+      deadline.check();
+      return missing();
+    });
+    return inPlaces(questions, names, known);
   };
+  const peek = (questions: readonly Question[]): Known[] | undefined =>
+    recall(
+      questions,
+      questions.map((question) => (isAsked(question) ? nameOf(question) : undefined)),
+    );
+  return Object.assign(load, { peek });
+}
+
+/** What is known of the questions: of those with a name the next of `known`, of the others that there is no such key. */
+function inPlaces(
+  questions: readonly Question[],
+  names: readonly (string | undefined)[],
+  known: readonly Known[],
+): Known[] {
+  let next = 0;
+  return questions.map(({ businessId }, place) => {
+    if (names[place] === undefined) return noKey(businessId);
+    const found = known[next++];
+    if (!found) throw new Error('fewer facts were loaded than asked for');
+    return found;
+  });
 }
 
 /** Reads the facts of no question. @throws Failure or what the database throws, where those of a question could not be read */
@@ -98,14 +134,43 @@ export async function tryToLoad(db: Knex): Promise<void> {
   rowsOf(rows, 0);
 }
 
-/** Reads what is stored of the questions, through the breaker. */
+/** Reads what is stored of the questions, each call through the breaker, all calls of a turn by one statement. */
 function factsReader(db: Knex, peppers: readonly [Pepper, ...Pepper[]], breaker: Breaker) {
-  return (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> =>
-    readStored(
-      asked.map(({ apiKey, businessId }) => ({ digests: digestsOf(peppers, apiKey), businessId })),
-      (bindings) =>
-        breaker(async () => db.raw<{ rows: StoredRow[] }>(LOAD_FACTS, bindings).on('start', deadline.check), deadline),
-    );
+  const send = preparedStatement(db);
+  const gathered = gathering<AskedByDigest, Read<Known>>((calls, isWanted) =>
+    readAll(calls, (bindings) => send(bindings, isWanted)),
+  );
+  return (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> => {
+    const byDigest = asked.map(({ apiKey, businessId }) => ({ digests: digestsOf(peppers, apiKey), businessId }));
+    return breaker(() => gathered(byDigest, deadline), deadline);
+  };
+}
+
+/** SQLSTATEs of a prepared statement that a connection has no longer, or whose columns a migration has changed. */
+const OUTDATED: readonly unknown[] = ['26000', '0A000'];
+
+/** LOAD_FACTS, prepared once by each connection: to plan it takes longer than to run it. */
+function preparedStatement(db: Knex) {
+  let version = 0;
+  return async (bindings: Knex.RawBinding[], isWanted: () => boolean): Promise<Rows> => {
+    const name = `facts-${version}`;
+    try {
+      return await db
+        .raw<Rows>(LOAD_FACTS, bindings)
+        .options({ name })
+        .on('start', () => {
+          if (!isWanted()) throw new Failure('DEADLINE_EXCEEDED');
+        });
+    } catch (error) {
+      // The next one is prepared anew.
+      if (OUTDATED.includes((error as { code?: unknown }).code) && name === `facts-${version}`) version += 1;
+      throw error;
+    }
+  };
+}
+
+interface Rows {
+  readonly rows: readonly StoredRow[];
 }
 
 /** What a key in clear may be stored as: under which of the peppers is unknown before it is found. None of what is no key. */
@@ -124,36 +189,54 @@ export interface AskedByDigest {
  */
 export async function readStored(
   asked: readonly AskedByDigest[],
-  run: (bindings: Knex.RawBinding[]) => PromiseLike<{ readonly rows: readonly StoredRow[] }>,
+  run: (bindings: Knex.RawBinding[]) => PromiseLike<Rows>,
 ): Promise<Read<Known>> {
+  const [answer] = await readAll([asked], run);
+  if (!answer) throw oddAnswer();
+  return answer();
+}
+
+/**
+ * As readStored, for several that ask: of each an answer of its own, which throws Failure UNAVAILABLE where what is stored of its
+ * questions is unexpected. That of one must not fail another's.
+ */
+async function readAll(
+  calls: readonly (readonly AskedByDigest[])[],
+  run: (bindings: Knex.RawBinding[]) => PromiseLike<Rows>,
+): Promise<Answers<Read<Known>>> {
+  const asked = calls.flat();
   const { rows } = await run([
     asked.flatMap(({ digests }, number) => digests.map(() => number)),
     asked.flatMap(({ digests }) => digests.map(({ digest }) => digest)),
     asked.flatMap(({ digests, businessId }) => digests.map(() => businessId ?? null)),
   ] as unknown as Knex.RawBinding[]);
   const { seq, found } = rowsOf(rows, asked.length);
-  return { seq, found: asked.map(({ businessId, digests }, number) => findOf(businessId, digests, found.get(number))) };
+  let next = 0;
+  return calls.map((call) => {
+    const first = next;
+    next += call.length;
+    return () => ({ seq, found: call.map((one, place) => findOf(one, found.get(first + place))) });
+  });
 }
 
 const isAsked = (question: Question): question is Asked =>
   question.apiKey !== undefined && isToken('apiKey', question.apiKey);
 
 /** The rows by question. @throws Failure UNAVAILABLE for rows that fit no question, or a standby's, which may lag behind */
-function rowsOf(rows: readonly StoredRow[], count: number): { seq: number; found: Map<number, StoredRow> } {
+function rowsOf(rows: readonly StoredRow[], count: number): { seq: number; found: Map<number, StoredRow | 'several'> } {
   const [first] = rows;
   if (first?.standby !== false || !Number.isSafeInteger(first.seq)) {
     throw databaseFailure(
       new Error('the facts came from a standby, or without a change number; DATABASE_URL must name the primary'),
     );
   }
-  const found = new Map<number, StoredRow>();
+  const found = new Map<number, StoredRow | 'several'>();
   if (rows.length === 1 && first.asked === null && first.digest === null) return { seq: first.seq, found };
   for (const row of rows) {
     const { asked } = row;
-    // To pick one of two rows for a question, or to skip one, would be a guess.
-    if (asked === null || !Number.isInteger(asked) || asked < 0 || asked >= count || found.has(asked))
-      throw oddAnswer();
-    found.set(asked, row);
+    // To skip one would be a guess.
+    if (asked === null || !Number.isInteger(asked) || asked < 0 || asked >= count) throw oddAnswer();
+    found.set(asked, found.has(asked) ? 'several' : row);
   }
   return { seq: first.seq, found };
 }
@@ -167,10 +250,12 @@ export interface Digested {
   readonly digest: Buffer;
 }
 
-function findOf(businessId: string | undefined, asked: readonly Digested[], row: StoredRow | undefined): Found<Known> {
+function findOf({ businessId, digests: asked }: AskedByDigest, row: StoredRow | 'several' | undefined): Found<Known> {
   const digests = asked.map(({ digest }) => digestTag(digest));
   const always = { since: Number.NEGATIVE_INFINITY, until: Number.POSITIVE_INFINITY };
   if (!row) return { value: unknownKey(businessId), exists: false, tags: digests, ...always };
+  // To pick one of two rows for a question would be a guess.
+  if (row === 'several') throw oddAnswer();
   const confirmed = asked.find(({ digest }) => same(digest, row.digest));
   const { expires } = row;
   // To take it for an unknown key, or for one that never expires, would be a guess.

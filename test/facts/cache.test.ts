@@ -69,6 +69,32 @@ describe('cached facts', () => {
     expect(loaded.at(-1)?.target).to.include({ id: 'b', role: 'none' });
   });
 
+  it('take one read for all that is missing in a turn of the event loop, and are told at once from then on', async () => {
+    const others = await Promise.all(['x', 'y', 'z'].map((id) => keyUnder(pepper, id)));
+    const questions = [...others, apiKey, createToken('apiKey')].map((key) => [key, 'a'] as const);
+    const question = { apiKey, action: 'call:create', businessId: 'a' };
+    expect(cached.peek([question])).to.equal(undefined);
+    const loaded = await Promise.all(questions.map((one) => cached.load(one)));
+    expect(cached.reads()).to.equal(1);
+    expect(loaded.map(([one]) => one?.key.id)).to.deep.equal(['x', 'y', 'z', 'k', '']);
+    const junk = { ...question, apiKey: 'junk' };
+    const peeked = cached.peek([junk, question, { ...question, apiKey: others[1] }]) ?? [];
+    expect(peeked.map(({ key }) => key.id)).to.deep.equal(['', 'k', 'y']);
+    expect(peeked[1]).to.equal(loaded[3]?.[0]);
+    expect(cached.peek([question, { ...question, businessId: 'b' }])).to.equal(undefined);
+    expect(cached.reads()).to.equal(0);
+  });
+
+  it('are read again after a migration has changed the columns of the prepared statement, which costs one failure', async () => {
+    const keys = await Promise.all(['x', 'y', 'z'].map((id) => keyUnder(pepper, id)));
+    await cached.load([keys[0] ?? '']);
+    await cached.db.raw('alter table users alter disabled_reason type varchar(500)');
+    const failure = await cached.load([keys[1] ?? '']).catch((error: { code?: string }) => error.code);
+    expect(failure).to.equal('0A000');
+    expect(await statusOf(keys[1] ?? '')).to.equal('active');
+    expect(await statusOf(keys[2] ?? '')).to.equal('active');
+  });
+
   it('of unknown keys (negative entries) have an LRU of their own, and evict no positive entry', async () => {
     await cached.close();
     cached = await startCached(url, [pepper], { bounds: { count: 20, bytes: 2 ** 20 } });

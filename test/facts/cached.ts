@@ -50,6 +50,7 @@ export async function startCached(
         questions.map(([apiKey, businessId]) => ({ apiKey, action: 'call:create', businessId })),
         deadlineIn(10_000),
       ),
+    peek: load.peek,
     /** Makes changes over `db` count as this process's own, which are applied before they are confirmed. */
     own: () => onCommit(db, freshness.applyCommit),
     /** Resolves once every committed change is applied. */

@@ -97,9 +97,9 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
 }
 
 describe('a decision on rows that no PostgreSQL of ours returns', () => {
-  /** A stand-in for Knex with the one method that the loader calls. */
+  /** A stand-in for Knex with what the loader calls of it. */
   const returning = (...rows: object[]): Knex => {
-    const answer = Object.assign(Promise.resolve({ rows }), { on: () => answer });
+    const answer = Object.assign(Promise.resolve({ rows }), { on: () => answer, options: () => answer });
     return { raw: () => answer } as unknown as Knex;
   };
   const codeOnRows = (...rows: object[]) => codeOn(returning(...rows), apiKey);
@@ -143,6 +143,31 @@ describe('a decision on rows that no PostgreSQL of ours returns', () => {
     expect(await codeOnRows({ ...ROW, digest: digestOf(pepper, createToken('apiKey')) })).to.equal('UNAVAILABLE');
     expect(await codeOnRows({ ...ROW, asked: 1 })).to.equal('UNAVAILABLE');
     expect(await codeOnRows({ ...ROW, 'key.status': 'revoked' }, ROW)).to.equal('UNAVAILABLE');
+  });
+
+  it('fails alone: the others that the same statement asked for are decided', async () => {
+    const keys = ['a', 'b', 'c', 'd', 'e'].map(() => createToken('apiKey'));
+    const rows = keys.map((key, asked) => ({ ...ROW, asked, digest: digestOf(pepper, key) }));
+    const [, limited, twice, other] = rows;
+    const db = returning(
+      ...rows.slice(0, 1),
+      { ...limited, limit_requests: 0 },
+      { ...twice },
+      { ...twice },
+      { ...other, digest: ROW.digest },
+      ...rows.slice(4),
+    );
+    const cache = createCache<Known>(createFreshness(), BOUNDS);
+    const load = factsLoader(db, [pepper], (read) => read(), cache);
+    const outcomes = await Promise.all(
+      keys.map((key) =>
+        load([{ apiKey: key, action: 'call:create', businessId: '42' }], deadlineIn(5000)).then(
+          ([known]) => known?.key.id,
+          (error: unknown) => databaseFailure(error).code,
+        ),
+      ),
+    );
+    expect(outcomes).to.deep.equal(['k', 'UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE', 'k']);
   });
 
   it('fails when a rule throws, when none matches, and when Casbin disagrees with the matched row', async () => {
