@@ -1,15 +1,17 @@
 /**
  * The path of a decision: take the policy, refuse what it does not let be asked, load what is stored, count the request against the rate
- * limit, take the moment, see whether a freeze covers it, decide, record, and only then answer.
+ * limit, take the moment, see whether a freeze covers it, decide, record, and only then answer. Where all that it needs is known, it runs
+ * up to the queue of records in one go, and nothing else runs in between; where something is not, that is awaited, and the rest is the same.
  */
 
 import type { Context, Entry } from './audit/record/entry.ts';
-import type { RecordEntries } from './audit/record/recorder.ts';
+import type { EnqueueEntries } from './audit/record/recorder.ts';
+import { type Awaitable, after, attempt, type Settle } from './awaitable.ts';
 import type { Deadline } from './deadline.ts';
 import { checkAttributes } from './directory/attributes.ts';
-import { type Issue, MAX_ISSUES } from './errors.ts';
+import { Failure, type Issue, MAX_ISSUES } from './errors.ts';
 import { type Asked, type AskedAttributes, factsUnder } from './facts/declared.ts';
-import type { Known, LoadFacts, Question } from './facts/load.ts';
+import type { Known, Question } from './facts/load.ts';
 import type { Moments } from './facts/moment.ts';
 import { type Covers, type InForce, withFreeze } from './freezes/in-force.ts';
 import { refused } from './input/json.ts';
@@ -56,19 +58,36 @@ export interface Answer {
 }
 
 /**
- * Answers in the order of the requests, with one load and one commit for all of them.
- * @throws Failure: then none of them is answered. INVALID_REQUEST: one states what the policy does not declare. A denial is an answer
- * and is not thrown.
+ * Answers in the order of the requests, with one load and one commit for all of them, or fails: then none of them is answered.
+ * INVALID_REQUEST: one states what the policy does not declare. A denial is an answer, and no failure.
  */
+export type AuthorizeThen = (
+  callerId: string,
+  requests: readonly AuthorizeRequest[],
+  deadline: Deadline,
+  origin: Origin,
+  settle: Settle<readonly Answer[]>,
+) => void;
+
+/** As `AuthorizeThen`, for who can wait for a promise. @throws Failure */
 export type Authorize = (
   callerId: string,
   requests: readonly AuthorizeRequest[],
   deadline: Deadline,
   origin?: Origin,
-) => Promise<Answer[]>;
+) => Promise<readonly Answer[]>;
+
+export const promised =
+  (authorizeThen: AuthorizeThen): Authorize =>
+  (callerId, requests, deadline, origin = {}) =>
+    new Promise((resolve, reject) =>
+      authorizeThen(callerId, requests, deadline, origin, (outcome) =>
+        outcome instanceof Failure ? reject(outcome) : resolve(outcome),
+      ),
+    );
 
 interface Parts {
-  readonly loadFacts: LoadFacts;
+  readonly loadFacts: (questions: readonly Question[], deadline: Deadline) => Awaitable<readonly Known[]>;
   readonly consume: Limits['consume'];
   readonly moments: Moments;
   readonly freezes: Pick<InForce, 'current'>;
@@ -76,7 +95,7 @@ interface Parts {
   readonly livePolicy: () => Policy;
   /** Evaluates the shadow policy, if there is one. */
   readonly compare: Shadow['compare'];
-  readonly record: RecordEntries;
+  readonly enqueue: EnqueueEntries;
   /** A keyed hash that tells unknown credentials apart in the log. */
   readonly fingerprintOf: (credential: string) => string;
   /** Called for each use of an active key, once its decision is recorded. */
@@ -95,37 +114,59 @@ interface Situation {
   readonly factsUnder: (schema: Schema) => Facts;
 }
 
-export function authorizer(parts: Parts): Authorize {
-  const { loadFacts, consume, moments, freezes, livePolicy, record, noteUse, noteUnregistered } = parts;
+interface Decided extends Situation {
+  readonly answer: Answer;
+}
+
+export function authorizer(parts: Parts): AuthorizeThen {
+  const { loadFacts, consume, moments, freezes, livePolicy, enqueue } = parts;
   const decide = memoizedDecide();
   const newId = uuidsBy();
-  return async (callerId, requests, deadline, { callerRequestId, placeOf } = {}) => {
+  return (callerId, requests, deadline, { callerRequestId, placeOf }, settle) => {
     const since = performance.now();
     // INVARIANT: one policy for the whole batch, from what may be asked to the decision, though another may go live meanwhile.
     const policy = livePolicy();
-    refuseUndeclared(policy, requests, placeOf);
-    const loaded = await loadFacts(requests, deadline);
-    const rateLimits = await consume(loaded);
-    const proved = moments.momentFor(policy.schema, deadline);
-    const moment = proved instanceof Promise ? await proved : proved;
-    // INVARIANT: the last thing that is awaited before deciding, so that what is held is current when it is used.
-    const held = freezes.current(deadline);
-    const freezeOf = held instanceof Promise ? await held : held;
-    const decided = loaded.map((known, index) => {
-      const situation = situationOf(known, requests[index], rateLimits[index], moment, freezeOf);
-      return { ...situation, answer: { decisionId: newId(moment), ...answerOf(policy, decide, situation) } };
-    });
-    const durationUs = Math.round((performance.now() - since) * 1000);
-    const entries = decided.map((each) => ({ ...entryOf(parts, each), callerId, callerRequestId, durationUs }));
-    await record(entries, deadline);
-    for (const { key, redigest } of loaded) {
-      if (key.status === 'active') noteUse({ keyId: key.id, at: Date.now(), redigest });
-    }
-    const answers = decided.map(({ answer }) => answer);
-    if (policy.schema.declaration.actions.known.size > 0)
-      noteUnregistered(answers.filter(({ facts }) => !facts.request.registered).length);
-    return answers;
+    const loadAndDecide = (): Awaitable<Decided[]> => {
+      refuseUndeclared(policy, requests, placeOf);
+      return after(loadFacts(requests, deadline), (loaded) =>
+        after(consume(loaded), (rateLimits) =>
+          after(moments.momentFor(policy.schema, deadline), (moment) =>
+            // INVARIANT: the last thing that is awaited before deciding, so that what is held is current when it is used.
+            after(freezes.current(deadline), (freezeOf) =>
+              loaded.map((known, index) => {
+                const situation = situationOf(known, requests[index], rateLimits[index], moment, freezeOf);
+                return { ...situation, answer: { decisionId: newId(moment), ...answerOf(policy, decide, situation) } };
+              }),
+            ),
+          ),
+        ),
+      );
+    };
+    const record = (decided: readonly Decided[]): void => {
+      const durationUs = Math.round((performance.now() - since) * 1000);
+      const entries = decided.map((each) => ({ ...entryOf(parts, each), callerId, callerRequestId, durationUs }));
+      // INVARIANT: no answer but by this call of the recorder, which comes once all the entries are durable.
+      enqueue(entries, deadline, (failure) =>
+        attempt(() => failure ?? answersOf(parts, policy, decided), settle, settle),
+      );
+    };
+    attempt(loadAndDecide, record, settle);
   };
+}
+
+/** The answers to what is recorded. Notes the use of active keys, and how much was asked that the policy's register lacks. */
+function answersOf(
+  { noteUse, noteUnregistered }: Pick<Parts, 'noteUse' | 'noteUnregistered'>,
+  { schema: { declaration } }: Policy,
+  decided: readonly Decided[],
+): readonly Answer[] {
+  for (const { known } of decided) {
+    if (known.key.status === 'active') noteUse({ keyId: known.key.id, at: Date.now(), redigest: known.redigest });
+  }
+  const answers = decided.map(({ answer }) => answer);
+  if (declaration.actions.known.size > 0)
+    noteUnregistered(answers.filter(({ facts }) => !facts.request.registered).length);
+  return answers;
 }
 
 /** @throws Failure INVALID_REQUEST: a request states what the policy does not declare as asked, or a value that it does not declare */

@@ -173,6 +173,11 @@ const SETTINGS = {
   DECISION_DEADLINE_MS: { schema: integer(10, 60_000), default: '250', help: 'milliseconds that a decision may take' },
   DATABASE_POOL: { schema: integer(1, 1000), default: '20', help: 'most connections to PostgreSQL' },
   CACHE_MB: { schema: integer(1, 65_536), default: '256', help: 'most megabytes of memory for cached facts' },
+  FAST_PATH: {
+    schema: z.enum(['on', 'off']),
+    default: 'on',
+    help: 'on: plain questions are answered past Koa; off: every request goes through Koa, with the same answers',
+  },
   MAX_CONNECTIONS: { schema: integer(1, 1_000_000), default: '10000', help: 'most connections of HTTP clients' },
   MAX_CONNECTIONS_PER_ADDRESS: {
     schema: integer(1, 1_000_000),

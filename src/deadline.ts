@@ -12,8 +12,8 @@ export interface Deadline {
   readonly check: () => void;
   /** Settles as the promise, or rejects with Failure DEADLINE_EXCEEDED if that comes first; the work itself goes on. */
   readonly race: <T>(promise: Promise<T>) => Promise<T>;
-  /** Settles as the promise, and extends the deadline by the time that took: for waiting on the client. */
-  readonly excuse: <T>(promise: Promise<T>) => Promise<T>;
+  /** Puts it off by so many milliseconds: those that were spent waiting for the client. */
+  readonly extend: (milliseconds: number) => void;
 }
 
 export function deadlineIn(milliseconds: number): Deadline {
@@ -37,13 +37,8 @@ export function deadlineIn(milliseconds: number): Deadline {
           },
         );
       }),
-    excuse: async (promise) => {
-      const since = performance.now();
-      try {
-        return await promise;
-      } finally {
-        at += performance.now() - since;
-      }
+    extend: (milliseconds) => {
+      at += milliseconds;
     },
   };
 }

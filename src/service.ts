@@ -5,7 +5,7 @@ import { checkpointMetrics } from './audit/checkpoint/loop.ts';
 import { openCheckpoints } from './audit/checkpoint/open.ts';
 import { keepPartitions } from './audit/record/partitions.ts';
 import { createRecorder, type Recorder, recorderMetrics } from './audit/record/recorder.ts';
-import { type Authorize, authorizer } from './authorize.ts';
+import { type Authorize, type AuthorizeThen, authorizer, promised } from './authorize.ts';
 import type { Config } from './config.ts';
 import { fingerprinter, type Pepper } from './credentials/token.ts';
 import type { Database } from './database.ts';
@@ -40,6 +40,7 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   readonly config: Config;
   readonly log: Log;
   readonly authorize: Authorize;
+  readonly authorizeThen: AuthorizeThen;
   readonly findCaller: FindCaller;
   /** The pool for administration, apart from the decisions' pool, so that no decision waits for a slow change. */
   readonly adminDb: Knex;
@@ -166,26 +167,29 @@ async function compose(
     ...limitMetrics(limits.stats),
     ...freezeMetrics(freezes),
   ]);
+  const loadFacts = factsLoader(db, peppers, breaker, facts);
+  const authorizeThen = authorizer({
+    loadFacts: (questions, deadline) => loadFacts.peek(questions) ?? loadFacts(questions, deadline),
+    consume: limits.consume,
+    moments: momentsOf(db, breaker, freshness),
+    freezes,
+    livePolicy: live.policy,
+    compare: shadow.compare,
+    enqueue: recorder.enqueue,
+    fingerprintOf: fingerprinter(peppers[0]),
+    noteUse: usage.note,
+    noteUnregistered: (decisions) => {
+      unregistered += decisions;
+    },
+  });
   return {
     config,
     log,
     live,
     shadowPolicy,
     shadow,
-    authorize: authorizer({
-      loadFacts: factsLoader(db, peppers, breaker, facts),
-      consume: limits.consume,
-      moments: momentsOf(db, breaker, freshness),
-      freezes,
-      livePolicy: live.policy,
-      compare: shadow.compare,
-      record: recorder.record,
-      fingerprintOf: fingerprinter(peppers[0]),
-      noteUse: usage.note,
-      noteUnregistered: (decisions) => {
-        unregistered += decisions;
-      },
-    }),
+    authorize: promised(authorizeThen),
+    authorizeThen,
     findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
     readiness: readinessOf({ db, logDb, recorder, freshness, changes, limitMs, log }),
     metrics,

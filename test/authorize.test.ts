@@ -2,9 +2,9 @@
 
 import { expect } from 'chai';
 import type { Entry } from '../src/audit/record/entry.ts';
-import { authorizer } from '../src/authorize.ts';
+import { authorizer, promised } from '../src/authorize.ts';
 import { deadlineIn } from '../src/deadline.ts';
-import type { Known, Question } from '../src/facts/load.ts';
+import type { Known } from '../src/facts/load.ts';
 import type { Policy } from '../src/policy/decide.ts';
 import { shippedPolicy } from './policy/texts.ts';
 import { declaredPolicy } from './support/declared.ts';
@@ -27,26 +27,26 @@ describe('a decision while another policy goes live', () => {
     ] as const) {
       let live: Policy = first;
       const recorded: Entry[] = [];
-      const authorize = authorizer({
-        loadFacts: Object.assign(
-          async (questions: readonly Question[]) => {
-            live = second;
-            return questions.map(() => known);
-          },
-          { peek: () => undefined },
-        ),
+      const authorizeThen = authorizer({
+        loadFacts: async (questions) => {
+          live = second;
+          return questions.map(() => known);
+        },
         consume: async () => [],
         moments: { momentFor: () => Date.parse('2026-07-01T09:00:00Z') },
         freezes: { current: () => () => undefined },
         livePolicy: () => live,
         compare: () => undefined,
-        record: async (entries) => void recorded.push(...entries),
+        enqueue: (entries, _deadline, settle) => {
+          recorded.push(...entries);
+          settle();
+        },
         fingerprintOf: () => '',
         noteUse: () => undefined,
         noteUnregistered: () => undefined,
       });
       const question = { apiKey: 'x', action: 'call:create', businessId: 'b1', context: {}, attributes };
-      const [answer] = await authorize('caller', [question], deadlineIn(5000));
+      const [answer] = await promised(authorizeThen)('caller', [question], deadlineIn(5000));
       expect(answer).to.include({ code: 'OK', policy: first.digest });
       expect(recorded[0]?.policy).to.equal(first.digest);
       expect(Object.keys(recorded[0]?.facts ?? {})).to.have.members([...first.schema.groups]);

@@ -1,6 +1,6 @@
 /** API keys and caller tokens as secrets: how they are made and recognised, and the digests that they are stored and looked up by. */
 
-import { createHmac, hkdfSync, randomInt } from 'node:crypto';
+import { createHmac, hash, hkdfSync, randomInt } from 'node:crypto';
 import { BASE62, CHECKSUM_LENGTH, checksum, PREFIX, RANDOM_LENGTH, type TokenKind } from '../token-form.ts';
 
 /** A secret HMAC key for digests, kept outside the database, so that a copy of the database alone cannot be searched for a key. */
@@ -34,8 +34,48 @@ export function isToken(kind: TokenKind, text: string): boolean {
 }
 
 /** 32 bytes: HMAC-SHA-256 of the token under the pepper. */
-export const digestOf = (pepper: Pepper, token: string): Buffer =>
-  createHmac('sha256', pepper.secret).update(token).digest();
+export const digestOf = (pepper: Pepper, token: string): Buffer => Buffer.from(digestTextOf(pepper, token), 'latin1');
+
+const BLOCK_BYTES = 64;
+const HASH_BYTES = 32;
+
+/** The two blocks that HMAC begins with (RFC 2104), each with room behind it for what it is hashed with. */
+interface Pads {
+  readonly inner: Buffer;
+  readonly outer: Buffer;
+}
+
+const padsBy = new WeakMap<Pepper, Pads>();
+
+function padsOf(pepper: Pepper): Pads {
+  const known = padsBy.get(pepper);
+  if (known) return known;
+  const { secret } = pepper;
+  const key = secret.length > BLOCK_BYTES ? hash('sha256', secret, 'buffer') : secret;
+  const padOf = (byte: number, room: number): Buffer => {
+    const pad = Buffer.alloc(BLOCK_BYTES + room, byte);
+    for (const [at, each] of key.entries()) pad[at] = each ^ byte;
+    return pad;
+  };
+  const pads = { inner: padOf(0x36, BLOCK_BYTES), outer: padOf(0x5c, HASH_BYTES) };
+  padsBy.set(pepper, pads);
+  return pads;
+}
+
+/**
+ * As `digestOf`, one character a byte. Two hashes in one go each, which take a third of the time of node:crypto's HMAC object: so little
+ * that no map from tokens to digests is kept, and no secret outlives its request.
+ */
+export function digestTextOf(pepper: Pepper, token: string): string {
+  if (token.length > BLOCK_BYTES || !/^[!-~]*$/.test(token))
+    return createHmac('sha256', pepper.secret).update(token).digest('binary');
+  const { inner, outer } = padsOf(pepper);
+  const end = BLOCK_BYTES + inner.write(token, BLOCK_BYTES, 'latin1');
+  outer.write(hash('sha256', inner.subarray(0, end), 'binary'), BLOCK_BYTES, 'latin1');
+  // Nor does it outlive it here.
+  inner.fill(0, BLOCK_BYTES, end);
+  return hash('sha256', outer, 'binary');
+}
 
 /** The part of an API key that may be shown for ever: enough to tell keys apart; more than 128 random bits stay secret. */
 export const hintOf = (token: string): string => `${token.slice(0, PREFIX.apiKey.length + 4)}...${token.slice(-4)}`;

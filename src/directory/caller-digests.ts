@@ -28,10 +28,12 @@ export interface AllCallers<C extends Held> {
 
 export interface CallerDigests<C extends Held> {
   /**
-   * The caller with one of these digests; undefined when nobody has it, or it has expired.
+   * The caller with one of these digests, as latin1; undefined when nobody has it, or it has expired.
    * @throws Failure UNAVAILABLE where this process cannot say so, because it is not current; what `readAll` throws
    */
-  readonly find: (digests: readonly Buffer[], deadline: Deadline) => Promise<C | undefined>;
+  readonly find: (digests: readonly string[], deadline: Deadline) => Promise<C | undefined>;
+  /** The caller with one of these digests, where that is known now; undefined: `find` it. */
+  readonly peek: (digests: readonly string[]) => C | undefined;
 }
 
 /**
@@ -67,10 +69,10 @@ export function holdCallers<C extends Held>(
   const current = (): boolean => freshness.confirmed() || performance.now() - lastRead.sentAt < CONFIRMED_MS;
   const provenSince = (at: number): boolean => whole && (freshness.confirmedSince(at) || lastRead.sentAt >= at);
 
-  const peek = (digests: readonly Buffer[]): C | undefined => {
+  const peek = (digests: readonly string[]): C | undefined => {
     if (!current()) return undefined;
     for (const digest of digests) {
-      const found = held.get(digest.toString('latin1'));
+      const found = held.get(digest);
       if (found) return found;
     }
     return undefined;
@@ -104,7 +106,7 @@ export function holdCallers<C extends Held>(
     return expires <= (freshness.confirmed() ? freshness.clock().latest : clock + performance.now() - sentAt);
   };
 
-  const find = async (digests: readonly Buffer[], since: number, deadline: Deadline): Promise<C | undefined> => {
+  const find = async (digests: readonly string[], since: number, deadline: Deadline): Promise<C | undefined> => {
     await fill(deadline);
     const found = peek(digests);
     if (found || provenSince(since)) return found;
@@ -123,6 +125,10 @@ export function holdCallers<C extends Held>(
   return {
     find: async (digests, deadline) => {
       const found = peek(digests) ?? (await find(digests, performance.now(), deadline));
+      return found && !hasExpired(found) ? found : undefined;
+    },
+    peek: (digests) => {
+      const found = peek(digests);
       return found && !hasExpired(found) ? found : undefined;
     },
   };

@@ -1,8 +1,9 @@
 /** Authenticates callers by their token: the bootstrap token, or one of the callers that are held in memory. */
 
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
-import { digestOf, isToken, type Pepper } from '../credentials/token.ts';
+import type { Awaitable } from '../awaitable.ts';
+import { digestTextOf, isToken, type Pepper } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/failure.ts';
 import { type Deadline, deadlineIn } from '../deadline.ts';
@@ -34,8 +35,12 @@ export interface Caller {
   readonly bounds: Bounds | undefined;
 }
 
-/** The caller of a token; undefined when there is none, or it is revoked or expired. */
-export type FindCaller = (token: string, deadline: Deadline) => Promise<Caller | undefined>;
+export interface FindCaller {
+  /** The caller of a token; undefined when there is none, or it is revoked or expired. At once where it is known. */
+  (token: string, deadline: Deadline): Awaitable<Caller | undefined>;
+  /** The caller of a token, where it is known now; undefined: it may be known to the database. Reads and counts nothing. */
+  readonly known: (token: string) => Caller | undefined;
+}
 
 export type HeldCaller = Caller & Held;
 
@@ -99,15 +104,17 @@ export function callerFinder(
 ): FindCaller {
   const bootstrap: Caller = { id: 'bootstrap', scopes: new Set(SCOPES), bounds: undefined };
   const bootstrapHash = bootstrapToken === undefined ? undefined : sha256(bootstrapToken);
-  return async (token, deadline) => {
-    // Hashes of equal length compare in constant time, which reveals nothing of the token, not even its length.
-    if (bootstrapHash && timingSafeEqual(sha256(token), bootstrapHash)) return bootstrap;
-    if (!isToken('caller', token)) return undefined;
-    return callers.find(
-      peppers.map((pepper) => digestOf(pepper, token)),
-      deadline,
-    );
+  const digestsOf = (token: string): string[] => peppers.map((pepper) => digestTextOf(pepper, token));
+  // Hashes of equal length compare in constant time, which reveals nothing of the token, not even its length.
+  const isBootstrap = (token: string): boolean =>
+    bootstrapHash !== undefined && timingSafeEqual(sha256(token), bootstrapHash);
+  const known = (token: string): Caller | undefined => {
+    if (isBootstrap(token)) return bootstrap;
+    return isToken('caller', token) ? callers.peek(digestsOf(token)) : undefined;
   };
+  const find = (token: string, deadline: Deadline): Awaitable<Caller | undefined> =>
+    known(token) ?? (isToken('caller', token) ? callers.find(digestsOf(token), deadline) : undefined);
+  return Object.assign(find, { known });
 }
 
-const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
+const sha256 = (text: string): Buffer => hash('sha256', text, 'buffer');

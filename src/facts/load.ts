@@ -6,7 +6,7 @@
 
 import { timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
-import { digestOf, isToken, type Pepper, type Redigest } from '../credentials/token.ts';
+import { digestOf, digestTextOf, isToken, type Pepper, type Redigest } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
@@ -72,7 +72,7 @@ export function factsLoader(
   const read = factsReader(db, peppers, breaker);
   const nameOf = ({ apiKey, businessId = '' }: Asked): string =>
     // Joined, not added up: V8 would keep the parts beside the whole for as long as the entry.
-    [digestOf(current, apiKey).toString('latin1'), businessId].join('');
+    [digestTextOf(current, apiKey), businessId].join('');
 
   /** The cached facts of the questions, by their names; those of what is no key are known to everybody. */
   const recall = (questions: readonly Question[], names: readonly (string | undefined)[]): Known[] | undefined => {

@@ -1,95 +1,73 @@
 /**
- * Routes a request to its answer. One whose method and address are those of a route without parameters, byte for byte, is
- * answered straight from node:http, and so is one whose path begins as that of no route; any other one goes through Koa and its
- * router. The direct way exists because Koa and its router cost half of what `/authorize` may (docs/operations.md has the figures).
- * Both ways run the same route by the same functions, and pass one contract suite (test/http/both-ways.test.ts).
+ * Routes a request to its answer: through Koa and its router, in which every route is mounted; but for plain questions, which have a short
+ * way (short-way.ts) unless FAST_PATH is `off`. Both ways pass one contract suite (test/http/both-ways.test.ts).
  */
 
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { RequestListener } from 'node:http';
 import Router from '@koa/router';
 import Koa, { type Context } from 'koa';
-import { Failure } from '../errors.ts';
+import { asFailure, Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
 import { type Authenticate, authenticator } from './authenticate.ts';
 import { type State, stateOf } from './context.ts';
-import { type Answered, HEADERS, type Phase, send, settle } from './exchange.ts';
-import { answer, mount, type Route } from './route.ts';
+import { type Answered, HEADERS, JSON_TYPE, type Phase, settle } from './exchange.ts';
+import { mount, type Route } from './route.ts';
 import { allRoutes } from './routes/index.ts';
+import { shortWay } from './short-way.ts';
 
-/** The request listener of a server. `direct: false` sends every request through Koa. */
-export function createApp(service: Service, phase: () => Phase, { direct = true } = {}): RequestListener {
+/** The request listener of a server. */
+export function createApp(service: Service, phase: () => Phase): RequestListener {
   const routes = allRoutes(service, () => phase() !== 'serving');
   const authenticate = authenticator(service);
   const throughKoa = koaOf(service, phase, routes, authenticate).callback();
-  if (!direct) return throughKoa;
-  const directly = new Map<string, RequestListener>();
-  for (const route of routes.filter(({ path }) => !path.includes('{'))) {
-    const listener = answerDirectly(
-      service,
-      phase,
-      (request, state) => answer(route, authenticate, request, state),
-      route.path,
-    );
-    directly.set(`${route.method.toUpperCase()} ${route.path}`, listener);
-    if (route.method === 'get') directly.set(`HEAD ${route.path}`, listener);
-  }
-  const nowhere = answerDirectly(service, phase, () => Promise.reject(NOWHERE));
-  const firsts = new Set(routes.map(({ path }) => firstOf(path)));
-  return (request, response) => {
-    const { method, url = '' } = request;
-    const listener = directly.get(`${method} ${url}`) ?? (firsts.has(firstOf(url)) ? throughKoa : nowhere);
-    listener(request, response);
-  };
-}
-
-/** What a path begins with, up to its second slash or its query. */
-const firstOf = (url: string): string => /^\/[^/?]*/.exec(url)?.[0] ?? '';
-
-function answerDirectly(
-  service: Service,
-  phase: () => Phase,
-  work: (request: IncomingMessage, state: State) => Promise<Answered>,
-  path?: string,
-) {
-  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const state = stateOf(request, service.config.DECISION_DEADLINE_MS, path);
-    try {
-      const answered = await settle(service, phase, request, state, () => work(request, state));
-      send(response, state.requestId, answered);
-    } catch (error) {
-      undelivered(service, error);
-      response.destroy();
-    }
-  };
+  return service.config.FAST_PATH === 'off' ? throughKoa : shortWay(service, phase, routes, authenticate, throughKoa);
 }
 
 function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], authenticate: Authenticate): Koa<State> {
   const router = new Router<State>({ strict: true, sensitive: true });
   mount(router, routes, authenticate);
   const app = new Koa<State>();
-  app.use(async (ctx, next) => {
+  app.use((ctx, next) => {
     const match = matchOf(router, ctx);
-    ctx.state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, match.pathAndMethod.at(-1)?.name);
-    const answered = await settle(service, phase, ctx.req, ctx.state, () => {
-      refuseUnknownRoute(match);
-      return next();
-    });
-    const { status = 200, headers, reply, text } = answered;
-    ctx.set({ 'X-Request-Id': ctx.state.requestId, ...HEADERS, ...headers });
-    // Koa takes a body of null for a 204, and says so unless the status is set after it.
-    ctx.body = text ?? reply ?? null;
-    ctx.status = status;
+    const state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, match.pathAndMethod.at(-1)?.name);
+    ctx.state = state;
+    return new Promise<void>((resolve) =>
+      settle(
+        service,
+        phase,
+        ctx.req,
+        state,
+        (end) => {
+          refuseUnknownRoute(match);
+          next().then(end as (answered: unknown) => void, (thrown: unknown) => end(asFailure(thrown)));
+        },
+        (answered) => {
+          write(ctx, state.requestId, answered);
+          resolve();
+        },
+      ),
+    );
   });
   app.use(router.routes());
   // Only what breaks after the middleware ends up here, such as a client that hangs up during its answer.
-  app.on('error', (error: unknown) => undelivered(service, error));
+  app.on('error', (error: unknown) => service.log.debug({ error }, 'a reply could not be delivered'));
   return app;
+}
+
+function write(ctx: Context, requestId: string, { status = 200, headers, reply, json, text }: Answered): void {
+  ctx.set({
+    ...HEADERS,
+    'X-Request-Id': requestId,
+    ...(json !== undefined && { 'Content-Type': JSON_TYPE }),
+    ...headers,
+  });
+  // Koa takes a body of null for a 204, and says so unless the status is set after it.
+  ctx.body = json ?? text ?? reply ?? null;
+  ctx.status = status;
 }
 
 /** One for all: its stack trace would cost more than the rest of the answer, and anybody can ask for it. */
 const NOWHERE = new Failure('NOT_FOUND');
-
-const undelivered = ({ log }: Service, error: unknown): void => log.debug({ error }, 'a reply could not be delivered');
 
 type Match = ReturnType<Router<State>['match']>;
 const NO_MATCH: Match = { path: [], pathAndMethod: [], route: false };

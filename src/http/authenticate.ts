@@ -1,6 +1,7 @@
 /** Authenticates the caller of a request by its bearer token, and limits failures by address. */
 
 import type { IncomingMessage } from 'node:http';
+import { type Awaitable, after } from '../awaitable.ts';
 import type { Deadline } from '../deadline.ts';
 import { outOfBounds } from '../directory/bounds.ts';
 import type { Caller, Scope } from '../directory/find-caller.ts';
@@ -10,17 +11,16 @@ import { addressOf } from './address.ts';
 import { noteKnown } from './connections.ts';
 import { failuresByAddress } from './failed-authentications.ts';
 
-/**
- * The caller of the bearer token. The promise rejects with Failure UNAUTHENTICATED, or TOO_MANY_REQUESTS for an
- * address with too many of these; FORBIDDEN without the scope, or for a
- * bound caller where `heedsBounds` is false; and what finding a caller fails with.
- */
-export type Authenticate = (
-  request: IncomingMessage,
-  scope: Scope,
-  heedsBounds: boolean,
-  deadline: Deadline,
-) => Promise<Caller>;
+export interface Authenticate {
+  /**
+   * The caller of the bearer token, at once where it is known.
+   * @throws Failure UNAUTHENTICATED, or TOO_MANY_REQUESTS for an address with too many of these; FORBIDDEN without the scope, or for a
+   * bound caller where `heedsBounds` is false; and what finding a caller fails with
+   */
+  (request: IncomingMessage, scope: Scope, heedsBounds: boolean, deadline: Deadline): Awaitable<Caller>;
+  /** The caller, where it is known now and may ask. Refuses nobody, and counts nothing. */
+  readonly known: (request: IncomingMessage, scope: Scope, heedsBounds: boolean) => Caller | undefined;
+}
 
 export function authenticator({ findCaller, config }: Pick<Service, 'findCaller' | 'config'>): Authenticate {
   const { FAILED_AUTHENTICATION_LIMIT: limit, TRUSTED_PROXIES: trusted } = config;
@@ -32,16 +32,32 @@ export function authenticator({ findCaller, config }: Pick<Service, 'findCaller'
       ? new Failure('UNAUTHENTICATED')
       : new Failure('TOO_MANY_REQUESTS', undefined, { retryAfterSeconds: seconds });
   };
-  return async (request, scope, heedsBounds, deadline) => {
-    const token = /^bearer ([!-~]+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  const authenticate = (
+    request: IncomingMessage,
+    scope: Scope,
+    heedsBounds: boolean,
+    deadline: Deadline,
+  ): Awaitable<Caller> => {
+    const token = tokenOf(request);
     // The token first, whatever the address has done: others may share it.
-    const caller = token === undefined ? undefined : await findCaller(token, deadline);
-    if (!caller) throw refusal(request);
+    return after(token === undefined ? undefined : findCaller(token, deadline), (caller) => {
+      if (!caller) throw refusal(request);
+      noteKnown(request.socket);
+      if (!caller.scopes.has(scope))
+        throw new Failure('FORBIDDEN', `The caller ${caller.id} lacks the scope ${scope}. Use a token that has it.`);
+      if (caller.bounds && !heedsBounds) throw outOfBounds();
+      return caller;
+    });
+  };
+  const known = (request: IncomingMessage, scope: Scope, heedsBounds: boolean): Caller | undefined => {
+    const token = tokenOf(request);
+    const caller = token === undefined ? undefined : findCaller.known(token);
+    if (!caller?.scopes.has(scope) || (caller.bounds && !heedsBounds)) return undefined;
     noteKnown(request.socket);
-    if (!caller.scopes.has(scope)) {
-      throw new Failure('FORBIDDEN', `The caller ${caller.id} lacks the scope ${scope}. Use a token that has it.`);
-    }
-    if (caller.bounds && !heedsBounds) throw outOfBounds();
     return caller;
   };
+  return Object.assign(authenticate, { known });
 }
+
+const tokenOf = ({ headers }: IncomingMessage): string | undefined =>
+  /^bearer ([!-~]+)$/i.exec(headers.authorization ?? '')?.[1];

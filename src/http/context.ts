@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Deadline, deadlineIn } from '../deadline.ts';
 import { holdsSecret } from '../mask.ts';
 import { uuidv7 } from '../uuid.ts';
+import { faultOfFraming } from './framing.ts';
 
 export interface State {
   /** For the logs, and for the answer: the caller's, where that will do, else a new UUIDv7. */
@@ -15,9 +16,16 @@ export interface State {
   readonly since: number;
   /** The path of the route that it is for; undefined where there is none. */
   readonly route: string | undefined;
+  /** What is wrong with how it is framed; undefined: nothing. */
+  readonly fault: string | undefined;
 }
 
-export function stateOf(request: IncomingMessage, deadlineMs: number, route: string | undefined): State {
+export function stateOf(
+  request: IncomingMessage,
+  deadlineMs: number,
+  route: string | undefined,
+  fault = faultOfFraming(request),
+): State {
   // Repeats are one text: Node joins them, or the request was refused before.
   const sentRequestId = request.headers['x-request-id'] as string | undefined;
   return {
@@ -26,6 +34,7 @@ export function stateOf(request: IncomingMessage, deadlineMs: number, route: str
     deadline: deadlineIn(deadlineMs),
     since: performance.now(),
     route,
+    fault,
   };
 }
 

@@ -1,13 +1,13 @@
 /** What surrounds every route, with Koa and without: admission, the answer of a failure, headers, metrics and the log. */
 
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Settle } from '../awaitable.ts';
 import { asFailure, Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
 import { type Log, logSampled } from '../log.ts';
 import type { Service } from '../service.ts';
 import { DRAIN_BYTES } from './body.ts';
 import type { State } from './context.ts';
-import { faultOfFraming } from './framing.ts';
 import { failureReply, type Reply } from './replies.ts';
 
 /** Of a shutdown: `serving`; `draining`, where readiness fails and requests are served; `refusing`, where each gets a 503. */
@@ -18,43 +18,51 @@ export interface Answered {
   readonly status?: number;
   /** The body, sent as JSON; none with 204 and 304. */
   readonly reply?: Reply | Readonly<Record<string, unknown>>;
+  /** As `reply`, written already. */
+  readonly json?: string;
   /** A body that is sent as it is; its Content-Type is among the headers. */
   readonly text?: string | Buffer;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Runs `work`, turns what it throws into the answer of a failure, and counts and logs the answer. Never rejects. */
-export async function settle(
+/**
+ * Runs `work`, turns its failure into the answer of one, counts and logs the answer, and gives it to `finish`, once: in this call where the
+ * work is done at once. Never throws what `work` does.
+ */
+export function settle(
   { log, metrics }: Service,
   phase: () => Phase,
   request: IncomingMessage,
   state: State,
-  work: () => Promise<Answered>,
-): Promise<Answered> {
-  let answered: Answered;
-  const fault = faultOfFraming(request);
+  work: (settle: Settle<Answered>) => void,
+  finish: (answered: Answered) => void,
+): void {
+  let settled = false;
+  const end: Settle<Answered> = (outcome) => {
+    if (settled) return;
+    settled = true;
+    const answered = outcome instanceof Failure ? failureAnswer(outcome, request, state.requestId, log) : outcome;
+    if (outcome instanceof Failure) metrics.failed(outcome.code);
+    // The path of the route, not of the request: that may hold anything, such as a key, and is not a closed set of labels.
+    const { requestId, since, route, fault } = state;
+    const { status = 200 } = answered;
+    const ms = performance.now() - since;
+    metrics.answered(route, status, ms);
+    if (log.isLevelEnabled('debug')) {
+      log.debug({ requestId, method: request.method, route, status, ms: Math.round(ms) }, 'request');
+    }
+    // Where requests begin is in doubt behind a fault of framing. While refusing, the answer of a request that was accepted earlier
+    // closes its connection, too: no further request may follow on it.
+    const closes = fault !== undefined || phase() === 'refusing';
+    finish(closes ? { ...answered, headers: { ...answered.headers, ...CLOSE } } : answered);
+  };
   try {
-    if (fault !== undefined) throw invalid('', fault);
+    if (state.fault !== undefined) throw invalid('', state.fault);
     if (phase() === 'refusing') throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
-    answered = await work();
+    work(end);
   } catch (thrown) {
-    const failure = asFailure(thrown);
-    metrics.failed(failure.code);
-    answered = failureAnswer(failure, request, state.requestId, log);
+    end(asFailure(thrown));
   }
-  // Where requests begin is in doubt behind a fault of framing. While refusing, the answer of a request that was accepted earlier
-  // closes its connection, too: no further request may follow on it.
-  if (fault !== undefined || phase() === 'refusing')
-    answered = { ...answered, headers: { ...answered.headers, ...CLOSE } };
-  // The path of the route, not of the request: that may hold anything, such as a key, and is not a closed set of labels.
-  const { requestId, since, route } = state;
-  const { status = 200 } = answered;
-  const ms = performance.now() - since;
-  metrics.answered(route, status, ms);
-  if (log.isLevelEnabled('debug')) {
-    log.debug({ requestId, method: request.method, route, status, ms: Math.round(ms) }, 'request');
-  }
-  return answered;
 }
 
 /** The answer of a failure. The cause of a 5xx is logged, never sent. */
@@ -92,20 +100,4 @@ const CLOSE = { Connection: 'close' };
 
 /** The headers of every answer. */
 export const HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
-const HEADER_LIST = Object.entries(HEADERS).flat();
-
-/** Writes the answer to the socket, without Koa. */
-export function send(response: ServerResponse, requestId: string, answered: Answered): void {
-  // The client has closed the connection.
-  if (response.destroyed) return;
-  const { status = 200, headers, reply, text = reply && JSON.stringify(reply) } = answered;
-  const list = HEADER_LIST.concat('X-Request-Id', requestId);
-  if (reply) list.push('Content-Type', 'application/json; charset=utf-8');
-  if (status !== 204 && status !== 304) list.push('Content-Length', String(Buffer.byteLength(text ?? '')));
-  for (const name in headers) list.push(name, headers[name] ?? '');
-  response.writeHead(status, list);
-  // `write` and uncork send head and body in one write, of one string where `text` is one; `end(text)` would be a writev of two.
-  if (text) response.write(text);
-  response.socket?.uncork();
-  response.end();
-}
+export const JSON_TYPE = 'application/json; charset=utf-8';

@@ -56,3 +56,10 @@ export const decisionReply = (answer: Answer): Reply => {
     },
   };
 };
+
+/** As text. */
+export const decisionJson = (answer: Answer): string => JSON.stringify(decisionReply(answer));
+
+/** The reply of a batch, as text. */
+export const decisionsJson = (answers: readonly Answer[]): string =>
+  JSON.stringify(success('Every request was decided.', { decisions: answers.map(decisionReply) }));

@@ -6,15 +6,16 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type Router from '@koa/router';
 import { z } from 'zod';
+import { type Awaitable, attempt, type Settle } from '../awaitable.ts';
 import type { Actor } from '../db/mutate.ts';
 import type { Deadline } from '../deadline.ts';
 import type { Caller, Scope } from '../directory/find-caller.ts';
 import { Failure, type FailureCode, type Issue } from '../errors.ts';
 import { compile } from '../input/compile.ts';
-import { invalid, printPath, refused } from '../input/json.ts';
+import { invalid, parseJson, printPath, refused } from '../input/json.ts';
 import { validate } from '../input/scalars.ts';
 import type { Authenticate } from './authenticate.ts';
-import { readJson } from './body.ts';
+import { readBody } from './body.ts';
 import type { State } from './context.ts';
 import type { Answered } from './exchange.ts';
 
@@ -76,19 +77,26 @@ interface RouteShape<
   readonly answers: Readonly<Record<number, AnswerShape>>;
   /** The failures besides those that scope and body imply (`failuresOf` in openapi.ts). */
   readonly failures?: readonly FailureCode[];
-  readonly handle: (
-    asked: Asked<z.output<Params>, z.output<Query>, z.output<Headers>, z.output<Body>>,
-  ) => Answered | Promise<Answered>;
 }
 
-export type Route = Omit<RouteShape<z.ZodType, z.ZodType, z.ZodObject, z.ZodType>, 'handle' | 'compileBody'> & {
+/** What answers. `settles` needs no promise: for routes that are asked thousands of times a second, which get a short way. */
+type Handler<A> =
+  | { readonly handle: (asked: A) => Awaitable<Answered>; readonly settles?: never }
+  | { readonly settles: (asked: A, settle: Settle<Answered>) => void; readonly handle?: never };
+
+export type Route = Omit<RouteShape<z.ZodType, z.ZodType, z.ZodObject, z.ZodType>, 'compileBody'> & {
   /** The parsed body, or undefined where `body` has to parse it. */
   readonly acceptBody: ((value: unknown) => unknown) | undefined;
-  readonly handle: (asked: Asked<never, never, never, never>) => Answered | Promise<Answered>;
+  /** Whether it has a short way past Koa (short-way.ts). */
+  readonly isShort: boolean;
+  readonly handle: (asked: Asked<never, never, never, never>, settle: Settle<Answered>) => void;
 };
 
 const NOTHING = z.strictObject({});
 const BODY_BYTES = 16 * 1024;
+
+/** Of the body, in bytes. */
+export const sizeLimitOf = ({ maxBytes = BODY_BYTES }: Route): number => maxBytes;
 
 /** Makes a route, inferring the types of its handler from its schemas. */
 export const route = <
@@ -98,9 +106,17 @@ export const route = <
   Body extends z.ZodType = typeof NOTHING,
 >({
   compileBody,
+  handle,
+  settles,
   ...shape
-}: RouteShape<Params, Query, Headers, Body>): Route =>
-  ({ ...shape, acceptBody: compileBody && shape.body && compile(shape.body) }) as unknown as Route;
+}: RouteShape<Params, Query, Headers, Body> &
+  Handler<Asked<z.output<Params>, z.output<Query>, z.output<Headers>, z.output<Body>>>): Route =>
+  ({
+    ...shape,
+    acceptBody: compileBody && shape.body && compile(shape.body),
+    isShort: settles !== undefined,
+    handle: handle ? (asked: never, settle: Settle<Answered>) => attempt(() => handle(asked), settle, settle) : settles,
+  }) as unknown as Route;
 
 /** The parameters of the path, and the query without its question mark, as they were sent. */
 interface Address {
@@ -112,46 +128,91 @@ const NONE = Object.freeze({});
 const SLOW_BODY_MS = 100;
 const BARE: Address = { params: NONE, query: '' };
 
-/** Puts the routes into the router, each by its path for a name. */
+/** A request on its way to an answer of its route. */
+export interface Asking {
+  readonly shape: Route;
+  readonly authenticate: Authenticate;
+  readonly request: IncomingMessage;
+  readonly state: State;
+  /** Undefined: the very path, without parameters and query. */
+  readonly address?: Address;
+}
+
+/** Puts the routes into the router, each by its path for a name. What they settle with is what the router's middleware resolves to. */
 export function mount(router: Router<State>, routes: readonly Route[], authenticate: Authenticate): void {
   for (const shape of routes) {
-    router[shape.method](shape.path, shape.path.replace(/\{(\w+)\}/g, ':$1'), (ctx) =>
-      answer(shape, authenticate, ctx.req, ctx.state, { params: ctx['params'], query: ctx.querystring }),
+    router[shape.method](
+      shape.path,
+      shape.path.replace(/\{(\w+)\}/g, ':$1'),
+      ({ req: request, state, params, querystring: query }) =>
+        new Promise<Answered | Failure>((resolve) =>
+          answer({ shape, authenticate, request, state, address: { params, query } }, resolve),
+        ),
     );
   }
 }
 
-/** Authenticates the caller, reads and validates the request, and calls the handler. @throws Failure */
-export async function answer(
-  shape: Route,
-  authenticate: Authenticate,
-  request: IncomingMessage,
-  state: State,
-  { params, query }: Address = BARE,
-): Promise<Answered> {
-  const { deadline, requestId } = state;
-  let caller = shape.scope ? await authenticate(request, shape.scope, shape.heedsBounds === true, deadline) : NOBODY;
-  const since = performance.now();
-  const json = shape.body && !(shape.bodyOptional && hasNoBody(request));
-  const body = json ? await deadline.excuse(readJson(request, shape.maxBytes ?? BODY_BYTES)) : NONE;
-  // Authenticate again after a slow body: the caller may have been revoked while it was sent.
-  if (shape.scope && performance.now() - since > SLOW_BODY_MS) {
-    caller = await authenticate(request, shape.scope, shape.heedsBounds === true, deadline);
+/** Authenticates the caller, reads and validates the request, and calls the handler. */
+export function answer(asking: Asking, settle: Settle<Answered>): void {
+  const { shape, authenticate, request, state } = asking;
+  attempt(
+    () => (shape.scope ? authenticate(request, shape.scope, shape.heedsBounds === true, state.deadline) : NOBODY),
+    (caller) => answerTo(caller, asking, settle),
+    settle,
+  );
+}
+
+/** As `answer`, to a caller who is authenticated. */
+export function answerTo(caller: Caller, asking: Asking, settle: Settle<Answered>): void {
+  const { shape, authenticate, request, state } = asking;
+  if (!shape.body || (shape.bodyOptional && hasNoBody(request))) {
+    handle(caller, asking, undefined, settle);
+    return;
   }
+  const since = performance.now();
+  readBody(request, sizeLimitOf(shape), (bytes) => {
+    if (bytes instanceof Failure) {
+      settle(bytes);
+      return;
+    }
+    const took = performance.now() - since;
+    state.deadline.extend(took);
+    attempt(
+      // Authenticated again after a slow body: the caller may have been revoked while it was sent.
+      () =>
+        shape.scope && took > SLOW_BODY_MS
+          ? authenticate(request, shape.scope, shape.heedsBounds === true, state.deadline)
+          : caller,
+      (caller) => handle(caller, asking, bytes, settle),
+      settle,
+    );
+  });
+}
+
+/** `bytes`: of the body; undefined: there is none. @throws Failure INVALID_REQUEST, or what `inspect` of the route does */
+function handle(
+  caller: Caller,
+  { shape, request, state, address: { params, query } = BARE }: Asking,
+  bytes: Buffer | undefined,
+  settle: Settle<Answered>,
+): void {
+  const { deadline, requestId } = state;
+  const body = bytes ? parseJson(bytes) : NONE;
   shape.inspect?.(body, state);
-  const headers = headersOf(shape, request.headers);
-  const valid = validateParts(shape, { params, query: queryOf(query), headers, body });
+  const valid = validateParts(shape, {
+    params,
+    query: queryOf(query),
+    headers: headersOf(shape, request.headers),
+    body,
+  });
   const asked: Asked<unknown, unknown, unknown, unknown> = {
-    params: valid.params,
-    query: valid.query,
-    headers: valid.headers,
-    body: valid.body,
+    ...valid,
     caller,
     actor: { id: caller.id, requestId },
     deadline,
     state,
   };
-  return shape.handle(asked as never);
+  shape.handle(asked as never, settle);
 }
 
 const NOBODY: Caller = { id: 'nobody', scopes: new Set(), bounds: undefined };

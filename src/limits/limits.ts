@@ -6,6 +6,7 @@
  * under way; a change of `windowSeconds` begins another window, because the old one may last up to a day.
  */
 
+import type { Awaitable } from '../awaitable.ts';
 import type { Known } from '../facts/load.ts';
 import type { RateLimit } from '../input/scalars.ts';
 import type { Log } from '../log.ts';
@@ -13,7 +14,7 @@ import { gauge, type Metric } from '../metric.ts';
 import { isActive } from '../policy/decide.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 import { type Count, memoryCounter } from './memory.ts';
-import { type RedisOptions, redisCounter } from './redis.ts';
+import { type RedisCounter, type RedisOptions, redisCounter } from './redis.ts';
 
 /** The state of a key's limit after a request has been counted. */
 export interface RateLimitState {
@@ -32,9 +33,9 @@ export type Counted = Pick<Known, 'key' | 'user' | 'limit'>;
 export interface Limits {
   /**
    * Consumes a point for each question of an active key of an active user, in their order; undefined for the others.
-   * Never rejects, and waits for Redis no longer than `waitMs`.
+   * At once without Redis. Never rejects, and waits for Redis no longer than `waitMs`.
    */
-  readonly consume: (known: readonly Counted[]) => Promise<(RateLimitState | undefined)[]>;
+  readonly consume: (known: readonly Counted[]) => Awaitable<(RateLimitState | undefined)[]>;
   readonly stats: () => LimitStats;
   readonly close: () => void;
 }
@@ -57,29 +58,39 @@ export async function createLimits({ fallback, redis: options }: Options, log: L
   const redis = options && (await redisCounter(options, log));
   let countedLocally = 0;
 
-  const add = async ({ name, points, seconds }: Window): Promise<Count> => {
+  const add = async (redis: RedisCounter, { name, points, seconds }: Window): Promise<Count> => {
     const asked = performance.now();
-    const shared = await redis?.add(name, points, seconds);
-    if (redis && !shared) countedLocally += 1;
+    const shared = await redis.add(name, points, seconds);
+    if (!shared) countedLocally += 1;
     // INVARIANT: every point is counted in memory too, so that a process allows no more than one limit in a window even
     // if Redis fails within it or comes back empty. The local window ends no later than the shared one, so it cannot deny
     // requests of the next.
     const lastsMs = shared ? shared.endsInMs - (performance.now() - asked) : seconds * 1000;
-    const own = await addLocally(name, points, lastsMs);
+    const own = addLocally(name, points, lastsMs);
     return shared && shared.total >= own.total ? shared : own;
   };
 
+  const consumeShared = async (redis: RedisCounter, known: readonly Counted[]) => {
+    const { windows, places } = windowsOf(known, fallback);
+    const counts = new Map<Window, Count>();
+    await Promise.all([...windows.values()].map(async (window) => counts.set(window, await add(redis, window))));
+    return places.map((place) => place && stateAt(place, counts.get(place.window)));
+  };
+
+  const consumeHere = ({ key, user, limit = fallback }: Counted): RateLimitState | undefined =>
+    isActive({ key, user })
+      ? stateOf(limit, addLocally(windowName(key.id, limit), 1, limit.windowSeconds * 1000))
+      : undefined;
+
   return {
-    consume: async (known) => {
-      const { windows, places } = windowsOf(known, fallback);
-      const counts = new Map<Window, Count>();
-      await Promise.all([...windows.values()].map(async (window) => counts.set(window, await add(window))));
-      return places.map((place) => place && stateOf(place, counts.get(place.window)));
-    },
+    consume: (known) => (redis ? consumeShared(redis, known) : known.map(consumeHere)),
     stats: () => ({ redisUp: redis?.up(), countedLocally }),
     close: () => redis?.close(),
   };
 }
+
+/** Unambiguous, whatever the id: the length comes first and holds no colon. */
+const windowName = (keyId: string, { windowSeconds }: RateLimit): string => `${windowSeconds}:${keyId}`;
 
 interface Window {
   readonly name: string;
@@ -92,7 +103,7 @@ interface Place {
   readonly window: Window;
   /** The place of the question among those in its window, from 1. */
   readonly number: number;
-  readonly requests: number;
+  readonly limit: RateLimit;
 }
 
 /** The windows of the questions, and the place of each question in its window: a batch adds once to each window. */
@@ -100,25 +111,28 @@ function windowsOf(known: readonly Counted[], fallback: RateLimit) {
   const windows = new Map<string, Window>();
   const places = known.map(({ key, user, limit = fallback }): Place | undefined => {
     if (!isActive({ key, user })) return undefined;
-    // Unambiguous, whatever the id: the length comes first and holds no colon.
-    const name = `${limit.windowSeconds}:${key.id}`;
+    const name = windowName(key.id, limit);
     const window = windows.get(name) ?? { name, seconds: limit.windowSeconds, points: 0 };
     windows.set(name, window);
     window.points += 1;
-    return { window, number: window.points, requests: limit.requests };
+    return { window, number: window.points, limit };
   });
   return { windows, places };
 }
 
-function stateOf({ window, number, requests }: Place, count: Count | undefined): RateLimitState {
+function stateAt({ window, number, limit }: Place, count: Count | undefined): RateLimitState {
   if (!count) throw new Error('a window was not counted');
-  const used = count.total - window.points + number;
+  return stateOf(limit, { ...count, total: count.total - window.points + number });
+}
+
+/** The state after a question, where `count` is as it was left by that question. */
+function stateOf({ requests, windowSeconds }: RateLimit, { total, endsInMs }: Count): RateLimitState {
   return {
-    exceeded: used > requests,
+    exceeded: total > requests,
     limit: requests,
-    remaining: Math.max(0, requests - used),
-    // Capped, because the end is computed from the wall clock, which may be set back.
-    resetSeconds: Math.min(window.seconds, Math.max(1, Math.ceil(count.endsInMs / 1000))),
+    remaining: Math.max(0, requests - total),
+    // Capped, because the end is computed from the wall clock of Redis, which may be set back.
+    resetSeconds: Math.min(windowSeconds, Math.max(1, Math.ceil(endsInMs / 1000))),
   };
 }
 

@@ -42,9 +42,9 @@ const answer = ({ action, businessId = '' }) => ({
 const parts = {
   config: loadConfig({ PORT: '0' }),
   log: createLog('silent'),
-  /** @type {import('../../src/authorize.ts').Authorize} */
-  authorize: async (_callerId, requests) => requests.map(answer),
-  findCaller: async () => caller,
+  /** @type {import('../../src/authorize.ts').AuthorizeThen} */
+  authorizeThen: (_callerId, requests, _deadline, _origin, settle) => settle(requests.map(answer)),
+  findCaller: Object.assign(() => caller, { known: () => caller }),
   metrics: createMetrics([]),
 };
 

@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { createRecorder } from '../../src/audit/record/recorder.ts';
-import { authorizer } from '../../src/authorize.ts';
+import { authorizer, promised } from '../../src/authorize.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createToken } from '../../src/credentials/token.ts';
 import { createBreaker } from '../../src/db/breaker.ts';
@@ -87,7 +87,7 @@ describe('20000 questions beside a dead database', () => {
     const db = connect({ url: 'postgres://nobody:none@127.0.0.1:1/none', poolSize: 20, limitMs: 25 });
     const policy = await loadPolicy(loadConfig({}).POLICY_DIR);
     const pepper = { id: 'test', secret: Buffer.alloc(32) };
-    const { record } = createRecorder(db, createLog('silent'));
+    const { enqueue } = createRecorder(db, createLog('silent'));
     const fingerprintOf = (): string => '';
     const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
     const noteUse = (): void => undefined;
@@ -98,13 +98,13 @@ describe('20000 questions beside a dead database', () => {
       freezes: { current: () => () => undefined },
       livePolicy: () => policy,
       compare: () => undefined,
-      record,
+      enqueue,
       fingerprintOf,
       noteUse,
       noteUnregistered: () => undefined,
     };
-    const guarded = authorizer({ ...parts, loadFacts: factsLoader(db, [pepper], createBreaker(), cache) });
-    const unguarded = authorizer({ ...parts, loadFacts: factsLoader(db, [pepper], (read) => read(), cache) });
+    const guarded = promised(authorizer({ ...parts, loadFacts: factsLoader(db, [pepper], createBreaker(), cache) }));
+    const unguarded = promised(authorizer({ ...parts, loadFacts: factsLoader(db, [pepper], (read) => read(), cache) }));
     // The first kind fails at the breaker, the second at the pool, the third, which needs no facts, at the log.
     const ways = [
       [guarded, createToken('apiKey')],

@@ -50,12 +50,9 @@ interface Answer {
 
 const JSON_TYPE = ['Content-Type', 'application/json'] as const;
 
-async function listenTo(service: Service, phase: () => Phase, direct: boolean) {
+async function listenTo(service: Service, phase: () => Phase) {
   // What `listen` sets, as far as it reaches the answers.
-  const server = createServer(
-    { requireHostHeader: false, keepAliveTimeout: 65_000 },
-    createApp(service, phase, { direct }),
-  );
+  const server = createServer({ requireHostHeader: false, keepAliveTimeout: 65_000 }, createApp(service, phase));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
@@ -64,11 +61,12 @@ async function listenTo(service: Service, phase: () => Phase, direct: boolean) {
   };
 }
 
-async function start(direct: boolean, token: string): Promise<Way> {
+async function start(fastPath: 'on' | 'off', token: string): Promise<Way> {
   const database = await startProxy(await newDatabase());
   const service = await startService({
     DATABASE_URL: database.url,
     BOOTSTRAP_TOKEN: token,
+    FAST_PATH: fastPath,
     DECISION_DEADLINE_MS: '2000',
     RATE_LIMIT: '1000/3600',
   });
@@ -90,7 +88,7 @@ async function start(direct: boolean, token: string): Promise<Way> {
   const authorization = `Bearer ${token}`;
   const { body } = await service.ask('/authorize', { apiKey, action: 'account:read' }, { authorization });
   let phase: Phase = 'serving';
-  const listener = await listenTo(service.service, () => phase, direct);
+  const listener = await listenTo(service.service, () => phase);
   return {
     service,
     database,
@@ -158,7 +156,7 @@ describe('both ways of a request', function () {
   const bearer = ['Authorization', `Bearer ${token}`] as const;
 
   before(async () => {
-    ways = [await start(true, token), await start(false, token)];
+    ways = [await start('on', token), await start('off', token)];
     routes = allRoutes(ways[0].service.service, () => false);
   });
   after(async () => {
@@ -445,15 +443,15 @@ describe('both ways of a request', function () {
   it('answer a defect with INTERNAL', async () => {
     const broken = (service: Service): Service => ({
       ...service,
-      authorize: () => Promise.reject(Object.assign(new Error('a defect'), { status: 418, expose: true })),
+      authorizeThen: () => {
+        throw Object.assign(new Error('a defect'), { status: 418, expose: true });
+      },
       metrics: { ...service.metrics, text: () => Promise.reject(new Error('a defect')) },
       live: { ...service.live, state: () => expect.fail('a defect') },
       readiness: () => Promise.reject(new Error('a defect')),
     });
     const BROKEN = ['/authorize', '/authorize/batch', '/metrics', '/policy', '/readyz'];
-    const listeners = await Promise.all(
-      ways.map(({ service }, index) => listenTo(broken(service.service), () => 'serving', index === 0)),
-    );
+    const listeners = await Promise.all(ways.map(({ service }) => listenTo(broken(service.service), () => 'serving')));
     const addressOf = (way: Way): string => listeners[ways.indexOf(way)]?.address ?? '';
     for (const route of routes.filter(({ path }) => BROKEN.includes(path))) {
       expectCode(await askBoth(sound(route), addressOf), 'INTERNAL', nameOf(route));

@@ -32,7 +32,9 @@ describe('a connection', () => {
       config: loadConfig({ PORT: '0', ...settings }),
       log: createLog('warn', log),
       metrics: metricsOfNothing(),
-      findCaller: () => found.then(() => ({ id: 'x', scopes: new Set(['authorize']) })),
+      findCaller: Object.assign(() => found.then(() => ({ id: 'x', scopes: new Set(['authorize']) })), {
+        known: () => undefined,
+      }),
     };
     server = await listen(service as unknown as Service, limits);
   };

@@ -73,8 +73,8 @@ describe('the failure', () => {
         config: loadConfig({ PORT: '0' }),
         log: createLog('silent'),
         metrics: metricsOfNothing(),
-        findCaller: async () => ({ id: 'x', scopes: new Set(['authorize']) }),
-        authorize: async () => {
+        findCaller: { known: () => ({ id: 'x', scopes: new Set(['authorize']) }) },
+        authorizeThen: () => {
           throw Object.assign(new Error('a defect near the secret'), {
             status: 418,
             expose: true,

@@ -183,7 +183,7 @@ describe('counting in memory', () => {
   before(async () => {
     const addLocally = memoryCounter();
     counted = {
-      add: (name, points, seconds) => addLocally(name, points, seconds * 1000),
+      add: async (name, points, seconds) => addLocally(name, points, seconds * 1000),
       limits: await createLimits({ fallback: DEFAULT, redis: undefined }, log),
     };
   });

@@ -1,13 +1,14 @@
 /** POST /authorize and /authorize/batch: decisions for other services. */
 
 import { refuseQuestions } from '../../directory/bounds.ts';
+import { Failure } from '../../errors.ts';
 import { invalid } from '../../input/json.ts';
 import { OWN_SECRET } from '../../input/scalars.ts';
 import { holdsPieceOf } from '../../mask.ts';
 import type { Service } from '../../service.ts';
 import { uuidv7 } from '../../uuid.ts';
 import type { State } from '../context.ts';
-import { decisionReply, success } from '../replies.ts';
+import { decisionJson, decisionsJson } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { authorizeSchema, batchSchema } from './authorize-schema.ts';
 import { decisionData, decisionsData } from './authorize-shapes.ts';
@@ -19,7 +20,7 @@ const EXAMPLE = {
   context: { ip: '203.0.113.7', userAgent: 'curl/8.5', requestId: '7f3a' },
 };
 
-export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
+export const authorizeRoutes = ({ authorizeThen, metrics }: Service): Route[] => [
   route({
     method: 'post',
     path: '/authorize',
@@ -37,15 +38,16 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
         data: decisionData,
       },
     },
-    handle: async ({ caller, body, deadline, state }) => {
+    settles: ({ caller, body, deadline, state }, settle) => {
       const questions = [body];
       if (caller.bounds) refuseQuestions(caller.bounds, questions);
-      const [answer] = await authorize(caller.id, questions, deadline, {
-        callerRequestId: callerRequestId(state),
+      authorizeThen(caller.id, questions, deadline, { callerRequestId: callerRequestId(state) }, (answers) => {
+        if (answers instanceof Failure) return settle(answers);
+        const [answer] = answers;
+        if (!answer) throw new Error('a question was left without an answer');
+        metrics.decided(answer.code);
+        settle({ json: decisionJson(answer) });
       });
-      if (!answer) throw new Error('a question was left without an answer');
-      metrics.decided(answer.code);
-      return { reply: decisionReply(answer) };
     },
   }),
   route({
@@ -65,14 +67,14 @@ export const authorizeRoutes = ({ authorize, metrics }: Service): Route[] => [
         data: decisionsData,
       },
     },
-    handle: async ({ caller, body: { requests }, deadline, state }) => {
+    settles: ({ caller, body: { requests }, deadline, state }, settle) => {
       if (caller.bounds) refuseQuestions(caller.bounds, requests);
-      const answers = await authorize(caller.id, requests, deadline, {
-        callerRequestId: callerRequestId(state),
-        placeOf: (index) => `requests[${index}].`,
+      const origin = { callerRequestId: callerRequestId(state), placeOf: (index: number) => `requests[${index}].` };
+      authorizeThen(caller.id, requests, deadline, origin, (answers) => {
+        if (answers instanceof Failure) return settle(answers);
+        for (const { code } of answers) metrics.decided(code);
+        settle({ json: decisionsJson(answers) });
       });
-      for (const { code } of answers) metrics.decided(code);
-      return { reply: success('Every request was decided.', { decisions: answers.map(decisionReply) }) };
     },
   }),
 ];
