@@ -23,9 +23,9 @@ export const networkFile = (network: number): string =>
     .map((index) => `${prefixOf(network, index)}\n`)
     .join('');
 
-const FACTS = `attributes:
+const factsOf = (attributes: number): string => `attributes:
   user:
-${numbers(ATTRIBUTES)
+${numbers(attributes)
   .map((n) => `    tier${n}: { values: [low, middle, high], withholds: ${n % 2 === 0} }`)
   .join('\n')}
 networks:
@@ -44,20 +44,21 @@ ${numbers(SCHEDULES)
 const row = (id: string, when: string): string => `p, ${id}, *, "${when}", deny, PERMISSION_DENIED\n`;
 
 /** Each row takes away: by an attribute and a network, or by a network outside of a schedule. */
-const ROWS = [
-  ...numbers(ATTRIBUTES).map((n) =>
-    n % 2 === 0
-      ? row(`tier-${n}`, `r.user.tier${n} == 'low' && r.network.net${n % NETWORKS}`)
-      : row(`tier-${n}`, `!(r.user.tier${n} in ['middle', 'high']) && r.network.net${n % NETWORKS}`),
-  ),
-  ...numbers(SCHEDULES).map((n) => row(`closed-${n}`, `!r.schedule.hours${n} && r.network.net${n + 5}`)),
-].join('');
+const rowsOf = (attributes: number): string =>
+  [
+    ...numbers(attributes).map((n) =>
+      n % 2 === 0
+        ? row(`tier-${n}`, `r.user.tier${n} == 'low' && r.network.net${n % NETWORKS}`)
+        : row(`tier-${n}`, `!(r.user.tier${n} in ['middle', 'high']) && r.network.net${n % NETWORKS}`),
+    ),
+    ...numbers(SCHEDULES).map((n) => row(`closed-${n}`, `!r.schedule.hours${n} && r.network.net${n + 5}`)),
+  ].join('');
 
-/** The shipped policy with all of it. */
-export const declaredLarge = (shipped: PolicyTexts): PolicyTexts =>
+/** The shipped policy with all of it, or with fewer attributes and their rows. */
+export const declaredLarge = (shipped: PolicyTexts, attributes = ATTRIBUTES): PolicyTexts =>
   new Map([
     ...[...shipped].filter(([name]) => name !== 'facts.yaml'),
-    ['facts.yaml', `${shipped.get('facts.yaml') ?? ''}\n${FACTS}`],
-    ['50-declared.csv', ROWS],
+    ['facts.yaml', `${shipped.get('facts.yaml') ?? ''}\n${factsOf(attributes)}`],
+    ['50-declared.csv', rowsOf(attributes)],
     ...numbers(NETWORKS).map((n) => [`net${n}.txt`, networkFile(n)] as const),
   ]);

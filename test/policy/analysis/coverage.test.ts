@@ -115,13 +115,15 @@ describe('the report on the cases', () => {
   });
 
   it('counts all sides, and says so, where there are too many situations to prove which are unreachable', async () => {
-    const ids = (of: string): string => Array.from({ length: 40 }, (_, index) => `'${of}${index}'`).join(', ');
-    const rule = `(r.key.id in [${ids('k')}]) && (r.user.id in [${ids('u')}]) && (r.target.id in [${ids('t')}])`;
+    const names = Array.from({ length: 25 }, (_, index) => `a${index}`);
+    const declared = `attributes: { user: { ${names.map((name) => `${name}: [x]`).join(', ')} } }`;
+    const when = names.map((name) => `r.user.${name} == 'x'`).join(' && ');
+    const row = `p, much, *, "${when}", deny, PERMISSION_DENIED\n`;
     const rich = edited(
-      await shippedTexts(),
-      '90-allow.csv',
-      'p, allow-on',
-      `p, rich, *, "${rule}", deny, PERMISSION_DENIED\np, allow-on`,
+      edited(await shippedTexts(), '90-allow.csv', 'p, allow-on', `${row}p, allow-on`),
+      'facts.yaml',
+      'actions:\n',
+      `${declared}\nactions:\n`,
     );
     const { proved, rows, sides } = await report(rich);
     expect(proved).to.equal(false);
