@@ -11,6 +11,7 @@ import { operatorRights } from '../../src/keys/rights.ts';
 import { createUsage } from '../../src/keys/usage.ts';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../http/process.ts';
+import { inheritsNothing } from '../support/facts.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startProxy } from '../support/proxy.ts';
 import { insertKey, type TestService } from '../support/service.ts';
@@ -54,7 +55,7 @@ describe('cached facts', () => {
     for (const group of ['key', 'user', 'target', 'stored'] as const) {
       expect(second?.[group]).to.equal(first?.[group]);
       expect(Object.isFrozen(first?.[group])).to.equal(true);
-      expect(Object.getPrototypeOf(first?.[group])).to.equal(null);
+      expect(inheritsNothing(first?.[group] ?? {})).to.equal(true);
     }
   });
 

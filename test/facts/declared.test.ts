@@ -8,7 +8,7 @@ import type { Declaration, DeclaredValues } from '../../src/policy/declared/decl
 import { closed, type Facts, type Group } from '../../src/policy/facts.ts';
 import { BUILT_IN, type Schema, schemaOf } from '../../src/policy/schema.ts';
 import { SEED, times } from '../policy/texts.ts';
-import { ACTIVE } from '../support/facts.ts';
+import { ACTIVE, inheritsNothing } from '../support/facts.ts';
 
 const values = (...list: string[]): DeclaredValues => ({ kind: 'values', values: list, withholds: false });
 const YES_OR_NO: DeclaredValues = { kind: 'boolean', values: [], withholds: false };
@@ -176,7 +176,7 @@ describe('the facts of a question under a policy', () => {
         const again = factsUnder(under, each, { ...asking });
         for (const [name, group] of Object.entries(facts) as unknown as [string, Group][]) {
           expect((again as unknown as Record<string, unknown>)[name]).to.equal(group);
-          expect([Object.isFrozen(group), Object.getPrototypeOf(group)]).to.deep.equal([true, null]);
+          expect([Object.isFrozen(group), inheritsNothing(group)]).to.deep.equal([true, true]);
           if (under !== schema || ['key', 'user', 'target'].includes(name)) continue;
           // Of what does not come from the cache there is one object for each value.
           const text = `${name} ${JSON.stringify(group)}`;

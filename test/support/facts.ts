@@ -57,3 +57,12 @@ export function* productOf(samples: Samples): Generator<Facts> {
   };
   yield* combine(0, {});
 }
+
+/** Whether a record has nothing but its own members: what it inherits from, if anything, is empty for good. */
+export function inheritsNothing(record: object): boolean {
+  const prototype = Object.getPrototypeOf(record) as object | null;
+  return (
+    prototype === null ||
+    (Object.getPrototypeOf(prototype) === null && Reflect.ownKeys(prototype).length === 0 && Object.isFrozen(prototype))
+  );
+}

@@ -13,6 +13,7 @@ import { parseSchedule } from '../../../src/policy/declared/parse-schedule.ts';
 import { compileSchedules, faultOfSchedules, type Schedules } from '../../../src/policy/declared/schedules.ts';
 import { DAY_MS, PROVED_FROM, PROVED_UNTIL, readZone } from '../../../src/policy/declared/zones.ts';
 import { runToEnd } from '../../../src/policy/time-slices.ts';
+import { inheritsNothing } from '../../support/facts.ts';
 import { amount } from '../../support/long.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { SEED, times } from '../texts.ts';
@@ -322,7 +323,7 @@ describe(`schedules (seed ${SEED})`, () => {
     const group = at(Date.parse('2026-11-30T12:00:00Z')).group;
     expect(at(Date.parse('2026-12-07T12:00:00Z')).group).to.equal(group);
     expect(Object.isFrozen(group) && Object.isFrozen(groups)).to.equal(true);
-    expect(Object.getPrototypeOf(group)).to.equal(null);
+    expect(inheritsNothing(group)).to.equal(true);
     expect(groups).to.have.length(2);
   });
 
