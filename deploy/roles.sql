@@ -38,9 +38,10 @@ grant select, insert, update on policies to authz_service;
 grant select, insert on policy_files to authz_service;
 grant select, insert, update, delete on replicas to authz_service;
 
-grant select, insert on admin_events to authz_service;
-grant select, insert, delete on changes to authz_service;
-grant select, update on change_counter to authz_service;
+grant select on admin_events to authz_service;
+grant select, delete on changes to authz_service;
+grant select on change_counter to authz_service, authz_auditor;
+grant execute on function authz_record_change, authz_chain_reads to authz_service;
 
 grant select on decisions, chain_heads, checkpoints, pruned_days to authz_service;
 grant execute on function authz_append_checkpoint to authz_service;

@@ -8,6 +8,7 @@
  */
 
 import type { Knex } from 'knex';
+import { ADMIN_CHAIN, DROP_ADMIN_CHAIN } from './001_initial/admin-chain.ts';
 import { AUDITED, DROP_AUDITED } from './001_initial/audited.ts';
 import { CHANGES, DROP_CHANGES } from './001_initial/changes.ts';
 import { CHECKPOINT_FUNCTIONS, DROP_CHECKPOINT_FUNCTIONS } from './001_initial/checkpoint-functions.ts';
@@ -23,12 +24,21 @@ export async function up(knex: Knex): Promise<void> {
   const { rows } = await knex.raw<{ rows: { schema: string }[] }>('select quote_ident(current_schema()) as schema');
   const schema = rows[0]?.schema ?? '';
   const parts = [DIRECTORY, FREEZES, CHANGES, ROLLOUT, DECISION_LOG];
-  const functions = [LOG_FUNCTIONS, RECORD_FUNCTIONS, CHECKPOINT_FUNCTIONS, READS, AUDITED].map((part) => part(schema));
+  const functions = [LOG_FUNCTIONS, RECORD_FUNCTIONS, CHECKPOINT_FUNCTIONS, ADMIN_CHAIN, READS, AUDITED].map((part) =>
+    part(schema),
+  );
   for (const sql of [...parts, ...functions]) await knex.schema.raw(sql);
 }
 
 export async function down(knex: Knex): Promise<void> {
-  const functions = [DROP_AUDITED, DROP_READS, DROP_CHECKPOINT_FUNCTIONS, DROP_RECORD_FUNCTIONS, DROP_LOG_FUNCTIONS];
+  const functions = [
+    DROP_AUDITED,
+    DROP_READS,
+    DROP_ADMIN_CHAIN,
+    DROP_CHECKPOINT_FUNCTIONS,
+    DROP_RECORD_FUNCTIONS,
+    DROP_LOG_FUNCTIONS,
+  ];
   const parts = [DROP_DECISION_LOG, DROP_ROLLOUT, DROP_CHANGES, DROP_FREEZES, DROP_DIRECTORY];
   for (const sql of [...functions, ...parts]) await knex.schema.raw(sql);
 }

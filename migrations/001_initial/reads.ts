@@ -1,5 +1,18 @@
 /** The event of a read of the log, for logins that may add nothing else to `admin_events`: auditors. */
 
+/** Of what is read; `audit.` and one of these is the action of its event. */
+export const READ_KINDS = [
+  'query',
+  'show',
+  'stats',
+  'export',
+  'tail',
+  'findings',
+  'replay',
+  'shadow',
+  'admin',
+] as const;
+
 /** Events of one login in a minute. */
 const MOST_A_MINUTE = 60;
 /** Of what was asked for, as JSON. */
@@ -27,7 +40,7 @@ export const DROP_READS = 'drop function authz_record_read; drop table read_rate
  * read, if at all, and until then the read would be one that nobody knows of.
  *
  * INVARIANT: it takes no lock that anybody but this login waits for. An auditor can leave its transaction open for as long as it likes,
- * and must not stop changes or decisions with that.
+ * and must not stop changes or decisions with that. So the event gets no place in the chain here, but by `authz_chain_reads`.
  */
 const RECORD_READ = (path: string): string => `
   create function authz_record_read(access text, decision uuid, asked jsonb, stated text, request text) returns void
@@ -38,7 +51,7 @@ const RECORD_READ = (path: string): string => `
     rate read_rates;
   begin
     if access is null or access not in
-        ('query', 'show', 'stats', 'export', 'tail', 'findings', 'replay', 'shadow', 'admin')
+        (${READ_KINDS.map((kind) => `'${kind}'`).join(', ')})
       or (access = 'show') <> (decision is not null) then
       raise exception 'there is no such read of the log' using errcode = 'invalid_parameter_value';
     end if;
@@ -46,7 +59,7 @@ const RECORD_READ = (path: string): string => `
       or coalesce(jsonb_typeof(asked), 'object') <> 'object' or coalesce(octet_length(asked::text), 0) > ${MOST_BYTES} then
       raise exception 'the event of this read is too long: name less at once' using errcode = 'program_limit_exceeded';
     end if;
-    if not has_table_privilege(session_user, 'admin_events', 'insert') then
+    if not has_function_privilege(session_user, 'authz_record_change(jsonb, jsonb)', 'execute') then
       insert into read_rates (login, minute, events) values (session_user, '-infinity', 0) on conflict do nothing;
       select * into rate from read_rates where login = session_user for update;
       -- Under the lock, so that who waited for it across the turn of a minute does not set the count back.
@@ -61,10 +74,7 @@ const RECORD_READ = (path: string): string => `
     micros := (extract(epoch from clock_timestamp()) * 1000000)::bigint;
     insert into admin_events (id, at, actor, action, subject_kind, subject_id, after, request_id)
     values (
-      -- A UUIDv7: 48 bits of milliseconds, the version, 12 bits of the rest of the time so that ids are in its order, and random ones.
-      encode(overlay(overlay(uuid_send(gen_random_uuid())
-        placing substring(int8send(micros / 1000) from 3) from 1 for 6)
-        placing substring(int8send(x'7000'::int + micros % 1000 * 4096 / 1000) from 7) from 7 for 2), 'hex')::uuid,
+      authz_event_id(micros),
       to_timestamp(micros / 1000 / 1000.0), stated, 'audit.' || access,
       case when access = 'show' then 'decision' else 'log' end,
       case access when 'show' then decision::text when 'admin' then 'admin_events' else 'decisions' end,

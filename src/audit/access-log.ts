@@ -7,7 +7,11 @@ import { despiteRaces } from '../db/write-outcome.ts';
 import { Failure } from '../errors.ts';
 import { maskSecrets } from '../mask.ts';
 
-export type Access = 'query' | 'show' | 'stats' | 'export' | 'tail' | 'findings' | 'replay' | 'shadow' | 'admin';
+const ACCESSES = ['query', 'show', 'stats', 'export', 'tail', 'findings', 'replay', 'shadow', 'admin'] as const;
+export type Access = (typeof ACCESSES)[number];
+
+/** What the events of reads have as their action. */
+export const READ_ACTIONS: ReadonlySet<string> = new Set(ACCESSES.map((access) => `audit.${access}`));
 
 /**
  * Leaves the event of an access: `audit.query` and the like, what was asked for as its `after`.

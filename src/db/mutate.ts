@@ -5,7 +5,6 @@
 
 import type { Knex } from 'knex';
 import { maskSecrets } from '../mask.ts';
-import { uuidv7 } from '../uuid.ts';
 import { databaseFailure } from './failure.ts';
 import { despiteRaces } from './write-outcome.ts';
 
@@ -72,26 +71,16 @@ const COMMIT = Symbol('commit');
 export const onCommit = (db: Knex, listener: (commit: Commit | undefined) => void): void =>
   void db.on(COMMIT, listener);
 
-const RECORD_EVENTS = `
-  insert into admin_events (id, at, actor, action, subject_kind, subject_id, before, after, request_id)
-  select id, at, actor, action, subject_kind, subject_id, before, after, request_id
-  from jsonb_populate_recordset(null::admin_events, ?::jsonb)`;
-
-const NUMBER_CHANGES = `
-  with number as (update change_counter set last = last + 1 returning last),
-  numbered as (
-    insert into changes (seq, kind, id, digest)
-    select last, kind, id, digest from number, jsonb_to_recordset(?::jsonb) as change (kind text, id text, digest bytea)
-    returning seq
-  )
-  select max(seq) as seq, pg_notify('${CHANGES_CHANNEL}', max(seq)::text) from numbered`;
+// Its lock is the only order that there is between changes: migrations/001_initial/admin-chain.ts.
+const RECORD_CHANGE = 'select authz_record_change(?::jsonb, ?::jsonb)::text as seq';
 
 /**
  * Runs `work` in a transaction, and commits what it did together with its events and changes. When PostgreSQL rolls this
  * transaction back for the sake of another (deadlock, serialization), `work` runs again.
  *
- * INVARIANT: the feed number is taken by the last statement before the commit, under the counter's row lock. The next
- * transaction waits for that lock, so numbers become visible in order: a reader that sees n sees everything below n.
+ * INVARIANT: the feed number and the places of the events in their chain are taken by the last statement before the commit, under
+ * the counter's row lock. The next transaction waits for that lock, so numbers become visible in order: a reader that sees n sees
+ * everything below n.
  *
  * @throws a Failure that `work` throws (rolled back), or what `databaseFailure` makes of any other error. After that the
  *   outcome is unknown: an error that met the commit left it made or rolled back.
@@ -106,9 +95,9 @@ export async function mutate<T>(
     try {
       const result = await db.transaction(async (trx) => {
         const { result, events, changes } = await work(trx);
-        if (events.length > 0)
-          await trx.raw(RECORD_EVENTS, [maskSecrets(JSON.stringify(events.map((event) => eventRow(actor, event))))]);
-        if (changes.length > 0) commit = { seq: await numberOf(trx, changes), changes };
+        if (events.length + changes.length === 0) return result;
+        const seq = await record(trx, actor, { events, changes });
+        if (changes.length > 0) commit = { seq, changes };
         return result;
       });
       if (commit) db.emit(COMMIT, commit);
@@ -121,15 +110,20 @@ export async function mutate<T>(
   return despiteRaces(run);
 }
 
-async function numberOf(trx: Knex.Transaction, changes: readonly Change[]): Promise<number> {
-  const rows = JSON.stringify(changes.map(changeRow));
-  const numbered = await trx.raw<{ rows: [{ seq: string }] }>(NUMBER_CHANGES, [rows]);
-  return Number(numbered.rows[0].seq);
+/** @returns the number of the changes in the feed */
+async function record(
+  trx: Knex.Transaction,
+  actor: Actor,
+  { events, changes }: Pick<Mutation<unknown>, 'events' | 'changes'>,
+): Promise<number> {
+  const eventRows = maskSecrets(JSON.stringify(events.map((event) => eventRow(actor, event))));
+  const changeRows = JSON.stringify(changes.map(changeRow));
+  const { rows } = await trx.raw<{ rows: [{ seq: string }] }>(RECORD_CHANGE, [eventRows, changeRows]);
+  return Number(rows[0].seq);
 }
 
+/** The database adds what it knows better: id, time, login, and the place in the chain. */
 const eventRow = (actor: Actor, { action, kind, id, before, after }: AdminEvent) => ({
-  id: uuidv7(),
-  at: new Date().toISOString(),
   actor: actor.id,
   action,
   subject_kind: kind,

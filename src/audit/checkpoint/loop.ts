@@ -10,7 +10,16 @@ import type { Log } from '../../log.ts';
 import { every } from '../../loop.ts';
 import { counter, gauge, type Metric } from '../../metric.ts';
 import { type Checkpoint, checkpointDigest, printLine, signedBytes } from '../format/checkpoint-line.ts';
-import { chainOf, createHeads, HEAD_COLUMNS, type Head, type Heads, sameHead, sameStart } from '../format/heads.ts';
+import {
+  ALL_HEADS,
+  chainOf,
+  createHeads,
+  HEAD_COLUMNS,
+  type Head,
+  type Heads,
+  sameHead,
+  sameStart,
+} from '../format/heads.ts';
 import type { Signer } from '../format/signatures.ts';
 import { appendLine } from './file.ts';
 
@@ -58,7 +67,11 @@ const ATTEMPTS = 20;
 // so no chain has fewer records in a checkpoint with a greater number.
 const READ = `
   select ${HEAD_COLUMNS}, authz_next_checkpoint()::float8 as next, ${CLOCK} as clock
-  from chain_heads`;
+  from ${ALL_HEADS}`;
+
+/** Places in the chain of administration that one statement gives: it holds up changes meanwhile. */
+const READS_AT_ONCE = 500;
+const CHAIN_READS = `select authz_chain_reads(${READS_AT_ONCE}) as chained`;
 
 // False where the number is not the next any more. True also where this process had stored the same, and lost the answer.
 const STORE = `
@@ -136,6 +149,7 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
     if (draft !== undefined) await finish(draft);
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const since = performance.now();
+      await chainReads(db);
       const next = await readHeads();
       const [one] = known.all();
       // No line has no heads: one that has not changed is listed again.
@@ -169,6 +183,14 @@ export function createCheckpoints({ db, log, writer, signer, file, seconds }: Pa
       await makeOne().catch(onError);
     },
   };
+}
+
+/** So that the checkpoint covers the events of all reads that there are now. */
+async function chainReads(db: Knex): Promise<void> {
+  for (let chained = READS_AT_ONCE; chained === READS_AT_ONCE; ) {
+    const { rows } = await db.raw<{ rows: { chained: number }[] }>(CHAIN_READS);
+    chained = rows[0]?.chained ?? 0;
+  }
 }
 
 async function store(db: Knex, checkpoint: Checkpoint): Promise<boolean> {

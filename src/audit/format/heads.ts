@@ -17,7 +17,20 @@ export interface Head {
   readonly hash: string;
 }
 
-/** What selects a Head from `chain_heads`. */
+/** The chain of `admin_events`, one for the database, as it stands among the others: no process and no day has it. */
+export const ADMINISTRATION = { boot: '00000000-0000-0000-0000-000000000000', day: '1970-01-01' } as const;
+
+/**
+ * All heads, for a FROM. The chain of administration has its own in `change_counter`, whose lock orders it; a row of `chain_heads` with
+ * its name is no head of anything.
+ */
+export const ALL_HEADS = `(
+  select boot, day, format, opening, records, hash from chain_heads where boot <> '${ADMINISTRATION.boot}'
+  union all
+  select '${ADMINISTRATION.boot}', '${ADMINISTRATION.day}', 1, decode(repeat('00', 32), 'hex'), events, events_hash
+  from change_counter where events > 0) as heads`;
+
+/** What selects a Head from `chain_heads`, or from ALL_HEADS. */
 export const HEAD_COLUMNS = `
   boot::text, day::text, format, encode(opening, 'hex') as opening, records::float8 as records, encode(hash, 'hex') as hash`;
 

@@ -16,7 +16,7 @@ const ERASE = {
 
 function eraseWhere(column: string): string {
   return `update decisions set ip = null, user_agent = null, personal_salt = null
-    where ${column} = ? and at <= ? and (personal_salt is not null or ip is not null or user_agent is not null)`;
+    where ${column} = ? and at <= (select clock_timestamp()) and (personal_salt is not null or ip is not null or user_agent is not null)`;
 }
 
 /**
@@ -28,8 +28,8 @@ function eraseWhere(column: string): string {
 export const erasePersonalData = (db: Knex, actor: Actor, { kind, id }: Subject): Promise<number> =>
   mutate(db, actor, async (trx) => {
     // INVARIANT: no record is erased that is younger than the event, since verification accepts none: records up to now, and the
-    // event gets its time after this. What another process recorded with a clock ahead of this one keeps its personal data.
-    const { rowCount } = await trx.raw<{ rowCount: number | null }>(ERASE[kind], [id, new Date()]);
+    // event gets its time after this, by the same clock.
+    const { rowCount } = await trx.raw<{ rowCount: number | null }>(ERASE[kind], [id]);
     const records = rowCount ?? 0;
     const event = { action: 'audit.erase', kind, id, after: { records } };
     return { result: records, events: records > 0 ? [event] : [], changes: [] };

@@ -1,13 +1,25 @@
-/** One chain, record by record: each must follow the one before, and the last must be the head. */
+/** One chain, record by record, of decisions or of events of administration: each must follow the one before, and the last must be the head. */
 
 import type { Head } from '../format/heads.ts';
-import { personalDigest, type RecordHash } from '../format/record-hash.ts';
+import { personalDigest } from '../format/record-hash.ts';
 import type { Attested } from './checkpoints.ts';
 import { printChain, type VerifyFinding, type VerifyFindingCode, type VerifyFindings } from './findings.ts';
 import type { StoredRecord } from './row.ts';
 import type { JudgedTimes } from './times.ts';
 
-interface ChainOptions {
+/** What a walk reads of a record, besides what its hash covers. */
+export interface ChainRecord {
+  readonly seq: number;
+  readonly id: string;
+  /** What is held against the times of checkpoints, in ISO 8601. */
+  readonly at: string;
+  readonly hash: Buffer;
+  /** What is wrong with its time, or with what it says, though its hash fits; null where nothing is. */
+  readonly timeFault: string | null;
+  readonly factsFault: string | null;
+}
+
+interface ChainOptions<R extends ChainRecord> {
   readonly boot: string;
   readonly day: string;
   /** Undefined when the database knows no such chain. */
@@ -16,19 +28,17 @@ interface ChainOptions {
    * That of the chain's format. Undefined where no format is known: then records are checked for gaps, duplicates, the end, the
    * hashes that checkpoints attest, and for their time; not for what they hold.
    */
-  readonly hashOf: RecordHash | undefined;
+  readonly hashOf: ((previous: Buffer, record: R) => Buffer) | undefined;
   /** What the chain may open with: what its head says, and what else there is reason to try. */
   readonly openings: readonly Buffer[];
   /** By number of records, ascending. */
   readonly attested: readonly Attested[];
   readonly times: JudgedTimes;
   readonly findings: VerifyFindings;
-  /** Whether an `audit.erase` of `admin_events` covers this record. */
-  readonly erasureRecorded: (record: StoredRecord) => boolean;
 }
 
 /** A chain that is being walked, and how far the walk has come. */
-export interface ChainWalk extends ChainOptions {
+export interface ChainWalk<R extends ChainRecord> extends ChainOptions<R> {
   /** The number of the last record; 0 before the first. */
   seq: number;
   lastHash: Buffer;
@@ -48,9 +58,10 @@ export interface ChainWalk extends ChainOptions {
   nextAttested: number;
   /** Whether a record was not what a checkpoint attests: then all later ones are not either. */
   rewritten: boolean;
-  /** How many records had their personal data erased. */
-  erased: number;
 }
+
+/** Of whichever log, for what does not hash. */
+type AnyWalk = Omit<ChainWalk<ChainRecord>, 'hashOf'> & { readonly hashOf: unknown };
 
 interface Misfit {
   readonly finding: VerifyFinding;
@@ -58,7 +69,7 @@ interface Misfit {
   readonly links: readonly Buffer[];
 }
 
-export const startChain = (options: ChainOptions): ChainWalk => ({
+export const startChain = <R extends ChainRecord>(options: ChainOptions<R>): ChainWalk<R> => ({
   ...options,
   seq: 0,
   lastHash: Buffer.alloc(0),
@@ -68,19 +79,17 @@ export const startChain = (options: ChainOptions): ChainWalk => ({
   faultAt: 0,
   nextAttested: 0,
   rewritten: false,
-  erased: 0,
 });
 
 /** Checks the next record, in the order of `seq`. */
-export function stepChain(walk: ChainWalk, record: StoredRecord): void {
+export function stepChain<R extends ChainRecord>(walk: ChainWalk<R>, record: R): void {
   if (record.seq === walk.seq || !Number.isSafeInteger(record.seq) || record.seq < 1) takeSecond(walk, record);
   else takeNext(walk, record);
   walk.lastHash = record.hash;
-  if (walk.hashOf !== undefined) checkPersonal(walk, record);
 }
 
 /** Checks that the head is where the chain ended. */
-export function endChain(walk: ChainWalk): void {
+export function endChain<R extends ChainRecord>(walk: ChainWalk<R>): void {
   const { head, seq } = walk;
   if (head === undefined) return;
   if (seq < head.records) {
@@ -97,7 +106,7 @@ export function endChain(walk: ChainWalk): void {
   }
 }
 
-function takeNext(walk: ChainWalk, record: StoredRecord): void {
+function takeNext<R extends ChainRecord>(walk: ChainWalk<R>, record: R): void {
   const { seq } = walk;
   if (record.seq > seq + 1) {
     const missing = record.seq === seq + 2 ? `record ${seq + 1} was` : `records ${seq + 1} to ${record.seq - 1} were`;
@@ -113,14 +122,14 @@ function takeNext(walk: ChainWalk, record: StoredRecord): void {
 }
 
 /** A second record of a number, or one whose number is no positive integer. The next one may have been hashed after either. */
-function takeSecond(walk: ChainWalk, record: StoredRecord): void {
+function takeSecond<R extends ChainRecord>(walk: ChainWalk<R>, record: R): void {
   fault(walk, 'inserted', record.seq, `there is a second record ${record.seq} (${record.id})`, record.id);
   const others = walk.links;
   checkLink(walk, record, walk.linksBefore);
   walk.links = [...others, ...walk.links];
 }
 
-function checkLink(walk: ChainWalk, record: StoredRecord, allowed: readonly Buffer[]): void {
+function checkLink<R extends ChainRecord>(walk: ChainWalk<R>, record: R, allowed: readonly Buffer[]): void {
   const { seq, id } = record;
   const { hashOf } = walk;
   if (hashOf === undefined) {
@@ -144,12 +153,17 @@ function checkLink(walk: ChainWalk, record: StoredRecord, allowed: readonly Buff
   }
 }
 
-function reportAltered(walk: ChainWalk, { seq, id }: StoredRecord, wrong: string): void {
+function reportAltered(walk: AnyWalk, { seq, id }: ChainRecord, wrong: string): void {
   fault(walk, 'altered', seq, `record ${seq} (${id}) was altered: ${wrong}`, id);
 }
 
 /** Whether the record's hash fits under the number of the first record that did not fit: they were swapped. */
-function wasMoved(walk: ChainWalk, record: StoredRecord, first: Misfit, hashOf: RecordHash): boolean {
+function wasMoved<R extends ChainRecord>(
+  walk: ChainWalk<R>,
+  record: R,
+  first: Misfit,
+  hashOf: (previous: Buffer, record: R) => Buffer,
+): boolean {
   const there = { ...record, seq: first.seq };
   if (!first.links.some((link) => hashOf(link, there).equals(record.hash))) return false;
   const message = `${printChain(walk)}: record ${first.seq} stands elsewhere: ${record.id}, now record ${record.seq}, was written there`;
@@ -158,29 +172,36 @@ function wasMoved(walk: ChainWalk, record: StoredRecord, first: Misfit, hashOf: 
   return true;
 }
 
-function checkPersonal(walk: ChainWalk, record: StoredRecord): void {
+/**
+ * Holds the personal data of a record against their digest. `erasureRecorded`: whether an `audit.erase` of `admin_events` covers the
+ * record. @returns whether they were erased
+ */
+export function checkPersonal(
+  walk: ChainWalk<StoredRecord>,
+  record: StoredRecord,
+  erasureRecorded: (record: StoredRecord) => boolean,
+): boolean {
+  if (walk.hashOf === undefined) return false;
   const { personal_salt: salt, ip, user_agent, personal_digest, id, seq } = record;
   if (salt === null && ip === null && user_agent === null) {
-    walk.erased += 1;
-    if (walk.erasureRecorded(record)) return;
-    fault(walk, 'erased', seq, `record ${seq} (${id}) lost its personal data, and no audit.erase says so`, id);
-  } else if (
-    salt === null ||
-    personalDigest(Buffer.from(salt, 'hex'), ip, user_agent).toString('hex') !== personal_digest
-  ) {
-    fault(walk, 'altered', seq, `record ${seq} (${id}) has another ip, user agent or salt than was recorded`, id);
+    if (!erasureRecorded(record))
+      fault(walk, 'erased', seq, `record ${seq} (${id}) lost its personal data, and no audit.erase says so`, id);
+    return true;
   }
+  if (salt === null || personalDigest(Buffer.from(salt, 'hex'), ip, user_agent).toString('hex') !== personal_digest)
+    fault(walk, 'altered', seq, `record ${seq} (${id}) has another ip, user agent or salt than was recorded`, id);
+  return false;
 }
 
 /** The first checkpoint that attests so many records, or more. */
-function firstAttesting({ attested, nextAttested }: ChainWalk, seq: number): Attested | undefined {
+function firstAttesting({ attested, nextAttested }: AnyWalk, seq: number): Attested | undefined {
   let index = nextAttested;
   while ((attested[index]?.records ?? seq) < seq) index += 1;
   return attested[index];
 }
 
 /** `place`: the checkpoint in which the record first appears. */
-function checkTime(walk: ChainWalk, { seq, id, at }: StoredRecord, place: Attested | undefined): void {
+function checkTime(walk: AnyWalk, { seq, id, at }: ChainRecord, place: Attested | undefined): void {
   const floor = walk.times.floorOf(place?.since);
   if (floor === null || at >= floor) return;
   const { boot, day } = walk;
@@ -190,7 +211,7 @@ function checkTime(walk: ChainWalk, { seq, id, at }: StoredRecord, place: Attest
 }
 
 /** Compares the record with every checkpoint that attests this many records. */
-function checkAttested(walk: ChainWalk, { seq, hash }: StoredRecord): void {
+function checkAttested(walk: AnyWalk, { seq, hash }: ChainRecord): void {
   const { attested } = walk;
   for (; ; walk.nextAttested += 1) {
     const place = attested[walk.nextAttested];
@@ -202,7 +223,7 @@ function checkAttested(walk: ChainWalk, { seq, hash }: StoredRecord): void {
 }
 
 /** `good`: the last checkpoint that agrees. */
-function reportRewritten(walk: ChainWalk, bad: Attested, good: Attested | undefined): void {
+function reportRewritten(walk: AnyWalk, bad: Attested, good: Attested | undefined): void {
   const from = (good?.records ?? 0) + 1;
   const until = good === undefined ? '' : `; up to record ${good.records} it is as checkpoint ${good.number} attests`;
   const agree = walk.hashOf === undefined ? '' : ', though their hashes agree';
@@ -210,7 +231,7 @@ function reportRewritten(walk: ChainWalk, bad: Attested, good: Attested | undefi
   fault(walk, 'rewritten', from, message);
 }
 
-function fault(walk: ChainWalk, code: VerifyFindingCode, at: number, message: string, id?: string): VerifyFinding {
+function fault(walk: AnyWalk, code: VerifyFindingCode, at: number, message: string, id?: string): VerifyFinding {
   const { boot, day } = walk;
   walk.faultAt = at;
   const finding = {

@@ -1,5 +1,7 @@
 /** What a verification found: each fault of the log with its place, the first of them first. */
 
+import { ADMINISTRATION } from '../format/heads.ts';
+
 /** docs/audit.md says of each what it means and what to do. */
 export const VERIFY_FINDING_CODES = [
   'altered',
@@ -17,7 +19,7 @@ export const VERIFY_FINDING_CODES = [
 
 /** How messages name a chain. */
 export const printChain = ({ boot, day }: { readonly boot: string; readonly day: string }): string =>
-  `the chain ${boot} of ${day}`;
+  boot === ADMINISTRATION.boot ? 'the chain of administration' : `the chain ${boot} of ${day}`;
 
 export type VerifyFindingCode = (typeof VERIFY_FINDING_CODES)[number];
 

@@ -1,13 +1,13 @@
 /** The heads of the chains: against the checkpoints, and against each other. */
 
 import type { Knex } from 'knex';
-import { chainOf, HEAD_COLUMNS, type Head } from '../format/heads.ts';
+import { ALL_HEADS, chainOf, HEAD_COLUMNS, type Head } from '../format/heads.ts';
 import { FIRST_OPENING, FORMAT, RECORD_HASHES, type RecordHash } from '../format/record-hash.ts';
 import type { AttestedChain, CheckpointState } from './checkpoints.ts';
 import { printChain, type VerifyFindingCode, type VerifyFindings } from './findings.ts';
 import type { StoredRecord } from './row.ts';
 
-const READ = `select ${HEAD_COLUMNS} from chain_heads order by chain_heads.day, chain_heads.boot`;
+const READ = `select ${HEAD_COLUMNS} from ${ALL_HEADS} order by heads.day, heads.boot`;
 
 const ZEROS = FIRST_OPENING.toString('hex');
 

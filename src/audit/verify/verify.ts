@@ -8,9 +8,10 @@ import type { Knex } from 'knex';
 import { readClock } from '../../db/clock.ts';
 import { type CheckpointFiles, openCheckpointFiles } from '../checkpoint/file.ts';
 import type { Pruned } from '../format/checkpoint-line.ts';
-import { chainOf, type Head } from '../format/heads.ts';
+import { ADMINISTRATION, chainOf, type Head } from '../format/heads.ts';
 import { RECORD_HASHES } from '../format/record-hash.ts';
-import { type ChainWalk, endChain, startChain, stepChain } from './chain.ts';
+import { type Administration, verifyAdministration } from './administration.ts';
+import { type ChainWalk, checkPersonal, endChain, startChain, stepChain } from './chain.ts';
 import { type CheckpointState, verifyCheckpoints } from './checkpoints.ts';
 import { createFindings, printChain, type VerifyFinding, type VerifyFindings } from './findings.ts';
 import {
@@ -67,6 +68,7 @@ export interface VerifyReport {
   readonly clockSteps: readonly ClockStep[];
   /** Records that no checkpoint outside the database covers: a superuser can rewrite these undetected. */
   readonly uncovered: number;
+  readonly administration: Administration;
   /** The first hundred of each kind: by day, and what concerns no record last. */
   readonly findings: readonly VerifyFinding[];
   readonly found: number;
@@ -110,7 +112,8 @@ async function verifySnapshot(
   files: CheckpointFiles | undefined,
 ): Promise<VerifyReport> {
   const { from = '0000', to = '9999', publicKeys, onProgress } = options;
-  const inRange = (day: string): boolean => from <= day && day <= to;
+  // The chain of administration is of no day, and always walked.
+  const inRange = (day: string): boolean => day === ADMINISTRATION.day || (from <= day && day <= to);
   const findings = createFindings(MOST_FINDINGS);
   const progress = { checkpoints: 0, records: 0, ofRecords: 0 };
   const onCheckpoint = (count: number): void => {
@@ -120,10 +123,12 @@ async function verifySnapshot(
   // INVARIANT: this, the first query, takes the snapshot after the files were read; they are read on after it. A checkpoint is
   // committed before its line is appended: so each line of the first read has a row in the snapshot, and each row of the
   // snapshot its line by the second, but for the last of a writer.
-  const heads = await readHeads(trx);
+  const all = await readHeads(trx);
   const state = await verifyCheckpoints(trx, { files, publicKeys, inRange, findings, onCheckpoint });
   const times = state.times.judge(new Date(await readClock(trx)).toISOString());
-  compareHeads(heads, state, inRange, findings);
+  compareHeads(all, state, inRange, findings);
+  const administration = await verifyAdministration(trx, { heads: all, state, times, findings });
+  const heads = new Map([...all].filter(([, { boot }]) => boot !== ADMINISTRATION.boot));
   const accepted = publicKeys ?? files?.publicKeys ?? state.publicKeys;
   const pruned = await verifyPruned(trx, { files, accepted, heads, state, findings });
   const isRead = (day: string): boolean => inRange(day) && !pruned.recorded(day);
@@ -145,6 +150,7 @@ async function verifySnapshot(
     },
     clockSteps: times.steps,
     uncovered: uncovered(heads, state),
+    administration,
     findings: findings.list(),
     found: findings.total(),
     days: read.days.map((day) => ({
@@ -228,14 +234,12 @@ async function verifyRecords(db: Knex, parts: RecordsOptions): Promise<RecordsRe
 
 /** Walks every chain of the range. @returns how many records there are */
 async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promise<number> {
-  const { progress, links, options } = read;
+  const { progress, links, options, erasureRecorded } = read;
   const before = progress.records;
   let last: StoredRecord | undefined;
-  let walk: ChainWalk | undefined;
+  let walk: ChainWalk<StoredRecord> | undefined;
   const end = (): void => {
-    if (walk === undefined) return;
-    endChain(walk);
-    read.erased += walk.erased;
+    if (walk !== undefined) endChain(walk);
   };
   for await (const row of rowsOf(db, range)) {
     const record = read.parse(row);
@@ -244,7 +248,10 @@ async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promis
       walk = beginChain(read, record);
     }
     last = record;
-    if (walk !== undefined) stepChain(walk, record);
+    if (walk !== undefined) {
+      stepChain(walk, record);
+      if (checkPersonal(walk, record, erasureRecorded)) read.erased += 1;
+    }
     links.seen(record.boot, record.hash);
     progress.records += 1;
     if (progress.records % PROGRESS_EVERY === 0) options.onProgress?.(progress);
@@ -253,9 +260,9 @@ async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promis
   return progress.records - before;
 }
 
-function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk {
+function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk<StoredRecord> {
   const { boot, day } = first;
-  const { state, times, findings, erasureRecorded, visited } = read;
+  const { state, times, findings, visited } = read;
   const chain = chainOf({ boot, day });
   const head = read.heads.get(chain);
   const attested = state.chains.get(chain);
@@ -268,7 +275,7 @@ function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk {
   const openings = openingsOf(head, attested);
   const hashOf = hashOfChain(head, attested, openings, first);
   const places = attested?.places ?? [];
-  return startChain({ boot, day, head, hashOf, openings, attested: places, times, findings, erasureRecorded });
+  return startChain<StoredRecord>({ boot, day, head, hashOf, openings, attested: places, times, findings });
 }
 
 /** The chains that have a head of that day and no record. */

@@ -83,12 +83,15 @@ const TRUST = {
 function describe(report: VerifyReport): string {
   const { records, chains, erased, pruned, checkpoints, uncovered, findings, found, clean } = report;
   const { count, external, keysFrom, torn } = checkpoints;
-  const { clockSteps } = report;
+  const { clockSteps, administration } = report;
+  const { events, unchained } = administration;
+  const open = `${plural(uncovered, 'record')} and ${plural(administration.uncovered, 'event')} of administration`;
   const lines = [
     ...findings.map(({ code, message }, index) => `${index === 0 ? 'FIRST ' : ''}${code}: ${message}`),
     ...(found > findings.length ? [`and ${found - findings.length} more`] : []),
     ...(found > 0 ? [''] : []),
     `read: ${plural(records, 'record')} in ${plural(chains, 'chain')}; the personal data of ${erased} of them have been erased`,
+    `read: ${plural(events, 'event')} of administration${unchained > 0 ? `; ${unchained} of reads that the next checkpoint takes into their chain` : ''}`,
     ...(pruned > 0 ? [`the records of ${plural(pruned, 'day')} were pruned, as signed statements say`] : []),
     count === 0 ? 'there are no checkpoints' : `${plural(count, 'checkpoint')}, signed ${TRUST[keysFrom]}`,
     ...torn.map((where) => `${where} was begun and never finished, as a crash or a full disk leaves a line`),
@@ -97,8 +100,8 @@ function describe(report: VerifyReport): string {
         `the clock of the database was set back, from ${from} or later to ${to} or earlier, before ${checkpoint === null ? 'now' : `checkpoint ${checkpoint}`}: the times of records in between were not compared with checkpoints`,
     ),
     external === null
-      ? `no checkpoint outside the database was read: a superuser can have rewritten all of ${plural(uncovered, 'record')}`
-      : `the last checkpoint outside the database is number ${external.number} of ${external.at}; ${plural(uncovered, 'record')} came after it, which a superuser can have rewritten`,
+      ? `no checkpoint outside the database was read: a superuser can have rewritten all of ${open}`
+      : `the last checkpoint outside the database is number ${external.number} of ${external.at}; ${open} came after it, which a superuser can have rewritten`,
     clean ? 'clean: the log is what was recorded' : `${found} found: the log is not what was recorded`,
   ];
   return lines.map(escaped).join('\n');

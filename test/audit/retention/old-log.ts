@@ -54,8 +54,7 @@ export async function writeOldLog(): Promise<OldLog> {
   const signer = await loadSigner(signingKey);
   const days = [dayBefore(KEEP + 2), dayBefore(KEEP + 1), dayBefore(KEEP), dayBefore(1)] as const;
   for (const day of days) await makePartition(db, day);
-  // Checkpoints are of the first of the days: records of all of them may follow.
-  await (await databaseClock(db)).stopAt(`${days[0]}T00:00:00Z`);
+  const clock = await databaseClock(db);
 
   const [one, other] = [createWriter(db), createWriter(db)];
   const records: WrittenRecord[] = [];
@@ -71,7 +70,10 @@ export async function writeOldLog(): Promise<OldLog> {
     const parts = { db, log, writer: crypto.randomUUID(), signer, file: to, seconds: 3600 };
     const checkpoints = createCheckpoints(parts);
     open.push(checkpoints);
+    // Checkpoints are of the first of the days: records of all of them may follow.
+    await clock.stopAt(`${days[0]}T00:00:00Z`);
     await checkpoints.make();
+    await clock.shiftBy(0);
   };
   await checkpoint();
   const publicKeys = new Set([signer.publicKey]);

@@ -77,6 +77,16 @@ export function hashOfRecord(previous: Buffer, record: Row): Buffer {
   return sha256(Buffer.from('iqra-authz/decision/1\n', 'ascii'), previous, ...fields);
 }
 
+/** In the order of docs/audit.md. */
+const EVENT_FIELDS = 'seq id at chained_at actor login action subject_kind subject_id before after request_id'.split(
+  ' ',
+);
+
+export function hashOfEvent(previous: Buffer, event: Row): Buffer {
+  const fields = EVENT_FIELDS.map((name) => encodeField(event[name] ?? null));
+  return sha256(Buffer.from('iqra-authz/event/1\n', 'ascii'), previous, ...fields);
+}
+
 const SELECT = `
   select *, seq::text, boot::text, id::text, duration_us::text, facts_version::text, to_char(at at time zone 'UTC', 'YYYY-MM-DD') as day,
     to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at, encode(personal_digest, 'hex') as personal_digest,
@@ -104,6 +114,8 @@ export async function verifyIndependently(db: Knex, file: string, publicKey: str
       publicKey,
     );
     await checkHeads(db, chains, pruned);
+    const administration = await readAdministration(db);
+    chains.set(`${ADMINISTRATION.boot} ${ADMINISTRATION.day}`, administration);
     await checkFile(
       db,
       lines.filter((line) => line.type === 'checkpoint'),
@@ -113,7 +125,7 @@ export async function verifyIndependently(db: Knex, file: string, publicKey: str
     );
     checkTimes(
       lines.filter((line) => line.type === 'checkpoint'),
-      rows,
+      [...rows, ...administration.map((event): Row => ({ ...event, at: event['chained_at'] ?? null }))],
       await clockOf(db),
     );
     const erased = await db('admin_events').where({ action: 'audit.erase' });
@@ -236,7 +248,10 @@ async function checkFile(
   const byWriter = new Map<string, { heads: Map<string, FileHead>; previous: string | null }>();
   const key = createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' });
   const stored = new Map(
-    (await db.raw<{ rows: FileHead[] }>(HEADS)).rows.map((head) => [`${head.boot} ${head.day}`, head]),
+    [ADMINISTRATION, ...(await db.raw<{ rows: FileHead[] }>(HEADS)).rows].map((head) => [
+      `${head.boot} ${head.day}`,
+      head,
+    ]),
   );
   for (const line of lines) {
     const { number, at, writer, size, root, previous, heads, signature } = line;
@@ -277,6 +292,49 @@ async function checkFile(
     const fields = [number, at.toISOString(), writer, String(size), root.toString('hex'), previous];
     must(verify(null, encode('iqra-authz/checkpoint/1', ...fields), key, signature), `checkpoint ${number}: signature`);
   }
+}
+
+/** How the one chain of administration is named and begins. */
+const ADMINISTRATION = {
+  boot: '00000000-0000-0000-0000-000000000000',
+  day: '1970-01-01',
+  format: 1,
+  opening: '0'.repeat(64),
+} as const;
+
+const READS = ['query', 'show', 'stats', 'export', 'tail', 'findings', 'replay', 'shadow', 'admin'].map(
+  (read) => `audit.${read}`,
+);
+
+const EVENTS = `
+  select *, seq::text, id::text, before::text, after::text, encode(hash, 'hex') as hash,
+    to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at,
+    to_char(chained_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as chained_at
+  from admin_events order by admin_events.seq, admin_events.id`;
+
+/** The events of the chain, which is as its head says; those outside are of reads. */
+async function readAdministration(db: Knex): Promise<Row[]> {
+  const { rows } = await db.raw<{ rows: Row[] }>(EVENTS);
+  const chain = rows.filter(({ seq }) => seq !== null);
+  let previous = Buffer.alloc(32);
+  for (const [index, event] of chain.entries()) {
+    const { id = '', at = '', chained_at: chainedAt = '', action = '' } = event;
+    must(event['seq'] === String(index + 1), `event ${id}: its number`);
+    previous = Buffer.from(hashOfEvent(previous, event));
+    must(previous.toString('hex') === event['hash'], `event ${id}: its hash`);
+    const milliseconds = Number(`0x${id?.replaceAll('-', '').slice(0, 12)}`);
+    must(new Date(milliseconds).toISOString() === at, `event ${id}: its time`);
+    must(at === chainedAt || READS.includes(action ?? ''), `event ${id}: when it took its place`);
+  }
+  for (const event of rows) {
+    const outside = event['seq'] === null;
+    must(!outside || READS.includes(event['action'] ?? ''), `event ${event['id']}: outside the chain`);
+  }
+  const head = await db('change_counter').first<{ events: string; events_hash: Buffer }>();
+  must(Number(head.events) === chain.length, 'the number of events');
+  must(head.events_hash.equals(previous), 'the last hash of the events');
+  const { boot, day } = ADMINISTRATION;
+  return chain.map((event) => ({ ...event, boot, day }));
 }
 
 const clockOf = async (db: Knex): Promise<string> =>

@@ -19,22 +19,11 @@ import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { createWriter, makeDays, type WrittenRecord } from '../written-log.ts';
 import { verifyIndependently } from './independent.ts';
-import { type Draw, MUTATIONS, type Place } from './mutations.ts';
+import { drawer, MUTATIONS, type Place } from './mutations.ts';
 
 const ROUNDS = Number(process.env['MUTATION_ROUNDS'] ?? MUTATIONS.length);
 const SEED = Number(process.env['MUTATION_SEED'] ?? Date.now() % 1_000_000);
-const TABLES = ['decisions', 'chain_heads', 'checkpoints', 'admin_events'];
-
-/** mulberry32: small, and the same everywhere. */
-function drawer(seed: number): Draw {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % limit;
-  };
-}
+const TABLES = ['decisions', 'chain_heads', 'checkpoints', 'admin_events', 'change_counter'];
 
 describe('a superuser', () => {
   let db: Knex;

@@ -28,6 +28,17 @@ export interface Place {
 /** Draws a whole number below `limit`. */
 export type Draw = (limit: number) => number;
 
+/** mulberry32: small, and the same everywhere. */
+export function drawer(seed: number): Draw {
+  let state = seed;
+  return (limit) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % limit;
+  };
+}
+
 export type Mutation = (target: Target, draw: Draw) => Promise<Place>;
 
 const placeOf = ({ boot, day, seq }: WrittenRecord): Place => ({ boot, day, seq });

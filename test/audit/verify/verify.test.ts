@@ -13,7 +13,9 @@ import { COLUMN_NAMES, COLUMNS } from '../../../src/audit/columns.ts';
 import { makeSigningKey } from '../../../src/audit/format/signatures.ts';
 import { verifyLog } from '../../../src/audit/verify/verify.ts';
 import { connect } from '../../../src/db/connect.ts';
+import { mutate } from '../../../src/db/mutate.ts';
 import { authz, outputWith, startAuthz } from '../../support/cli.ts';
+import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { createWriter, makeDays } from '../written-log.ts';
 import { verifyIndependently } from './independent.ts';
@@ -173,7 +175,7 @@ describe('authz audit verify', function () {
     const role = `auditor_${randomBytes(4).toString('hex')}`;
     await db.raw(`create role ${role} login password 'to-read'`);
     await db.raw(
-      `grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, knex_migrations to ${role}`,
+      `grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, change_counter, knex_migrations to ${role}`,
     );
     const url = new URL(environment['DATABASE_URL'] ?? '');
     url.username = role;
@@ -261,11 +263,14 @@ describe('the verification', () => {
     expect((await verifyLog(db, {})).findings.map(({ code, id }) => [code, id])).to.deep.equal([
       ['erased', record?.id],
     ]);
-    const event = { actor: 'cli:ann', action: 'audit.erase', subject_kind: 'key' };
-    const old = { ...event, id: crypto.randomUUID(), subject_id: 'k-ann', at: '2020-01-01T00:00:00Z' };
-    await db('admin_events').insert(old);
-    expect((await verifyLog(db, {})).found).to.equal(1);
-    await db('admin_events').insert({ ...old, id: crypto.randomUUID(), at: new Date() });
+    const clock = await databaseClock(db);
+    const event = { action: 'audit.erase', kind: 'key' as const, id: 'k-ann' };
+    const add = () => mutate(db, { id: 'cli:ann' }, async () => ({ result: undefined, events: [event], changes: [] }));
+    await clock.stopAt('2020-01-01T00:00:00Z');
+    await add();
+    await clock.shiftBy(0);
+    expect((await verifyLog(db, {})).findings.map(({ code }) => code)).to.deep.equal(['erased']);
+    await add();
     expect(await verifyLog(db, {})).to.deep.include({ clean: true, erased: 1 });
   });
 
