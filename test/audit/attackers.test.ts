@@ -1,4 +1,4 @@
-/** The table of docs/audit.md, "Who could do what to it, and who would see": each of its cells is what comes of the attempts of that attacker. */
+/** The tables of docs/audit.md, "Who could do what to it, and who would see": each cell is what comes of the attempts of that attacker. */
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -10,26 +10,32 @@ import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
 import { createCheckpoints } from '../../src/audit/checkpoint/loop.ts';
 import { signedBytes } from '../../src/audit/format/checkpoint-line.ts';
-import { createHeads, HEAD_COLUMNS, type Head } from '../../src/audit/format/heads.ts';
+import { ADMINISTRATION, ALL_HEADS, createHeads, HEAD_COLUMNS, type Head } from '../../src/audit/format/heads.ts';
 import { loadSigner, makeSigningKey, type Signer } from '../../src/audit/format/signatures.ts';
 import { newChain, numberBatch, sendBatch } from '../../src/audit/record/batch.ts';
 import { verifyLog } from '../../src/audit/verify/verify.ts';
 import { connect } from '../../src/db/connect.ts';
+import { mutate } from '../../src/db/mutate.ts';
 import { createLog } from '../../src/log.ts';
 import { ROOT } from '../support/cli.ts';
 import { type DatabaseClock, databaseClock } from '../support/database-clock.ts';
 import { newDatabase, POSTGRES } from '../support/postgres.ts';
 import { createRoles, loginOf } from '../support/roles.ts';
 import { entry } from './entries.ts';
-import { MUTATIONS, type Mutation, type Place } from './verify/mutations.ts';
+import { EVENT_MUTATIONS, type EventTarget } from './verify/event-mutations.ts';
+import { type Draw, MUTATIONS, type Place, type Mutation as RecordMutation, type Target } from './verify/mutations.ts';
+import { appendEvents, chainedEvents, type WrittenEvent } from './written-events.ts';
 import { createWriter, makeDays, type WrittenRecord } from './written-log.ts';
 
 const PAGE = readFileSync(path.join(ROOT, 'docs', 'audit.md'), 'utf8');
-const ROWS = PAGE.slice(PAGE.indexOf('| attacker |'), PAGE.indexOf('What is done:'))
-  .split('\n')
-  .filter((line) => line.startsWith('| '))
-  .map((line) => line.split('|').map((cell) => cell.trim()));
-const [[, , ...DEEDS] = [], , ...ATTACKERS] = [ROWS[0], ...ROWS];
+const rowsBetween = (start: string, end: string): string[][] => {
+  const part = PAGE.slice(PAGE.indexOf(start));
+  return part
+    .slice(0, part.indexOf(end))
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) => line.split('|').map((cell) => cell.trim()));
+};
 
 /** What can come of an attempt, from the best to the worst. */
 const OUTCOMES = ['prevented', 'located', 'found', 'not'] as const;
@@ -37,8 +43,10 @@ type Outcome = (typeof OUTCOMES)[number];
 
 /** No right; another's chain; a time, a number or a state that a function refuses. */
 const REFUSALS = ['42501', 'AU001', '23514', '23000', 'P0001'];
-const TABLES = ['decisions', 'chain_heads', 'checkpoints'];
+const TABLES = ['decisions', 'chain_heads', 'checkpoints', 'admin_events', 'change_counter'];
 const DAY_MS = 86_400_000;
+
+type Mutation = (target: Target & EventTarget, draw: Draw) => ReturnType<RecordMutation>;
 
 const named = (...names: readonly string[]): Mutation[] =>
   names.map((name) => {
@@ -70,7 +78,7 @@ const appendForged =
   (signerOf: () => Promise<Signer>): Mutation =>
   async ({ db, checkpoints }) => {
     const signer = await signerOf();
-    const { rows } = await db.raw<{ rows: Head[] }>(`select ${HEAD_COLUMNS} from chain_heads`);
+    const { rows } = await db.raw<{ rows: Head[] }>(`select ${HEAD_COLUMNS} from ${ALL_HEADS}`);
     const heads = rows.map((head, index) => ({ ...head, records: head.records + (index === 0 ? 1000 : 0) }));
     const set = createHeads();
     set.put(heads);
@@ -93,7 +101,7 @@ const appendForged =
     return { checkpoint: number };
   };
 
-const ATTEMPTS: Readonly<Record<string, readonly Mutation[]>> = {
+const ON_DECISIONS: Readonly<Record<string, readonly Mutation[]>> = {
   insert: [...named('insert a record under a number that is taken', 'insert a chain of its own'), recordInto],
   add: [record(0)],
   edit: named('edit effect', 'edit facts', 'edit hash', 'edit user_agent', 'clear user_id'),
@@ -109,14 +117,71 @@ const ATTEMPTS: Readonly<Record<string, readonly Mutation[]>> = {
   ],
 };
 
+const eventsNamed = (...names: readonly string[]): Mutation[] =>
+  names.map((name) => {
+    const found = EVENT_MUTATIONS.find(([known]) => known === name)?.[1];
+    if (found === undefined) throw new Error(`there is no mutation ${name}`);
+    return found;
+  });
+
+const changeOf =
+  (kind: 'user' | 'key'): Mutation =>
+  async ({ db, events }) => {
+    const event = { action: `${kind}.delete`, kind, id: 'mallory' };
+    await mutate(db, { id: 'cli:ann' }, async () => ({ result: undefined, events: [event], changes: [] })).catch(
+      ({ cause }) => {
+        throw cause;
+      },
+    );
+    return { ...ADMINISTRATION, seq: events.length + 1 };
+  };
+
+const ON_EVENTS: Readonly<Record<string, readonly Mutation[]>> = {
+  insert: eventsNamed(
+    'insert an event among the others',
+    'insert an event outside of the chain',
+    'append a forged event that fits',
+  ),
+  add: [changeOf('user'), changeOf('key')],
+  edit: eventsNamed('edit actor', 'edit login', 'edit after', 'edit hash', 'rewrite a tail with hashes that follow'),
+  delete: eventsNamed(
+    'delete an event',
+    'delete some events in a row',
+    'delete all events of somebody, and hash the others anew',
+    'take the place away',
+  ),
+  reorder: eventsNamed('swap two events', 'swap what two events say'),
+  backdate: eventsNamed(
+    'append an event of an earlier day, with the head',
+    'append an event that says an earlier day, with the head',
+  ),
+  truncate: eventsNamed(
+    'truncate the tail',
+    'truncate the tail, and set the head back',
+    'delete all events, with the head',
+  ),
+  head: eventsNamed('count the head up', 'count the head down', 'edit the hash of the head'),
+};
+
+const LOGS = [
+  { of: 'decisions', rows: rowsBetween('| attacker |', 'What is done:'), attempts: ON_DECISIONS },
+  {
+    of: 'events of administration',
+    rows: rowsBetween('The same for the events', 'Here *inserted*'),
+    attempts: ON_EVENTS,
+  },
+].map(({ rows: [heading = [], ...attackers], ...log }) => ({ ...log, deeds: heading.slice(2, -1), attackers }));
+const ALL_POWERFUL = 'a superuser with the signing key and the file';
+
 for (const postgres of POSTGRES)
-  describe(`the attackers of the table of docs/audit.md, on ${postgres}`, () => {
+  describe(`the attackers of the tables of docs/audit.md, on ${postgres}`, () => {
     let db: Knex;
     let clock: DatabaseClock;
     let folder: string;
     let file: string;
     let signer: Signer;
     let records: WrittenRecord[];
+    let events: WrittenEvent[];
     let checkpoints: number;
     const logins = new Map<string, Knex>();
 
@@ -145,10 +210,12 @@ for (const postgres of POSTGRES)
         await clock.stopAt(`${day}T00:01:00Z`);
         for (const count of [3, 4]) {
           for (const writer of writers) records.push(...(await writer.append(day, count)));
+          await appendEvents(db, count);
           await loop.make();
         }
       }
       records.sort((a, b) => (a.day + a.boot).localeCompare(b.day + b.boot) || a.seq - b.seq);
+      events = await chainedEvents(db);
       checkpoints = (await db('checkpoints')).length;
       await clock.shiftBy(0);
       await db.raw('create schema whole');
@@ -163,10 +230,12 @@ for (const postgres of POSTGRES)
       logins.set('the owner of the tables', await login(owning));
       const { rows } = await db.raw(
         `select oid::regclass::text as name from pg_class
-         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname ~ '^(decisions|chain_heads|checkpoints)'`,
+         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname ~ '^(decisions|chain_heads|checkpoints|admin_events|change_counter)'`,
       );
       for (const { name } of rows) await db.raw(`alter table ${name} owner to ${owning}`);
-      await db.raw(`grant execute on function authz_record, authz_append_checkpoint to ${owning}`);
+      await db.raw(
+        `grant execute on function authz_record, authz_append_checkpoint, authz_record_change, authz_event_hash, authz_field, authz_event_id to ${owning}`,
+      );
       for (const name of ['a superuser of the database', 'a superuser with the signing key']) logins.set(name, db);
     });
     after(async () => {
@@ -185,7 +254,7 @@ for (const postgres of POSTGRES)
       if (login === undefined) throw new Error(`there is no attacker ${attacker}`);
       let place: Place;
       try {
-        place = await attempt({ db: login, records, checkpoints }, draw);
+        place = await attempt({ db: login, records, checkpoints, events }, draw);
       } catch (error) {
         expect((error as { code?: string }).code, String(error)).to.be.oneOf(REFUSALS);
         return 'prevented';
@@ -209,43 +278,45 @@ for (const postgres of POSTGRES)
       for (const table of TABLES) await db.raw(`truncate ${table}; insert into ${table} select * from whole.${table}`);
     };
 
-    it('are those of the table, and do all that it says', () => {
-      expect(DEEDS.filter((deed) => deed !== '')).to.have.members(Object.keys(ATTEMPTS));
-      const names = ATTACKERS.map(([, name]) => name);
-      expect(names.filter((name) => name !== 'a superuser with the signing key and the file')).to.have.members([
-        ...logins.keys(),
-      ]);
+    it('are those of the tables, and do all that these say', () => {
+      for (const { deeds, attempts, attackers } of LOGS) {
+        expect(deeds).to.have.members(Object.keys(attempts));
+        const names = attackers.map(([, name]) => name);
+        expect(names).to.have.members([...logins.keys(), ALL_POWERFUL]);
+      }
     });
 
-    for (const [, attacker = '', ...cells] of ATTACKERS) {
-      if (attacker === 'a superuser with the signing key and the file') continue;
-      it(`${attacker} gets no further`, async () => {
-        const came: Record<string, Outcome> = {};
-        for (const [deed, attempts] of Object.entries(ATTEMPTS)) {
-          const own = deed === 'checkpoint' && attacker === 'all credentials of one replica';
-          for (const attempt of [...attempts, ...(own ? [appendForged(async () => signer)] : [])]) {
-            const outcome = await outcomeOf(attacker, attempt);
-            await restore();
-            const worst = Math.max(OUTCOMES.indexOf(outcome), OUTCOMES.indexOf(came[deed] ?? 'prevented'));
-            came[deed] = OUTCOMES[worst] ?? 'not';
+    for (const { of, deeds, attempts, attackers } of LOGS)
+      for (const [, attacker = '', ...cells] of attackers) {
+        if (attacker === ALL_POWERFUL) continue;
+        it(`${attacker} gets no further with ${of}`, async () => {
+          const came: Record<string, Outcome> = {};
+          for (const [deed, list] of Object.entries(attempts)) {
+            const own = deed === 'checkpoint' && attacker === 'all credentials of one replica';
+            for (const attempt of [...list, ...(own ? [appendForged(async () => signer)] : [])]) {
+              const outcome = await outcomeOf(attacker, attempt);
+              await restore();
+              const worst = Math.max(OUTCOMES.indexOf(outcome), OUTCOMES.indexOf(came[deed] ?? 'prevented'));
+              came[deed] = OUTCOMES[worst] ?? 'not';
+            }
           }
-        }
-        expect(came).to.deep.equal(
-          Object.fromEntries(DEEDS.map((deed, index) => [deed, cells[index] ?? '']).filter(([deed]) => deed !== '')),
-        );
-      }).timeout(300_000);
-    }
+          expect(came).to.deep.equal(Object.fromEntries(deeds.map((deed, index) => [deed, cells[index]])));
+        }).timeout(300_000);
+      }
 
     it('a superuser with the signing key and the file can put any other log in the place of this one', async () => {
-      const cells = ATTACKERS.find(([, name]) => name === 'a superuser with the signing key and the file')?.slice(2);
-      expect(new Set(cells?.filter((cell) => cell !== ''))).to.deep.equal(new Set(['not']));
-      await db.raw(`truncate ${TABLES}`);
+      for (const { attackers } of LOGS) {
+        const cells = attackers.find(([, name]) => name === ALL_POWERFUL)?.slice(2, -1);
+        expect(new Set(cells)).to.deep.equal(new Set(['not']));
+      }
+      await db.raw(`truncate ${TABLES}; insert into change_counter (last) values (0)`);
       await writeFile(file, '');
       const loop = checkpointsBy(db, file);
       const writer = createWriter(db);
       for (const day of await makeDays(db, 2)) {
         await clock.stopAt(`${day}T00:01:00Z`);
         await writer.append(day, 2, { user_id: 'mallory' });
+        await appendEvents(db, 1);
         await loop.make();
       }
       await clock.shiftBy(0);
