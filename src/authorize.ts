@@ -12,12 +12,13 @@ import { checkAttributes } from './directory/attributes.ts';
 import { Failure, type Issue, MAX_ISSUES } from './errors.ts';
 import { type Asked, type AskedAttributes, factsUnder } from './facts/declared.ts';
 import type { Known, Question } from './facts/load.ts';
+import type { LoadNamed, Named } from './facts/load-named.ts';
 import type { Moments } from './facts/moment.ts';
 import { type Covers, type InForce, withFreeze } from './freezes/in-force.ts';
 import { refused } from './input/json.ts';
 import type { Usage } from './keys/usage.ts';
 import { type Limits, type RateLimitState, withLimit } from './limits/limits.ts';
-import type { Policy } from './policy/decide.ts';
+import { type Decision, type Policy, UNMAPPED_RULE } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
 import { memoizedDecide } from './policy/memo.ts';
 import type { Effect } from './policy/row.ts';
@@ -31,7 +32,21 @@ export interface AuthorizeRequest extends Question {
   readonly context: Context;
   /** What the caller states for the policy to decide on: recorded as facts, and nowhere else. */
   readonly attributes?: AskedAttributes | undefined;
+  /** Facts of the group `asked` that are taken from what is stored, where there is that. */
+  readonly stored?: Asked['stored'];
+  /** Whether the key is not shown. */
+  readonly byId?: boolean | undefined;
+  /**
+   * Whose key it is about, where that is named and not shown. No point of its limit is used. Of a user, the answer is an allow where one of
+   * the user's keys would be allowed, and is about that key.
+   */
+  readonly named?: Named | undefined;
+  /** It asks about what nothing maps: denied, whatever the policy says. */
+  readonly unmapped?: boolean | undefined;
 }
+
+/** Requests; those that depend on the policy, such as on the names that it maps, are made by a function of the one that decides. */
+export type Requests = readonly AuthorizeRequest[] | ((policy: Policy) => readonly AuthorizeRequest[]);
 
 /** Where requests come from. */
 export interface Origin {
@@ -39,6 +54,8 @@ export interface Origin {
   readonly callerRequestId?: string | undefined;
   /** Where the request of an index stands in the body, such as `requests[3].`, for issues; undefined: it is the body. */
   readonly placeOf?: (index: number) => string;
+  /** The effect of an answer behind which no more is asked: the requests after it are neither counted, decided nor recorded. */
+  readonly until?: Effect | undefined;
 }
 
 export interface Answer {
@@ -63,7 +80,7 @@ export interface Answer {
  */
 export type AuthorizeThen = (
   callerId: string,
-  requests: readonly AuthorizeRequest[],
+  requests: Requests,
   deadline: Deadline,
   origin: Origin,
   settle: Settle<readonly Answer[]>,
@@ -72,7 +89,7 @@ export type AuthorizeThen = (
 /** As `AuthorizeThen`, for who can wait for a promise. @throws Failure */
 export type Authorize = (
   callerId: string,
-  requests: readonly AuthorizeRequest[],
+  requests: Requests,
   deadline: Deadline,
   origin?: Origin,
 ) => Promise<readonly Answer[]>;
@@ -88,6 +105,7 @@ export const promised =
 
 interface Parts {
   readonly loadFacts: (questions: readonly Question[], deadline: Deadline) => Awaitable<readonly Known[]>;
+  readonly loadNamed: LoadNamed;
   readonly consume: Limits['consume'];
   readonly moments: Moments;
   readonly freezes: Pick<InForce, 'current'>;
@@ -118,28 +136,27 @@ interface Decided extends Situation {
   readonly answer: Answer;
 }
 
+/** The decision on what nothing maps. */
+const UNMAPPED: Decision = Object.freeze({ effect: 'deny', code: 'PERMISSION_DENIED', rule: UNMAPPED_RULE });
+const UNMAPPED_MEANS = { status: 403, message: 'Nothing here has the name that was asked about.' };
+
 export function authorizer(parts: Parts): AuthorizeThen {
-  const { loadFacts, consume, moments, freezes, livePolicy, enqueue } = parts;
-  const decide = memoizedDecide();
-  const newId = uuidsBy();
-  return (callerId, requests, deadline, { callerRequestId, placeOf }, settle) => {
+  const { loadFacts, livePolicy, enqueue } = parts;
+  const decideOn = decider(parts);
+  return (callerId, given, deadline, { callerRequestId, placeOf, until }, settle) => {
     const since = performance.now();
     // INVARIANT: one policy for the whole batch, from what may be asked to the decision, though another may go live meanwhile.
     const policy = livePolicy();
-    const loadAndDecide = (): Awaitable<Decided[]> => {
+    const loadAndDecide = (): Awaitable<readonly Decided[]> => {
+      const requests = typeof given === 'function' ? given(policy) : given;
       refuseUndeclared(policy, requests, placeOf);
       return after(loadFacts(requests, deadline), (loaded) =>
-        after(consume(loaded), (rateLimits) =>
-          after(moments.momentFor(policy.schema, deadline), (moment) =>
-            // INVARIANT: the last thing that is awaited before deciding, so that what is held is current when it is used.
-            after(freezes.current(deadline), (freezeOf) =>
-              loaded.map((known, index) => {
-                const situation = situationOf(known, requests[index], rateLimits[index], moment, freezeOf);
-                return { ...situation, answer: { decisionId: newId(moment), ...answerOf(policy, decide, situation) } };
-              }),
-            ),
-          ),
-        ),
+        after(namedKeys(parts, policy, requests, deadline), (named) => {
+          const loads = { requests, loaded, named };
+          return until
+            ? decideUntil(until, loads, (some) => decideOn(policy, some, deadline))
+            : decideOn(policy, loads, deadline);
+        }),
       );
     };
     const record = (decided: readonly Decided[]): void => {
@@ -154,14 +171,93 @@ export function authorizer(parts: Parts): AuthorizeThen {
   };
 }
 
+/** Requests with what is known of each. */
+interface Loads {
+  readonly requests: readonly AuthorizeRequest[];
+  readonly loaded: readonly Known[];
+  /** Of those that name a key or a user, each key that it may be about; undefined: none names any. */
+  readonly named: readonly (readonly Known[] | undefined)[] | undefined;
+}
+
+function namedKeys(
+  { loadNamed }: Pick<Parts, 'loadNamed'>,
+  { rows }: Policy,
+  requests: readonly AuthorizeRequest[],
+  deadline: Deadline,
+): Awaitable<Loads['named']> {
+  const questions = requests.flatMap(({ named, businessId }) => (named ? [{ named, businessId }] : []));
+  if (questions.length === 0) return undefined;
+  const told = rows.flatMap(({ when }) => [...(when.constants.get('r.key.id') ?? [])]);
+  return loadNamed(questions, told, deadline).then((found) => {
+    const next = found.values();
+    return requests.map(({ named }) => (named ? next.next().value : undefined));
+  });
+}
+
+/** Decides one request after the other, up to the first answer of that effect. */
+async function decideUntil(
+  effect: Effect,
+  { requests, loaded, named }: Loads,
+  decideOn: (loads: Loads) => Awaitable<readonly Decided[]>,
+): Promise<readonly Decided[]> {
+  const all: Decided[] = [];
+  for (const index of requests.keys()) {
+    const one = <T>(list: readonly T[]): readonly T[] => list.slice(index, index + 1);
+    const decided = await decideOn({ requests: one(requests), loaded: one(loaded), named: named && one(named) });
+    all.push(...decided);
+    if (decided[0]?.answer.effect === effect) break;
+  }
+  return all;
+}
+
+/** Counts requests against their limits, takes the moment, sees what is frozen, and decides. */
+function decider({ consume, moments, freezes }: Parts) {
+  const decide = memoizedDecide();
+  const newId = uuidsBy();
+  return (policy: Policy, { requests, loaded, named }: Loads, deadline: Deadline): Awaitable<readonly Decided[]> =>
+    // A key that is only named is not loaded, and so not counted.
+    after(consume(loaded), (rateLimits) =>
+      after(moments.momentFor(policy.schema, deadline), (moment) =>
+        // INVARIANT: the last thing that is awaited before deciding, so that what is held is current when it is used.
+        after(freezes.current(deadline), (freezeOf) =>
+          loaded.map((known, index) => {
+            const decideOne = (one: Known) => {
+              const situation = situationOf(one, requests[index], rateLimits[index], moment, freezeOf);
+              return { situation, answer: answerOf(policy, decide, situation) };
+            };
+            const keys = named?.[index];
+            const { situation, answer } = keys ? firstAllowed(keys, decideOne) : decideOne(known);
+            return { ...situation, answer: { decisionId: newId(moment), ...answer } };
+          }),
+        ),
+      ),
+    );
+}
+
+/** The first of these that is allowed; where none is, the first. */
+function firstAllowed<T extends { readonly answer: { readonly effect: Effect } }>(
+  keys: readonly Known[],
+  decideOne: (known: Known) => T,
+): T {
+  let first: T | undefined;
+  for (const known of keys) {
+    const tried = decideOne(known);
+    if (tried.answer.effect === 'allow') return tried;
+    first ??= tried;
+  }
+  if (!first) throw new Error('nothing is known of a request');
+  return first;
+}
+
 /** The answers to what is recorded. Notes the use of active keys, and how much was asked that the policy's register lacks. */
 function answersOf(
   { noteUse, noteUnregistered }: Pick<Parts, 'noteUse' | 'noteUnregistered'>,
   { schema: { declaration } }: Policy,
   decided: readonly Decided[],
 ): readonly Answer[] {
-  for (const { known } of decided) {
-    if (known.key.status === 'active') noteUse({ keyId: known.key.id, at: Date.now(), redigest: known.redigest });
+  for (const { known, request } of decided) {
+    if (known.key.status === 'active' && !request?.named)
+      noteUse({ keyId: known.key.id, at: Date.now(), redigest: known.redigest });
   }
   const answers = decided.map(({ answer }) => answer);
   if (declaration.actions.known.size > 0)
@@ -193,8 +289,8 @@ function situationOf(
   moment: number,
   freezeOf: Covers,
 ): Situation {
-  const { action = '', attributes, context } = request ?? {};
-  const asked: Asked = { action, ip: context?.ip, attributes, moment };
+  const { action = '', attributes, stored, byId, context } = request ?? {};
+  const asked: Asked = { action, ip: context?.ip, attributes, stored, byId, moment };
   const { key, user, target } = known;
   const freeze = freezeOf({ key, user, target, request: asked });
   return {
@@ -212,12 +308,13 @@ function answerOf(
   { request, reasons, rateLimit, factsUnder }: Situation,
 ): Omit<Answer, 'decisionId'> {
   const facts = factsUnder(policy.schema);
+  const { digest } = policy;
+  if (request?.unmapped) return { ...UNMAPPED, ...UNMAPPED_MEANS, policy: digest, facts, rateLimit };
   const { effect, code, rule } = decide(policy, facts);
   const means = policy.codes.get(code);
   if (!means) throw new Error(`the policy has no code ${code}`);
   const reason = code === 'INVALID_API_KEY' ? wantedForm(request) : means.reason && reasons[means.reason];
   const message = reason === undefined ? means.message : `${means.message} ${reason}`;
-  const { digest } = policy;
   return { effect, code, rule, status: means.status, message, policy: digest, facts, rateLimit };
 }
 
@@ -235,6 +332,7 @@ function entryOf(
   const decision = { effect, code, rule };
   const unknown = facts.key.status === 'unknown' ? apiKey || otherCredential : undefined;
   const fingerprint = unknown ? fingerprintOf(unknown) : undefined;
-  const shadow = compare(factsUnder, decision);
+  // No policy decided it.
+  const shadow = request?.unmapped ? undefined : compare(factsUnder, decision);
   return { id: decisionId, facts, decision, policy, shadow, context, fingerprint };
 }

@@ -89,6 +89,14 @@ const lifetimeMs = (text: string): number => {
   return Number(count) * (UNIT_MS[unit] ?? Number.NaN);
 };
 
+/** A URL that reads the same whoever parses it. */
+const isBaseUrl = (text: string): boolean => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return (
+    url?.protocol === 'https:' && url.username === '' && `${url.origin}${url.pathname.replace(/\/$/, '')}` === text
+  );
+};
+
 const rateLimitOrNone = z.string().transform((text, context) => {
   if (text === 'none') return 'none' as const;
   const { data } = rateLimit.safeParse(text);
@@ -164,6 +172,15 @@ const SETTINGS = {
     schema: integer(1, 10_000),
     default: '50',
     help: 'milliseconds that a decision waits for Redis before its process counts alone',
+  },
+  AUTHZEN_BASE_URL: {
+    schema: z
+      .string()
+      .refine(
+        isBaseUrl,
+        'must be https://host or https://host/path, without a query, a fragment or a slash at its end',
+      ),
+    help: 'what AuthZEN clients know this service by; unset: /.well-known/authzen-configuration is not served',
   },
   LOG_LEVEL: {
     schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),

@@ -20,6 +20,7 @@ import { type Changes, changeFeedMetrics, followChanges } from './facts/change-f
 import { bytesUnder } from './facts/declared.ts';
 import { createFreshness } from './facts/freshness.ts';
 import { factsLoader, type Known } from './facts/load.ts';
+import { namedLoader } from './facts/load-named.ts';
 import { momentsOf } from './facts/moment.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
 import { freezeMetrics, holdFreezes } from './freezes/in-force.ts';
@@ -170,6 +171,7 @@ async function compose(
   const loadFacts = factsLoader(db, peppers, breaker, facts);
   const authorizeThen = authorizer({
     loadFacts: (questions, deadline) => loadFacts.peek(questions) ?? loadFacts(questions, deadline),
+    loadNamed: namedLoader(db, breaker),
     consume: limits.consume,
     moments: momentsOf(db, breaker, freshness),
     freezes,

@@ -32,6 +32,7 @@ describe('a decision while another policy goes live', () => {
           live = second;
           return questions.map(() => known);
         },
+        loadNamed: async () => [],
         consume: async () => [],
         moments: { momentFor: () => Date.parse('2026-07-01T09:00:00Z') },
         freezes: { current: () => () => undefined },

@@ -22,6 +22,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['http/server'],
   ['http/app'],
   ['http/routes'],
+  ['http/access'],
   ['http'],
   ['service'],
   ['database'],

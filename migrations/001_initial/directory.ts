@@ -81,7 +81,7 @@ export const DIRECTORY = `
     name authz_name not null,
     digest bytea not null unique check (octet_length(digest) = 32),
     pepper_id text collate "C" not null,
-    scopes text[] not null check (scopes <@ array['authorize', 'keys', 'keys:read', 'keys:grant-user-management',
+    scopes text[] not null check (scopes <@ array['authorize', 'evaluate', 'search', 'keys', 'keys:read', 'keys:grant-user-management',
       'directory', 'directory:read', 'audit', 'policy', 'policy:read', 'freeze']),
     -- Ids that it is bound to, whether or not there are such users and businesses. Null: not bound.
     bound_users text[] check (cardinality(bound_users) between 1 and 1000),

@@ -12,6 +12,8 @@ import type { AllCallers, CallerDigests, Held } from './caller-digests.ts';
 
 export const SCOPES = [
   'authorize',
+  'evaluate',
+  'search',
   'keys',
   'keys:read',
   'keys:grant-user-management',

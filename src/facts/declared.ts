@@ -8,9 +8,9 @@
 
 import { Failure } from '../errors.ts';
 import type { StoredAttributes } from '../input/resources.ts';
-import type { DeclaredAttributes } from '../policy/declared/declaration.ts';
+import { type DeclaredAttributes, GROUP_OF_OWNER } from '../policy/declared/declaration.ts';
 import type { ScheduleSpan } from '../policy/declared/schedules.ts';
-import { factsOfAttributes } from '../policy/declared/table.ts';
+import { factsOfAttributes, UNKNOWN } from '../policy/declared/table.ts';
 import { closed, type Facts, fits, type Group, groupFrom } from '../policy/facts.ts';
 import type { Schema } from '../policy/schema.ts';
 import type { Known } from './load.ts';
@@ -24,8 +24,18 @@ export interface Asked {
   /** The client's address, where it is stated. */
   readonly ip: string | undefined;
   readonly attributes: AskedAttributes | undefined;
+  /** Facts of the group `asked`, by name, that are what is stored, where `attributes` does not state them. */
+  readonly stored?: ReadonlyMap<string, StoredSource> | undefined;
   /** Milliseconds since 1970, by the database's clock; undefined: not known. */
   readonly moment: number | undefined;
+  /** Whether the key is named by an id, its own or its user's, and not shown; default: false. */
+  readonly byId?: boolean | undefined;
+}
+
+/** A declared attribute: of the first of these owners that has it. */
+export interface StoredSource {
+  readonly owners: readonly (keyof typeof GROUP_OF_OWNER)[];
+  readonly name: string;
 }
 
 /** What the facts of a decision come from; the same `stored` objects give the same groups. */
@@ -42,12 +52,32 @@ const NOT_FROZEN: Facts['freeze'] = closed({ active: false });
 export function factsUnder(schema: Schema, stored: Stored, asked: Asked): Facts {
   const { storedGroups, requestGroup, askedGroup } = groupsOf(schema);
   const { key, user, target } = storedGroups(stored);
-  const request = requestGroup(asked.action, asked.ip !== undefined);
+  const request = requestGroup(asked.action, asked.ip !== undefined, asked.byId === true);
   const facts: Record<string, unknown> = { key, user, target, limit: WITHIN_LIMIT, request, freeze: NOT_FROZEN };
   if (schema.declaration.networks.length > 0) facts['network'] = schema.networks.groupAt(asked.ip);
   if (schema.declaration.schedules.length > 0) facts['schedule'] = momentOf(schema, asked.moment).group;
-  if (askedGroup) facts['asked'] = askedGroup(asked.attributes);
+  if (askedGroup)
+    facts['asked'] = askedGroup(asked.stored ? withStored(schema, asked, { key, user, target }) : asked.attributes);
   return closed(facts) as unknown as Facts;
+}
+
+/** What is asked, with what is stored of the rest. */
+function withStored(
+  { declaration }: Schema,
+  { attributes, stored = new Map() }: Asked,
+  groups: StoredGroups,
+): AskedAttributes {
+  const all: Record<string, string | boolean> = { ...attributes };
+  for (const [asked, { owners, name }] of stored) {
+    if (Object.hasOwn(all, asked)) continue;
+    // A built-in fact of this name is no attribute.
+    const values = owners.flatMap((owner) =>
+      declaration.attributes[owner].has(name) ? [(groups[GROUP_OF_OWNER[owner]] as unknown as Group)[name]] : [],
+    );
+    const value = values.find((one) => typeof one === 'string' && one !== UNKNOWN);
+    if (typeof value === 'string') all[asked] = value;
+  }
+  return all;
 }
 
 function momentOf(schema: Schema, moment: number | undefined): ScheduleSpan {
@@ -71,7 +101,7 @@ type StoredGroups = Pick<Known, 'key' | 'user' | 'target'>;
 /** What makes and keeps the groups of one schema. */
 interface Groups {
   readonly storedGroups: (stored: Stored) => StoredGroups;
-  readonly requestGroup: (action: string, addressed: boolean) => Facts['request'];
+  readonly requestGroup: (action: string, addressed: boolean, byId: boolean) => Facts['request'];
   /** Undefined where the schema declares nothing that is asked. */
   readonly askedGroup: ((attributes: AskedAttributes | undefined) => Group) | undefined;
   readonly span: (moment: number) => ScheduleSpan;
@@ -183,12 +213,12 @@ function keep<V>(kept: Map<string, V>, name: string, value: V, most = KEPT): V {
 }
 
 function requestGroupsOf({ registrationOf }: Schema): Groups['requestGroup'] {
-  const kept = { stated: new Map<string, Facts['request']>(), none: new Map<string, Facts['request']>() };
-  return (action, addressed) => {
-    const of = addressed ? kept.stated : kept.none;
+  const kept = [0, 1, 2, 3].map(() => new Map<string, Facts['request']>());
+  return (action, addressed, byId) => {
+    const of = kept[(addressed ? 1 : 0) + (byId ? 2 : 0)] as Map<string, Facts['request']>;
     const known = of.get(action);
     if (known) return known;
-    const request: Omit<Facts['request'], 'registered'> = { action, addressed };
+    const request: Omit<Facts['request'], 'registered'> = { action, addressed, byId };
     return keep(of, action, groupFrom([...Object.entries(request), ...registrationOf(action)]) as Facts['request']);
   };
 }

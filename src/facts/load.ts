@@ -283,7 +283,8 @@ const redigestOf = (found: Digested, current: Digested | undefined): Redigest | 
 const same = (asked: Buffer, stored: unknown): boolean =>
   Buffer.isBuffer(stored) && stored.length === asked.length && timingSafeEqual(stored, asked);
 
-const unknownKey = (businessId: string | undefined): Known => ({
+/** What is known of a key that there is not. */
+export const unknownKey = (businessId: string | undefined): Known => ({
   key: UNKNOWN_KEY,
   user: UNKNOWN_USER,
   target: closed({
@@ -296,7 +297,7 @@ const unknownKey = (businessId: string | undefined): Known => ({
   redigest: undefined,
 });
 
-const knownOf = (businessId: string | undefined, row: StoredRow, redigest: Redigest | undefined): Known => ({
+export const knownOf = (businessId: string | undefined, row: StoredRow, redigest: Redigest | undefined): Known => ({
   key: storedGroup('key', row),
   user: storedGroup('user', row),
   // A new object for each key, also without a target: the memo holds one key's decisions per target object.

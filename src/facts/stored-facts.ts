@@ -133,13 +133,8 @@ const LIMIT_OWNERS = ['k', 'u'];
 const limitPart = (part: string): string =>
   `coalesce(${LIMIT_OWNERS.map((owner) => `${owner}.rate_limit_${part}`)}) as limit_${part}`;
 
-/**
- * Bindings: for each digest the index of its question, the digest, and the business that is asked about or null.
- * The left join from change_counter returns the snapshot's change number even when no key is found.
- */
-export const LOAD_FACTS = `
-  select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
-  from change_counter feed left join (
+/** The select list of what is stored, and the joins behind `from`, which has `asked` (number, business_id) and the key as `k`. */
+export const selectFacts = (from: string): string => `
   select asked.number as asked, k.digest, extract(epoch from k.expires_at)::float8 * 1000 as expires,
     ${Object.entries(EXPRESSIONS)
       .flatMap(([group, facts]) => Object.entries(facts).map(([fact, sql]) => `${sql} as "${group}.${fact}"`))
@@ -147,10 +142,19 @@ export const LOAD_FACTS = `
     u.disabled_reason as user_reason, b.disabled_reason as target_reason,
     ${limitPart('requests')}, ${limitPart('window_seconds')},
     ${Object.entries(ATTRIBUTES).map(([group, owner]) => `nullif(${owner}.attributes, '{}')::text as ${group}_attributes`)}
-  from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
-  join api_keys k on k.digest = asked.digest
+  ${from}
   left join users u on u.id = k.user_id
   left join businesses b on b.id = asked.business_id
   left join business_members m on m.business_id = b.id and m.user_id = u.id
-  left join api_key_businesses r on r.key_id = k.id and r.business_id = b.id
+  left join api_key_businesses r on r.key_id = k.id and r.business_id = b.id`;
+
+/**
+ * Bindings: for each digest the index of its question, the digest, and the business that is asked about or null.
+ * The left join from change_counter returns the snapshot's change number even when no key is found.
+ */
+export const LOAD_FACTS = `
+  select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
+  from change_counter feed left join (
+  ${selectFacts(`from unnest(?::int[], ?::bytea[], ?::text[]) as asked (number, digest, business_id)
+  join api_keys k on k.digest = asked.digest`)}
   ) found on true`;

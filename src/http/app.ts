@@ -42,7 +42,7 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], a
           next().then(end as (answered: unknown) => void, (thrown: unknown) => end(asFailure(thrown)));
         },
         (answered) => {
-          write(ctx, state.requestId, answered);
+          write(ctx, state.echo ?? state.requestId, answered);
           resolve();
         },
       ),

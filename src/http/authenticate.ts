@@ -11,15 +11,26 @@ import { addressOf } from './address.ts';
 import { noteKnown } from './connections.ts';
 import { failuresByAddress } from './failed-authentications.ts';
 
+/** A scope; of several, any will do. */
+export type Scopes = Scope | readonly Scope[];
+
+const listOf = (scopes: Scopes): readonly Scope[] => (typeof scopes === 'string' ? [scopes] : scopes);
+const hasAny = (caller: Caller, scopes: Scopes): boolean =>
+  typeof scopes === 'string' ? caller.scopes.has(scopes) : scopes.some((scope) => caller.scopes.has(scope));
+
+/** Of a caller without that scope, or without any of several. */
+export const lacking = ({ id }: Caller, scopes: Scopes): Failure =>
+  new Failure('FORBIDDEN', `The caller ${id} lacks the scope ${listOf(scopes).join(' or ')}. Use a token that has it.`);
+
 export interface Authenticate {
   /**
    * The caller of the bearer token, at once where it is known.
    * @throws Failure UNAUTHENTICATED, or TOO_MANY_REQUESTS for an address with too many of these; FORBIDDEN without the scope, or for a
    * bound caller where `heedsBounds` is false; and what finding a caller fails with
    */
-  (request: IncomingMessage, scope: Scope, heedsBounds: boolean, deadline: Deadline): Awaitable<Caller>;
+  (request: IncomingMessage, scope: Scopes, heedsBounds: boolean, deadline: Deadline): Awaitable<Caller>;
   /** The caller, where it is known now and may ask. Refuses nobody, and counts nothing. */
-  readonly known: (request: IncomingMessage, scope: Scope, heedsBounds: boolean) => Caller | undefined;
+  readonly known: (request: IncomingMessage, scope: Scopes, heedsBounds: boolean) => Caller | undefined;
 }
 
 export function authenticator({ findCaller, config }: Pick<Service, 'findCaller' | 'config'>): Authenticate {
@@ -34,7 +45,7 @@ export function authenticator({ findCaller, config }: Pick<Service, 'findCaller'
   };
   const authenticate = (
     request: IncomingMessage,
-    scope: Scope,
+    scope: Scopes,
     heedsBounds: boolean,
     deadline: Deadline,
   ): Awaitable<Caller> => {
@@ -43,16 +54,15 @@ export function authenticator({ findCaller, config }: Pick<Service, 'findCaller'
     return after(token === undefined ? undefined : findCaller(token, deadline), (caller) => {
       if (!caller) throw refusal(request);
       noteKnown(request.socket);
-      if (!caller.scopes.has(scope))
-        throw new Failure('FORBIDDEN', `The caller ${caller.id} lacks the scope ${scope}. Use a token that has it.`);
+      if (!hasAny(caller, scope)) throw lacking(caller, scope);
       if (caller.bounds && !heedsBounds) throw outOfBounds();
       return caller;
     });
   };
-  const known = (request: IncomingMessage, scope: Scope, heedsBounds: boolean): Caller | undefined => {
+  const known = (request: IncomingMessage, scope: Scopes, heedsBounds: boolean): Caller | undefined => {
     const token = tokenOf(request);
     const caller = token === undefined ? undefined : findCaller.known(token);
-    if (!caller?.scopes.has(scope) || (caller.bounds && !heedsBounds)) return undefined;
+    if (!caller || !hasAny(caller, scope) || (caller.bounds && !heedsBounds)) return undefined;
     noteKnown(request.socket);
     return caller;
   };

@@ -11,6 +11,8 @@ export interface State {
   requestId: string;
   /** The X-Request-Id header as it was sent. */
   readonly sentRequestId: string | undefined;
+  /** X-Request-Id of the answer, where that is to be the very text that was sent; otherwise it is `requestId`. */
+  echo: string | undefined;
   readonly deadline: Deadline;
   /** The start time, in milliseconds of `performance.now()`. */
   readonly since: number;
@@ -31,12 +33,16 @@ export function stateOf(
   return {
     requestId: sentRequestId !== undefined && isPlain(sentRequestId) ? sentRequestId : uuidv7(),
     sentRequestId,
+    echo: sentRequestId !== undefined && isStandard(route) && !holdsSecret(sentRequestId) ? sentRequestId : undefined,
     deadline: deadlineIn(deadlineMs),
     since: performance.now(),
     route,
     fault,
   };
 }
+
+/** Whether a route is one of AuthZEN, whose answers are as that standard says. */
+export const isStandard = (route: string | undefined): boolean => route?.startsWith('/access/') === true;
 
 /** Whether a request id may be logged: plain text, in which there is no key. */
 const isPlain = (id: string): boolean => /^[A-Za-z0-9._:-]{1,128}$/.test(id) && !holdsSecret(id);

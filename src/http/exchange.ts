@@ -7,7 +7,7 @@ import { invalid } from '../input/json.ts';
 import { type Log, logSampled } from '../log.ts';
 import type { Service } from '../service.ts';
 import { DRAIN_BYTES } from './body.ts';
-import type { State } from './context.ts';
+import { isStandard, type State } from './context.ts';
 import { failureReply, type Reply } from './replies.ts';
 
 /** Of a shutdown: `serving`; `draining`, where readiness fails and requests are served; `refusing`, where each gets a 503. */
@@ -41,8 +41,9 @@ export function settle(
   const end: Settle<Answered> = (outcome) => {
     if (settled) return;
     settled = true;
-    const answered = outcome instanceof Failure ? failureAnswer(outcome, request, state.requestId, log) : outcome;
-    if (outcome instanceof Failure) metrics.failed(outcome.code);
+    const failure = outcome instanceof Failure ? failureAt(state.route, outcome) : undefined;
+    const answered = failure ? failureAnswer(failure, request, state.requestId, log) : (outcome as Answered);
+    if (failure) metrics.failed(failure.code);
     // The path of the route, not of the request: that may hold anything, such as a key, and is not a closed set of labels.
     const { requestId, since, route, fault } = state;
     const { status = 200 } = answered;
@@ -64,6 +65,10 @@ export function settle(
     end(asFailure(thrown));
   }
 }
+
+/** AuthZEN has no status for a media type that is not its own but 400. */
+const failureAt = (route: string | undefined, failure: Failure): Failure =>
+  failure.code === 'UNSUPPORTED_MEDIA_TYPE' && isStandard(route) ? invalid('', failure.message) : failure;
 
 /** The answer of a failure. The cause of a 5xx is logged, never sent. */
 function failureAnswer(failure: Failure, request: IncomingMessage, requestId: string, log: Log): Answered {

@@ -21,6 +21,7 @@ const SINGLE = [
   'If-Modified-Since',
   'If-Range',
   'If-Unmodified-Since',
+  'Iqra-Subject-Authorization',
   'Max-Forwards',
   'Origin',
   'Proxy-Authorization',

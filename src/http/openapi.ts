@@ -3,6 +3,8 @@
 import { z } from 'zod';
 import { VERSION } from '../config.ts';
 import { FAILURES, type FailureCode } from '../errors.ts';
+import type { Scopes } from './authenticate.ts';
+import { isStandard } from './context.ts';
 import type { AnswerShape, Route } from './route.ts';
 import { exampleOf } from './shared-shapes.ts';
 
@@ -17,11 +19,12 @@ function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
 }
 
 /** The failures of a route: those that its scope and body imply, and its own. */
-function failuresOf({ scope, body, failures = [] }: Route): FailureCode[] {
+function failuresOf({ path, scope, body, failures = [] }: Route): FailureCode[] {
   return [
     'INVALID_REQUEST',
     ...(scope ? (['UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS'] as const) : []),
-    ...(body ? (['PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const) : []),
+    ...(body ? (['PAYLOAD_TOO_LARGE'] as const) : []),
+    ...(body && !isStandard(path) ? (['UNSUPPORTED_MEDIA_TYPE'] as const) : []),
     ...failures,
     'INTERNAL',
     'UNAVAILABLE',
@@ -77,7 +80,7 @@ function operation(route: Route): Json {
   return {
     operationId: `${method}${path.replace(/[^A-Za-z]+(\w)?/g, (_, letter: string | undefined) => (letter ?? '').toUpperCase())}`,
     summary,
-    ...(scope && { security: [{ callerToken: [] }], description: `Needs the scope \`${scope}\`.` }),
+    ...(scope && { security: [{ callerToken: [] }], description: needs(scope) }),
     parameters: [
       ...parameters(route.params, 'path'),
       ...parameters(route.query, 'query'),
@@ -92,6 +95,9 @@ function operation(route: Route): Json {
     responses: responses(route),
   };
 }
+
+const needs = (scope: Scopes): string =>
+  `Needs the scope ${(typeof scope === 'string' ? [scope] : scope).map((one) => `\`${one}\``).join(' or ')}.`;
 
 function parameters(schema: z.ZodType | undefined, place: 'path' | 'query' | 'header'): Json[] {
   if (!schema) return [];
@@ -124,7 +130,10 @@ function answerResponse(status: string, { description, data, body, text, headers
     Message: description,
     ...(data && { Data: exampleOf(data) }),
   };
-  const content = body ? { schema: jsonSchema(body, 'output') } : { schema: replySchema(data), example };
+  const whole = body && (exampleOf(body) as Json | undefined);
+  const content = body
+    ? { schema: jsonSchema(body, 'output'), ...(whole && { example: whole }) }
+    : { schema: replySchema(data), example };
   return {
     description,
     ...(headers && { headers: headerSchemas(headers) }),

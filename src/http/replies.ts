@@ -27,7 +27,8 @@ export const failureReply = ({ code, message, issues }: Failure): Reply => ({
 /** Only these codes carry rate-limit data. */
 const CODES_WITH_LIMIT: ReadonlySet<string> = new Set(['OK', 'RATE_LIMITED']);
 
-function limitData({ code, rateLimit }: Answer): object | undefined {
+/** What of the rate limit goes with an answer. */
+export function limitData({ code, rateLimit }: Answer): object | undefined {
   if (!rateLimit || !CODES_WITH_LIMIT.has(code)) return undefined;
   const { limit, remaining, resetSeconds } = rateLimit;
   return {

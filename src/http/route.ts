@@ -9,12 +9,12 @@ import { z } from 'zod';
 import { type Awaitable, attempt, type Settle } from '../awaitable.ts';
 import type { Actor } from '../db/mutate.ts';
 import type { Deadline } from '../deadline.ts';
-import type { Caller, Scope } from '../directory/find-caller.ts';
+import type { Caller } from '../directory/find-caller.ts';
 import { Failure, type FailureCode, type Issue } from '../errors.ts';
 import { compile } from '../input/compile.ts';
-import { invalid, parseJson, printPath, refused } from '../input/json.ts';
+import { invalid, type JsonBounds, parseJson, printPath, refused } from '../input/json.ts';
 import { validate } from '../input/scalars.ts';
-import type { Authenticate } from './authenticate.ts';
+import type { Authenticate, Scopes } from './authenticate.ts';
 import { readBody } from './body.ts';
 import type { State } from './context.ts';
 import type { Answered } from './exchange.ts';
@@ -55,8 +55,8 @@ interface RouteShape<
   readonly method: Method;
   /** With parameters as OpenAPI writes them: `/users/{id}`. */
   readonly path: string;
-  /** The scope that the caller needs; null: no authentication. */
-  readonly scope: Scope | null;
+  /** The scope that the caller needs, or any of several; null: no authentication. */
+  readonly scope: Scopes | null;
   /** Callers that are bound to users or businesses may ask: `handle` sees to the bounds. Without it they get 403. */
   readonly heedsBounds?: true;
   readonly summary: string;
@@ -69,6 +69,8 @@ interface RouteShape<
   readonly inspect?: (body: unknown, state: State) => void;
   /** Compiles `body` into a fast acceptor (input/compile.ts): for routes that are asked thousands of times a second. */
   readonly compileBody?: true;
+  /** What the JSON of the body may hold; default: what that of all bodies may. */
+  readonly json?: JsonBounds;
   /** The size limit of the body, in bytes; default 16 KiB. */
   readonly maxBytes?: number;
   /** Whether the body may be absent. Every field of it must be optional. */
@@ -197,7 +199,7 @@ function handle(
   settle: Settle<Answered>,
 ): void {
   const { deadline, requestId } = state;
-  const body = bytes ? parseJson(bytes) : NONE;
+  const body = bytes ? parseJson(bytes, shape.json) : NONE;
   shape.inspect?.(body, state);
   const valid = validateParts(shape, {
     params,

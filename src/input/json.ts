@@ -6,7 +6,14 @@
 import { isUtf8 } from 'node:buffer';
 import { Failure, type Issue } from '../errors.ts';
 
-const MAX_DEPTH = 8;
+/** What bodies may hold beside what all may. */
+export interface JsonBounds {
+  /** How many levels of objects and arrays. */
+  readonly depth: number;
+  /** Any number that JSON can write, for texts whose numbers nobody reads. */
+  readonly anyNumber?: true;
+}
+const BOUNDS: JsonBounds = { depth: 8 };
 
 // Splits a text that JSON.parse has accepted into tokens; it does not validate.
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|-?\d[^,\]}\s]*/g;
@@ -19,7 +26,7 @@ interface Level {
 }
 
 /** @throws Failure INVALID_REQUEST whose issues have paths; it never quotes the text, which may hold an API key */
-export function parseJson(body: Buffer): unknown {
+export function parseJson(body: Buffer, bounds: JsonBounds = BOUNDS): unknown {
   if (!isUtf8(body)) throw invalid('', 'this is not valid UTF-8');
   const text = body.toString();
   let value: unknown;
@@ -29,7 +36,7 @@ export function parseJson(body: Buffer): unknown {
     throw invalid('', whyNoJson(text));
   }
   if (!isPlain(text, value)) {
-    const issues = faultsOf(text);
+    const issues = faultsOf(text, bounds);
     if (issues.length > 0) throw refused(issues);
   }
   return value;
@@ -58,7 +65,7 @@ function stringsOf(value: unknown, depth: number): number {
   if (typeof value === 'string') return 1;
   if (typeof value === 'number') return Number.NaN;
   if (typeof value !== 'object' || value === null) return 0;
-  if (depth === MAX_DEPTH) return Number.NaN;
+  if (depth === BOUNDS.depth) return Number.NaN;
   let count = 0;
   if (Array.isArray(value)) for (const item of value) count += stringsOf(item, depth + 1);
   else {
@@ -67,19 +74,19 @@ function stringsOf(value: unknown, depth: number): number {
   return count;
 }
 
-function faultsOf(text: string): Issue[] {
+function faultsOf(text: string, { depth, anyNumber }: JsonBounds): Issue[] {
   const levels: Level[] = [];
   const issues: Issue[] = [];
   const fault = (message: string): void =>
     void issues.push({ path: printPath(levels.map((level) => level.at)), message });
   let keyNext = false;
   for (const [token] of text.matchAll(TOKEN)) {
-    if (levels.length > MAX_DEPTH) break;
+    if (levels.length > depth) break;
     const level = levels.at(-1);
     switch (token[0]) {
       case '{':
       case '[':
-        if (levels.length === MAX_DEPTH) fault(`nested deeper than ${MAX_DEPTH} levels`);
+        if (levels.length === depth) fault(`nested deeper than ${depth} levels`);
         levels.push(token === '{' ? { keys: new Set(), at: '' } : { keys: undefined, at: 0 });
         keyNext = token === '{';
         break;
@@ -107,7 +114,7 @@ function faultsOf(text: string): Issue[] {
         break;
       }
       default:
-        if (!/^(?:0|[1-9]\d*)$/.test(token) || !Number.isSafeInteger(Number(token))) {
+        if (!anyNumber && (!/^(?:0|[1-9]\d*)$/.test(token) || !Number.isSafeInteger(Number(token)))) {
           fault('a number is a whole one from 0 to 2^53-1, written plainly');
         }
     }

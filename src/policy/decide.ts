@@ -4,6 +4,7 @@
  */
 
 import { Failure } from '../errors.ts';
+import type { Names } from './declared/names.ts';
 import type { Facts } from './facts.ts';
 import type { Code, Effect, Row } from './row.ts';
 import type { Schema } from './schema.ts';
@@ -16,6 +17,8 @@ export interface Policy {
   readonly schema: Schema;
   readonly rows: readonly Row[];
   readonly codes: ReadonlyMap<string, Code>;
+  /** What foreign words mean in it. No decision on given facts depends on them. */
+  readonly names: Names;
   /** The first row that matches, with Casbin's own verdict. Throws when a rule does. `decide` is what to call. */
   readonly match: (facts: Facts) => { readonly row: Row | undefined; readonly allowed: boolean };
   /** Whether a row would match if there were no other. Throws when its rule does. */
@@ -31,6 +34,12 @@ export interface Decision {
   /** The id of the row that decided. */
   readonly rule: string;
 }
+
+/**
+ * Stands in records for the id of a row, where a question named what nothing maps (names.yaml) and was denied for that. No row has such an
+ * id: no policy made the decision, so none can make it again.
+ */
+export const UNMAPPED_RULE = '(unmapped)';
 
 /**
  * Decides by the first row that matches.

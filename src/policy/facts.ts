@@ -115,6 +115,12 @@ export const FACTS = {
     },
     registered: { type: 'boolean', none: false, since: 3, says: 'the action is in the register of facts.yaml' },
     addressed: { type: 'boolean', none: false, since: 3, says: "the question states its client's address" },
+    byId: {
+      type: 'boolean',
+      none: false,
+      since: 4,
+      says: 'the question names the key or its user by its public id, and nobody has shown the key',
+    },
   },
   freeze: {
     active: { type: 'boolean', none: false, since: 2, says: 'a freeze in force covers this question' },

@@ -19,12 +19,14 @@ import {
   FACTS_FILE,
   INVARIANTS_FILE,
   MODEL_FILE,
+  NAMES_FILE,
   NETWORK_FILE,
   type PolicyTexts,
   ROW_FILE,
 } from './folder/files.ts';
 import { collector, type Finding, isAdvice, printFinding, type Report, type ReportError } from './folder/findings.ts';
 import { parseInvariants } from './folder/invariants.ts';
+import { parseNamesFile } from './folder/names-file.ts';
 import { readNetworkFiles } from './folder/network-files.ts';
 import { checkRegister } from './folder/register.ts';
 import { parseRows } from './folder/rows.ts';
@@ -102,6 +104,7 @@ function* readPolicy(given: PolicyTexts, report: ReportError, lists: Lists = 're
   const declaration = parseFactsFile(texts.get(FACTS_FILE), factsFault);
   const whole = lists === 'read' ? yield* readNetworkFiles(declaration, texts, factsFault) : declaration;
   const schema = yield* schemaFor(whole, factsFault);
+  const names = parseNamesFile(texts.get(NAMES_FILE), schema, factsFault);
   const rows = yield* validRows(texts, schema, codes, report);
   if (!rows || !valid) return { texts, schema, codes };
   const matcher = createMatcher(rows, schema);
@@ -116,6 +119,7 @@ function* readPolicy(given: PolicyTexts, report: ReportError, lists: Lists = 're
       schema,
       rows: Object.freeze(rows),
       codes,
+      names,
       match,
       matchesAlone,
       costOf,

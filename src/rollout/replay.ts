@@ -3,7 +3,7 @@
 import type { Knex } from 'knex';
 import { copyOut, type TextRow } from '../db/copy-out.ts';
 import { orFailure } from '../db/failure.ts';
-import type { Policy } from '../policy/decide.ts';
+import { type Policy, UNMAPPED_RULE } from '../policy/decide.ts';
 import { versionOf } from '../policy/facts.ts';
 import { factsSince } from '../policy/recorded-facts.ts';
 import { type Redecide, redecider } from '../policy/replay.ts';
@@ -130,8 +130,9 @@ async function replayWith(
 type Id = string | null;
 type Texts = readonly [string, string, string, string, Id, Id, Id, version: string, facts: string] & TextRow;
 
+/** Those that a policy made. */
 const inPeriod = (db: Knex, { from, to }: Period): Knex.QueryBuilder =>
-  db('decisions').where('at', '>=', from).where('at', '<', to);
+  db('decisions').where('at', '>=', from).where('at', '<', to).whereNot('rule', UNMAPPED_RULE);
 
 /** The number of decisions in a period, estimated by PostgreSQL's planner. */
 export async function estimateDecisions(db: Knex, period: Period): Promise<number> {

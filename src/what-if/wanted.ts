@@ -49,6 +49,8 @@ export function inWords(change: FactChange): string {
         : 'take the action out of actions.known of facts.yaml';
     case 'r.request.addressed':
       return isTo ? "state the client's address (context.ip)" : 'state no address of the client (context.ip)';
+    case 'r.request.byId':
+      return isTo ? 'ask about the key by its id' : 'show the key itself, instead of its id';
   }
   switch (group) {
     case 'network':

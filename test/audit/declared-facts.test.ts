@@ -82,7 +82,7 @@ describe('records of decisions on declared facts', () => {
       network: { elsewhere: false, office: true },
       schedule: { always: true },
       asked: { soft: true },
-      request: { action: 'sms:send', registered: false, addressed: true },
+      request: { action: 'sms:send', registered: false, addressed: true, byId: false },
     });
     expect(rows[0].facts.key.can).to.deep.equal({ sms: true, recordings: false });
 

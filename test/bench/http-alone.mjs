@@ -34,7 +34,7 @@ const answer = ({ action, businessId = '' }) => ({
     target: { id: businessId, status: 'active', role: 'owner', inRestriction: true },
     limit: { exceeded: false },
     freeze: { active: false },
-    request: { action, registered: false, addressed: false },
+    request: { action, registered: false, addressed: false, byId: false },
   },
 });
 
@@ -43,7 +43,8 @@ const parts = {
   config: loadConfig({ PORT: '0' }),
   log: createLog('silent'),
   /** @type {import('../../src/authorize.ts').AuthorizeThen} */
-  authorizeThen: (_callerId, requests, _deadline, _origin, settle) => settle(requests.map(answer)),
+  authorizeThen: (_callerId, requests, _deadline, _origin, settle) =>
+    settle(typeof requests === 'function' ? [] : requests.map(answer)),
   findCaller: Object.assign(() => caller, { known: () => caller }),
   metrics: createMetrics([]),
 };

@@ -29,6 +29,7 @@ const cache = createCache<Known>(freshness, { count: 10_000, bytes: 2 ** 26 });
 const { consume } = await createLimits({ fallback: config.RATE_LIMIT, redis: undefined }, log);
 const withoutLog = authorizer({
   loadFacts: factsLoader(db, peppers, createBreaker(), cache),
+  loadNamed: async () => [],
   consume,
   moments: { momentFor: Date.now },
   freezes: { current: () => () => undefined },

@@ -89,7 +89,7 @@ describe('the facts of a question under a policy', () => {
       user: { ...user, plan: 'pro' },
       target: { ...target, region: 'us' },
       limit: { exceeded: false },
-      request: { action: 'call:read', registered: true, addressed: true, group: { reads: true } },
+      request: { action: 'call:read', registered: true, addressed: true, byId: false, group: { reads: true } },
       freeze: { active: false },
       network: { office: true },
       schedule: { morning: true },

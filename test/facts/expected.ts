@@ -48,6 +48,7 @@ export function expectedFacts(
     request: {
       action,
       addressed: ip !== undefined,
+      byId: false,
       ...(all && { group: { reads: action === 'call:read' } }),
       registered: REGISTER[under].includes(action),
     },

@@ -93,6 +93,7 @@ describe('20000 questions beside a dead database', () => {
     const noteUse = (): void => undefined;
     const cache = createCache<Known>(createFreshness(), { count: 10, bytes: 2 ** 20 });
     const parts = {
+      loadNamed: async () => [],
       consume,
       moments: { momentFor: Date.now },
       freezes: { current: () => () => undefined },

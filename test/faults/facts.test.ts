@@ -76,6 +76,7 @@ async function codeOn(db: Knex, asked: string, using = policy): Promise<string |
   const { consume } = await createLimits({ fallback: UNLIMITED, redis: undefined }, createLog('silent'));
   const authorizeThen = authorizer({
     loadFacts: factsLoader(db, [pepper], (read) => read(), createCache<Known>(createFreshness(), BOUNDS)),
+    loadNamed: async () => [],
     consume,
     moments: { momentFor: Date.now },
     freezes: { current: () => () => undefined },

@@ -154,7 +154,7 @@ describe('context.attributes', () => {
     const { facts } = await service.db('decisions').where({ id }).first('facts');
     expect(facts).to.deep.include({ asked: ALLOWED });
     expect(facts.user).to.include({ id: 'ann', plan: 'pro' });
-    expect(facts.request).to.deep.equal({ action: 'record:delete', registered: false, addressed: true });
+    expect(facts.request).to.deep.equal({ action: 'record:delete', registered: false, addressed: true, byId: false });
     const shown = await client.data('GET', `/audit/decisions/${id}`);
     expect(shown).to.deep.include({ note: null, facts });
     expect((shown['explanation'] as { facts: object }).facts).to.deep.equal(facts);

@@ -190,7 +190,7 @@ describe('a bound caller', () => {
   });
 
   it('is refused by every route that does not say how it heeds bounds', async () => {
-    const open = allRoutes({} as Service, () => false).filter(
+    const open = allRoutes({ config: {} } as Service, () => false).filter(
       ({ scope, heedsBounds }) => scope !== null && !heedsBounds,
     );
     expect(open.map(({ path }) => path)).to.include.members([

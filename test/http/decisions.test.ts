@@ -281,7 +281,12 @@ for (const postgres of POSTGRES) {
         });
         expect(Object.keys(row.facts)).to.have.members([...GROUPS]);
         const register = service.service.declaration().actions.known;
-        expect(row.facts.request).to.deep.equal({ action, registered: register.has(action), addressed: true });
+        expect(row.facts.request).to.deep.equal({
+          action,
+          registered: register.has(action),
+          addressed: true,
+          byId: false,
+        });
         expect(Math.abs(row.at.getTime() - Date.now())).to.be.below(60_000);
       });
     }

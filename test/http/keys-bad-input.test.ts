@@ -169,7 +169,7 @@ describe('the directory and the keys', () => {
     }
   });
 
-  for (const { method, path, scope } of allRoutes({} as Service, () => false)) {
+  for (const { method, path, scope } of allRoutes({ config: {} } as Service, () => false)) {
     if (scope === null) continue;
     it(`refuse ${method.toUpperCase()} ${path} without a token, and with every scope but ${scope}`, async () => {
       const token = await insertCaller(

@@ -249,6 +249,7 @@ export function factsIn(spec: Spec, { builtIn, role, stored, asked, ip, moment, 
   const declared = ['owner', 'member', 'none', ...Object.keys(spec.roles)];
   facts['r.target.role'] = isTarget && isThere.user ? (declared.includes(role) ? role : 'other') : 'none';
   facts['r.request.addressed'] = ip !== undefined;
+  facts['r.request.byId'] = false;
   for (const [name, one] of Object.entries(spec.networks)) facts[`r.network.${name}`] = isInside(one, ip);
   for (const [name, one] of Object.entries(spec.schedules)) facts[`r.schedule.${name}`] = isDuring(one, moment);
   facts['r.request.action'] = action;

@@ -3,6 +3,7 @@
 import { createMatcher } from '../../src/policy/casbin/matcher.ts';
 import type { Policy } from '../../src/policy/decide.ts';
 import type { Declaration, DeclaredValues } from '../../src/policy/declared/declaration.ts';
+import { NO_NAMES } from '../../src/policy/declared/names.ts';
 import { parseCodes } from '../../src/policy/folder/codes.ts';
 import { CODES_FILE } from '../../src/policy/folder/files.ts';
 import { parseRows } from '../../src/policy/folder/rows.ts';
@@ -65,5 +66,14 @@ export async function declaredPolicy(declaration: Declaration = EVERY_KIND, rows
   const codes = parseCodes(texts.get(CODES_FILE), report);
   const parsed = Object.freeze(runToEnd(parseRows(texts, schema, codes, report)));
   const { match, matchesAlone, costOf } = createMatcher(parsed, schema);
-  return Object.freeze({ digest: 'sha256:declared', schema, rows: parsed, codes, match, matchesAlone, costOf });
+  return Object.freeze({
+    digest: 'sha256:declared',
+    schema,
+    rows: parsed,
+    codes,
+    names: NO_NAMES,
+    match,
+    matchesAlone,
+    costOf,
+  });
 }

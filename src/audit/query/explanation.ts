@@ -7,7 +7,7 @@ import type { Knex } from 'knex';
 import type { Actor } from '../../db/mutate.ts';
 import { Failure } from '../../errors.ts';
 import { freezesAt } from '../../freezes/freezes.ts';
-import { type Decision, isSameDecision, type Policy } from '../../policy/decide.ts';
+import { type Decision, isSameDecision, type Policy, UNMAPPED_RULE } from '../../policy/decide.ts';
 import { type Explanation, explaining } from '../../policy/explain.ts';
 import { type RecordedFacts, readRecordedFacts } from '../../policy/recorded-facts.ts';
 import type { Schema } from '../../policy/schema.ts';
@@ -55,6 +55,8 @@ function* explainingUnder(policy: Policy, recorded: Explicable, schema: Schema):
     note: `It cannot be explained: the policy ${policy.digest} ${why}.`,
     ...(failure && { failure }),
   });
+  // A decision that no row made: its facts are not why.
+  if (recorded.rule === UNMAPPED_RULE) return { explanation: null, note: UNMAPPED };
   let readable: RecordedFacts;
   try {
     readable = readRecordedFacts(recorded.facts, recorded.factsVersion, schema);
@@ -119,6 +121,9 @@ export async function frozenBy(
     return 'It was frozen; the freeze is not in the table any more: see authz audit admin --kind freeze.';
   return `It was frozen by ${freezes.map(({ id, until, reason }) => `${id} (until ${until}: ${reason})`).join(', ')}.`;
 }
+
+const UNMAPPED =
+  'It was asked, by AuthZEN, about a type, a name or an id that nothing here has: see names.yaml of its policy. No row decided it.';
 
 function verdictOn(recorded: Explicable, { policy, decision }: Explanation): Verdict {
   if (recorded.policy !== policy) return 'another policy';

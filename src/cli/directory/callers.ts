@@ -42,8 +42,8 @@ const CALLER_COLUMNS = [
 function refuseScopesOutOfBounds({ scopes, users, businesses }: Omit<z.output<typeof callerBody>, 'name'>): void {
   const outside = scopes.filter(
     (scope) =>
-      ['audit', 'policy', 'policy:read', 'freeze'].includes(scope) ||
-      (scope === 'authorize' && users !== null) ||
+      ['audit', 'policy', 'policy:read', 'freeze', 'search'].includes(scope) ||
+      ((scope === 'authorize' || scope === 'evaluate') && users !== null) ||
       (scope === 'keys:grant-user-management' && users === null),
   );
   if ((users ?? businesses) === null || outside.length === 0) return;

@@ -3,6 +3,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Service } from '../../service.ts';
+import { discoveryRoutes } from '../access/discovery.ts';
+import { evaluationRoutes } from '../access/evaluation.ts';
 import { openApi } from '../openapi.ts';
 import { type Route, route } from '../route.ts';
 import { auditRoutes } from './audit.ts';
@@ -27,6 +29,8 @@ const ifNoneMatchHeaders = z.object({
 export function allRoutes(service: Service, isDraining: () => boolean): Route[] {
   const routes = [
     ...authorizeRoutes(service),
+    ...evaluationRoutes(service),
+    ...discoveryRoutes(service),
     ...keyRoutes(service),
     ...userRoutes(service),
     ...businessRoutes(service),

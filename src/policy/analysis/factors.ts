@@ -40,7 +40,10 @@ export interface Factor {
 export const ROLE_PATH = 'r.target.role';
 export const REGISTERED_PATH = 'r.request.registered';
 export const ADDRESSED_PATH = 'r.request.addressed';
-const BUILT_IN_FACTORS = [ROLE_PATH, REGISTERED_PATH, ADDRESSED_PATH];
+const BY_ID_PATH = 'r.request.byId';
+const BUILT_IN_FACTORS = [ROLE_PATH, REGISTERED_PATH, ADDRESSED_PATH, BY_ID_PATH];
+/** Groups whose facts vary together. */
+const TOGETHER = ['request', 'network', 'schedule'];
 
 /** Whether a fact is part of a factor. */
 export const isInFactor = (path: string, schemas: readonly Schema[]): boolean =>
@@ -60,7 +63,7 @@ export function factorsOf(schemas: readonly Schema[], named: ReadonlySet<string>
   const paths = new Set(schemas.flatMap((schema) => [...schema.paths.keys()]).filter((path) => named.has(path)));
   const alone = [...paths].flatMap((path) => {
     const [, group = ''] = path.split('.');
-    if (!isInFactor(path, schemas) || ['request', 'network', 'schedule'].includes(group)) return [];
+    if (!isInFactor(path, schemas) || (TOGETHER.includes(group) && path !== BY_ID_PATH)) return [];
     return [loneFactor(path, group, schemas)];
   });
   // Many rows share the address and the moment, so regions are split by these first: by what a row has to itself, parts would multiply.

@@ -22,6 +22,7 @@ export const nameInFolder = (listed: string): string =>
 export const MODEL_FILE = 'model.conf';
 export const CODES_FILE = 'codes.yaml';
 export const FACTS_FILE = 'facts.yaml';
+export const NAMES_FILE = 'names.yaml';
 export const INVARIANTS_FILE = 'invariants.yaml';
 export const ROW_FILE = /^\d\d-[a-z0-9-]+\.csv$/;
 /** The prefixes of a network; facts.yaml says of which. */
@@ -42,6 +43,7 @@ const KINDS: readonly {
   { example: FACTS_FILE, is: (name) => name === FACTS_FILE, decides: true },
   { example: INVARIANTS_FILE, is: (name) => name === INVARIANTS_FILE, decides: false },
   { example: MODEL_FILE, is: (name) => name === MODEL_FILE, decides: true },
+  { example: NAMES_FILE, is: (name) => name === NAMES_FILE, decides: true },
   { example: 'name.txt', is: (name) => NETWORK_FILE.test(name), decides: true },
   { example: 'cases/name.yaml', is: (name) => CASE_FILE.test(name), decides: false },
   { example: 'NAME.md', is: (name) => /^[A-Za-z0-9-]+\.md$/.test(name), decides: false, note: true },

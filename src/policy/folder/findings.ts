@@ -53,6 +53,7 @@ export const FINDING_RULES = {
     'Use facts, literals and the listed operators only.',
   ),
   facts: error('facts.yaml declares a fact that cannot be, or in another form.', 'Write it as the message says.'),
+  names: error('names.yaml maps a name onto what there is not, or in another form.', 'Write it as the message says.'),
   'unknown-action': error(
     'A pattern of a row matches no action of a strict register, so nobody can do what the row allows.',
     'Correct the pattern, or add the action to actions.known.',

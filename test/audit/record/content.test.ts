@@ -47,7 +47,7 @@ describe('a record', () => {
         key: { id: 'k-ann', status: 'active', environment: 'production' },
         user: { id: 'ann', status: 'active' },
         target: { id: '42', status: 'unknown', inRestriction: true },
-        request: { action: 'account:read', registered: true, addressed: true },
+        request: { action: 'account:read', registered: true, addressed: true, byId: false },
       }),
     });
     expect(row?.['policy']).to.match(/^sha256:[0-9a-f]{64}$/);

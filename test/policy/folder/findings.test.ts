@@ -80,6 +80,7 @@ const PROVOKED: Readonly<Record<Exclude<FindingRule, 'undeclared-value'>, readon
   ],
   'too-many-situations': [put('19-x.csv', MULTIPLYING), '19-x.csv:11:1'],
   facts: [put('facts.yaml', 'attributes:\n  user: { status: [a, b] }\n'), 'facts.yaml:2:19'],
+  names: [put('names.yaml', 'actions:\n  read: records\n'), 'names.yaml:2:9'],
   'unknown-action': [put('facts.yaml', register('true')), '30-permission.csv:3:1'],
   'unregistered-action': [put('facts.yaml', register('false')), '30-permission.csv:3:1'],
   prefix: [
