@@ -62,9 +62,23 @@ interface Bounds {
   readonly besides?: () => number;
 }
 
-interface Entry<V> extends Found<V> {
+/** What is stored of a value. Written out, so that all entries have one hidden class and no more than they need. */
+interface Entry<V> extends Pick<Found<V>, 'value' | 'tags' | 'exists'> {
   readonly name: string;
+  readonly bytes: number;
+  /** Undefined: at any time. */
+  readonly valid: Pick<Found<V>, 'since' | 'until'> | undefined;
 }
+
+const entryOf = <V>(name: string, { value, tags, exists, bytes = 0, since, until }: Found<V>): Entry<V> => ({
+  name,
+  value,
+  // A copy, which has no room for more.
+  tags: tags.slice(),
+  exists,
+  bytes,
+  valid: since === Number.NEGATIVE_INFINITY && until === Number.POSITIVE_INFINITY ? undefined : { since, until },
+});
 
 /** A read in flight, as one name sees it. */
 interface Flight<V> {
@@ -75,8 +89,8 @@ interface Flight<V> {
 /** How old, in milliseconds, a read in flight may be to be joined: an older snapshot could break the one-second promise. */
 const JOIN_MS = 500;
 /** Measured memory of an entry (value and map slots) and of each of its tags, with ids as long as UUIDs. */
-const ENTRY_BYTES = 1250;
-const TAG_BYTES = 150;
+const ENTRY_BYTES = 500;
+const TAG_BYTES = 100;
 /** The share of the bounds that negative entries get, besides the bounds of positive ones. */
 const NEGATIVE_SHARE = 0.1;
 
@@ -87,7 +101,7 @@ function createEntries<V>({ count, bytes, besides = () => 0 }: Bounds) {
     new LRUCache<string, Entry<V>>({
       max: Math.ceil(count * share),
       maxSize: Math.ceil(bytes * share),
-      sizeCalculation: ({ name, tags, bytes: own = 0 }) =>
+      sizeCalculation: ({ name, tags, bytes: own }) =>
         ENTRY_BYTES + name.length + tags.length * TAG_BYTES + own + besides(),
       dispose: byTag.remove,
     });
@@ -96,7 +110,7 @@ function createEntries<V>({ count, bytes, besides = () => 0 }: Bounds) {
   return {
     get: (name: string): Entry<V> | undefined => positive.get(name) ?? negative.get(name),
     keep: (name: string, found: Found<V>): void => {
-      const entry = { name, ...found };
+      const entry = entryOf(name, found);
       (found.exists ? negative : positive).delete(name);
       (found.exists ? positive : negative).set(name, entry);
       byTag.add(entry);
@@ -140,14 +154,18 @@ export function createCache<V>(freshness: Freshness, bounds: Bounds): Cache<V> {
     },
   });
 
+  /** False, too, where the clock is not known. */
+  const isValid = ({ since, until }: NonNullable<Entry<V>['valid']>): boolean => {
+    const { earliest, latest } = freshness.clock();
+    return earliest >= since && latest < until;
+  };
+
   /** INVARIANT: freshness is checked at each use, so nothing is served from an unconfirmed cache. */
   const peek = (name: string): V | undefined => {
     if (!freshness.confirmed()) return undefined;
     const entry = entries.get(name);
     if (!entry) return undefined;
-    if (entry.since > Number.NEGATIVE_INFINITY && entry.since > freshness.clock().earliest) return undefined;
-    if (entry.until < Number.POSITIVE_INFINITY && entry.until <= freshness.clock().latest) return undefined;
-    return entry.value;
+    return entry.valid === undefined || isValid(entry.valid) ? entry.value : undefined;
   };
 
   const arrived = (name: string, start: ReadStart, { seq }: Read<V>, found: Found<V> | undefined): V => {

@@ -292,7 +292,7 @@ export const unknownKey = (businessId: string | undefined): Known => ({
     ...(businessId !== undefined && { id: businessId, status: 'unknown' as const }),
   }),
   stored: WITHOUT_ATTRIBUTES,
-  reasons: { user: undefined, target: undefined },
+  reasons: NO_REASONS,
   limit: undefined,
   redigest: undefined,
 });
@@ -304,10 +304,15 @@ export const knownOf = (businessId: string | undefined, row: StoredRow, redigest
   target:
     businessId === undefined ? closed({ ...NO_TARGET }) : closed({ ...storedGroup('target', row), id: businessId }),
   stored: storedAttributes(row),
-  reasons: { user: row.user_reason ?? undefined, target: row.target_reason ?? undefined },
+  reasons: reasonsOf(row),
   limit: limitOf(row),
   redigest,
 });
+
+const NO_REASONS: Known['reasons'] = closed({ user: undefined, target: undefined });
+
+const reasonsOf = ({ user_reason: user, target_reason: target }: StoredRow): Known['reasons'] =>
+  user === null && target === null ? NO_REASONS : { user: user ?? undefined, target: target ?? undefined };
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 1;
 

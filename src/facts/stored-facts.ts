@@ -76,12 +76,26 @@ export interface StoredRow
 }
 
 /** The stored facts of a group, closed. They are as PostgreSQL returned them: `decide` checks them. */
-export const storedGroup = <G extends keyof Stored>(group: G, row: StoredRow): Stored[G] =>
-  closed(
-    Object.fromEntries(
-      COLUMNS[group].map(([fact, column]) => [fact, (row as unknown as Record<string, unknown>)[column]]),
-    ),
-  ) as unknown as Stored[G];
+export function storedGroup<G extends keyof Stored>(group: G, row: StoredRow): Stored[G] {
+  const facts: Record<string, unknown> = {};
+  for (const [fact, column] of COLUMNS[group]) {
+    const value = (row as unknown as Record<string, unknown>)[column];
+    facts[fact] = fact === 'id' || typeof value !== 'string' ? value : sharedText(value);
+  }
+  return closed(facts) as unknown as Stored[G];
+}
+
+/** Statuses, roles and environments: the driver makes a text anew for each row, and there are few different ones. */
+const texts = new Map<string, string>();
+const MAX_TEXTS = 1000;
+
+function sharedText(text: string): string {
+  const known = texts.get(text);
+  if (known !== undefined) return known;
+  if (texts.size >= MAX_TEXTS) texts.clear();
+  texts.set(text, text);
+  return text;
+}
 
 const NO_ATTRIBUTES: StoredAttributes = closed({});
 

@@ -179,7 +179,7 @@ describe('cached facts', () => {
     expect(plain(await stored('no-such-business'))).to.deep.equal({ key: { can }, user: {}, target: {} });
     expect(plain(await stored(''))).to.deep.equal({ key: { can }, user: {}, target: {} });
     // Two entries more, and 64 grants in each of the three.
-    expect(cache.stats().bytes - before).to.be.above(2 * 1250 + 3 * 64 * 9);
+    expect(cache.stats().bytes - before).to.be.above(2 * 500 + 3 * 64 * 9);
     expect(cached.reads()).to.equal(steps.length + 3);
   });
 
@@ -188,7 +188,7 @@ describe('cached facts', () => {
     await cached.load([apiKey, 'a']);
     const other = await startCached(url, [pepper], { bounds: { count: 20, bytes: 2 ** 20, besides: () => 5000 } });
     await other.load([apiKey, 'a']);
-    expect(other.cache.stats().bytes).to.equal(plain().bytes + 5000 - 150);
+    expect(other.cache.stats().bytes).to.equal(plain().bytes + 5000 - 100);
     await other.close();
   });
 
