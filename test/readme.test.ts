@@ -8,10 +8,9 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { outputWith, ROOT, startAuthz } from './support/cli.ts';
+import { runShell } from './support/shell.ts';
 
 const execute = promisify(execFile);
-/** npx takes a second each time; that it finds the binary is a test of its own. */
-const WITHOUT_NPX = `npx() { shift; "$NODE" bin/authz.mjs "$@"; }`;
 
 describe('the README', function () {
   this.timeout(90_000);
@@ -40,10 +39,8 @@ describe('the README', function () {
     const service = startAuthz(['serve', '--demo'], env);
     try {
       const port = /127\.0\.0\.1:(\d+)/.exec(await outputWith(service, "}'\n"))?.[1] ?? '';
-      const { stdout } = await execute('/bin/sh', ['-ec', `${WITHOUT_NPX}\n${script}`], {
-        cwd: ROOT,
-        env: { ...process.env, ...env, PORT: port, NODE: process.execPath },
-      });
+      const { code, stdout, stderr } = await runShell(`set -e\n${script}`, ROOT, { ...env, PORT: port });
+      expect(code, stderr).to.equal(0);
       expect(stdout.match(/^[A-Z_]{2,}$/gm)).to.deep.equal(wanted);
       expect(stdout).to.match(/cli:\S+ +key\.revoke/);
     } finally {

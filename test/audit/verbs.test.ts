@@ -1,12 +1,11 @@
 /** `authz audit tail`, `query`, `show` and `stats` as processes; and that a tail shows each new record once, however late. */
 
-import { type ChildProcess, execFile } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { followDecisions } from '../../src/audit/query/tail.ts';
@@ -14,9 +13,8 @@ import { fingerprinter } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
 import { authz, outputWith, ROOT, startAuthz } from '../support/cli.ts';
 import { newDatabase } from '../support/postgres.ts';
+import { runShell } from '../support/shell.ts';
 import { drawer, insertRecords, makePartitions, makeRecord, type TestRecord } from './records.ts';
-
-const execute = promisify(execFile);
 
 describe('authz audit', function () {
   this.timeout(60_000);
@@ -129,11 +127,8 @@ describe('authz audit', function () {
     expect(commands.length).to.be.above(6);
     for (const command of commands) {
       if (command.startsWith('authz audit tail')) continue;
-      const line = command.replace('authz', '"$NODE" "$MAIN"').replace('DECISION-ID', record.id);
-      const { stderr } = await execute('sh', ['-ec', line], {
-        cwd: folder,
-        env: { PATH: process.env['PATH'], NODE: process.execPath, MAIN: path.join(ROOT, 'dist/src/main.js'), ...env },
-      });
+      const { code, stderr } = await runShell(command.replace('DECISION-ID', record.id), folder, env);
+      expect(code, command + stderr).to.equal(0);
       expect(stderr, command).to.match(/^(?:\d+ decisions written to ada\.csv\n)?$/);
     }
     await rm(folder, { recursive: true });

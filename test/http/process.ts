@@ -1,8 +1,10 @@
-/** `authz serve` as a real process, for what only a process can show: signals, its exit, its log. */
+/** `authz serve` as a real process, for what only a process can show; and as a function, for its exit, its log and its orderly end. */
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { PassThrough, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runCli } from '../../src/run-cli.ts';
 import { startAuthz } from '../support/cli.ts';
 import { type TestService, UNLIMITED } from '../support/service.ts';
 
@@ -34,9 +36,42 @@ export async function startProcess(environment: Record<string, string>): Promise
   return { address, child, log: () => log, exit };
 }
 
+export interface Served {
+  readonly address: string;
+  readonly log: () => string;
+  /** What the process would end with. */
+  readonly exit: Promise<number>;
+  /** As the first SIGINT or SIGTERM that a process gets. */
+  readonly stop: (signal?: 'SIGINT' | 'SIGTERM') => void;
+}
+
+const serving = new Set<AbortController>();
+
+/** Runs `authz serve` in this process and waits until it listens: a second of processor time less than a process takes. */
+export async function serve(environment: Record<string, string>, options: readonly string[] = []): Promise<Served> {
+  const ending = new AbortController();
+  const output = new PassThrough();
+  let log = '';
+  output.on('data', (chunk) => (log += chunk));
+  let ended = false;
+  const { signal } = ending;
+  const streams = { stdin: Readable.from([]), stdout: output, stderr: output };
+  const exit = runCli(['serve', ...options], { env: { PORT: '0', ...environment }, ...streams, signal }).finally(() => {
+    ended = true;
+    serving.delete(ending);
+  });
+  serving.add(ending);
+  const address = await eventually(() => {
+    if (ended) throw new Error(`it ended:\n${log}`);
+    return /"address":"([^"]+)"/.exec(log)?.[1];
+  });
+  return { address, log: () => log, exit, stop: (name = 'SIGTERM') => ending.abort(name) };
+}
+
 /** What a failed test left behind. */
 export function killProcesses(): void {
   for (const child of started) child.kill('SIGKILL');
+  for (const ending of serving) ending.abort('SIGTERM');
 }
 
 /** The settings under which a process is another replica of `service`. */

@@ -16,7 +16,7 @@ import { type Client, clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 
-const MANY = 500_000;
+const MANY = 100_000;
 const FEW = 50;
 const RESTRICTED = 10_000;
 const USERS = ['few', 'many', 'wide'];
@@ -115,7 +115,7 @@ describe('with very many', () => {
 
     it('a page, wherever it is, reads no more than that of a user with 50', async () => {
       const most = (await pagesRead('few')) + FEW;
-      for (const place of [undefined, 'many-1000500', 'many-1250000', 'many-1499949']) {
+      for (const place of [undefined, 'many-1000500', 'many-1050000', 'many-1099949']) {
         expect(await pagesRead('many', place), place).to.be.at.most(most);
       }
     });

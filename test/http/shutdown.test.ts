@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { newDatabase } from '../support/postgres.ts';
 import { startService, type TestService } from '../support/service.ts';
-import { eventually, killProcesses, type ServiceProcess, settingsOf, startProcess } from './process.ts';
+import { eventually, killProcesses, serve, settingsOf, startProcess } from './process.ts';
 import { countDecisions, dial, exchange, request, type Wire } from './wire.ts';
 
 describe('a process that is told to stop', () => {
@@ -24,14 +24,13 @@ describe('a process that is told to stop', () => {
   });
   after(() => service?.close());
 
-  const start = (settings: Record<string, string> = {}): Promise<ServiceProcess> =>
-    startProcess({
-      ...settingsOf(service, url),
-      DECISION_DEADLINE_MS: '60000',
-      // A test that waits for this has failed.
-      SHUTDOWN_LIMIT_MS: '600000',
-      ...settings,
-    });
+  const settings = (own: Record<string, string> = {}): Record<string, string> => ({
+    ...settingsOf(service, url),
+    DECISION_DEADLINE_MS: '60000',
+    // A test that waits for this has failed.
+    SHUTDOWN_LIMIT_MS: '600000',
+    ...own,
+  });
 
   const question = (): Buffer =>
     request(
@@ -63,7 +62,7 @@ describe('a process that is told to stop', () => {
     );
 
   it('answers what it accepted, refuses the rest, and ends with 0', async () => {
-    const { address, child, log, exit } = await start({ LOG_LEVEL: 'debug' });
+    const { address, child, log, exit } = await startProcess(settings({ LOG_LEVEL: 'debug' }));
     const idle = await dial(address);
     const halfAHead = await dial(address);
     halfAHead.send('POST /authorize HTTP/1.1\r\nHost:');
@@ -98,9 +97,9 @@ describe('a process that is told to stop', () => {
   });
 
   it('is not held up by an answer that is a failure', async () => {
-    const { address, child, exit } = await start({ DECISION_DEADLINE_MS: '1000' });
+    const { address, stop, exit } = await serve(settings({ DECISION_DEADLINE_MS: '1000' }));
     const [wire] = await askBehindLock(address, 1);
-    child.kill('SIGINT');
+    stop('SIGINT');
     const [reply] = (await wire?.replies()) ?? [];
     expect(reply?.status).to.equal(504);
     expect(reply?.headers.get('connection')).to.equal('close');
@@ -108,11 +107,11 @@ describe('a process that is told to stop', () => {
   });
 
   it('cuts off after SHUTDOWN_LIMIT_MS what is still not done', async () => {
-    const { address, child, exit } = await start({ SHUTDOWN_LIMIT_MS: '100' });
+    const { address, stop, exit } = await serve(settings({ SHUTDOWN_LIMIT_MS: '100' }));
     const [wire] = await askBehindLock(address, 1);
     const halfABody = await dial(address);
     halfABody.send(question().subarray(0, -5));
-    child.kill();
+    stop();
     expect(await wire?.replies()).to.deep.equal([]);
     expect(await halfABody.replies()).to.deep.equal([]);
     await lock?.rollback();
@@ -121,7 +120,7 @@ describe('a process that is told to stop', () => {
   });
 
   it('ends at once, with 3, at the second signal', async () => {
-    const { address, child, log, exit } = await start();
+    const { address, child, log, exit } = await startProcess(settings());
     const [wire] = await askBehindLock(address, 1);
     child.kill('SIGTERM');
     await eventually(() => log().includes('"msg":"stopping"'));
@@ -131,8 +130,8 @@ describe('a process that is told to stop', () => {
   });
 
   it('says during DRAIN_DELAY_MS that it is not ready, and goes on deciding', async () => {
-    const { address, child, exit } = await start({ DRAIN_DELAY_MS: '4000' });
-    child.kill();
+    const { address, stop, exit } = await serve(settings({ DRAIN_DELAY_MS: '4000' }));
+    stop();
     const bare = (line: string) => exchange(address, request(line, [['Connection', 'close']]));
     const [notReady] = await eventually(async () => {
       const replies = await bare('GET /readyz');

@@ -2,7 +2,15 @@
 
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import { eventually, killProcesses, type ServiceProcess, settingsOf, startProcess } from '../http/process.ts';
+import {
+  eventually,
+  killProcesses,
+  type Served,
+  type ServiceProcess,
+  serve,
+  settingsOf,
+  startProcess,
+} from '../http/process.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { describeWithRedis, type RedisServer, startRedis } from '../support/redis.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
@@ -24,7 +32,7 @@ describeWithRedis('three processes on one Redis', function () {
     url = await newDatabase();
     service = await startService({ DATABASE_URL: url });
     await service.db('users').insert({ id: 'ann' });
-    processes = await Promise.all(Array.from({ length: PROCESSES }, () => start(redis.url)));
+    processes = await Promise.all(Array.from({ length: PROCESSES }, () => startProcess(settings(redis.url))));
   });
   after(async () => {
     killProcesses();
@@ -32,18 +40,17 @@ describeWithRedis('three processes on one Redis', function () {
     await redis?.close();
   });
 
-  const start = (redisUrl: string, more: Record<string, string> = {}): Promise<ServiceProcess> =>
-    startProcess({
-      ...settingsOf(service, url),
-      LOG_LEVEL: 'trace',
-      // A busy machine is not to be taken for a fault.
-      DECISION_DEADLINE_MS: '20000',
-      REDIS_TIMEOUT_MS: '2000',
-      DATABASE_POOL: '5',
-      REDIS_URL: redisUrl,
-      ...more,
-    });
-  const ask = async ({ address }: ServiceProcess, apiKey: string): Promise<string> => {
+  const settings = (redisUrl: string, more: Record<string, string> = {}): Record<string, string> => ({
+    ...settingsOf(service, url),
+    LOG_LEVEL: 'trace',
+    // A busy machine is not to be taken for a fault.
+    DECISION_DEADLINE_MS: '20000',
+    REDIS_TIMEOUT_MS: '2000',
+    DATABASE_POOL: '5',
+    REDIS_URL: redisUrl,
+    ...more,
+  });
+  const ask = async ({ address }: Pick<Served, 'address'>, apiKey: string): Promise<string> => {
     const response = await fetch(`${address}/authorize`, {
       method: 'POST',
       headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
@@ -92,20 +99,20 @@ describeWithRedis('three processes on one Redis', function () {
   }
 
   it('end in time while it hangs', async () => {
-    const ending = await start(redis.url, { SHUTDOWN_LIMIT_MS: '5000' });
+    const ending = await serve(settings(redis.url, { SHUTDOWN_LIMIT_MS: '5000' }));
     redis.signal('SIGSTOP');
-    ending.child.kill('SIGTERM');
+    ending.stop();
     expect(await ending.exit).to.equal(0);
     redis.signal('SIGCONT');
   });
 
   it('start with a wrong password, count alone, and say why; no password is ever logged', async () => {
     const wrong = randomBytes(12).toString('hex');
-    const refused = await start(redis.url.replace(password, wrong));
+    const refused = await serve(settings(redis.url.replace(password, wrong)));
     const apiKey = await insertKey(service, { user_id: 'ann', ...LIMIT });
     expect(ok(await Promise.all(Array.from({ length: 120 }, () => ask(refused, apiKey))))).to.equal(100);
     expect(refused.log()).to.include('Redis cannot be used').and.include('WRONGPASS');
-    refused.child.kill('SIGTERM');
+    refused.stop();
     await refused.exit;
     for (const each of [refused, ...processes]) {
       expect(each.log()).to.not.include(password);

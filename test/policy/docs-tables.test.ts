@@ -133,16 +133,20 @@ describe('the table of facts.yaml in docs/policies.md', () => {
       'boolean',
       'business',
     ]);
-    let accepted = 0;
+    const accepted = new Set<string>();
+    const tried = new Set<string>();
     const missing = new Set<string>();
     for (const { text } of lines)
       for (const document of neighbours(parse(text), words)) {
-        if (declarationOf(JSON.stringify(document)) === undefined) continue;
-        accepted += 1;
-        for (const form of formsOf(document)) if (!known.has(form)) missing.add(`${form}: ${JSON.stringify(document)}`);
+        const json = JSON.stringify(document);
+        if (tried.has(json)) continue;
+        tried.add(json);
+        if (declarationOf(json) === undefined) continue;
+        accepted.add(json);
+        for (const form of formsOf(document)) if (!known.has(form)) missing.add(`${form}: ${json}`);
       }
     expect([...missing].join('\n')).to.equal('');
-    expect(accepted).to.be.above(200);
+    expect(accepted.size).to.be.above(200);
   });
 
   it('stands above the bounds of the code', () => {

@@ -187,12 +187,14 @@ describe('mutants of the shipped rows', function () {
   });
 
   it('are all killed where a row is changed', async () => {
-    const rowMutants = lines.flatMap((line, index) =>
-      [...lineMutants(line, [...shipped.codes.keys()])].map((mutant) => ({
-        what: JSON.stringify(mutant),
-        texts: folderOf(lines.map((other, at) => (at === index ? mutant : other))),
-      })),
-    );
+    const rowMutants = lines
+      .flatMap((line, index) =>
+        [...lineMutants(line, [...shipped.codes.keys()])].map((mutant) => ({
+          what: JSON.stringify(mutant),
+          texts: folderOf(lines.map((other, at) => (at === index ? mutant : other))),
+        })),
+      )
+      .filter((_, index) => index % amount(4, 1) === 0);
     await kill(rowMutants);
   });
 

@@ -11,7 +11,14 @@ import { makeSigningKey } from '../../../src/audit/format/signatures.ts';
 import { verifyLog } from '../../../src/audit/verify/verify.ts';
 import { readClock } from '../../../src/db/clock.ts';
 import { connect } from '../../../src/db/connect.ts';
-import { eventually, killProcesses, type ServiceProcess, startProcess } from '../../http/process.ts';
+import {
+  eventually,
+  killProcesses,
+  type Served,
+  type ServiceProcess,
+  serve,
+  startProcess,
+} from '../../http/process.ts';
 import { ROOT } from '../../support/cli.ts';
 import { type DatabaseClock, databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
@@ -64,7 +71,7 @@ describe('the time of a record', () => {
     });
 
   /** The id of a decision; undefined where there was none. */
-  const ask = async ({ address }: ServiceProcess): Promise<string | undefined> => {
+  const ask = async ({ address }: Pick<Served, 'address'>): Promise<string | undefined> => {
     const response = await fetch(`${address}/authorize`, {
       method: 'POST',
       headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
@@ -73,10 +80,6 @@ describe('the time of a record', () => {
     const body = (await response.json()) as { Data?: { decisionId?: string } };
     expect(response.status).to.be.oneOf([200, 503]);
     return body.Data?.decisionId;
-  };
-  const end = async (processes: readonly ServiceProcess[]): Promise<void> => {
-    for (const { child } of processes) child.kill('SIGTERM');
-    for (const { exit } of processes) expect(await exit).to.equal(0);
   };
   const expectClean = async () => {
     const report = await verifyLog(db, { files: [file] });
@@ -102,17 +105,18 @@ describe('the time of a record', () => {
     await processes[1]?.exit;
     processes[1] = await startAhead(-HOUR_MS);
     for (let round = 0; round < 15; round += 1) await Promise.all(processes.map(askTimed));
-    await end(processes);
+    for (const { child } of processes) child.kill('SIGTERM');
+    for (const { exit } of processes) expect(await exit).to.equal(0);
     const report = await expectClean();
     expect(report).to.deep.include({ records: 90, clockSteps: [] });
   });
 
   for (const hours of [-1, 1]) {
     it(`follows the database’s clock, when that is set ${hours < 0 ? 'back' : 'forward'} by an hour, without an alarm`, async () => {
-      const processes = await Promise.all([startAhead(0), startAhead(0)]);
+      const services = await Promise.all([serve(environment), serve(environment)]);
       let going = true;
       const ids: string[] = [];
-      const asking = processes.map(async (one) => {
+      const asking = services.map(async (one) => {
         while (going) {
           const id = await ask(one);
           if (id !== undefined) ids.push(id);
@@ -130,11 +134,12 @@ describe('the time of a record', () => {
       await sleep(1500);
       going = false;
       await Promise.all(asking);
-      await end(processes);
+      for (const { stop } of services) stop();
+      for (const { exit } of services) expect(await exit).to.equal(0);
       const { clockSteps, records } = await expectClean();
       expect(records).to.be.at.least(ids.length);
       expect(clockSteps).to.have.length(hours < 0 ? 1 : 0);
-      for (const { log } of processes) expect(log()).to.include('the clock of the database was set');
+      for (const { log } of services) expect(log()).to.include('the clock of the database was set');
     });
   }
 });

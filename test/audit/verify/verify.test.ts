@@ -14,6 +14,7 @@ import { makeSigningKey } from '../../../src/audit/format/signatures.ts';
 import { verifyLog } from '../../../src/audit/verify/verify.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { mutate } from '../../../src/db/mutate.ts';
+import { serve } from '../../http/process.ts';
 import { authz, outputWith, startAuthz } from '../../support/cli.ts';
 import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
@@ -101,12 +102,12 @@ describe('authz audit verify', function () {
     for (const client of clients) answered.push(...(await client.stop()));
     await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'close')));
     // What the killed one had not covered, one that comes after it does.
-    const next = startAuthz(['serve'], environment);
-    const client = askOn(await addressOf(next));
+    const next = await serve(environment);
+    const client = askOn(next.address);
     await sleep(300);
     answered.push(...(await client.stop()));
-    next.kill('SIGTERM');
-    await once(next, 'close');
+    next.stop();
+    await next.exit;
     const { code, stdout } = await authz(['audit', 'verify', '--json', '--public-key', publicKeyFile], environment);
     const report = JSON.parse(stdout) as Awaited<ReturnType<typeof verifyLog>>;
     expect(report.findings).to.deep.equal([]);
