@@ -43,9 +43,11 @@ grant select, delete on changes to authz_service;
 grant select on change_counter to authz_service, authz_auditor;
 grant execute on function authz_record_change, authz_chain_reads to authz_service;
 
+-- What it inserts, a trigger holds against the chain of its process; see migrations/001_initial/record-functions.ts.
+grant insert on decisions to authz_service;
 grant select on decisions, chain_heads, checkpoints, pruned_days to authz_service;
 grant execute on function authz_append_checkpoint to authz_service;
-grant execute on function authz_make_partition, authz_record to authz_service;
+grant execute on function authz_make_partition to authz_service;
 
 grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes, replicas
   to authz_auditor;

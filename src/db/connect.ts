@@ -25,6 +25,12 @@ const ignore = (): void => undefined;
 /** Fields of pg and knex that their types do not declare. */
 type Connection = Internals & { __knex__disposed?: unknown };
 
+/** By connection: how long it may be silent before it counts as lost, where there is a limit. */
+const limits = new WeakMap<Internals, number>();
+
+/** Milliseconds after which a connection that has not answered counts as lost; undefined: none. For statements that go past knex. */
+export const limitOf = (client: Internals): number | undefined => limits.get(client);
+
 const idleConnections = (pool: { readonly free: readonly { readonly resource: Connection }[] }): Connection[] =>
   pool.free.map(({ resource }) => resource);
 
@@ -69,6 +75,7 @@ export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
   });
   db.client.acquireRawConnection = async (): Promise<Connection> => {
     const client = await share.open<Connection>(() => openSession(connectionTo(url), limitMs ?? 0));
+    if (limitMs !== undefined) limits.set(client, limitMs + LOST_MS);
     client.on('error', (error) => {
       client.__knex__disposed = error;
     });

@@ -25,13 +25,23 @@ const SETTINGS = {
   extra_float_digits: '1',
 };
 const ISOLATION = 'read committed';
+const BEGIN = `begin isolation level ${ISOLATION}`;
 /** How long a server that accepted the connection may take to make the settings. */
 const SET_UP_MS = 2000;
 
-/** Whether the server connection may be another one in each transaction; undefined for a client that is not ours. */
-const pooled = new WeakMap<pg.ClientBase, boolean>();
+/** Of the clients that are ours: what makes the settings of a transaction, where that may have another server connection each time. */
+const pooled = new WeakMap<pg.ClientBase, string | undefined>();
 
-export const isPooled = (client: pg.ClientBase): boolean => pooled.get(client) === true;
+export const isPooled = (client: pg.ClientBase): boolean => pooled.get(client) !== undefined;
+
+/** What who sends messages of his own must put around them, so that they are one transaction with our settings; undefined: nothing. */
+export function enclosureOf(
+  client: pg.ClientBase,
+): { readonly before: readonly string[]; readonly after: string } | undefined {
+  const settings = pooled.get(client);
+  if (settings === undefined || inTransaction(client)) return undefined;
+  return { before: [BEGIN, settings], after: 'commit' };
+}
 
 /** Whether a transaction is open on the connection, as of its last answer. */
 export const inTransaction = (client: pg.ClientBase): boolean =>
@@ -79,9 +89,9 @@ async function setUp(client: Internals, settings: Settings): Promise<void> {
   const setting = { text: `${ours}, ${foreign} as pooled`, query_timeout: SET_UP_MS };
   const { rows } = (await send(setting)) as pg.QueryResult<{ pooled: boolean }>;
   const behindPooler = rows[0]?.pooled !== false;
-  pooled.set(client, behindPooler);
-
   const setLocally = settingsSql(settings, 'true');
+  pooled.set(client, behindPooler ? setLocally : undefined);
+
   const query: Send = (sent, ...rest) => {
     if (isSubmittable(sent)) return send(sent, ...rest);
     const values = rest.find((each) => Array.isArray(each));
@@ -129,7 +139,7 @@ class Enclosed extends (pg.Query as unknown as QueryClass) {
   }
 
   override prepare(connection: Wire): void {
-    run(connection, `begin isolation level ${ISOLATION}`);
+    run(connection, BEGIN);
     run(connection, this.#settings);
     super.prepare(connection);
   }

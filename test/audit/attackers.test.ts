@@ -234,7 +234,7 @@ for (const postgres of POSTGRES)
       );
       for (const { name } of rows) await db.raw(`alter table ${name} owner to ${owning}`);
       await db.raw(
-        `grant execute on function authz_record, authz_append_checkpoint, authz_record_change, authz_event_hash, authz_field, authz_event_id to ${owning}`,
+        `grant execute on function authz_append_checkpoint, authz_record_change, authz_event_hash, authz_field, authz_event_id to ${owning}`,
       );
       for (const name of ['a superuser of the database', 'a superuser with the signing key']) logins.set(name, db);
     });

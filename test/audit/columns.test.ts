@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import { COLUMN_NAMES, COLUMNS, type Column, SHOWN_COLUMNS } from '../../src/audit/columns.ts';
 import { decisionFilter } from '../../src/audit/query/filters.ts';
+import { ROW_COLUMNS } from '../../src/audit/record/row.ts';
 import { connect } from '../../src/db/connect.ts';
 import { newDatabase, POSTGRES } from '../support/postgres.ts';
 
@@ -76,15 +77,9 @@ describe('the columns of the decision log', () => {
     });
   }
 
-  for (const postgres of POSTGRES) {
-    it(`are all written by authz_record, on ${postgres}`, async () => {
-      const db = connect({ url: await newDatabase(postgres), poolSize: 1 });
-      const { rows } = await db.raw(`select prosrc from pg_proc where proname = 'authz_record'`);
-      await db.destroy();
-      const written = /insert into decisions \(([^)]*)\)/.exec(rows[0].prosrc)?.[1]?.split(/,\s*/);
-      expect(written).to.have.members([...COLUMN_NAMES]);
-    });
-  }
+  it('are all written', () => {
+    expect(ROW_COLUMNS).to.have.members([...COLUMN_NAMES]);
+  });
 
   it('are shown under one name each, and filtered by under that name', () => {
     const shown = SHOWN_COLUMNS.map(({ api }) => api);

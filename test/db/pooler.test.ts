@@ -123,7 +123,7 @@ describeWithPgBouncer('behind PgBouncer in transaction mode', () => {
     const queries = await eventually(async () => {
       const { rows } = await db.raw(`select query from pg_stat_activity where usename = 'direct'`);
       const all = JSON.stringify(rows);
-      return all.includes('authz_record') && all.includes('from change_counter') && all;
+      return all.includes('authz_require_recorded') && all.includes('from change_counter') && all;
     });
     await service.close();
     expect(answer.status).to.equal(200);

@@ -98,12 +98,13 @@ describe('a connection', () => {
   });
 
   it('fails the record when PostgreSQL inserted only some of its rows', async () => {
-    await other.raw('create rule fault as on insert to decisions do instead nothing');
+    await other.raw(`create function fault() returns trigger language plpgsql as 'begin return null; end';
+      create trigger fault before insert on decisions for each row execute function fault()`);
     try {
       const failure = await failureOf(recorder(pool(1000))([entry()], deadlineIn(1000)));
       expect(failure.code).to.equal('UNAVAILABLE');
     } finally {
-      await other.raw('drop rule fault on decisions');
+      await other.raw('drop function fault cascade');
     }
   });
 });

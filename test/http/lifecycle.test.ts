@@ -67,7 +67,11 @@ describe('health and readiness', () => {
     const faults: [string, string][] = [
       [`alter database ${database} set default_transaction_read_only = on`, `alter database ${database} reset all`],
       ['alter table chain_heads rename to aside', 'alter table aside rename to chain_heads'],
-      ['create rule fault as on insert to decisions do instead nothing', 'drop rule fault on decisions'],
+      [
+        `create function fault() returns trigger language plpgsql as 'begin return null; end';
+        create trigger fault before insert on decisions for each row execute function fault()`,
+        'drop function fault cascade',
+      ],
     ];
     const endSessions = () =>
       service.db.raw(

@@ -1,9 +1,11 @@
-/** Numbers decisions at the end of a process's chains, and writes them together with the heads in one statement. */
+/** Numbers decisions at the end of a process's chains, and writes them together with the heads in one transaction and one round trip. */
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
-import { FIRST_OPENING, FORMAT, recordHash } from '../format/record-hash.ts';
-import { type Entry, recordOf, timeOf } from './entry.ts';
+import { type CopyIn, copyIn } from '../../db/copy-in.ts';
+import { FIRST_OPENING, FORMAT } from '../format/record-hash.ts';
+import { type Entry, timeOf } from './entry.ts';
+import { endRows, putRow, ROW_COLUMNS, startRows } from './row.ts';
 
 /** Where the chain of one day ends, in bytes: what its head in the database will be. */
 interface ChainEnd {
@@ -16,7 +18,7 @@ interface ChainEnd {
 /** Where all chains of a process end, by day: more than one, because a clock can step back over midnight. */
 export interface Chain {
   readonly boot: string;
-  /** 32 bytes without which nobody adds to these chains (`authz_record`). INVARIANT: it is sent with each batch and goes nowhere else. */
+  /** 32 bytes without which nobody adds to these chains (`authz_record_batch`). INVARIANT: it is sent with each batch and goes nowhere else. */
   readonly secret: Buffer;
   /** The hash of the latest record of any day. */
   readonly last: Buffer;
@@ -29,11 +31,10 @@ export interface Batch {
   readonly days: readonly string[];
   /** Where the chain ends once this is committed. */
   readonly chain: Chain;
-  /** JSON, for the statement: of the records all but their facts, and of the heads. */
-  readonly rows: string;
+  /** In the binary format of COPY. */
+  readonly rows: Buffer;
+  /** JSON, of what becomes of the heads. */
   readonly heads: string;
-  /** The facts of the records, a line each: JSON without spaces has no line break. */
-  readonly facts: Buffer;
 }
 
 export const newChain = (): Chain => ({
@@ -47,18 +48,28 @@ export const newChain = (): Chain => ({
 export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
   const { boot, secret } = chain;
   const moved = new Map<string, ChainEnd>();
-  let { last } = chain;
-  const facts: string[] = [];
-  const rows = entries.map((entry) => {
+  let last = chain.last.toString('latin1');
+  let day = '';
+  let end = { opening: last, records: 0, hash: last };
+  const rows = startRows();
+  const keep = (): void => {
+    if (day !== '') moved.set(day, endOf(end));
+  };
+  for (const entry of entries) {
     const at = timeOf(entry.id);
-    const day = at.slice(0, 10);
-    const head = moved.get(day) ?? chain.heads.get(day) ?? { opening: last, records: 0, hash: last };
-    const record = recordOf(entry, at, boot, head.records + 1);
-    last = recordHash(head.hash, record);
-    moved.set(day, { opening: head.opening, records: record.seq, hash: last });
-    facts.push(record.facts);
-    return { ...record, facts: undefined, hash: last.toString('hex') };
-  });
+    if (!at.startsWith(day) || day === '') {
+      keep();
+      day = at.slice(0, 10);
+      const known = moved.get(day) ?? chain.heads.get(day);
+      end = known
+        ? { opening: known.opening.toString('latin1'), records: known.records, hash: known.hash.toString('latin1') }
+        : { opening: last, records: 0, hash: last };
+    }
+    end.records += 1;
+    last = putRow(rows, entry, at, { boot, day, seq: end.records, previous: end.hash });
+    end.hash = last;
+  }
+  keep();
   const heads = [...moved].map(([day, { opening, records, hash }]) => ({
     day,
     format: FORMAT,
@@ -68,34 +79,64 @@ export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
     hash: `\\x${hash.toString('hex')}`,
   }));
   return {
-    records: rows.length,
+    records: entries.length,
     days: [...moved.keys()],
-    chain: { boot, secret, last, heads: new Map([...chain.heads, ...moved]) },
-    rows: JSON.stringify(rows),
+    chain: { boot, secret, last: Buffer.from(last, 'latin1'), heads: new Map([...chain.heads, ...moved]) },
+    rows: endRows(rows),
     heads: JSON.stringify(heads),
-    facts: Buffer.from(facts.join('\n')),
   };
 }
 
-/**
- * Idempotent: rows and heads in one statement. INVARIANT: the heads move exactly when every row is new, or stay where the
- * same batch had put them before. Anything else raises in `authz_record`, which rolls back the statement. It makes its
- * own commit durable: that must not rest on anything that was set on the connection before.
- */
-const WRITE = `
-  select set_config('synchronous_commit', 'on', true), authz_record(?::uuid, ?::bytea, ?::json, ?::text, ?::jsonb)`;
+const endOf = ({ opening, records, hash }: { opening: string; records: number; hash: string }): ChainEnd => ({
+  opening: Buffer.from(opening, 'latin1'),
+  records,
+  hash: Buffer.from(hash, 'latin1'),
+});
 
-/** The SQLSTATE of `authz_record` where the chain does not end as this process knows it: restored, or altered. */
+/**
+ * Names the batch for the trigger `authz_record_batch`. It makes its own commit durable: that must not rest on anything that was set on the
+ * connection before. From a table of one row, so that the values do not come back.
+ */
+const NAME_BATCH = `
+  select from set_config('synchronous_commit', 'on', true) as durable, set_config('authz.batch', $1, true) as batch`;
+const COPY = `copy decisions (${ROW_COLUMNS}) from stdin (format binary)`;
+const REQUIRE_RECORDED = 'select from authz_require_recorded()';
+
+const copyOf = ({ chain: { boot, secret }, rows, heads }: Batch): CopyIn => ({
+  name: 'authz-record',
+  before: { text: NAME_BATCH, values: [`{"chain":"${boot}","secret":"${secret.toString('hex')}","heads":${heads}}`] },
+  copy: COPY,
+  rows,
+  after: { text: REQUIRE_RECORDED, values: [] },
+});
+
+/** The SQLSTATE of `authz_advance_heads` where the chain does not end as this process knows it: restored, or altered. */
 const ELSEWHERE = 'AU001';
 export const endsElsewhere = (error: unknown): boolean => (error as { code?: string } | null)?.code === ELSEWHERE;
 
-/** Resolves once the batch is durable, now or before. `whenSending` may still throw. @throws what the database throws. */
-export async function sendBatch(
-  db: Knex,
-  { chain, rows, facts, heads }: Batch,
-  whenSending: () => void,
-): Promise<void> {
-  // Named, so that PostgreSQL plans it once for each connection.
-  const values = [chain.boot, chain.secret, rows, facts, heads];
-  await db.raw(WRITE, values).options({ name: 'authz-write-decisions' }).on('start', whenSending);
+/**
+ * Resolves once the batch is durable, now or before: it may be sent again. INVARIANT: rows and heads are committed together or not at all, so
+ * where a record was there already and the heads stand where the batch puts them, all of it was committed.
+ * `whenSending` may still throw. @throws what the database throws.
+ */
+export async function sendBatch(db: Knex, batch: Batch, whenSending: () => void): Promise<void> {
+  try {
+    await copyIn(db, copyOf(batch), whenSending);
+  } catch (error) {
+    if (!isTaken(error) || !(await isWritten(db, batch))) throw error;
+  }
+}
+
+/** unique_violation: it waits for the transaction of the other record, so that one has been committed. */
+const isTaken = (error: unknown): boolean => (error as { code?: string } | null)?.code === '23505';
+
+async function isWritten(db: Knex, { chain: { boot }, heads }: Batch): Promise<boolean> {
+  const { rows } = await db.raw<{ rows: { written: boolean }[] }>(
+    `select count(*) = count(c.boot) as written
+     from jsonb_to_recordset(?::jsonb) as h (day date, format smallint, opening bytea, records bigint, hash bytea)
+     left join chain_heads c on c.boot = ?::uuid and (c.day, c.format, c.opening, c.records, c.hash) =
+       (h.day, h.format, h.opening, h.records, h.hash)`,
+    [heads, boot],
+  );
+  return rows[0]?.written === true;
 }

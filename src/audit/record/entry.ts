@@ -1,9 +1,7 @@
 /** From a decision to its record: what the log holds of it, in the order and form in which the chain hashes it. */
 
-import { randomFillSync } from 'node:crypto';
 import type { Decision } from '../../policy/decide.ts';
-import { FACTS_VERSION, type Facts, type Group } from '../../policy/facts.ts';
-import { type LogRecord, type Personal, personalDigest } from '../format/record-hash.ts';
+import type { Facts, Group } from '../../policy/facts.ts';
 
 /** What the caller says of its own client's request, as it is recorded. Of it rules read which networks `ip` lies in, which is a fact. */
 export interface Context {
@@ -34,55 +32,6 @@ export interface Entry {
 /** ISO 8601 in UTC, with the milliseconds that are the first 48 bits of a UUIDv7. */
 export const timeOf = (uuidv7: string): string =>
   new Date(Number.parseInt(uuidv7.slice(0, 8) + uuidv7.slice(9, 13), 16)).toISOString();
-
-/** The record of an entry at its place in the chain of `boot` and the day of `at`. Salts the personal data anew. */
-export function recordOf(entry: Entry, at: string, boot: string, seq: number): LogRecord & Personal {
-  const { facts, decision, context } = entry;
-  const salt = nextSalt();
-  const ip = context.ip ?? null;
-  const userAgent = context.userAgent ?? null;
-  return {
-    boot,
-    day: at.slice(0, 10),
-    seq,
-    id: entry.id,
-    at,
-    caller_id: entry.callerId,
-    api_key_id: facts.key.id || null,
-    user_id: facts.user.id || null,
-    business_id: facts.target.id || null,
-    action: facts.request.action,
-    effect: decision.effect,
-    code: decision.code,
-    rule: decision.rule,
-    policy: entry.policy,
-    facts_version: FACTS_VERSION,
-    facts: canonicalFacts(facts),
-    ip,
-    user_agent: userAgent,
-    personal_salt: salt.toString('hex'),
-    personal_digest: personalDigest(salt, ip, userAgent).toString('hex'),
-    request_id: context.requestId ?? null,
-    caller_request_id: entry.callerRequestId ?? null,
-    duration_us: entry.durationUs,
-    fingerprint: entry.fingerprint ?? null,
-    shadow_policy: entry.shadow?.policy ?? null,
-    shadow_code: entry.shadow?.code ?? null,
-    shadow_rule: entry.shadow?.rule ?? null,
-  };
-}
-
-const SALT_BYTES = 16;
-const salts = Buffer.alloc(256 * SALT_BYTES);
-let unusedSalts = salts.subarray(salts.length);
-
-/** 16 random bytes, good until the next call. Drawn many at a time: a draw costs more than all the rest of a record. */
-function nextSalt(): Buffer {
-  if (unusedSalts.length === 0) unusedSalts = randomFillSync(salts);
-  const salt = unusedSalts.subarray(0, SALT_BYTES);
-  unusedSalts = unusedSalts.subarray(SALT_BYTES);
-  return salt;
-}
 
 const groupTexts = new WeakMap<object, string>();
 

@@ -4,7 +4,7 @@
  */
 
 /**
- * How many milliseconds a record may be older than the last checkpoint without it. A record is written within 90 s (`authz_record`), and a
+ * How many milliseconds a record may be older than the last checkpoint without it. A record is written within 90 s (`authz_record_batch`), and a
  * clock that was set back by less than STEP_MS is not told from one that was not.
  */
 const ERROR_MS = 120_000;

@@ -10,6 +10,7 @@ import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
+import { COLUMN_NAMES } from '../../../src/audit/columns.ts';
 import { type Batch, type Chain, newChain, numberBatch, sendBatch } from '../../../src/audit/record/batch.ts';
 import { createRecorder } from '../../../src/audit/record/recorder.ts';
 import { tryToRecord } from '../../../src/audit/record/try-out.ts';
@@ -108,12 +109,57 @@ for (const postgres of POSTGRES)
       for (const day of ['current_date - 2', 'current_date - 30'])
         expect(await rejection(thief.raw(`select authz_make_partition(${day})`))).to.have.property('code', 'P0001');
       for (const statement of [
-        'insert into decisions select * from decisions',
         'insert into chain_heads select * from chain_heads',
         `select authz_advance_heads(boot, capability, '[]', 0) from chain_heads`,
         'update chain_heads set capability = capability',
       ])
         expect(await rejection(thief.raw(statement)), statement).to.have.property('code', NO_RIGHT);
+    });
+
+    it('inserts no record past its batch, by whichever statement', async () => {
+      const columns = COLUMN_NAMES.filter((name) => name !== 'id' && name !== 'boot').join();
+      const rows = `select gen_random_uuid(), 'BOOT'::uuid, ${columns} from decisions`;
+      const insert = `insert into decisions (id, boot, ${columns}) ${rows}`;
+      const mine = '00000000-0000-4000-8000-000000000001';
+      const day = new Date().toISOString().slice(0, 10);
+      const opening = `\\x${'00'.repeat(32)}`;
+      const head = { day, format: 1, opening, before: 0, records: 2, hash: opening };
+      const batch = JSON.stringify({ chain: mine, secret: randomBytes(32).toString('hex'), heads: [head] });
+      const attempt = (statements: readonly string[], named?: string): Promise<string> =>
+        thief
+          .transaction(async (trx) => {
+            if (named !== undefined) await trx.raw(`select set_config('authz.batch', ?, true)`, [named]);
+            for (const statement of statements) await trx.raw(statement);
+            return 'recorded';
+          })
+          .catch((error: { code?: string }) => error.code ?? String(error));
+      const [theirs, own] = [chain.boot, mine].map((boot) => insert.replace('BOOT', boot));
+      const before = await heads();
+      expect(await attempt([own as string])).to.equal(NO_RIGHT);
+      expect(await attempt([theirs as string])).to.equal(NO_RIGHT);
+      expect(await attempt([theirs as string], batch)).to.equal(REFUSED);
+      expect(await attempt([`${own} limit 1`], batch)).to.equal('23000');
+      expect(await attempt([`insert into decisions select * from decisions on conflict do nothing`], batch)).to.equal(
+        '23000',
+      );
+      expect(
+        await attempt(
+          [`insert into decisions select * from decisions on conflict (at, id) do update set rule = 'x'`],
+          batch,
+        ),
+      ).to.equal(NO_RIGHT);
+      expect(await attempt([`${own} returning 1`, `${own} returning 1`], batch)).to.equal('22P02');
+      expect(await attempt([own as string], 'recorded')).to.equal('22P02');
+      const [{ partition }] = await thief('decisions')
+        .select(thief.raw('tableoid::regclass::text as partition'))
+        .limit(1);
+      expect(await attempt([insert.replace('BOOT', mine).replace('decisions', partition)], batch)).to.equal(NO_RIGHT);
+      const merge = `merge into decisions d using (${rows.replace('BOOT', chain.boot)}) as s on false when not matched then
+        insert (id, boot, ${columns}) values (s.gen_random_uuid, s.uuid, ${COLUMN_NAMES.filter((name) => name !== 'id' && name !== 'boot').map((name) => `s.${name}`)})`;
+      expect(await attempt([merge], batch)).to.equal(REFUSED);
+      expect(await heads()).to.deep.equal(before);
+      expect(await attempt([own as string], batch)).to.equal('recorded');
+      expect(await owner('decisions')).to.have.length(4);
     });
 
     it('can begin a chain of now in its own name, which nothing tells from another replica', async () => {

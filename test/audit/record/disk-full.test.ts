@@ -77,8 +77,12 @@ describe("a disk without room for the log's records", () => {
     };
     await askUntil(200);
     await askUntil(503);
-    const failing = await Promise.all(Array.from({ length: 40 }, () => ask('/authorize', question)));
-    for (const { status } of failing.slice(20)) expect(status).to.equal(503);
+    // Pages that the batches were refused on have room for single records, until they have not.
+    for (let inARow = 0; inARow < 20; ) {
+      const { status, body } = await ask('/authorize', question);
+      inARow = status === 503 ? inARow + 1 : 0;
+      if (status === 200) told.push(String(body.Data?.['decisionId']));
+    }
     expect((await ask('/readyz')).body.Data).to.include({ database: true, log: false });
     await expectRecorded();
 

@@ -1,0 +1,167 @@
+/**
+ * A record as bytes: those that its hash covers, and its row in the binary format of COPY. Both have a field as its length and its UTF-8, with -1
+ * for null (docs/audit.md, "The encoding"), so one encoding serves both.
+ */
+
+import { hash, randomFillSync } from 'node:crypto';
+import { FACTS_VERSION } from '../../policy/facts.ts';
+import type { ColumnName } from '../columns.ts';
+import { FORMAT, field, personalDigest } from '../format/record-hash.ts';
+import {
+  type Bytes,
+  newBytes,
+  putBytes,
+  putHex,
+  putInt16,
+  putInt32,
+  putInt64,
+  putLatin1,
+  reserve,
+  written,
+} from './bytes.ts';
+import { canonicalFacts, type Entry } from './entry.ts';
+
+/** The columns of a row in their order, which is ours: what differs in each, texts that many lack, and what `constantOf` encodes. */
+export const ROW_COLUMNS = [
+  ...(['id', 'at', 'boot', 'seq', 'hash', 'personal_salt', 'personal_digest', 'duration_us'] as const),
+  ...(['request_id', 'caller_request_id', 'fingerprint', 'shadow_policy', 'shadow_code', 'shadow_rule'] as const),
+  ...(['ip', 'user_agent'] as const),
+  ...(['caller_id', 'api_key_id', 'user_id', 'business_id', 'action', 'effect', 'code', 'rule', 'policy'] as const),
+  ...(['facts_version', 'facts'] as const),
+] satisfies readonly ColumnName[];
+
+/** The place of a record in its chain. */
+export interface Place {
+  readonly boot: string;
+  /** YYYY-MM-DD, UTC. */
+  readonly day: string;
+  readonly seq: number;
+  /** Of the record before, or the opening of the chain: 32 bytes as the characters of a text. */
+  readonly previous: string;
+}
+
+const START = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)]);
+const LABEL = Buffer.from(`iqra-authz/decision/${FORMAT}\n`);
+/** Room for all of a record that is of a fixed size, and the lengths of its texts. */
+const FIXED_BYTES = 512;
+/** PostgreSQL counts from 2000. */
+const EPOCH_MS = Date.UTC(2000);
+
+export function startRows(): Bytes {
+  const rows = newBytes(64 * 1024);
+  putBytes(rows, START);
+  return rows;
+}
+
+export function endRows(rows: Bytes): Buffer {
+  reserve(rows, 2);
+  putInt16(rows, -1);
+  return written(rows);
+}
+
+/** Adds the row of an entry at its place, and returns its hash as `previous` of the next. Salts the personal data anew. */
+export function putRow(rows: Bytes, entry: Entry, at: string, { boot, day, seq, previous }: Place): string {
+  const { context, shadow, durationUs, fingerprint = null, callerRequestId = null } = entry;
+  const { ip = null, userAgent = null, requestId = null } = context;
+  const requests = textOf(requestId) + textOf(callerRequestId);
+  const rest =
+    textOf(fingerprint) + textOf(shadow?.policy ?? null) + textOf(shadow?.code ?? null) + textOf(shadow?.rule ?? null);
+  const personal = textOf(ip) + textOf(userAgent);
+  const constant = constantOf(entry);
+  const salted = ip === null && userAgent === null ? NOTHING_TOLD : salt(ip, userAgent);
+
+  const places = field(boot) + field(day) + field(String(seq)) + field(entry.id) + field(at);
+  const after = salted.field + requests + field(String(durationUs)) + rest;
+  hashed.at = LABEL.length;
+  reserve(hashed, FIXED_BYTES + places.length + constant.hashed.length + after.length);
+  putLatin1(hashed, previous + places);
+  putBytes(hashed, constant.hashed);
+  putLatin1(hashed, after);
+  const digest = hash('sha256', written(hashed), 'binary');
+
+  reserve(rows, FIXED_BYTES + requests.length + rest.length + personal.length + constant.row.length);
+  putInt16(rows, ROW_COLUMNS.length);
+  putUuid(rows, entry.id);
+  putInt32(rows, 8);
+  putInt64(rows, (Date.parse(at) - EPOCH_MS) * 1000);
+  putUuid(rows, boot);
+  putInt32(rows, 8);
+  putInt64(rows, seq);
+  putLatin1(rows, `\0\0\0\x20${digest}`);
+  putBytes(rows, salted.row);
+  putInt32(rows, 4);
+  putInt32(rows, durationUs);
+  putLatin1(rows, requests + rest + personal);
+  putBytes(rows, constant.row);
+  return digest;
+}
+
+/** What the hash of a record covers, written anew for each. */
+const hashed = newBytes(8 * 1024);
+putBytes(hashed, LABEL);
+
+/** A field. @throws Error: the text has half a surrogate pair, which UTF-8 cannot say */
+function textOf(text: string | null): string {
+  if (text !== null && !text.isWellFormed()) throw new Error('a text has half of a surrogate pair');
+  return field(text);
+}
+
+function putUuid(bytes: Bytes, uuid: string): void {
+  putInt32(bytes, 16);
+  const [a, b, c, d, e] = [uuid.slice(0, 8), uuid.slice(9, 13), uuid.slice(14, 18), uuid.slice(19, 23), uuid.slice(24)];
+  putHex(bytes, a + b + c + d + e, 16);
+}
+
+/** What the hash and the row of a record have of the salt and the digest of its personal data. */
+interface Salted {
+  readonly field: string;
+  /** The columns personal_salt and personal_digest. */
+  readonly row: Buffer;
+}
+
+const SALT_BYTES = 16;
+const salts = Buffer.alloc(256 * SALT_BYTES);
+let unusedSalts = salts.subarray(salts.length);
+
+/** With 16 random bytes, drawn many at a time: a draw costs more than all the rest of a record. */
+function salt(ip: string | null, userAgent: string | null): Salted {
+  if (unusedSalts.length === 0) unusedSalts = randomFillSync(salts);
+  const random = unusedSalts.subarray(0, SALT_BYTES);
+  unusedSalts = unusedSalts.subarray(SALT_BYTES);
+  const digest = personalDigest(random, ip, userAgent);
+  const row = newBytes(8 + SALT_BYTES + digest.length);
+  for (const value of [random, digest]) {
+    putInt32(row, value.length);
+    putBytes(row, value);
+  }
+  return { field: field(digest.toString('hex')), row: written(row) };
+}
+
+/** One for all records of the process whose caller told nothing of its client: there is nothing to hide. */
+const NOTHING_TOLD = salt(null, null);
+
+/** What follows from caller, facts, decision and policy. */
+interface Constant {
+  /** The fields caller_id to facts, as the hash covers them. */
+  readonly hashed: Buffer;
+  /** The same columns. */
+  readonly row: Buffer;
+}
+
+function constantOf({ callerId, facts, decision, policy }: Entry): Constant {
+  const { effect, code, rule } = decision;
+  const ids = [facts.key.id, facts.user.id, facts.target.id].map((id) => textOf(id || null)).join('');
+  const texts = textOf(callerId) + ids + [facts.request.action, effect, code, rule, policy].map(textOf).join('');
+  const json = field(canonicalFacts(facts));
+  const row = newBytes(texts.length + json.length + 16);
+  putLatin1(row, texts);
+  putInt32(row, 2);
+  putInt16(row, FACTS_VERSION);
+  // jsonb: the number of its format, and the text.
+  putInt32(row, json.length - 4 + 1);
+  putLatin1(row, `\x01${json.slice(4)}`);
+  return {
+    hashed: Buffer.from(texts + field(String(FACTS_VERSION)) + json, 'latin1'),
+    row: written(row),
+  };
+}
