@@ -24,6 +24,9 @@ const integer = (min: number, max: number) =>
     .transform(Number)
     .refine((value) => value >= min && value <= max, `must be a whole number from ${min} to ${max}`);
 
+/** What an operator may be named by. */
+export const OPERATOR = /^[\p{L}\p{N}\p{P}\p{S}](?:[\p{L}\p{N}\p{P}\p{S} ]{0,98}[\p{L}\p{N}\p{P}\p{S}])?$/u;
+
 const folder = z.string().transform((name) => path.resolve(name));
 
 /**
@@ -143,6 +146,10 @@ const SETTINGS = {
     schema: z.string().transform(parsePeppers),
     secret: true,
     help: 'secrets that keys are digested under, id:base64,..; the first is current',
+  },
+  AUTHZ_ACTOR: {
+    schema: z.string().regex(OPERATOR, 'must be a name of 1 to 100 characters, on one line'),
+    help: 'who runs commands, as the events that they leave name them; unset: account and machine',
   },
   AUDIT_CHECKPOINTS: {
     schema: folder,

@@ -60,6 +60,8 @@ function watchOutput(output: Output): { readonly end: () => Promise<Error | unde
   };
 }
 
+const AS_FIRST = 'write it before the verb: authz --as NAME VERB\n';
+
 function programOn(terminal: Terminal): Command {
   const { stdout, stderr } = terminal;
   const program = new Command('authz')
@@ -71,8 +73,10 @@ function programOn(terminal: Terminal): Command {
       writeErr: (text) => stderr.write(text),
       getOutHelpWidth: () => stdout.columns ?? 80,
       getErrHelpWidth: () => stderr.columns ?? 80,
-      outputError: (text, write) => write(escapedLines(maskSecrets(text))),
+      outputError: (text, write) => write(escapedLines(maskSecrets(text) + (text.includes(`'--as'`) ? AS_FIRST : ''))),
     })
+    .option('--as <name>', 'who runs this, for the events that it leaves; before the verb (default: AUTHZ_ACTOR)')
+    .on('option:as', (name: string) => terminal.actAs(name))
     // An option belongs to the last verb before it: `freeze list --json` is no option of `freeze`.
     .enablePositionalOptions()
     .exitOverride();

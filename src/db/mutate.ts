@@ -10,7 +10,7 @@ import { despiteRaces } from './write-outcome.ts';
 
 /** Who changes something. */
 export interface Actor {
-  /** A caller's id, or `cli:` and the account that ran the command. */
+  /** A caller's id; or who ran the command, `as:` and the name that was stated, or `cli:` and account and machine. */
   readonly id: string;
   readonly requestId?: string | undefined;
 }

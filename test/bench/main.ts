@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { auditBench } from './audit.ts';
+import { benchChanges } from './changes.ts';
 import { benchDeadline } from './deadline.ts';
 import { benchDeclared } from './declared.ts';
 import { benchHostile } from './hostile.ts';
@@ -19,6 +20,7 @@ const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   log: benchLog,
   verify: benchVerify,
   audit: auditBench,
+  changes: benchChanges,
   replay: benchReplay,
   rollout: benchRollout,
   policy: benchPolicy,

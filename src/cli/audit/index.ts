@@ -27,7 +27,7 @@ export function addAuditVerbs(program: Command, terminal: Terminal): void {
       'admin --kind key --subject KEY-ID',
     ),
   )
-    .option('--actor <id>', 'by this caller, or cli:account')
+    .option('--actor <id>', 'by this caller, as:name, or cli:account@machine')
     .option('--action <name>', 'such as key.rotate')
     .option('--kind <kind>', 'user, business, member, key, caller, directory, decision or log')
     .option('--subject <id>', 'of what was changed')

@@ -1,6 +1,5 @@
 /** Opens the database for one command, and closes it after. */
 
-import { userInfo } from 'node:os';
 import type { Knex } from 'knex';
 import { checkPeppers } from '../../credentials/peppers.ts';
 import { openDatabase, type Peppers } from '../../database.ts';
@@ -16,7 +15,7 @@ import type { Terminal } from './terminal.ts';
 export interface CommandDatabase {
   readonly db: Knex;
   readonly peppers: Peppers;
-  /** Who runs the command, for `admin_events`: `cli:` and the account. */
+  /** Who runs the command, for `admin_events`. */
   readonly actor: Actor;
   readonly cursors: Cursors;
 }
@@ -34,10 +33,10 @@ export interface PresentDatabase extends Omit<CommandDatabase, 'peppers'> {
 const CURSORS = createCursors(Buffer.from('authz command line'));
 
 /** Runs `work` on the migrated database, attached to the embedded server or starting it for as long as this takes. */
-export async function withDatabase<T>({ config }: Terminal, work: (opened: CommandDatabase) => Promise<T>): Promise<T> {
-  const { db, peppers, close } = await orForbidden(openDatabase(config()));
+export async function withDatabase<T>(terminal: Terminal, work: (opened: CommandDatabase) => Promise<T>): Promise<T> {
+  const { db, peppers, close } = await orForbidden(openDatabase(terminal.config()));
   try {
-    return await orForbidden(work({ db, peppers, actor: actorHere(), cursors: CURSORS }));
+    return await orForbidden(work({ db, peppers, actor: terminal.operator(), cursors: CURSORS }));
   } finally {
     await close();
   }
@@ -70,7 +69,7 @@ export async function withPresentDatabase<T>(
         'the database does not have the tables of this version; use the version that serves it, or authz migrate',
       );
     }
-    return work({ db, actor: actorHere(), cursors: CURSORS, peppers });
+    return work({ db, actor: terminal.operator(), cursors: CURSORS, peppers });
   };
   try {
     return await orForbidden(run());
@@ -98,16 +97,5 @@ export async function orForbidden<T>(work: Promise<T>): Promise<T> {
         'role; where this one should be among them, the owner of the tables runs deploy/roles.sql again',
       error,
     );
-  }
-}
-
-const actorHere = (): Actor => ({ id: `cli:${account()}` });
-
-function account(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // The uid has no passwd entry, as in containers.
-    return String(process.getuid?.() ?? 'unknown');
   }
 }

@@ -5,7 +5,9 @@
 
 import type { Readable, Writable } from 'node:stream';
 import { type Config, loadConfig } from '../../config.ts';
+import type { Actor } from '../../db/mutate.ts';
 import { maskSecrets } from '../../mask.ts';
+import { operatorActor, statedBy } from './operator.ts';
 import { jsonText } from './output.ts';
 
 export type Input = Readable & { readonly isTTY?: boolean };
@@ -24,6 +26,10 @@ export interface RunInput {
 export interface Terminal extends RunInput {
   /** The settings, read from `env` when first asked for. @throws Refusal, as loadConfig */
   readonly config: () => Config;
+  /** Takes the name that `--as` states. @throws Refusal: it is none */
+  readonly actAs: (name: string) => void;
+  /** Who runs this, by `--as`, else AUTHZ_ACTOR, else the system. @throws Refusal, as loadConfig */
+  readonly operator: () => Actor;
   /**
    * Writes text and a line end: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. Whatever has the
    * form of an API key or caller token is masked.
@@ -41,9 +47,14 @@ export interface Terminal extends RunInput {
 export function createTerminal(input: RunInput): Terminal {
   let config: Config | undefined;
   let exitCode = 0;
+  let stated: string | undefined;
   const { env, stdin, stdout, stderr } = input;
   const printSecret = (text: string): void => void stdout.write(`${text}\n`);
   const print = (text: string): void => printSecret(maskSecrets(text));
+  const settings = (): Config => {
+    config ??= loadConfig(env);
+    return config;
+  };
   return {
     env,
     stdin,
@@ -52,10 +63,11 @@ export function createTerminal(input: RunInput): Terminal {
     get signal() {
       return input.signal;
     },
-    config: () => {
-      config ??= loadConfig(env);
-      return config;
+    config: settings,
+    actAs: (name) => {
+      stated = statedBy(name);
     },
+    operator: () => operatorActor(stated ?? settings().AUTHZ_ACTOR),
     print,
     printSecret,
     printJson: (value) => print(jsonText(value)),
