@@ -86,7 +86,6 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   pino: ['log'],
   'ip-address': ['policy/declared'],
   'lru-cache': ['facts'],
-  'rate-limiter-flexible': ['limits'],
   ioredis: ['limits'],
   'prom-client': ['metrics'],
   canonicalize: ['audit/verify'],

@@ -1,18 +1,17 @@
 /**
- * Counts rate limits in Redis or Valkey, for several processes together. A circuit breaker with a timeout: an addition that
- * fails or is late opens it, and a probe every half second closes it, so a Redis that hangs or is slow costs the requests
- * under way one timeout, and none of them an error.
+ * Counts rate limits in Redis or Valkey, for several processes together, in one round trip for all that is counted in a turn of the
+ * event loop. A circuit breaker with a timeout: a round trip that fails or is late opens it, and a probe every half second closes it,
+ * so a Redis that hangs or is slow costs the requests under way one timeout, and none of them an error.
  */
 
 import { Redis } from 'ioredis';
-import { RateLimiterRedis } from 'rate-limiter-flexible';
 import type { Log } from '../log.ts';
 import type { Count } from './memory.ts';
 
 export interface RedisCounter {
   /** As AddLocally, the window in whole seconds; undefined while Redis is unavailable. Never rejects. */
   readonly add: (name: string, points: number, windowSeconds: number) => Promise<Count | undefined>;
-  /** Whether the last addition or probe succeeded. */
+  /** Whether the last round trip, of additions or a probe, succeeded. */
   readonly up: () => boolean;
   readonly close: () => void;
 }
@@ -20,7 +19,7 @@ export interface RedisCounter {
 export interface RedisOptions {
   /** May hold a password: pass it to the client only, never to a log or an error. */
   readonly url: string;
-  /** The timeout of an addition, in milliseconds. */
+  /** The timeout of a round trip, in milliseconds. */
   readonly waitMs: number;
 }
 
@@ -34,11 +33,46 @@ const GOODBYE_MS = 250;
 const REPEAT_MS = 60_000;
 /** The window that probes count in. Those of keys have a colon in their names. */
 const PROBE = 'probe';
+const PREFIX = 'iqra-authz:limit:';
+/** Additions that one script makes: Redis serves nobody else while it runs, a microsecond or two for each. */
+const MOST = 500;
+
+/**
+ * For each key and its points and seconds in ARGV: begins a window where there is none, adds, and returns the total and the milliseconds
+ * until the window ends. A key that has lost its end, which only somebody else can have taken from it, gets one anew.
+ */
+const ADD_ALL = `
+  local counts = {}
+  for n, key in ipairs(KEYS) do
+    local points, seconds = ARGV[2 * n - 1], ARGV[2 * n]
+    redis.call('SET', key, 0, 'EX', seconds, 'NX')
+    counts[2 * n - 1] = redis.call('INCRBY', key, points)
+    local left = redis.call('PTTL', key)
+    if left == -1 then
+      redis.call('EXPIRE', key, seconds)
+      left = 1000 * seconds
+    end
+    counts[2 * n] = left
+  end
+  return counts`;
+
+interface Addition {
+  readonly name: string;
+  readonly points: number;
+  readonly seconds: number;
+}
+
+interface Waiting extends Addition {
+  readonly resolve: (count: Count | undefined) => void;
+}
+
+/** A Redis client with ADD_ALL as a command: the number of keys, the keys, and the points and seconds of each. */
+type Client = Redis & { readonly addAll: (keys: number, ...rest: (string | number)[]) => Promise<unknown> };
 
 const ignore = (): void => undefined;
 
-const clientOf = (url: string): Redis =>
-  new Redis(url, {
+function clientOf(url: string): Client {
+  const client = new Redis(url, {
     lazyConnect: true,
     connectionName: 'iqra-authz',
     // RESP2, which every server and proxy speaks.
@@ -55,6 +89,10 @@ const clientOf = (url: string): Redis =>
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
   });
+  // As EVALSHA, and as EVAL where the server does not know the script.
+  client.defineCommand('addAll', { lua: ADD_ALL });
+  return client as Client;
+}
 
 /**
  * Connects and probes once, for two seconds at most. Resolves even if Redis does not answer: a start does not depend on it.
@@ -62,12 +100,6 @@ const clientOf = (url: string): Redis =>
  */
 export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Promise<RedisCounter> {
   const client = clientOf(url);
-  const limiter = new RateLimiterRedis({
-    storeClient: client,
-    points: Number.MAX_SAFE_INTEGER,
-    duration: 1,
-    keyPrefix: 'iqra-authz:limit',
-  });
   let up = false;
   let closed = false;
   let nextProbe: NodeJS.Timeout | undefined;
@@ -75,9 +107,10 @@ export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Pro
   /** The last error of the connection; its commands are rejected with a general one. */
   let connectionError: unknown;
 
-  const consume = async (name: string, points: number, customDuration: number): Promise<Count> => {
-    const { consumedPoints, msBeforeNext } = await within(waitMs, limiter.consume(name, points, { customDuration }));
-    return { total: consumedPoints, endsInMs: msBeforeNext };
+  const addAll = async (additions: readonly Addition[]): Promise<Count[]> => {
+    const keys = additions.map(({ name }) => PREFIX + name);
+    const rest = additions.flatMap(({ points, seconds }) => [points, seconds]);
+    return countsIn(await within(waitMs, client.addAll(keys.length, ...keys, ...rest)), keys.length);
   };
   const openBreaker = (error: unknown): void => {
     if (closed) return;
@@ -94,7 +127,7 @@ export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Pro
   const probe = async (): Promise<void> => {
     nextProbe = undefined;
     try {
-      await consume(PROBE, 1, 1);
+      await addAll([{ name: PROBE, points: 1, seconds: 1 }]);
       up = true;
       connectionError = undefined;
       log.info('Redis counts rate limits for all processes');
@@ -108,16 +141,23 @@ export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Pro
   });
   await client.connect().catch(ignore);
   await probe();
+
+  const waiting: Waiting[] = [];
+  const send = async (additions: readonly Waiting[]): Promise<void> => {
+    // Others may have failed since these were asked for.
+    const counts = up ? await addAll(additions).catch(openBreaker) : undefined;
+    for (const [place, { resolve }] of additions.entries()) resolve(counts?.[place]);
+  };
+  const sendAll = (): void => {
+    while (waiting.length > 0) void send(waiting.splice(0, MOST));
+  };
   return {
-    add: async (name, points, windowSeconds) => {
-      if (!up) return undefined;
-      try {
-        return await consume(name, points, windowSeconds);
-      } catch (error) {
-        openBreaker(error);
-        return undefined;
-      }
-    },
+    add: (name, points, seconds) =>
+      new Promise((resolve) => {
+        if (!up) return resolve(undefined);
+        if (waiting.length === 0) setImmediate(sendAll);
+        waiting.push({ name, points, seconds, resolve });
+      }),
     up: () => up,
     close: () => {
       closed = true;
@@ -126,6 +166,13 @@ export async function redisCounter({ url, waitMs }: RedisOptions, log: Log): Pro
       client.disconnect();
     },
   };
+}
+
+/** @throws Error: it is not two whole numbers for each addition, so it did not come from the script */
+function countsIn(answer: unknown, additions: number): Count[] {
+  if (!Array.isArray(answer) || answer.length !== 2 * additions || !answer.every(Number.isInteger))
+    throw new Error('Redis answered what the script of the limits does not');
+  return Array.from({ length: additions }, (_, n) => ({ total: answer[2 * n], endsInMs: answer[2 * n + 1] }));
 }
 
 /** The outcome of the promise, or an Error after so many milliseconds. */

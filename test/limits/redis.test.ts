@@ -99,6 +99,48 @@ describeWithRedis('limits whose Redis', () => {
     });
   }
 
+  it('is asked once for all that is counted in a turn, 500 at a time, and each question has a count of its own', async () => {
+    const limits = await start(1000, redis.url);
+    const client = new Redis(redis.url);
+    const calls = async (): Promise<number> => {
+      const [, evalsha = '0'] = /cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats')) ?? [];
+      return Number(evalsha);
+    };
+    for (const [questions, trips] of [
+      [1, 1],
+      [200, 1],
+      [501, 2],
+    ] as const) {
+      const before = await calls();
+      const keys = Array.from({ length: questions }, (_, n) => `${questions}: ${n % 150}`);
+      const states = await Promise.all(keys.map((key) => limits.consume([loadedOf(key)])));
+      expect((await calls()) - before, `${questions} questions`).to.equal(trips);
+      const used = new Map<string, number>();
+      for (const [place, key] of keys.entries()) {
+        used.set(key, (used.get(key) ?? 0) + 1);
+        expect(states[place]?.[0]?.remaining, key).to.equal(LIMIT.requests - (used.get(key) ?? 0));
+      }
+    }
+    expect(limits.stats()).to.deep.equal({ redisUp: true, countedLocally: 0 });
+    client.disconnect();
+  });
+
+  it('holds a window without an end, or one past all counting, denies no longer than a window, or counts on', async () => {
+    const limits = await start(1000, redis.url);
+    const client = new Redis(redis.url);
+    await client.set('iqra-authz:limit:3600:endless', '7');
+    await client.set('iqra-authz:limit:3600:huge', '9007199254740993', 'EX', 60);
+    const [[endless], [huge]] = await Promise.all([
+      limits.consume([loadedOf('endless')]),
+      limits.consume([loadedOf('huge')]),
+    ]);
+    expect(endless).to.include({ exceeded: false, remaining: LIMIT.requests - 8, resetSeconds: 3600 });
+    expect(huge?.exceeded).to.equal(true);
+    expect(await client.ttl('iqra-authz:limit:3600:endless')).to.be.within(1, 3600);
+    expect(limits.stats()).to.deep.equal({ redisUp: true, countedLocally: 0 });
+    client.disconnect();
+  });
+
   it('answers too late cost one timeout, not one for each request', async function () {
     // If each waited, these would take half a minute.
     this.timeout(15_000);
