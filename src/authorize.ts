@@ -10,21 +10,20 @@ import { type Awaitable, after, attempt, type Settle } from './awaitable.ts';
 import type { Deadline } from './deadline.ts';
 import { checkAttributes } from './directory/attributes.ts';
 import { Failure, type Issue, MAX_ISSUES } from './errors.ts';
-import { type Asked, type AskedAttributes, factsUnder } from './facts/declared.ts';
+import type { Asked, AskedAttributes } from './facts/declared.ts';
 import type { Known, Question } from './facts/load.ts';
 import type { LoadNamed, Named } from './facts/load-named.ts';
 import type { Moments } from './facts/moment.ts';
-import { type Covers, type InForce, withFreeze } from './freezes/in-force.ts';
+import type { Covers, InForce } from './freezes/in-force.ts';
 import { refused } from './input/json.ts';
 import type { Usage } from './keys/usage.ts';
-import { type Limits, type RateLimitState, withLimit } from './limits/limits.ts';
-import { type Decision, type Policy, UNMAPPED_RULE } from './policy/decide.ts';
+import type { Limits, RateLimitState } from './limits/limits.ts';
+import type { Policy } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
-import { memoizedDecide } from './policy/memo.ts';
 import type { Effect } from './policy/row.ts';
-import type { Schema } from './policy/schema.ts';
 import type { Shadow } from './rollout/shadow.ts';
 import { uuidsBy } from './uuid.ts';
+import { factsOf, rememberedVerdicts, type Situation, unmappedVerdict, type Verdict } from './verdicts.ts';
 
 export interface AuthorizeRequest extends Question {
   /** The client's Authorization header, where it names no API key: logged as a fingerprint. */
@@ -122,23 +121,14 @@ interface Parts {
   readonly noteUnregistered: (decisions: number) => void;
 }
 
-/** A request, with all that is decided on. */
-interface Situation {
-  readonly request: AuthorizeRequest | undefined;
-  readonly known: Known;
-  readonly reasons: Known['reasons'] & { readonly freeze: string | undefined };
+/** A request that is decided, and not recorded yet. */
+interface Decided {
+  readonly id: string;
+  readonly request: AuthorizeRequest;
+  readonly situation: Situation;
   readonly rateLimit: RateLimitState | undefined;
-  /** The facts under the policy of a schema. */
-  readonly factsUnder: (schema: Schema) => Facts;
+  readonly verdict: Verdict;
 }
-
-interface Decided extends Situation {
-  readonly answer: Answer;
-}
-
-/** The decision on what nothing maps. */
-const UNMAPPED: Decision = Object.freeze({ effect: 'deny', code: 'PERMISSION_DENIED', rule: UNMAPPED_RULE });
-const UNMAPPED_MEANS = { status: 403, message: 'Nothing here has the name that was asked about.' };
 
 export function authorizer(parts: Parts): AuthorizeThen {
   const { loadFacts, livePolicy, enqueue } = parts;
@@ -161,7 +151,7 @@ export function authorizer(parts: Parts): AuthorizeThen {
     };
     const record = (decided: readonly Decided[]): void => {
       const durationUs = Math.round((performance.now() - since) * 1000);
-      const entries = decided.map((each) => ({ ...entryOf(parts, each), callerId, callerRequestId, durationUs }));
+      const entries = decided.map((each) => entryOf(parts, each, callerId, callerRequestId, durationUs));
       // INVARIANT: no answer but by this call of the recorder, which comes once all the entries are durable.
       enqueue(entries, deadline, (failure) =>
         attempt(() => failure ?? answersOf(parts, policy, decided), settle, settle),
@@ -205,14 +195,14 @@ async function decideUntil(
     const one = <T>(list: readonly T[]): readonly T[] => list.slice(index, index + 1);
     const decided = await decideOn({ requests: one(requests), loaded: one(loaded), named: named && one(named) });
     all.push(...decided);
-    if (decided[0]?.answer.effect === effect) break;
+    if (decided[0]?.verdict.effect === effect) break;
   }
   return all;
 }
 
 /** Counts requests against their limits, takes the moment, sees what is frozen, and decides. */
 function decider({ consume, moments, freezes }: Parts) {
-  const decide = memoizedDecide();
+  const verdictOf = rememberedVerdicts();
   const newId = uuidsBy();
   return (policy: Policy, { requests, loaded, named }: Loads, deadline: Deadline): Awaitable<readonly Decided[]> =>
     // A key that is only named is not loaded, and so not counted.
@@ -220,14 +210,16 @@ function decider({ consume, moments, freezes }: Parts) {
       after(moments.momentFor(policy.schema, deadline), (moment) =>
         // INVARIANT: the last thing that is awaited before deciding, so that what is held is current when it is used.
         after(freezes.current(deadline), (freezeOf) =>
-          loaded.map((known, index) => {
-            const decideOne = (one: Known) => {
-              const situation = situationOf(one, requests[index], rateLimits[index], moment, freezeOf);
-              return { situation, answer: answerOf(policy, decide, situation) };
+          requests.map((request, index) => {
+            const rateLimit = rateLimits[index];
+            const decideOne = (known: Known | undefined) => {
+              const situation = situationOf(known, request, rateLimit, moment, freezeOf);
+              const verdict = request.unmapped ? unmappedVerdict(policy, situation) : verdictOf(policy, situation);
+              return { situation, verdict };
             };
             const keys = named?.[index];
-            const { situation, answer } = keys ? firstAllowed(keys, decideOne) : decideOne(known);
-            return { ...situation, answer: { decisionId: newId(moment), ...answer } };
+            const { situation, verdict } = keys ? firstAllowed(keys, decideOne) : decideOne(loaded[index]);
+            return { id: newId(moment), request, situation, rateLimit, verdict };
           }),
         ),
       ),
@@ -235,14 +227,14 @@ function decider({ consume, moments, freezes }: Parts) {
 }
 
 /** The first of these that is allowed; where none is, the first. */
-function firstAllowed<T extends { readonly answer: { readonly effect: Effect } }>(
+function firstAllowed<T extends { readonly verdict: Verdict }>(
   keys: readonly Known[],
   decideOne: (known: Known) => T,
 ): T {
   let first: T | undefined;
   for (const known of keys) {
     const tried = decideOne(known);
-    if (tried.answer.effect === 'allow') return tried;
+    if (tried.verdict.effect === 'allow') return tried;
     first ??= tried;
   }
   if (!first) throw new Error('nothing is known of a request');
@@ -255,11 +247,12 @@ function answersOf(
   { schema: { declaration } }: Policy,
   decided: readonly Decided[],
 ): readonly Answer[] {
-  for (const { known, request } of decided) {
-    if (known.key.status === 'active' && !request?.named)
-      noteUse({ keyId: known.key.id, at: Date.now(), redigest: known.redigest });
-  }
-  const answers = decided.map(({ answer }) => answer);
+  const at = Date.now();
+  const answers = decided.map(({ id, request, situation: { known }, rateLimit, verdict }): Answer => {
+    if (known.key.status === 'active' && !request.named) noteUse({ keyId: known.key.id, at, redigest: known.redigest });
+    const { effect, code, rule, status, message, policy, facts } = verdict;
+    return { decisionId: id, effect, code, status, message, rule, policy, facts, rateLimit };
+  });
   if (declaration.actions.known.size > 0)
     noteUnregistered(answers.filter(({ facts }) => !facts.request.registered).length);
   return answers;
@@ -283,56 +276,40 @@ function refuseUndeclared(
 }
 
 function situationOf(
-  known: Known,
-  request: AuthorizeRequest | undefined,
+  known: Known | undefined,
+  { action, attributes, stored, byId, context: { ip }, apiKey, otherCredential }: AuthorizeRequest,
   rateLimit: RateLimitState | undefined,
   moment: number,
   freezeOf: Covers,
 ): Situation {
-  const { action = '', attributes, stored, byId, context } = request ?? {};
-  const asked: Asked = { action, ip: context?.ip, attributes, stored, byId, moment };
+  if (!known) throw new Error('fewer facts were loaded than asked for');
+  const asked: Asked = { action, ip, attributes, stored, byId, moment };
   const { key, user, target } = known;
-  const freeze = freezeOf({ key, user, target, request: asked });
   return {
-    request,
     known,
-    reasons: { ...known.reasons, freeze: freeze?.reason },
-    rateLimit,
-    factsUnder: (schema) => withFreeze(withLimit(factsUnder(schema, known, asked), rateLimit), freeze),
+    asked,
+    exceeded: rateLimit?.exceeded ?? false,
+    freeze: freezeOf({ key, user, target, request: asked }),
+    hint: apiKey === undefined && otherCredential ? WANTED_FORM : undefined,
   };
 }
 
-function answerOf(
-  policy: Policy,
-  decide: ReturnType<typeof memoizedDecide>,
-  { request, reasons, rateLimit, factsUnder }: Situation,
-): Omit<Answer, 'decisionId'> {
-  const facts = factsUnder(policy.schema);
-  const { digest } = policy;
-  if (request?.unmapped) return { ...UNMAPPED, ...UNMAPPED_MEANS, policy: digest, facts, rateLimit };
-  const { effect, code, rule } = decide(policy, facts);
-  const means = policy.codes.get(code);
-  if (!means) throw new Error(`the policy has no code ${code}`);
-  const reason = code === 'INVALID_API_KEY' ? wantedForm(request) : means.reason && reasons[means.reason];
-  const message = reason === undefined ? means.message : `${means.message} ${reason}`;
-  return { effect, code, rule, status: means.status, message, policy: digest, facts, rateLimit };
-}
-
 /** Which header is wanted, where another one was sent. It depends on that header's text alone, so it tells nothing of any key. */
-const wantedForm = ({ apiKey, otherCredential }: Partial<AuthorizeRequest> = {}): string | undefined =>
-  apiKey === undefined && otherCredential ? 'Send it as "Authorization: Token <API key>".' : undefined;
+const WANTED_FORM = 'Send it as "Authorization: Token <API key>".';
 
-/** The log entry of an answer, without the caller, its request and the duration. */
+/** The log entry of what is decided. */
 function entryOf(
   { compare, fingerprintOf }: Pick<Parts, 'compare' | 'fingerprintOf'>,
-  { answer, request, factsUnder }: Situation & { readonly answer: Answer },
-): Omit<Entry, 'callerId' | 'callerRequestId' | 'durationUs'> {
-  const { decisionId, effect, code, rule, policy, facts } = answer;
-  const { apiKey, otherCredential, context = {} }: Partial<AuthorizeRequest> = request ?? {};
-  const decision = { effect, code, rule };
+  { id, request, situation, verdict }: Decided,
+  callerId: string,
+  callerRequestId: string | undefined,
+  durationUs: number,
+): Entry {
+  const { facts, policy } = verdict;
+  const { apiKey, otherCredential, context, unmapped } = request;
   const unknown = facts.key.status === 'unknown' ? apiKey || otherCredential : undefined;
   const fingerprint = unknown ? fingerprintOf(unknown) : undefined;
-  // No policy decided it.
-  const shadow = request?.unmapped ? undefined : compare(factsUnder, decision);
-  return { id: decisionId, facts, decision, policy, shadow, context, fingerprint };
+  // What nothing maps is decided by no policy.
+  const shadow = unmapped ? undefined : compare((schema) => factsOf(schema, situation), verdict);
+  return { id, callerId, callerRequestId, facts, decision: verdict, policy, context, durationUs, fingerprint, shadow };
 }

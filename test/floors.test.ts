@@ -26,7 +26,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['http'],
   ['service'],
   ['database'],
-  ['authorize', 'metrics', 'readiness'],
+  ['authorize', 'metrics', 'readiness', 'verdicts'],
   ['key-hygiene'],
   ['audit/retention'],
   ['audit/query', 'audit/verify'],

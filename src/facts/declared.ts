@@ -96,6 +96,10 @@ const ATTRIBUTE_BYTES = 75;
 export const bytesUnder = ({ declaration: { attributes } }: Schema): number =>
   Object.values(attributes).reduce((sum, { size }) => sum + (size === 0 ? 0 : GROUP_BYTES + ATTRIBUTE_BYTES * size), 0);
 
+/** What a question states of what a schema declares as asked; the same values are the same group. Undefined: it declares nothing. */
+export const askedUnder = (schema: Schema, attributes: AskedAttributes | undefined): Group | undefined =>
+  groupsOf(schema).askedGroup?.(attributes);
+
 type StoredGroups = Pick<Known, 'key' | 'user' | 'target'>;
 
 /** What makes and keeps the groups of one schema. */

@@ -146,10 +146,12 @@ export function mount(router: Router<State>, routes: readonly Route[], authentic
     router[shape.method](
       shape.path,
       shape.path.replace(/\{(\w+)\}/g, ':$1'),
-      ({ req: request, state, params, querystring: query }) =>
-        new Promise<Answered | Failure>((resolve) =>
-          answer({ shape, authenticate, request, state, address: { params, query } }, resolve),
-        ),
+      ({ req: request, state, params, querystring: query }) => {
+        const address = query === '' && !shape.params ? BARE : { params: shape.params ? params : NONE, query };
+        return new Promise<Answered | Failure>((resolve) =>
+          answer({ shape, authenticate, request, state, address }, resolve),
+        );
+      },
     );
   }
 }
@@ -194,27 +196,42 @@ export function answerTo(caller: Caller, asking: Asking, settle: Settle<Answered
 /** `bytes`: of the body; undefined: there is none. @throws Failure INVALID_REQUEST, or what `inspect` of the route does */
 function handle(
   caller: Caller,
-  { shape, request, state, address: { params, query } = BARE }: Asking,
+  { shape, request, state, address = BARE }: Asking,
   bytes: Buffer | undefined,
   settle: Settle<Answered>,
 ): void {
-  const { deadline, requestId } = state;
   const body = bytes ? parseJson(bytes, shape.json) : NONE;
   shape.inspect?.(body, state);
-  const valid = validateParts(shape, {
-    params,
-    query: queryOf(query),
-    headers: headersOf(shape, request.headers),
-    body,
-  });
+  const { params, query, headers, body: valid } = validParts(shape, request, address, body);
+  const { deadline, requestId } = state;
+  const actor = { id: caller.id, requestId };
   const asked: Asked<unknown, unknown, unknown, unknown> = {
-    ...valid,
+    params,
+    query,
+    headers,
+    body: valid,
     caller,
-    actor: { id: caller.id, requestId },
+    actor,
     deadline,
     state,
   };
   shape.handle(asked as never, settle);
+}
+
+/** The parsed parts. @throws Failure INVALID_REQUEST */
+function validParts(shape: Route, request: IncomingMessage, { params, query }: Address, body: unknown): Parts {
+  // The usual case of a question: nothing but a body, which is accepted.
+  const accepted =
+    params === NONE && query === '' && !shape.headers ? (shape.acceptBody?.(body) as object | undefined) : undefined;
+  if (accepted !== undefined) return { params: NONE, query: NONE, headers: NONE, body: accepted };
+  return validateParts(shape, { params, query: queryOf(query), headers: headersOf(shape, request.headers), body });
+}
+
+interface Parts {
+  readonly params: unknown;
+  readonly query: unknown;
+  readonly headers: unknown;
+  readonly body: unknown;
 }
 
 const NOBODY: Caller = { id: 'nobody', scopes: new Set(), bounds: undefined };

@@ -139,7 +139,7 @@ function stateOf({ requests, windowSeconds }: RateLimit, { total, endsInMs }: Co
 const EXCEEDED: Facts['limit'] = closed({ exceeded: true });
 
 /** The facts, with `limit.exceeded` where it is. */
-export const withLimit = (facts: Facts, state: RateLimitState | undefined): Facts =>
+export const withLimit = (facts: Facts, state: Pick<RateLimitState, 'exceeded'> | undefined): Facts =>
   state?.exceeded ? closed({ ...facts, limit: EXCEEDED }) : facts;
 
 export const limitMetrics = (stats: () => LimitStats): Metric[] => [
