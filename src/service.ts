@@ -5,6 +5,7 @@ import { checkpointMetrics } from './audit/checkpoint/loop.ts';
 import { openCheckpoints } from './audit/checkpoint/open.ts';
 import { keepPartitions } from './audit/record/partitions.ts';
 import { createRecorder, type Recorder, recorderMetrics } from './audit/record/recorder.ts';
+import { createRefusals, type Refusals } from './audit/refusals.ts';
 import { type Authorize, type AuthorizeThen, authorizer, promised } from './authorize.ts';
 import type { Config } from './config.ts';
 import { fingerprinter, type Pepper } from './credentials/token.ts';
@@ -43,6 +44,7 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   readonly authorize: Authorize;
   readonly authorizeThen: AuthorizeThen;
   readonly findCaller: FindCaller;
+  readonly refusals: Refusals;
   /** The pool for administration, apart from the decisions' pool, so that no decision waits for a slow change. */
   readonly adminDb: Knex;
   /** The pool of who reads the log. */
@@ -133,6 +135,7 @@ async function compose(
   await partitions.made;
   const recorder = part(createRecorder(logDb, log));
   const usage = part(createUsage(backgroundDb, log));
+  const refusals = part(createRefusals(backgroundDb, log));
   const redis = config.REDIS_URL === undefined ? undefined : { url: config.REDIS_URL, waitMs: config.REDIS_TIMEOUT_MS };
   const limits = part(await createLimits({ fallback: config.RATE_LIMIT, redis }, log));
 
@@ -192,6 +195,7 @@ async function compose(
     shadow,
     authorize: promised(authorizeThen),
     authorizeThen,
+    refusals,
     findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
     readiness: readinessOf({ db, logDb, recorder, freshness, changes, limitMs, log }),
     metrics,

@@ -32,7 +32,8 @@ export interface AdminEvent {
     | 'directory'
     | 'decision'
     | 'log'
-    | 'policy';
+    | 'policy'
+    | 'address';
   readonly id: string;
   readonly before?: object | undefined;
   readonly after?: object | undefined;

@@ -69,5 +69,21 @@ export function authenticator({ findCaller, config }: Pick<Service, 'findCaller'
   return Object.assign(authenticate, { known });
 }
 
+/** Those that say of a caller that it may not ask, or not now. */
+const REFUSALS: ReadonlySet<string> = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_REQUESTS']);
+
+/** Notes a failure that refused a caller, for the events of administration. Nobody was refused who has sent nothing. */
+export function noteRefusal(
+  { findCaller, refusals, config }: Pick<Service, 'findCaller' | 'refusals' | 'config'>,
+  request: IncomingMessage,
+  route: string | undefined,
+  { code }: Failure,
+): void {
+  if (!REFUSALS.has(code) || !request.headers.authorization) return;
+  const token = tokenOf(request);
+  const caller = token === undefined ? undefined : findCaller.known(token)?.id;
+  refusals.note({ caller, address: addressOf(request, config.TRUSTED_PROXIES), code, route });
+}
+
 const tokenOf = ({ headers }: IncomingMessage): string | undefined =>
   /^bearer ([!-~]+)$/i.exec(headers.authorization ?? '')?.[1];

@@ -6,6 +6,7 @@ import { asFailure, Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
 import { type Log, logSampled } from '../log.ts';
 import type { Service } from '../service.ts';
+import { noteRefusal } from './authenticate.ts';
 import { DRAIN_BYTES } from './body.ts';
 import { isStandard, type State } from './context.ts';
 import { failureReply, type Reply } from './replies.ts';
@@ -30,20 +31,24 @@ export interface Answered {
  * work is done at once. Never throws what `work` does.
  */
 export function settle(
-  { log, metrics }: Service,
+  service: Service,
   phase: () => Phase,
   request: IncomingMessage,
   state: State,
   work: (settle: Settle<Answered>) => void,
   finish: (answered: Answered) => void,
 ): void {
+  const { log, metrics } = service;
   let settled = false;
   const end: Settle<Answered> = (outcome) => {
     if (settled) return;
     settled = true;
     const failure = outcome instanceof Failure ? failureAt(state.route, outcome) : undefined;
     const answered = failure ? failureAnswer(failure, request, state.requestId, log) : (outcome as Answered);
-    if (failure) metrics.failed(failure.code);
+    if (failure) {
+      metrics.failed(failure.code);
+      noteRefusal(service, request, state.route, failure);
+    }
     // The path of the route, not of the request: that may hold anything, such as a key, and is not a closed set of labels.
     const { requestId, since, route, fault } = state;
     const { status = 200 } = answered;

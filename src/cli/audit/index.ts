@@ -29,7 +29,7 @@ export function addAuditVerbs(program: Command, terminal: Terminal): void {
   )
     .option('--actor <id>', 'by this caller, as:name, or cli:account@machine')
     .option('--action <name>', 'such as key.rotate')
-    .option('--kind <kind>', 'user, business, member, key, caller, directory, decision or log')
+    .option('--kind <kind>', 'user, business, member, key, caller, freeze, directory, decision, log, policy or address')
     .option('--subject <id>', 'of what was changed')
     .option('--from <time>', 'RFC 3339, inclusive')
     .option('--to <time>', 'RFC 3339, exclusive')
