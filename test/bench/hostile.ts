@@ -4,20 +4,15 @@
  */
 
 import { fork } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Pepper } from '../../src/credentials/token.ts';
 import { attacks } from '../support/attacks.ts';
-import { startCluster } from '../support/cluster.ts';
 import type { Order } from './attacker.ts';
-import { addCaller, fill, newDatabase } from './http-data.ts';
-import type { Load } from './http-load.ts';
-import { startGenerator, startOurs } from './http-processes.ts';
-import { type Bench, median } from './report.ts';
+import { about, questionWithContext } from './data.ts';
+import { type Bench, ofRounds } from './report.ts';
+import { ratios } from './turns.ts';
+import { questionsTo, withWorld } from './world.ts';
 
 const FULL = { rounds: 5, milliseconds: 3000, idle: 10_000 };
 const SHORT = { rounds: 3, milliseconds: 1000, idle: 2000 };
@@ -29,22 +24,23 @@ const MOST_MB = 400;
 const UNDER_WAY_MS = 200;
 
 /** Registered as the section `hostile`. */
-export async function benchHostile(bench: Bench): Promise<void> {
-  const { rounds, milliseconds, idle } = bench.short ? SHORT : FULL;
-  const endings: (() => unknown)[] = [];
-  try {
-    const { load, server } = await start(bench, endings);
-    const generator = startGenerator();
-    endings.push(generator.stop);
+export const benchHostile = (bench: Bench): Promise<void> =>
+  withWorld(bench, async (world) => {
+    const { rounds, milliseconds, idle } = bench.short ? SHORT : FULL;
+    const filling = await world.database('hostile', KEYS);
+    const bodies = await world.lines('questions', about(filling.asked, 1, questionWithContext));
+    // Besides those of the attack that holds as many as there may be by default.
+    const server = await world.service(filling, { MAX_CONNECTIONS: '11000' });
+    const load = questionsTo(server, bodies, filling, ASKED);
     const attacker = startAttacker();
-    endings.push(attacker.end);
-    const ask = () => generator.run({ ...load, milliseconds });
+    world.endings.push(attacker.end);
+    const ask = () => world.generator.run({ ...load, milliseconds });
     await ask();
     const atFirst = await server.memory();
     let failed = 0;
     let most = 0;
     for (const attack of Object.keys(attacks(idle))) {
-      const ratios: number[] = [];
+      const p99 = { calm: [] as number[], attacked: [] as number[] };
       for (let round = 0; round < rounds; round += 1) {
         const calm = await ask();
         await attacker.begin({ attack, address: `http://127.0.0.1:${server.port}`, idle });
@@ -53,46 +49,21 @@ export async function benchHostile(bench: Bench): Promise<void> {
         most = Math.max(most, (await server.memory()) - atFirst);
         await attacker.stop();
         failed += calm.failed + attacked.failed;
-        ratios.push(attacked.p99 / calm.p99);
+        p99.calm.push(calm.p99);
+        p99.attacked.push(attacked.p99);
         bench.progress(`${attack}: p99 ${calm.p99.toFixed(1)} ms in calm, ${attacked.p99.toFixed(1)} ms under attack`);
       }
-      bench.figure({ name: `p99 beside ${attack}, to calm`, value: median(ratios), unit: 'x', want: { atMost: 3 } });
+      bench.figure({
+        name: `p99 beside ${attack}`,
+        to: 'in calm',
+        unit: 'x',
+        ...ofRounds(ratios(p99.attacked, p99.calm)),
+        want: { atMost: 3 },
+      });
     }
     bench.figure({ name: 'questions that failed', value: failed, unit: '', want: { atMost: 0 } });
     bench.figure({ name: 'growth of resident memory', value: most, unit: 'MB', want: { atMost: MOST_MB } });
-  } finally {
-    for (const end of endings.reverse()) await end();
-  }
-}
-
-async function start(bench: Bench, endings: (() => unknown)[]) {
-  const folder = await mkdtemp(path.join(tmpdir(), 'authz-bench-'));
-  endings.push(() => rm(folder, { recursive: true, force: true }));
-  bench.progress('starting the service');
-  const cluster = await startCluster();
-  endings.push(cluster.close);
-  const pepper: Pepper = { id: 'bench', secret: randomBytes(32) };
-  const { url } = await newDatabase(cluster.url, 'hostile', endings);
-  const bodies = path.join(folder, 'questions');
-  await fill(url, pepper, KEYS, KEYS, bodies);
-  const token = await addCaller(url, pepper);
-  const server = await startOurs('hostile', {
-    DATABASE_URL: url,
-    KEY_PEPPERS: `${pepper.id}:${pepper.secret.toString('base64')}`,
-    RATE_LIMIT: '2147483647/60',
-    // Besides those of the attack that holds as many as there may be by default.
-    MAX_CONNECTIONS: '11000',
   });
-  endings.push(server.stop);
-  const load: Omit<Load, 'milliseconds'> = {
-    ...ASKED,
-    port: server.port,
-    line: 'POST /authorize',
-    headers: [`Authorization: Bearer ${token}`, 'Content-Type: application/json'],
-    bodies,
-  };
-  return { load, server };
-}
 
 function startAttacker() {
   const child = fork(path.join(import.meta.dirname, 'attacker.ts'), { execArgv: ['--import', 'tsx'] });

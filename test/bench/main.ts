@@ -1,66 +1,106 @@
 /** `make bench`: measures what we promise of speed and memory, as ratios within one run, and exits 1 where it fails. */
 
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { auditBench } from './audit.ts';
-import { benchChanges } from './changes.ts';
-import { benchDeadline } from './deadline.ts';
-import { benchDeclared } from './declared.ts';
-import { benchHostile } from './hostile.ts';
-import { http } from './http.ts';
-import { benchLog } from './log.ts';
-import { benchPolicy } from './policy.ts';
-import { benchReplay } from './replay.ts';
-import { type Bench, type Figure, holds, printFigure } from './report.ts';
-import { benchRollout } from './rollout.ts';
-import { benchVerify } from './verify.ts';
+import { ROOT } from '../../src/config.ts';
+import { describeMachine } from './machine.ts';
+import { type Results, writePage } from './page.ts';
+import { holds, printFigure, printLoad } from './report.ts';
+import { SECTIONS, TABLE } from './sections.ts';
 
-/** By name, in the order in which they run. */
-const SECTIONS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
-  log: benchLog,
-  verify: benchVerify,
-  audit: auditBench,
-  changes: benchChanges,
-  replay: benchReplay,
-  rollout: benchRollout,
-  policy: benchPolicy,
-  declared: benchDeclared,
-  deadline: benchDeadline,
-  http,
-  hostile: benchHostile,
-};
+const PAGES = path.join(ROOT, 'docs');
 
-const HELP = `Usage: make bench [ARGS="[--short] [--json FILE] [SECTION..]"]
+const HELP = `Usage: make bench [ARGS="[OPTION..] [SECTION..]"]
 
-Measures against a database and servers of its own, on loopback.
-Sections: ${Object.keys(SECTIONS).join(', ')} (default: all)
+Measures against a database and servers of its own, on loopback, and exits with 1 where a promise is not held.
 
-Example:
-  make bench ARGS="--short --json bench.json policy"`;
+Sections (default: all):
+${Object.entries(SECTIONS)
+  .map(([name, { about, inTable }]) => `  ${name.padEnd(10)} ${inTable ? '*' : ' '} ${about}`)
+  .join('\n')}
+  ${TABLE.padEnd(10)}   those with *, and writes docs/performance.md, its .json and its .svg. Takes up to 15 minutes
+
+Options:
+  --short        fewer and shorter rounds, promises held within generous bounds; writes no documents
+  --json FILE    writes all figures as JSON, too
+  --out FOLDER   writes performance.md, .json and .svg there instead
+  --build FOLDER measures the build of that checkout; writes no documents
+
+Examples:
+  make bench ARGS=${TABLE}
+  make bench ARGS="--short --json bench.json speed"`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { short: { type: 'boolean', default: false }, json: { type: 'string' }, help: { type: 'boolean' } },
+  options: {
+    short: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    out: { type: 'string' },
+    build: { type: 'string' },
+    help: { type: 'boolean' },
+  },
 });
-const unknown = positionals.filter((name) => !(name in SECTIONS));
+const unknown = positionals.filter((name) => !(name in SECTIONS) && name !== TABLE);
 if (values.help || unknown.length > 0) {
   if (unknown.length > 0) process.stderr.write(`there is no section ${unknown.join(', ')}\n`);
   process.stdout.write(`${HELP}\n`);
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
-const figures: (Figure & { readonly section: string; readonly held: boolean | null })[] = [];
-for (const [section, run] of Object.entries(SECTIONS)) {
-  if (positionals.length > 0 && !positionals.includes(section)) continue;
-  process.stdout.write(`\n${section}\n`);
-  await run({
-    short: values.short,
-    figure: (figure) => {
-      figures.push({ section, ...figure, held: holds(figure, values.short) ?? null });
-      process.stdout.write(`  ${printFigure(figure, values.short)}\n`);
-    },
-    progress: (text) => process.stderr.write(`  .. ${text}\n`),
-  });
+const chosen = Object.entries(SECTIONS).filter(
+  ([name, { inTable }]) =>
+    positionals.length === 0 || positionals.includes(name) || (inTable && positionals.includes(TABLE)),
+);
+const results = await measure(chosen);
+const outputs = path.resolve(values.out ?? PAGES);
+if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(results, null, 2)}\n`);
+if (values.out !== undefined || (positionals.includes(TABLE) && !values.short && values.build === undefined)) {
+  await mkdir(outputs, { recursive: true });
+  await writePage(outputs, results);
+  process.stdout.write(`\nwritten: performance.md, .json and .svg in ${outputs}\n`);
 }
-if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(figures, null, 2)}\n`);
-process.exitCode = figures.some(({ held }) => held === false) ? 1 : 0;
+const broken = results.figures.filter((figure) => holds(figure, values.short) === false);
+if (broken.length > 0) process.stdout.write(`\nnot held: ${broken.length} of ${results.figures.length} figures\n`);
+process.exitCode ||= broken.length > 0 ? 1 : 0;
+
+/** A section that fails is told of, and the others are measured all the same: a run is long. */
+async function measure(sections: readonly (typeof chosen)[number][]): Promise<Results> {
+  const since = performance.now();
+  const minutes = (): number => (performance.now() - since) / 60_000;
+  const build = path.resolve(values.build ?? ROOT);
+  const machine = describeMachine(build);
+  const { short } = values;
+  const figures: Results['figures'][number][] = [];
+  const loads: Results['loads'][number][] = [];
+  const skipped: Results['skipped'][number][] = [];
+  if (machine.loadBefore > 0.5 && !short)
+    process.stderr.write(`others use this machine (load ${machine.loadBefore}): figures to quote need a quiet one\n`);
+  for (const [index, [section, { run }]] of sections.entries()) {
+    process.stdout.write(`\n${section}\n`);
+    process.stderr.write(`  .. section ${index + 1} of ${sections.length}, after ${minutes().toFixed(1)} minutes\n`);
+    const skip = (name: string, why: string): void => {
+      skipped.push({ section, name, why });
+      process.stdout.write(`  ${name}: not measured: ${why}\n`);
+    };
+    await run({
+      short,
+      build,
+      figure: (figure) => {
+        figures.push({ section, ...figure });
+        process.stdout.write(`  ${printFigure(figure, short)}\n`);
+      },
+      load: (figure) => {
+        loads.push({ section, ...figure });
+        process.stdout.write(`  ${printLoad(figure)}\n`);
+      },
+      skip,
+      progress: (text) => process.stderr.write(`  .. ${text}\n`),
+    }).catch((error: Error) => {
+      process.exitCode = 1;
+      process.stderr.write(`${error.stack}\n`);
+      skip(section, `it failed: ${error.message.split('\n')[0]}`);
+    });
+  }
+  return { machine, short, minutes: minutes(), figures, loads, skipped };
+}

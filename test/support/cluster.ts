@@ -19,13 +19,14 @@ export interface Cluster {
   readonly close: () => Promise<void>;
 }
 
-export async function startCluster(): Promise<Cluster> {
+/** `flushes`: each commit reaches the disk, as in production; for what measures it. */
+export async function startCluster({ flushes = false } = {}): Promise<Cluster> {
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-faults-'));
   // 0755, so that the server's account (under root) may traverse to the data, and all is removed with this folder.
   await chmod(folder, 0o755);
   const dataDir = path.join(folder, 'data');
   const { url, close } = await openEmbedded({ dataDir });
-  await withoutFlushes(url);
+  if (!flushes) await withoutFlushes(url);
   const postmaster = async (): Promise<number> =>
     Number((await readFile(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0]);
   const processes = async (): Promise<number[]> => {

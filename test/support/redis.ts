@@ -11,6 +11,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface RedisServer {
   readonly port: number;
   readonly url: string;
+  /** Of its process; undefined while it is killed. */
+  readonly pid: () => number | undefined;
   readonly signal: (signal: NodeJS.Signals) => void;
   /** SIGKILL; resolves when it has ended. Its data is lost. */
   readonly kill: () => Promise<void>;
@@ -63,6 +65,7 @@ export async function startRedis(password?: string): Promise<RedisServer> {
   return {
     port,
     url: password === undefined ? `redis://127.0.0.1:${port}` : `redis://:${password}@127.0.0.1:${port}`,
+    pid: () => child?.pid,
     signal: (signal) => void child?.kill(signal),
     kill,
     restart,

@@ -1,10 +1,12 @@
 /**
- * What ours is compared with: `raw`, a bare node:http server, and `koa`, a bare Koa with @koa/router. Each reads the same
- * body with JSON.parse and answers with the reply in the environment variable REPLY, and does nothing else.
+ * What ours is compared with: `koa`, a bare Koa with @koa/router, and `raw`, a bare node:http server. Each reads the same
+ * body with JSON.parse and answers with the reply in the environment variable REPLY, and does nothing else. `socket` does not even
+ * parse: it shows how much the load generator could ask.
  * JavaScript, as the service is when it is built: what runs TypeScript as it stands adds calls of its own.
  */
 
 import { createServer } from 'node:http';
+import { createServer as createSocketServer } from 'node:net';
 import Router from '@koa/router';
 import Koa from 'koa';
 
@@ -45,7 +47,18 @@ function koa() {
   return createServer(app.callback());
 }
 
-const server = process.argv[2] === 'raw' ? raw() : koa();
+/** Takes each chunk for a whole request: the generator writes one at once, and waits. */
+function socket() {
+  const body = JSON.stringify(reply);
+  const text = Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  return createSocketServer({ noDelay: true }, (connection) => {
+    connection.on('data', () => connection.write(text));
+    connection.on('error', () => connection.destroy());
+  });
+}
+
+const servers = { koa, raw, socket };
+const server = servers[/** @type {keyof typeof servers} */ (process.argv[2] ?? 'koa')]();
 server.listen(0, '127.0.0.1', () => {
   const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
   process.stdout.write(`port ${port}\n`);

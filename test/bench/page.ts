@@ -1,0 +1,83 @@
+/** docs/performance.{json,md,svg}, out of what was measured. Between its two marks the page is written here, and by nobody else. */
+
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { chart } from './chart.ts';
+import type { Machine } from './machine.ts';
+import { type Figure, formatted, holds, type LoadFigure, nameOf, wanted } from './report.ts';
+
+/** All of a run. */
+export interface Results {
+  readonly machine: Machine;
+  /** Fewer and shorter rounds: for CI, and no figures to quote. */
+  readonly short: boolean;
+  readonly minutes: number;
+  readonly figures: readonly (Figure & { readonly section: string })[];
+  readonly loads: readonly (LoadFigure & { readonly section: string })[];
+  readonly skipped: readonly { readonly section: string; readonly name: string; readonly why: string }[];
+}
+
+const BEGIN = '<!-- From here to the next mark: written by make bench ARGS=table. -->';
+const END = '<!-- The end of what make bench ARGS=table writes. -->';
+/** What a page begins as. */
+const EMPTY = `${BEGIN}\n${END}\n`;
+const NAME = 'performance';
+/** Of processes, in this order. */
+const PROCESSES = ['server', 'PostgreSQL', 'Redis', 'load'];
+
+/** Writes all three into `folder`; what stands around the marks of the page stays. */
+export async function writePage(folder: string, results: Results): Promise<void> {
+  const file = (extension: string): string => path.join(folder, `${NAME}.${extension}`);
+  const before = await readFile(file('md'), 'utf8').catch(() => EMPTY);
+  await writeFile(file('json'), `${JSON.stringify(results, null, 2)}\n`);
+  await writeFile(file('svg'), chart(results.figures));
+  await writeFile(file('md'), withResults(before, results));
+}
+
+/** `page` with the results between its marks. */
+export function withResults(page: string, results: Results): string {
+  const [before, after] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (before === -1 || after < before) throw new Error(`the page lacks its marks; they are\n${EMPTY}`);
+  return `${page.slice(0, before)}${BEGIN}\n\n${markdown(results)}\n\n${page.slice(after)}`;
+}
+
+function markdown(results: Results): string {
+  const { machine, short, minutes, figures, loads, skipped } = results;
+  const { date, commit, cores, processor, node, postgres, loadBefore } = machine;
+  const made =
+    `Measured on ${date} at commit ${commit}, in ${formatted(minutes)} minutes: ${cores} cores (${processor}), Node ${node}, ` +
+    `PostgreSQL ${postgres}. Before it began, ${loadBefore} processes wanted a core.` +
+    (short ? ' **A short run: not to be quoted.**' : '');
+  return [
+    made,
+    `![Questions a second, where a bare Koa server answers 1](${NAME}.svg)`,
+    table(['what', 'median', 'least to most', 'promised', ''], figures.map(figureRow(short))),
+    'What each server did, the log on; the last columns are microseconds on a core for each question, all processes of PostgreSQL together:',
+    table(['', 'a second', 'p50, ms', 'p99, ms', ...PROCESSES], loads.map(loadRow)),
+    ...(skipped.length === 0 ? [] : ['Not measured:', skipped.map(({ name, why }) => `- ${name}: ${why}`).join('\n')]),
+  ].join('\n\n');
+}
+
+const figureRow =
+  (short: boolean) =>
+  (figure: Figure): string[] => {
+    const { value, unit, spread } = figure;
+    const held = holds(figure, short);
+    const verdict = held === undefined ? '' : held ? 'held' : '**not held**';
+    const shown = unit === 'x' ? formatted(value) : `${formatted(value)} ${unit}`.trim();
+    return [
+      nameOf(figure),
+      shown,
+      spread === undefined ? '' : spread.map(formatted).join(' to '),
+      wanted(figure),
+      verdict,
+    ];
+  };
+
+function loadRow({ name, rate, p50, p99, cpu }: LoadFigure): string[] {
+  const costs = PROCESSES.map((process) => (cpu[process] === undefined ? '' : formatted(cpu[process])));
+  return [name, formatted(rate), formatted(p50), formatted(p99), ...costs];
+}
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');

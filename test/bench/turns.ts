@@ -1,0 +1,115 @@
+/** Servers under load in turns: what a machine does meanwhile hits all of them alike, and ratios of one round are compared. */
+
+import type { ServerProcess } from './processes.ts';
+import { type Bench, type LoadFigure, median, printLoad } from './report.ts';
+import type { Questions, World } from './world.ts';
+
+/** As long as it takes until nearly all that is run has been compiled. */
+const WARM_UP_MS = 1500;
+
+/** Something that is asked for a while, once a round. */
+export interface Turn {
+  readonly questions: Questions;
+  readonly server: ServerProcess;
+  /** Other processes that take part, beside PostgreSQL and the load generator: a name, and its seconds on a core so far. */
+  readonly others?: Readonly<Record<string, () => number>>;
+  /** Questions in a request; 1 by default. */
+  readonly inRequest?: number;
+}
+
+/** Of each round, in order. */
+export interface Rounds {
+  /** Questions answered in a second. */
+  readonly rates: number[];
+  /** Milliseconds. */
+  readonly p50: number[];
+  readonly p99: number[];
+  /** Microseconds on a core for each question, by process. */
+  readonly cpu: Record<string, number[]>;
+}
+
+export interface Length {
+  readonly rounds: number;
+  readonly milliseconds: number;
+}
+
+/**
+ * Runs each turn once a round, every other round backwards, so that none is always the first; and a round before, untimed, for the
+ * processes, which are compiled by then.
+ */
+export async function inTurns<Name extends string>(
+  bench: Bench,
+  world: World,
+  turns: Readonly<Record<Name, Turn>>,
+  { rounds, milliseconds }: Length,
+  afterRound: () => Promise<void> = async () => undefined,
+): Promise<Record<Name, Rounds>> {
+  const names = Object.keys(turns) as Name[];
+  const all = Object.fromEntries(names.map((name) => [name, noRounds()])) as Record<Name, Rounds>;
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const name of round % 2 === 1 ? names : [...names].reverse()) {
+      const title = round === 0 ? `${name} (warm-up)` : `${name} (${round} of ${rounds})`;
+      const length = round === 0 ? Math.max(milliseconds, WARM_UP_MS) : milliseconds;
+      const run = await runOnce(bench, world, title, turns[name], length);
+      if (round > 0) addTo(all[name], run);
+    }
+    if (round > 0) await afterRound();
+  }
+  return all;
+}
+
+export const noRounds = (): Rounds => ({ rates: [], p50: [], p99: [], cpu: {} });
+
+export function addTo({ rates, p50, p99, cpu }: Rounds, run: LoadFigure): void {
+  rates.push(run.rate);
+  p50.push(run.p50);
+  p99.push(run.p99);
+  for (const [process, micros] of Object.entries(run.cpu)) {
+    cpu[process] ??= [];
+    cpu[process].push(micros);
+  }
+}
+
+/** @throws Error where a request failed: what was measured is not what was meant */
+export async function runOnce(
+  bench: Bench,
+  { generator, databaseSeconds }: World,
+  name: string,
+  { questions, server, others = {}, inRequest = 1 }: Turn,
+  milliseconds: number,
+): Promise<LoadFigure> {
+  const spent = async (): Promise<Record<string, number>> => ({
+    server: server.cpuSeconds(),
+    PostgreSQL: await databaseSeconds(),
+    ...Object.fromEntries(Object.entries(others).map(([process, seconds]) => [process, seconds()])),
+  });
+  const before = await spent();
+  const { failed, succeeded, failure, seconds, cpuSeconds, p50, p99 } = await generator.run({
+    ...questions,
+    milliseconds,
+  });
+  const after = await spent();
+  if (failed > 0 || succeeded === 0)
+    throw new Error(`${name}: ${failed} of ${failed + succeeded} requests failed, the first with\n${failure}`);
+  const answered = succeeded * inRequest;
+  const micros = (time: number): number => (time / answered) * 1e6;
+  const cpu = Object.fromEntries(
+    Object.entries(after).map(([process, time]) => [process, micros(time - (before[process] ?? Number.NaN))]),
+  );
+  const run = { name, rate: answered / seconds, p50, p99, cpu: { ...cpu, load: micros(cpuSeconds) } };
+  bench.progress(printLoad(run));
+  return run;
+}
+
+/** By round, `of` to the mean of `to`. */
+export const ratios = (of: readonly number[], ...to: readonly (readonly number[])[]): number[] =>
+  of.map((value, round) => value / (to.reduce((sum, values) => sum + (values[round] ?? Number.NaN), 0) / to.length));
+
+/** As it stands in the table of what each did. */
+export const loadFigure = (name: string, { rates, p50, p99, cpu }: Rounds): LoadFigure => ({
+  name,
+  rate: median(rates),
+  p50: median(p50),
+  p99: median(p99),
+  cpu: Object.fromEntries(Object.entries(cpu).map(([process, micros]) => [process, median(micros)])),
+});
