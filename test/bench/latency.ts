@@ -37,7 +37,7 @@ export const benchLatency = (bench: Bench): Promise<void> =>
       bench,
       world,
       { [names.koa]: atHalf(turns.koa), [names.ours]: atHalf(turns.ours), [names.again]: atHalf(turns.koa) },
-      { rounds, milliseconds },
+      { rounds, milliseconds, warm: true },
       async () => void commits.push(await commitP99(filling.url, commitMs)),
     );
     for (const [name, measured] of Object.entries(half)) bench.load(loadFigure(name, measured));

@@ -23,7 +23,7 @@ const RESULTS: Results = {
     loadBefore: 0.1,
   },
   short: false,
-  minutes: 11.04,
+  minutes: 11.041,
   figures: [
     {
       section: 's',

@@ -22,11 +22,15 @@ const END = '<!-- The end of what make bench ARGS=table writes. -->';
 /** What a page begins as. */
 const EMPTY = `${BEGIN}\n${END}\n`;
 const NAME = 'performance';
+const DIGITS = 5;
 /** Of processes, in this order. */
 const PROCESSES = ['server', 'PostgreSQL', 'Redis', 'load'];
 
-/** Writes all three into `folder`; what stands around the marks of the page stays. */
-export async function writePage(folder: string, results: Results): Promise<void> {
+/** Writes all three into `folder`; what stands around the marks of the page stays. Numbers are rounded: the rest is noise. */
+export async function writePage(folder: string, measured: Results): Promise<void> {
+  const round = (_: string, value: unknown): unknown =>
+    typeof value === 'number' ? Number(value.toPrecision(DIGITS)) : value;
+  const results = JSON.parse(JSON.stringify(measured, round)) as Results;
   const file = (extension: string): string => path.join(folder, `${NAME}.${extension}`);
   const before = await readFile(file('md'), 'utf8').catch(() => EMPTY);
   await writeFile(file('json'), `${JSON.stringify(results, null, 2)}\n`);
@@ -51,28 +55,21 @@ function markdown(results: Results): string {
   return [
     made,
     `![Questions a second, where a bare Koa server answers 1](${NAME}.svg)`,
-    table(['what', 'median', 'least to most', 'promised', ''], figures.map(figureRow(short))),
+    table(['what', 'median', 'least to most', 'promised', ''], figures.map(figureRow)),
     'What each server did, the log on; the last columns are microseconds on a core for each question, all processes of PostgreSQL together:',
     table(['', 'a second', 'p50, ms', 'p99, ms', ...PROCESSES], loads.map(loadRow)),
     ...(skipped.length === 0 ? [] : ['Not measured:', skipped.map(({ name, why }) => `- ${name}: ${why}`).join('\n')]),
   ].join('\n\n');
 }
 
-const figureRow =
-  (short: boolean) =>
-  (figure: Figure): string[] => {
-    const { value, unit, spread } = figure;
-    const held = holds(figure, short);
-    const verdict = held === undefined ? '' : held ? 'held' : '**not held**';
-    const shown = unit === 'x' ? formatted(value) : `${formatted(value)} ${unit}`.trim();
-    return [
-      nameOf(figure),
-      shown,
-      spread === undefined ? '' : spread.map(formatted).join(' to '),
-      wanted(figure),
-      verdict,
-    ];
-  };
+/** Held or not is what was promised, of short runs too. */
+function figureRow(figure: Figure): string[] {
+  const { value, unit, spread, want } = figure;
+  const held = holds(figure, false);
+  const verdict = held === undefined ? '' : held ? 'held' : '**not held**';
+  const shown = unit === 'x' ? formatted(value) : `${formatted(value)} ${unit}`.trim();
+  return [nameOf(figure), shown, spread?.map(formatted).join(' to ') ?? '', wanted(want), verdict];
+}
 
 function loadRow({ name, rate, p50, p99, cpu }: LoadFigure): string[] {
   const costs = PROCESSES.map((process) => (cpu[process] === undefined ? '' : formatted(cpu[process])));

@@ -103,7 +103,7 @@ async function memoryOf(pid = 0): Promise<number> {
 
 /** Of a PostgreSQL server, by the ids of its processes: each of them, and those of its children that have ended. */
 export const cpuSecondsOfAll = (pids: readonly number[]): number =>
-  pids.reduce((sum, pid) => sum + (cpuSecondsOf(pid, 4) || 0), 0);
+  existsSync('/proc/self/stat') ? pids.reduce((sum, pid) => sum + (cpuSecondsOf(pid, 4) || 0), 0) : Number.NaN;
 
 /** `fields`: 2 for the process alone, 4 with its children that have ended. NaN where the system does not tell. */
 export function cpuSecondsOf(pid = 0, fields = 2): number {

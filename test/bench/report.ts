@@ -43,25 +43,31 @@ export interface Bench {
 /** Machines are noisy, and a short run more so: it guards against ruin, not against the odd percent. */
 const SHORT_TOLERANCE = 0.4;
 
+/** What is held against: in a short run, generous bounds. */
+function bound({ want }: Figure, short: boolean): Figure['want'] {
+  if (want === undefined || !short) return want;
+  return 'atLeast' in want ? { atLeast: want.atLeast * SHORT_TOLERANCE } : { atMost: want.atMost / SHORT_TOLERANCE };
+}
+
 /** undefined: nothing was promised. */
-export function holds({ value, want }: Figure, short: boolean): boolean | undefined {
+export function holds(figure: Figure, short: boolean): boolean | undefined {
+  const want = bound(figure, short);
   if (want === undefined) return undefined;
-  const tolerance = short ? SHORT_TOLERANCE : 1;
-  return 'atLeast' in want ? value >= want.atLeast * tolerance : value <= want.atMost / tolerance;
+  return 'atLeast' in want ? figure.value >= want.atLeast : figure.value <= want.atMost;
 }
 
 export const nameOf = ({ name, to }: Figure): string => (to === undefined ? name : `${name} ÷ ${to}`);
 
 /** `at least 0.9`. */
-export const wanted = ({ want }: Figure): string => {
+export const wanted = (want: Figure['want']): string => {
   if (want === undefined) return '';
-  return 'atLeast' in want ? `at least ${want.atLeast}` : `at most ${want.atMost}`;
+  return 'atLeast' in want ? `at least ${formatted(want.atLeast)}` : `at most ${formatted(want.atMost)}`;
 };
 
 export function printFigure(figure: Figure, short: boolean): string {
   const { value, unit } = figure;
   const held = holds(figure, short);
-  const verdict = held === undefined ? '' : `${held ? 'ok  ' : 'FAIL'} (${wanted(figure)} ${unit})`;
+  const verdict = held === undefined ? '' : `${held ? 'ok  ' : 'FAIL'} (${wanted(bound(figure, short))} ${unit})`;
   return `${nameOf(figure).padEnd(64)} ${formatted(value).padStart(10)} ${unit.padEnd(4)} ${verdict}`.trimEnd();
 }
 

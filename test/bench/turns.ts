@@ -4,8 +4,8 @@ import type { ServerProcess } from './processes.ts';
 import { type Bench, type LoadFigure, median, printLoad } from './report.ts';
 import type { Questions, World } from './world.ts';
 
-/** As long as it takes until nearly all that is run has been compiled. */
-const WARM_UP_MS = 1500;
+/** Until nearly all that is run has been compiled; on a busy machine there is an end to it. */
+const WARM_UP = { questions: 15_000, milliseconds: 8000, slice: 500 };
 
 /** Something that is asked for a while, once a round. */
 export interface Turn {
@@ -31,31 +31,38 @@ export interface Rounds {
 export interface Length {
   readonly rounds: number;
   readonly milliseconds: number;
+  /** Whether the processes are warm already. */
+  readonly warm?: boolean;
 }
 
 /**
- * Runs each turn once a round, every other round backwards, so that none is always the first; and a round before, untimed, for the
- * processes, which are compiled by then.
+ * Runs each turn once a round, every other round backwards, so that none is always the first; before, each until its process is
+ * warm.
  */
 export async function inTurns<Name extends string>(
   bench: Bench,
   world: World,
   turns: Readonly<Record<Name, Turn>>,
-  { rounds, milliseconds }: Length,
+  { rounds, milliseconds, warm = false }: Length,
   afterRound: () => Promise<void> = async () => undefined,
 ): Promise<Record<Name, Rounds>> {
   const names = Object.keys(turns) as Name[];
   const all = Object.fromEntries(names.map((name) => [name, noRounds()])) as Record<Name, Rounds>;
-  for (let round = 0; round <= rounds; round += 1) {
-    for (const name of round % 2 === 1 ? names : [...names].reverse()) {
-      const title = round === 0 ? `${name} (warm-up)` : `${name} (${round} of ${rounds})`;
-      const length = round === 0 ? Math.max(milliseconds, WARM_UP_MS) : milliseconds;
-      const run = await runOnce(bench, world, title, turns[name], length);
-      if (round > 0) addTo(all[name], run);
-    }
-    if (round > 0) await afterRound();
+  for (const name of warm ? [] : names) await warmUp(bench, world, name, turns[name]);
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const name of round % 2 === 1 ? names : [...names].reverse())
+      addTo(all[name], await runOnce(bench, world, `${name} (${round} of ${rounds})`, turns[name], milliseconds));
+    await afterRound();
   }
   return all;
+}
+
+async function warmUp(bench: Bench, world: World, name: string, turn: Turn): Promise<void> {
+  const since = performance.now();
+  for (let questions = 0; questions < WARM_UP.questions && performance.now() - since < WARM_UP.milliseconds; ) {
+    const { rate } = await runOnce(bench, world, `${name} (warm-up)`, turn, WARM_UP.slice);
+    questions += (rate * WARM_UP.slice) / 1000;
+  }
 }
 
 export const noRounds = (): Rounds => ({ rates: [], p50: [], p99: [], cpu: {} });
@@ -94,7 +101,9 @@ export async function runOnce(
   const answered = succeeded * inRequest;
   const micros = (time: number): number => (time / answered) * 1e6;
   const cpu = Object.fromEntries(
-    Object.entries(after).map(([process, time]) => [process, micros(time - (before[process] ?? Number.NaN))]),
+    Object.entries(after)
+      .map(([process, time]): [string, number] => [process, micros(time - (before[process] ?? Number.NaN))])
+      .filter(([, time]) => !Number.isNaN(time)),
   );
   const run = { name, rate: answered / seconds, p50, p99, cpu: { ...cpu, load: micros(cpuSeconds) } };
   bench.progress(printLoad(run));
