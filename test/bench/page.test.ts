@@ -42,7 +42,7 @@ const RESULTS: Results = {
     {
       section: 's',
       name: 'one key',
-      rate: 20_000.4,
+      rate: 20_000,
       p50: 2.345,
       p99: 9,
       cpu: { server: 40, PostgreSQL: 24.96, load: 15 },
