@@ -3,6 +3,7 @@
 import type { Knex } from 'knex';
 import { checkpointMetrics } from './audit/checkpoint/loop.ts';
 import { openCheckpoints } from './audit/checkpoint/open.ts';
+import { busiestPairs } from './audit/query/busiest.ts';
 import { keepPartitions } from './audit/record/partitions.ts';
 import { createRecorder, type Recorder, recorderMetrics } from './audit/record/recorder.ts';
 import { createRefusals, type Refusals } from './audit/refusals.ts';
@@ -24,6 +25,7 @@ import { factsLoader, type Known } from './facts/load.ts';
 import { namedLoader } from './facts/load-named.ts';
 import { momentsOf } from './facts/moment.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
+import { warmUp } from './facts/warm.ts';
 import { freezeMetrics, holdFreezes } from './freezes/in-force.ts';
 import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
@@ -173,7 +175,7 @@ async function compose(
   ]);
   const loadFacts = factsLoader(db, peppers, breaker, facts);
   const authorizeThen = authorizer({
-    loadFacts: (questions, deadline) => loadFacts.peek(questions) ?? loadFacts(questions, deadline),
+    loadFacts,
     loadNamed: namedLoader(db, breaker),
     consume: limits.consume,
     moments: momentsOf(db, breaker, freshness),
@@ -186,6 +188,14 @@ async function compose(
     noteUnregistered: (decisions) => {
       unregistered += decisions;
     },
+  });
+  await warmUp({
+    db,
+    pepper: peppers[0],
+    warm: loadFacts.warm,
+    confirmed: changes.catchUp,
+    busiest: () => busiestPairs(backgroundDb),
+    log,
   });
   return {
     config,

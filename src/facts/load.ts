@@ -6,6 +6,7 @@
 
 import { timingSafeEqual } from 'node:crypto';
 import type { Knex } from 'knex';
+import type { Awaitable } from '../awaitable.ts';
 import { digestOf, digestTextOf, isToken, type Pepper, type Redigest } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/failure.ts';
@@ -52,10 +53,16 @@ export interface Known extends Pick<Facts, 'key' | 'user' | 'target'> {
 const { key: UNKNOWN_KEY, user: UNKNOWN_USER, target: NO_TARGET } = BUILT_IN.nothingKnown;
 
 export interface LoadFacts {
-  /** @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker */
-  (questions: readonly Question[], deadline: Deadline): Promise<Known[]>;
-  /** What `load` would give, at once: undefined where anything of it must be read. */
-  readonly peek: (questions: readonly Question[]) => Known[] | undefined;
+  /**
+   * At once where all of it is cached.
+   * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED, through the breaker
+   */
+  (questions: readonly Question[], deadline: Deadline): Awaitable<readonly Known[]>;
+  /**
+   * Caches what is stored of these, each by its digest under the current pepper, as a question about it would.
+   * @throws as above
+   */
+  readonly warm: (asked: readonly AskedByDigest[], deadline: Deadline) => Promise<void>;
 }
 
 /** A question whose key has the form and checksum of one. */
@@ -69,59 +76,69 @@ export function factsLoader(
   cache: Cache<Known>,
 ): LoadFacts {
   const [current] = peppers;
-  const read = factsReader(db, peppers, breaker);
-  const nameOf = ({ apiKey, businessId = '' }: Asked): string =>
-    // Joined, not added up: V8 would keep the parts beside the whole for as long as the entry.
-    [digestTextOf(current, apiKey), businessId].join('');
-
-  /** The cached facts of the questions, by their names; those of what is no key are known to everybody. */
-  const recall = (questions: readonly Question[], names: readonly (string | undefined)[]): Known[] | undefined => {
-    const asked = names.filter((name) => name !== undefined);
-    const known = cache.recall(asked);
-    return known && inPlaces(questions, names, known);
+  const read = factsReader(db, breaker);
+  const named = (question: Question): Named | undefined => {
+    if (!isAsked(question)) return undefined;
+    const { apiKey, businessId } = question;
+    const digest = digestTextOf(current, apiKey);
+    return { apiKey, businessId, digest, name: entryName(digest, businessId) };
   };
+  const byDigest = ({ apiKey, businessId, digest }: Named): AskedByDigest => ({
+    businessId,
+    digests: peppers.map((pepper) => ({
+      pepper,
+      digest: pepper === current ? Buffer.from(digest, 'latin1') : digestOf(pepper, apiKey),
+    })),
+  });
+  const cached = (names: readonly string[], asked: (place: number) => AskedByDigest[], deadline: Deadline) =>
+    deadline.race(cache.load(names, (places) => read(places.flatMap(asked), deadline)));
 
-  const load = async (questions: readonly Question[], deadline: Deadline): Promise<Known[]> => {
-    const names = questions.map((question) => (isAsked(question) ? nameOf(question) : undefined));
-    const recalled = recall(questions, names);
-    if (recalled) return recalled;
-    const asked = questions.filter(isAsked);
+  const load = (questions: readonly Question[], deadline: Deadline): Awaitable<readonly Known[]> => {
+    const places = questions.map(named);
+    const asked = places.filter((place) => place !== undefined);
+    const names = asked.map(({ name }) => name);
+    const inPlaces = (known: readonly Known[]): Known[] => knownInPlaces(questions, places, known);
+    const recalled = cache.recall(names);
+    if (recalled) return inPlaces(recalled);
     const missing = (): Promise<Known[]> =>
-      deadline.race(
-        cache.load(
-          names.filter((name) => name !== undefined),
-          (places) =>
-            read(
-              places.flatMap((place) => asked[place] ?? []),
-              deadline,
-            ),
-        ),
-      );
-    const known = await missing().catch((error: unknown) => {
-      // Another request's read that this one joined may have hit that request's deadline; if ours has not passed, read again.
-      if (!(error instanceof Failure) || error.code !== 'DEADLINE_EXCEEDED') throw error;
-      deadline.check();
-      return missing();
-    });
-    return inPlaces(questions, names, known);
+      cached(names, (place) => [asked[place]].flatMap((one) => (one ? [byDigest(one)] : [])), deadline);
+    return missing()
+      .catch((error: unknown) => {
+        // Another request's read that this one joined may have hit that request's deadline; if ours has not passed, read again.
+        if (!(error instanceof Failure) || error.code !== 'DEADLINE_EXCEEDED') throw error;
+        deadline.check();
+        return missing();
+      })
+      .then(inPlaces);
   };
-  const peek = (questions: readonly Question[]): Known[] | undefined =>
-    recall(
-      questions,
-      questions.map((question) => (isAsked(question) ? nameOf(question) : undefined)),
+
+  const warm: LoadFacts['warm'] = async (asked, deadline) => {
+    const names = asked.map(({ digests: [first], businessId }) =>
+      entryName(first?.digest.toString('latin1') ?? '', businessId),
     );
-  return Object.assign(load, { peek });
+    await cached(names, (place) => [asked[place]].flatMap((one) => one ?? []), deadline);
+  };
+  return Object.assign(load, { warm });
 }
 
+/** A question about what may be a key, by the digest under the current pepper, and under which name it is cached. */
+interface Named extends Pick<Asked, 'apiKey' | 'businessId'> {
+  readonly digest: string;
+  readonly name: string;
+}
+
+/** The name of a cached entry. Joined, not added up: V8 would keep the parts beside the whole for as long as the entry. */
+const entryName = (digestText: string, businessId = ''): string => [digestText, businessId].join('');
+
 /** What is known of the questions: of those with a name the next of `known`, of the others that there is no such key. */
-function inPlaces(
+function knownInPlaces(
   questions: readonly Question[],
-  names: readonly (string | undefined)[],
+  places: readonly (Named | undefined)[],
   known: readonly Known[],
 ): Known[] {
   let next = 0;
   return questions.map(({ businessId }, place) => {
-    if (names[place] === undefined) return noKey(businessId);
+    if (!places[place]) return noKey(businessId);
     const found = known[next++];
     if (!found) throw new Error('fewer facts were loaded than asked for');
     return found;
@@ -135,15 +152,13 @@ export async function tryToLoad(db: Knex): Promise<void> {
 }
 
 /** Reads what is stored of the questions, each call through the breaker, all calls of a turn by one statement. */
-function factsReader(db: Knex, peppers: readonly [Pepper, ...Pepper[]], breaker: Breaker) {
+function factsReader(db: Knex, breaker: Breaker) {
   const send = preparedStatement(db);
   const gathered = gathering<AskedByDigest, Read<Known>>((calls, isWanted) =>
     readAll(calls, (bindings) => send(bindings, isWanted)),
   );
-  return (asked: readonly Asked[], deadline: Deadline): Promise<Read<Known>> => {
-    const byDigest = asked.map(({ apiKey, businessId }) => ({ digests: digestsOf(peppers, apiKey), businessId }));
-    return breaker(() => gathered(byDigest, deadline), deadline);
-  };
+  return (asked: readonly AskedByDigest[], deadline: Deadline): Promise<Read<Known>> =>
+    breaker(() => gathered(asked, deadline), deadline);
 }
 
 /** SQLSTATEs of a prepared statement that a connection has no longer, or whose columns a migration has changed. */

@@ -73,17 +73,14 @@ describe('cached facts', () => {
   it('take one read for all that is missing in a turn of the event loop, and are told at once from then on', async () => {
     const others = await Promise.all(['x', 'y', 'z'].map((id) => keyUnder(pepper, id)));
     const questions = [...others, apiKey, createToken('apiKey')].map((key) => [key, 'a'] as const);
-    const question = { apiKey, action: 'call:create', businessId: 'a' };
-    expect(cached.peek([question])).to.equal(undefined);
     const loaded = await Promise.all(questions.map((one) => cached.load(one)));
     expect(cached.reads()).to.equal(1);
     expect(loaded.map(([one]) => one?.key.id)).to.deep.equal(['x', 'y', 'z', 'k', '']);
-    const junk = { ...question, apiKey: 'junk' };
-    const peeked = cached.peek([junk, question, { ...question, apiKey: others[1] }]) ?? [];
-    expect(peeked.map(({ key }) => key.id)).to.deep.equal(['', 'k', 'y']);
-    expect(peeked[1]).to.equal(loaded[3]?.[0]);
-    expect(cached.peek([question, { ...question, businessId: 'b' }])).to.equal(undefined);
+    const known = cached.atOnce(['junk', 'a'], [apiKey, 'a'], [others[1] ?? '', 'a']) ?? [];
+    expect(known.map(({ key }) => key.id)).to.deep.equal(['', 'k', 'y']);
+    expect(known[1]).to.equal(loaded[3]?.[0]);
     expect(cached.reads()).to.equal(0);
+    expect(cached.atOnce([apiKey, 'a'], [apiKey, 'b'])).to.equal(undefined);
   });
 
   it('are read again after a migration has changed the columns of the prepared statement, which costs one failure', async () => {

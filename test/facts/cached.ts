@@ -45,12 +45,20 @@ export async function startCached(
       reads = 0;
       return since;
     },
-    load: (...questions: (readonly [apiKey: string, businessId?: string])[]): Promise<Known[]> =>
+    load: async (...questions: (readonly [apiKey: string, businessId?: string])[]): Promise<readonly Known[]> =>
       load(
         questions.map(([apiKey, businessId]) => ({ apiKey, action: 'call:create', businessId })),
         deadlineIn(10_000),
       ),
-    peek: load.peek,
+    /** What is known at once; undefined where anything must be read, and it is. */
+    atOnce: (...questions: (readonly [apiKey: string, businessId?: string])[]): readonly Known[] | undefined => {
+      const known = load(
+        questions.map(([apiKey, businessId]) => ({ apiKey, action: 'call:create', businessId })),
+        deadlineIn(10_000),
+      );
+      return known instanceof Promise ? undefined : known;
+    },
+    warm: load.warm,
     /** Makes changes over `db` count as this process's own, which are applied before they are confirmed. */
     own: () => onCommit(db, freshness.applyCommit),
     /** Resolves once every committed change is applied. */

@@ -165,12 +165,14 @@ describe('a decision on rows that no PostgreSQL of ours returns', () => {
     const cache = createCache<Known>(createFreshness(), BOUNDS);
     const load = factsLoader(db, [pepper], (read) => read(), cache);
     const outcomes = await Promise.all(
-      keys.map((key) =>
-        load([{ apiKey: key, action: 'call:create', businessId: '42' }], deadlineIn(5000)).then(
-          ([known]) => known?.key.id,
-          (error: unknown) => databaseFailure(error).code,
-        ),
-      ),
+      keys.map(async (key) => {
+        try {
+          const [known] = await load([{ apiKey: key, action: 'call:create', businessId: '42' }], deadlineIn(5000));
+          return known?.key.id;
+        } catch (error) {
+          return databaseFailure(error).code;
+        }
+      }),
     );
     expect(outcomes).to.deep.equal(['k', 'UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE', 'k']);
   });

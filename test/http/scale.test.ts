@@ -161,7 +161,7 @@ describe('with very many', () => {
       const cache = createCache<Known>(createFreshness(), { count: 10, bytes: 2 ** 20 });
       const load = factsLoader(db(), [service.pepper], createBreaker(), cache);
       const question = { apiKey, action: 'call:create', businessId: 'w-7777' };
-      const queries = await queriesOf(() => load([question], deadlineIn(60_000)));
+      const queries = await queriesOf(async () => load([question], deadlineIn(60_000)));
       const [plan] = await plansOf(queries);
       if (!plan) throw new Error('the facts were loaded without a query');
       const scans = nodesOf(plan).filter((node) => node['Relation Name'] !== undefined);
