@@ -22,11 +22,11 @@ import { type Changes, changeFeedMetrics, followChanges } from './facts/change-f
 import { bytesUnder } from './facts/declared.ts';
 import { createFreshness } from './facts/freshness.ts';
 import { factsLoader, type Known } from './facts/load.ts';
-import { namedLoader } from './facts/load-named.ts';
-import { momentsOf } from './facts/moment.ts';
+import { type LoadNamed, namedLoader } from './facts/load-named.ts';
+import { type Moments, momentsOf } from './facts/moment.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
 import { warmUp } from './facts/warm.ts';
-import { freezeMetrics, holdFreezes } from './freezes/in-force.ts';
+import { freezeMetrics, holdFreezes, type InForce } from './freezes/in-force.ts';
 import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
@@ -45,6 +45,12 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   readonly log: Log;
   readonly authorize: Authorize;
   readonly authorizeThen: AuthorizeThen;
+  /** What a search goes by that a decision goes by, too. */
+  readonly searching: {
+    readonly loadNamed: LoadNamed;
+    readonly moments: Moments;
+    readonly freezes: Pick<InForce, 'current'>;
+  };
   readonly findCaller: FindCaller;
   readonly refusals: Refusals;
   /** The pool for administration, apart from the decisions' pool, so that no decision waits for a slow change. */
@@ -174,11 +180,13 @@ async function compose(
     ...freezeMetrics(freezes),
   ]);
   const loadFacts = factsLoader(db, peppers, breaker, facts);
+  const loadNamed = namedLoader(db, breaker);
+  const moments = momentsOf(db, breaker, freshness);
   const authorizeThen = authorizer({
     loadFacts,
-    loadNamed: namedLoader(db, breaker),
+    loadNamed,
     consume: limits.consume,
-    moments: momentsOf(db, breaker, freshness),
+    moments,
     freezes,
     livePolicy: live.policy,
     compare: shadow.compare,
@@ -206,6 +214,7 @@ async function compose(
     authorize: promised(authorizeThen),
     authorizeThen,
     refusals,
+    searching: { loadNamed, moments, freezes },
     findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
     readiness: readinessOf({ db, logDb, recorder, freshness, changes, limitMs, log }),
     metrics,

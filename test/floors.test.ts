@@ -33,7 +33,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['audit/checkpoint', 'audit/record'],
   ['audit/format'],
   ['audit'],
-  ['what-if'],
+  ['search', 'what-if'],
   ['limits', 'rollout'],
   ['freezes', 'keys'],
   ['directory'],

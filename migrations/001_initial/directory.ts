@@ -37,7 +37,8 @@ export const DIRECTORY = `
     role text collate "C" not null check (role ~ '^[a-z][a-z0-9_]{0,63}$' and role not in ('none', 'other')),
     primary key (business_id, user_id)
   );
-  create index business_members_by_user on business_members (user_id);
+  -- In this order it also serves pages of the businesses of one user.
+  create index business_members_by_user on business_members (user_id, business_id);
 
   create table api_keys (
     id authz_id primary key,

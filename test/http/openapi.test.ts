@@ -248,8 +248,8 @@ describe('the OpenAPI document', () => {
     await ask('POST /authorize', '/authorize', bodyOf('POST /authorize'));
     await ask('POST /authorize', '/authorize', { apiKey, action: 'call:create', businessId: 'bakery' });
     await ask('POST /authorize/batch', '/authorize/batch', bodyOf('POST /authorize/batch'));
-    for (const route of ['POST /access/v1/evaluation', 'POST /access/v1/evaluations'])
-      await ask(route, route.slice('POST '.length), bodyOf(route));
+    for (const name of ['evaluation', 'evaluations', 'search/subject', 'search/resource', 'search/action'])
+      await ask(`POST /access/v1/${name}`, `/access/v1/${name}`, bodyOf(`POST /access/v1/${name}`));
     await ask('GET /.well-known/authzen-configuration', '/.well-known/authzen-configuration');
     await ask('POST /keys/{id}/rotate', `${path}/rotate`, bodyOf('POST /keys/{id}/rotate'));
     await ask('POST /keys/{id}/revoke', `${path}/revoke`, bodyOf('POST /keys/{id}/revoke'));

@@ -12,6 +12,9 @@ const WELL_KNOWN = '/.well-known/authzen-configuration';
 const ENDPOINTS = {
   access_evaluation_endpoint: '/access/v1/evaluation',
   access_evaluations_endpoint: '/access/v1/evaluations',
+  search_subject_endpoint: '/access/v1/search/subject',
+  search_resource_endpoint: '/access/v1/search/resource',
+  search_action_endpoint: '/access/v1/search/action',
 } as const;
 
 const documentOf = (base: string): Record<'policy_decision_point' | keyof typeof ENDPOINTS, string> => ({

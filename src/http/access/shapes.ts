@@ -105,3 +105,19 @@ export const decisionShape = shape(decisionFields, ANSWER);
 export const evaluationsShape = z
   .union([z.object({ evaluations: z.array(decisionShape) }), decisionShape])
   .meta({ examples: [{ evaluations: [ANSWER] }] });
+
+const pageShape = z.object({
+  next_token: z.string().describe('For the page behind this one; empty at the end.'),
+  count: z.int(),
+});
+const searchContext = z.looseObject({}).describe('What was taken for granted of every candidate.');
+const PAGE = { next_token: '', count: 1 };
+const ASSUMED = { assumes: { 'limit.exceeded': false } };
+export const entitiesShape = shape(
+  { page: pageShape, context: searchContext, results: z.array(z.object({ type: z.string(), id: z.string() })) },
+  { page: PAGE, context: ASSUMED, results: [{ type: 'user', id: 'ada' }] },
+);
+export const actionsShape = shape(
+  { page: pageShape, context: searchContext, results: z.array(z.object({ name: z.string() })) },
+  { page: PAGE, context: ASSUMED, results: [{ name: 'call:create' }] },
+);

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Service } from '../../service.ts';
 import { discoveryRoutes } from '../access/discovery.ts';
 import { evaluationRoutes } from '../access/evaluation.ts';
+import { searchRoutes } from '../access/search.ts';
 import { openApi } from '../openapi.ts';
 import { type Route, route } from '../route.ts';
 import { auditRoutes } from './audit.ts';
@@ -30,6 +31,7 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
   const routes = [
     ...authorizeRoutes(service),
     ...evaluationRoutes(service),
+    ...searchRoutes(service),
     ...discoveryRoutes(service),
     ...keyRoutes(service),
     ...userRoutes(service),

@@ -197,6 +197,72 @@ describe('the certification scenario of AuthZEN', () => {
     });
   });
 
+  describe('Search', () => {
+    const finds = async (what: string, body: object, ...expected: object[]): Promise<Got> => {
+      const got = await post(`search/${what}`, body);
+      expect(got.status, JSON.stringify(got.body)).to.equal(200);
+      expect(got.headers.get('content-type')).to.match(/^application\/json/);
+      expect(got.body.results).to.be.an('array').and.to.deep.include.members(expected);
+      const [only] = [body as { subject: { type: string }; resource: { type: string } }];
+      for (const result of got.body.results ?? []) {
+        if (what === 'action') expect(result).to.have.all.keys('name');
+        else {
+          expect(result).to.have.all.keys('type', 'id');
+          expect(result['type']).to.equal(what === 'subject' ? only?.subject.type : only?.resource.type);
+        }
+      }
+      expect(got.body.page?.next_token).to.be.a('string');
+      return got;
+    };
+    const USERS = { subject: { type: 'user' }, action: READ, resource: RECORD_1 };
+    const RECORDS = { subject: ALICE, action: READ, resource: { type: 'record' } };
+    const ACTIONS = { subject: ALICE, resource: RECORD_1 };
+
+    it('c-4-2-1: subjects', () => finds('subject', USERS, ALICE, BOB));
+    it('c-4-2-2: subjects, with a context', () =>
+      finds('subject', { ...USERS, context: { time: 'now', ip: '192.168.1.1' } }, ALICE, BOB));
+    it('c-4-2-3: subjects, though an id is sent', () =>
+      finds('subject', { ...USERS, subject: { type: 'user', id: 'nobody' } }, ALICE, BOB));
+    it('c-4-2-4: subjects, with properties of the resource', async () => {
+      const { body } = await finds('subject', { ...USERS, action: WRITE, resource: ARCHIVED }, BOB);
+      expect(body.results).to.deep.equal([BOB]);
+    });
+    it('c-4-3-1: resources', () => finds('resource', RECORDS, RECORD_1));
+    it('c-4-3-2: resources, though an id is sent', () =>
+      finds('resource', { ...RECORDS, resource: { type: 'record', id: 'none' } }, RECORD_1));
+    it('c-4-3-3: resources, with properties of the subject', () =>
+      finds('resource', { ...RECORDS, subject: ADMIN, action: WRITE }, RECORD_2));
+    it('c-4-4-1: actions', () => finds('action', ACTIONS, READ, WRITE));
+    it('c-4-4-2: actions, with a context', () => finds('action', { ...ACTIONS, context: { a: 1 } }, READ, WRITE));
+    it('c-4-4-3: actions, with properties', () => finds('action', { subject: ADMIN, resource: ARCHIVED }, WRITE));
+    it('c-4-5-1, c-4-5-2, c-4-5-3: pages', async () => {
+      const first = await finds('subject', { ...USERS, page: { limit: 1 } }, ALICE);
+      expect(first.body.results).to.have.length(1);
+      expect(Object.keys(first.body)[0]).to.equal('page');
+      expect(first.body.page?.count).to.equal(1);
+      expect(first.body.page?.next_token).to.not.equal('');
+      const second = await finds('subject', { ...USERS, page: { token: first.body.page?.next_token } }, BOB);
+      expect(second.body.page?.next_token).to.equal('');
+    });
+    it('c-4-6-1: an id that nobody has', async () => {
+      const { body } = await finds('action', { ...ACTIONS, subject: { type: 'user', id: 'nonexistent-user' } });
+      expect(body.results).to.deep.equal([]);
+    });
+    it('c-4-6-2: a type that there is not', async () => {
+      const { body } = await finds('subject', { ...USERS, subject: { type: 'spaceship' } });
+      expect(body.results).to.deep.equal([]);
+    });
+    it('c-4-7-1: a missing member', async () => {
+      await refuses('search/subject', { ...USERS, action: undefined });
+      await refuses('search/resource', { ...RECORDS, subject: undefined });
+      await refuses('search/action', { ...ACTIONS, resource: undefined });
+    });
+    it('c-4-7-2: a missing member of a member', async () => {
+      await refuses('search/subject', { ...USERS, resource: { type: 'record' } });
+      await refuses('search/resource', { ...RECORDS, subject: { type: 'user' } });
+    });
+  });
+
   it('c-5: unknown members are ignored, and missing ones refused, in a batch, too', async () => {
     await decideAll({ ...FIXTURE, foo: [1.5], evaluations: [{ bar: null }] }, true);
     await refuses('evaluations', { subject: ALICE, action: READ });

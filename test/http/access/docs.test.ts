@@ -38,6 +38,9 @@ describe('docs/authzen.md', () => {
       /^\{"decision":true,"context":\{"code":"OK"/m,
       /^\{"decision":false,"context":\{"code":"PERMISSION_DENIED"/m,
       /^\{"evaluations":\[\{"decision":true,.*\{"decision":false,/m,
+      /^\{"page".*"results":\[\{"type":"user","id":"bob"\}\]/m,
+      /^\{"page".*"results":\[\{"type":"record","id":"record-1"\},\{"type":"record","id":"record-2"\}\]/m,
+      /^\{"page".*"results":\[.*\{"name":"read"\}.*\{"name":"write"\}/m,
     ]);
   });
 
