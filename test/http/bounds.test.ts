@@ -11,7 +11,17 @@ import { insertCaller, type TestService } from '../support/service.ts';
 import { settingsOf } from './process.ts';
 import { countDecisions } from './wire.ts';
 
-const SCOPES = ['authorize', 'keys', 'directory', 'audit', 'policy', 'freeze', 'keys:grant-user-management'];
+const SCOPES = [
+  'authorize',
+  'keys',
+  'directory',
+  'audit',
+  'policy',
+  'freeze',
+  'evaluate',
+  'search',
+  'keys:grant-user-management',
+];
 const NEW = { friendlyName: 'x', allowUserManagementApiRequests: false };
 const FORBIDDEN = [403, 'FORBIDDEN', 'bound'] as const;
 const GONE = [404, 'NOT_FOUND'] as const;

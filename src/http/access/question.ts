@@ -116,7 +116,7 @@ export function askedBy(
     // One that is not declared is not known, or false; it was brought all the same, so what is stored does not stand in for it.
     if (fits(type, value)) attributes[asked] = value as string | boolean;
   }
-  return { attributes, stored };
+  return { attributes, stored: stored.size > 0 ? stored : undefined };
 }
 
 /** The value of a property; undefined: it is not brought, or null. */
