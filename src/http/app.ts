@@ -58,8 +58,8 @@ function write(ctx: Context, requestId: string, { status = 200, headers, reply, 
   ctx.set({
     ...HEADERS,
     'X-Request-Id': requestId,
-    ...(json !== undefined && { 'Content-Type': JSON_TYPE }),
     ...headers,
+    ...(json !== undefined && { 'Content-Type': JSON_TYPE }),
   });
   // Koa takes a body of null for a 204, and says so unless the status is set after it.
   ctx.body = json ?? text ?? reply ?? null;

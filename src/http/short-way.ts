@@ -81,10 +81,11 @@ function send(
   // The client has closed the connection.
   if (response.destroyed) return;
   const body = json ?? (reply ? JSON.stringify(reply) : (text ?? ''));
+  // In Koa's order.
   const list = HEADER_LIST.concat('X-Request-Id', requestId);
+  for (const name in headers) list.push(name, headers[name] ?? '');
   if (reply || json !== undefined) list.push('Content-Type', JSON_TYPE);
   list.push('Content-Length', String(Buffer.byteLength(body)));
-  for (const name in headers) list.push(name, headers[name] ?? '');
   response.writeHead(status, list);
   // `write` and uncork send head and body in one write, of one string; `end(body)` would be a writev of two.
   response.write(body);
