@@ -4,6 +4,7 @@
  * Memory is constant: every check of more than one entry is SQL.
  */
 
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Knex } from 'knex';
@@ -12,6 +13,7 @@ import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
 import { Failure, type Issue, Refusal } from '../errors.ts';
 import { type Declaration, NOTHING_DECLARED } from '../policy/declared/declaration.ts';
 import { type Entry, issuesOf, type List, needsDeclaration, parseEntry } from './document.ts';
+import { KEEP_STATE, readChanged } from './import-changed.ts';
 import { createKeyGenerator, type Generated, type GeneratedKey, generatedKeys } from './import-keys.ts';
 import { type Form, openSource, type Source } from './import-source.ts';
 import {
@@ -61,6 +63,8 @@ export interface ImportOptions {
   readonly peppers: readonly [Pepper, ...Pepper[]];
   readonly actor: Actor;
   readonly file: string;
+  /** A file that all changes are written to, a line of JSON each, sorted: it proves the digest of those without an event. */
+  readonly changes?: string | undefined;
   /** Read in place of the file: standard input. */
   readonly input?: Readable | undefined;
   readonly form: Form;
@@ -72,7 +76,8 @@ export interface ImportOptions {
 }
 
 /**
- * Imports a file: one event and one change `*` for all of it, and none when nothing had to be changed.
+ * Imports a file: an event for all of it, one for each of the first 10,000 entries that it changed, and one change `*`; none when
+ * nothing had to be changed.
  * @throws Refusal when the file cannot be read, Failure INVALID_REQUEST with the issues of every bad entry: nothing is loaded
  *   then. Failure UNAVAILABLE, DEADLINE_EXCEEDED or INTERNAL, whose message says whether anything is loaded.
  */
@@ -91,15 +96,17 @@ export async function importFile(options: ImportOptions): Promise<ImportReport> 
     await lock(trx);
     advance({ step: 'checking references' });
     await check(trx, source, CONFLICTS, createFaults(source));
+    for (const statement of KEEP_STATE) await trx.raw(statement);
     const result = await merge(trx, read, advance);
+    advance({ step: 'recording what changed' });
+    const { events, rest } = await readChanged(trx, options.changes);
     advance({ step: COMMITTING });
     const unchanged = Object.values(result.counts).every(({ created, changed }) => created + changed === 0);
     if (unchanged) return { result, events: [], changes: [] };
+    const after = { ...result.counts, events: events.length, ...(rest && { rest }) };
     return {
       result,
-      events: [
-        { action: 'directory.import', kind: 'directory', id: path.basename(file), after: result.counts } as const,
-      ],
+      events: [{ action: 'directory.import', kind: 'directory', id: path.basename(file), after }, ...events],
       changes: [{ kind: '*', id: '' } as const],
     };
   };
@@ -111,7 +118,9 @@ export async function importFile(options: ImportOptions): Promise<ImportReport> 
       cause = error;
       throw error;
     });
-  }).catch((error: unknown) => {
+  }).catch(async (error: unknown) => {
+    // What says of a change that was not made that it was. At the end it may have been made.
+    if (options.changes !== undefined && progress.step !== COMMITTING) await rm(options.changes, { force: true });
     throw explain(error, cause, progress.step);
   });
   return { counts, generatedCount: made.count, generated: generatedKeys(db, peppers[0], keyOf, made) };

@@ -1,12 +1,15 @@
 /** `authz import` as a real process: output, exit codes, and what is loaded when it is killed. */
 
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { verifyLog } from '../../src/audit/verify/verify.ts';
 import { digestOf } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
 import { importFile } from '../../src/directory/import.ts';
@@ -61,8 +64,9 @@ describe('authz import', function () {
     for (const [, apiKey = '', id = ''] of keys) {
       expect((await db('api_keys').where({ id }).first()).digest).to.deep.equal(digestOf(pepper, apiKey));
     }
-    expect(await db('admin_events').first()).to.include({ subject_id: 'directory.jsonl' });
-    expect((await db('admin_events').first()).actor).to.match(/^cli:./);
+    const [event] = await db('admin_events').orderBy('seq');
+    expect(event).to.include({ subject_id: 'directory.jsonl' });
+    expect(event.actor).to.match(/^cli:./);
     const second = await authz(['import', file, '--json'], env);
     expect(second.stderr).to.equal('');
     expect(JSON.parse(second.stdout)).to.deep.equal({
@@ -74,6 +78,39 @@ describe('authz import', function () {
       },
       generated: [],
     });
+  });
+
+  it('leaves ten thousand events of entries, and proves the others by a file', async () => {
+    const lines = Array.from({ length: 10_050 }, (_, n) => `{"user":{"id":"user-${n}"}}`);
+    const file = await write('many.jsonl', lines.join('\n'));
+    const changes = path.join(folder, 'changes.jsonl');
+    const run = await authz(['import', file, '--changes', changes], env);
+    expect([run.code, run.stderr]).to.deep.equal([0, '']);
+    const [summary, ...entries] = await db('admin_events').orderBy('seq');
+    const written = (await readFile(changes, 'utf8')).trimEnd().split('\n');
+    expect([entries.length, written.length]).to.deep.equal([10_000, 10_050]);
+    const ids = written.map((line) => (JSON.parse(line) as { id: string }).id);
+    expect(ids).to.deep.equal(ids.toSorted());
+    expect(entries.map(({ subject_id }) => subject_id)).to.deep.equal(ids.slice(0, 10_000));
+    const rest = written.slice(10_000).map((line) => `${line}\n`);
+    const sha256 = createHash('sha256').update(rest.join('')).digest('hex');
+    expect(summary.after.rest).to.deep.equal({ count: 50, sha256 });
+    expect(execFileSync('sh', ['-c', 'tail -n +10001 "$0" | sha256sum', changes]).toString()).to.include(sha256);
+    expect((await verifyLog(db, {})).findings).to.deep.equal([]);
+
+    const again = await authz(['import', file, '--changes', changes], env);
+    expect(again.code).to.equal(1);
+    expect(again.stderr).to.include('is there already; name a new file for the changes');
+    const nowhere = await authz(
+      ['import', await write('one.jsonl', '{"user":{"id":"one"}}'), '--changes', path.join(folder, 'no', 'x')],
+      env,
+    );
+    expect([nowhere.code, nowhere.stdout]).to.deep.equal([1, '']);
+    expect(nowhere.stderr).to.include('so nothing is loaded');
+    const bad = path.join(folder, 'bad.jsonl');
+    expect((await authz(['import', await write('b.jsonl', '{"user":{}}'), '--changes', bad], env)).code).to.equal(1);
+    expect(existsSync(bad)).to.equal(false);
+    expect(await db('users').where({ id: 'one' })).to.deep.equal([]);
   });
 
   it('reads standard input, as a document by default', async () => {

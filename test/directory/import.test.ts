@@ -39,11 +39,27 @@ for (const postgres of POSTGRES) {
       expect((await db('businesses').where({ id: '7' }).first()).disabled_at).to.be.instanceOf(Date);
     });
 
-    it('leaves one event and one change, and none when nothing changes', async () => {
+    it('leaves one event, one for each entry, and one change, and none when nothing changes', async () => {
       const { counts } = await load(db, base());
-      const [event] = await db('admin_events');
+      const [event, ...entries] = await db('admin_events').orderBy('seq');
       expect(event).to.include({ actor: 'test', action: 'directory.import', subject_kind: 'directory', before: null });
-      expect([event.subject_id, event.after]).to.deep.equal(['directory.json', counts]);
+      expect([event.subject_id, event.after]).to.deep.equal(['directory.json', { ...counts, events: 7 }]);
+      expect(entries.map(({ action, subject_id }) => `${action} ${subject_id}`)).to.deep.equal([
+        'business.create 7',
+        'business.create b1',
+        'key.create k1',
+        'member.create 7/u1',
+        'member.create b1/u1',
+        'user.create u1',
+        'user.create u2',
+      ]);
+      expect(entries[2]).to.deep.include({ before: null, subject_kind: 'key' });
+      expect(entries[2].after).to.deep.include({
+        id: 'k1',
+        userId: 'u1',
+        restrictedBusinessIds: ['b1'],
+        revokedAt: null,
+      });
       const columns = ['seq', 'kind', 'id', 'digest'];
       expect(await db('changes').select(columns)).to.deep.equal([{ seq: '1', kind: '*', id: '', digest: null }]);
       const before = await rowsOf(db);
@@ -51,6 +67,20 @@ for (const postgres of POSTGRES) {
       expect(again.generated).to.deep.equal([]);
       expect(Object.values(again.counts).map(({ left }) => left)).to.deep.equal([2, 2, 2, 1]);
       expect(await rowsOf(db)).to.deep.equal(before);
+    });
+
+    it('says of each entry what it was and what it is, and of no other', async () => {
+      await load(db, base());
+      await load(db, { ...base({ restrictedBusinessIds: ['7'], friendlyName: 'Other' }), members: [] });
+      const [summary, ...entries] = await db('admin_events').where('seq', '>', 8).orderBy('seq');
+      expect([summary.action, summary.after.events]).to.deep.equal(['directory.import', 1]);
+      expect(entries.map(({ action, subject_id }) => [action, subject_id])).to.deep.equal([['key.update', 'k1']]);
+      const { before, after } = entries[0];
+      expect([before.restrictedBusinessIds, before.friendlyName]).to.deep.equal([
+        ['b1'],
+        base().apiKeys[0]?.friendlyName,
+      ]);
+      expect(after).to.deep.equal({ ...before, restrictedBusinessIds: ['7'], friendlyName: 'Other' });
     });
 
     it('updates rows that differ, and leaves rows that it does not name', async () => {

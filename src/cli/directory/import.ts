@@ -1,5 +1,6 @@
 /** `authz import`: imports a directory, with progress, and prints counts and the generated API keys. */
 
+import { existsSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, Option } from 'commander';
@@ -30,6 +31,7 @@ export function addImportVerb(program: Command, terminal: Terminal): void {
     .description('load users, businesses, members and API keys, all of them or nothing')
     .argument('<file>', 'what to load; - reads standard input')
     .addOption(new Option('--format <format>', 'the form of the file').choices(['json', 'jsonl']))
+    .option('--changes <file>', 'write all that is changed to this new file, a line of JSON each')
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
     .action((file: string, options: Options) => importVerb(terminal, file, options));
@@ -37,9 +39,12 @@ export function addImportVerb(program: Command, terminal: Terminal): void {
 
 interface Options extends JsonOption {
   readonly format?: Form;
+  readonly changes?: string;
 }
 
-async function importVerb(terminal: Terminal, file: string, { format, json }: Options): Promise<void> {
+async function importVerb(terminal: Terminal, file: string, { format, json, changes }: Options): Promise<void> {
+  if (changes !== undefined && existsSync(changes))
+    throw new Refusal(`${changes} is there already; name a new file for the changes`);
   const progress = createProgress(terminal.stderr);
   const onProgress = ({ step, entries, bytes, ofBytes }: ImportProgress): void => {
     const amount = `${entries.toLocaleString('en')} entries, ${(bytes / 1e6).toFixed(1)} MB`;
@@ -50,7 +55,7 @@ async function importVerb(terminal: Terminal, file: string, { format, json }: Op
     const input = file === '-' ? terminal.stdin : undefined;
     const { MAX_KEY_LIFETIME: maxLifetimeMs } = terminal.config();
     const declaration = () => declarationHere(terminal);
-    const options = { db, peppers, actor, file, input, form, maxLifetimeMs, declaration, onProgress };
+    const options = { db, peppers, actor, file, changes, input, form, maxLifetimeMs, declaration, onProgress };
     const report = await importFile(options).finally(progress.clear);
     // Streamed with backpressure: there may be very many generated keys.
     const output = Readable.from(json ? asJson(report) : asText(report));
