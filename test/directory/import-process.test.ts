@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { verifyLog } from '../../src/audit/verify/verify.ts';
@@ -173,7 +174,7 @@ describe('authz import', function () {
     };
     const cut = (pid: number) => db.raw('select pg_terminate_backend(?, 10000)', [pid]);
     const gone = async (pid: number): Promise<void> => {
-      while ((await db.raw('select from pg_stat_activity where pid = ?', [pid])).rowCount > 0);
+      while ((await db.raw('select from pg_stat_activity where pid = ?', [pid])).rowCount > 0) await sleep(10);
     };
 
     it('loses its connection while it reads', async () => {

@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { killProcesses } from '../http/process.ts';
 import { type Subject, startWorld, type World } from './revocation-world.ts';
 
-const REVOCATIONS = Number(process.env['REVOCATIONS'] ?? 36);
+const REVOCATIONS = Number(process.env['REVOCATIONS'] ?? 18);
 const STOP_MS = 1000 * Number(process.env['STOP_SECONDS'] ?? 2);
 /** Subjects that are watched at the same time. */
 const ROUND = 18;

@@ -1,11 +1,14 @@
 /** Freezes over HTTP: what they deny, to whom, from when until when, and what is refused. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { forgetEverything } from '../support/changes.ts';
 import { type Client, withService } from '../support/client.ts';
 import { metricsOf } from '../support/metrics.ts';
 import { insertCaller, type TestService } from '../support/service.ts';
 
+/** Between two looks at what is to become otherwise. */
+const PAUSE_MS = 20;
 const REASON = 'Calls to premium numbers are being looked into.';
 
 describe('a freeze', () => {
@@ -118,7 +121,7 @@ describe('a freeze', () => {
   it('ends by itself', async () => {
     await freeze({ businessId: 'bakery' }, { forSeconds: 3 });
     expect(await client.decide(apiKey, 'bakery')).to.equal('FROZEN');
-    while ((await client.decide(apiKey, 'bakery')) === 'FROZEN');
+    while ((await client.decide(apiKey, 'bakery')) === 'FROZEN') await sleep(PAUSE_MS);
     const { items } = await client.data('GET', '/freezes?limit=1');
     expect((items as { status: string }[])[0]?.status).to.equal('ended');
   });
@@ -128,14 +131,14 @@ describe('a freeze', () => {
     const codes: string[] = [];
     let over = false;
     const asking = (async () => {
-      while (!over) codes.push(await client.decide(apiKey, 'bakery'));
+      for (; !over; await sleep(PAUSE_MS)) codes.push(await client.decide(apiKey, 'bakery'));
     })();
     await client.data('PATCH', `/freezes/${id}`, { forSeconds: 3600 });
     const { rows } = await service.db.raw(
       "select created_at + interval '5 seconds' as then from freezes where id = ?",
       [id],
     );
-    while ((await service.db.raw('select now() < ? as early', [rows[0].then])).rows[0].early);
+    while ((await service.db.raw('select now() < ? as early', [rows[0].then])).rows[0].early) await sleep(PAUSE_MS);
     over = true;
     await asking;
     expect(new Set(codes)).to.deep.equal(new Set(['FROZEN']));
@@ -143,15 +146,15 @@ describe('a freeze', () => {
 
   it('that another process makes is counted by the metrics of a process that is asked nothing', async () => {
     const inForce = async () => (await metricsOf(service.address)).samples.get('authz_freezes_in_force');
-    while ((await inForce()) !== 0);
+    while ((await inForce()) !== 0) await sleep(PAUSE_MS);
     await makeElsewhere();
-    while ((await inForce()) !== 1);
+    while ((await inForce()) !== 1) await sleep(PAUSE_MS);
     expect((await metricsOf(service.address)).samples.get('authz_freeze_next_end_seconds')).to.be.above(1_000_000);
   });
 
   it('that another process makes is in force without a question to the database', async () => {
     await makeElsewhere();
-    while ((await client.decide(apiKey, 'bakery')) === 'OK');
+    while ((await client.decide(apiKey, 'bakery')) === 'OK') await sleep(PAUSE_MS);
     expect(await client.decide(apiKey, 'bakery')).to.equal('FROZEN');
   });
 
@@ -244,12 +247,12 @@ describe('freezes that cannot be read', () => {
       await forgetEverything(service.db);
       let reply = await client.call('POST', '/authorize', question);
       // Until the change has come.
-      while (reply.status === 200) reply = await client.call('POST', '/authorize', question);
+      for (; reply.status === 200; await sleep(PAUSE_MS)) reply = await client.call('POST', '/authorize', question);
       for (let time = 0; time < 3; time += 1)
         expect((await client.call('POST', '/authorize', question)).status).to.be.oneOf([503, 504]);
     });
     let reply = await client.call('POST', '/authorize', question);
-    while (reply.status !== 200) reply = await client.call('POST', '/authorize', question);
+    for (; reply.status !== 200; await sleep(PAUSE_MS)) reply = await client.call('POST', '/authorize', question);
     expect(reply.body.Code).to.equal('OK');
   });
 });

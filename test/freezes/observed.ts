@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { MOST_UNDER_WAY, type Subject, type World } from '../faults/revocation-world.ts';
 
 /** Milliseconds between two questions, which go to the processes round-robin. */
-const PACE_MS = 15;
+const PACE_MS = 25;
 
 export const PROCESSES = [0, 1, 2];
 /** The second after the commit that the contract allows. */

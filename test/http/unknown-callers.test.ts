@@ -42,15 +42,23 @@ describe('a token that nobody has', () => {
   const unknown = (count: number): string[] => Array.from({ length: count }, () => createToken('caller'));
 
   it('is refused without a read of the callers, however many there are, and few polls of the change feed', async () => {
-    await locked('callers', async () => {
-      const { polls } = service.changeFeed.stats();
-      const since = performance.now();
-      const replies = await Promise.all([...unknown(300), known].map(asked));
-      const most = 2 + (performance.now() - since) / 100 + (performance.now() - since) / 250;
-      expect(replies.pop()?.status).to.equal(200);
-      for (const reply of replies) expectFailure(reply, 'UNAUTHENTICATED');
-      expect(service.changeFeed.stats().polls - polls).to.be.within(1, most);
-    });
+    const attempt = () =>
+      locked('callers', async () => {
+        const { polls } = service.changeFeed.stats();
+        const since = performance.now();
+        const replies = await Promise.all([...unknown(300), known].map(asked));
+        const most = 2 + (performance.now() - since) / 100 + (performance.now() - since) / 250;
+        return { replies, most, polled: service.changeFeed.stats().polls - polls };
+      });
+    let { replies, most, polled } = await attempt();
+    // A process that got no time for a second is not current, and reads the callers: that says nothing of one that is.
+    for (let again = 0; again < 5 && replies.some(({ status }) => status === 504); again += 1) {
+      await eventually(async () => (await asked(known)).status === 200);
+      ({ replies, most, polled } = await attempt());
+    }
+    expect(replies.pop()?.status).to.equal(200);
+    for (const reply of replies) expectFailure(reply, 'UNAUTHENTICATED');
+    expect(polled).to.be.within(1, most);
   });
 
   it('is taken for one at its first use, once it has been made in another process', async () => {

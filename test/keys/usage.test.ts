@@ -1,6 +1,7 @@
 /** last_used_at of keys: written behind in batches, never once per request. */
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import knex, { type Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
@@ -62,7 +63,7 @@ describe('the last use of a key', () => {
     const lastUse = async (id: string): Promise<number | undefined> =>
       (await db('api_keys').where({ id }).first<{ last_used_at: Date | null }>('last_used_at')).last_used_at?.getTime();
     const becomes = async (id: string, at: number): Promise<void> => {
-      while ((await lastUse(id)) !== at);
+      while ((await lastUse(id)) !== at) await sleep(10);
     };
 
     before(async () => {
@@ -122,7 +123,7 @@ describe('the last use of a key', () => {
       await trx.raw('lock table api_keys in access exclusive mode');
       usage.note({ keyId: 'k1', at: AT });
       const waits = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-      while ((await db.raw(waits)).rows.length === 0);
+      while ((await db.raw(waits)).rows.length === 0) await sleep(10);
       usage.note({ keyId: 'k1', at: AT + 1 });
       const closed = usage.close();
       await trx.commit();
@@ -136,7 +137,7 @@ describe('the last use of a key', () => {
       await trx.raw('lock table api_keys in access exclusive mode');
       usage.note({ keyId: 'k1', at: AT });
       const waits = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-      while ((await db.raw(waits)).rows.length === 0);
+      while ((await db.raw(waits)).rows.length === 0) await sleep(10);
       const closed = usage.close();
       await db.raw(`select pg_terminate_backend(pid) from (${waits}) waiting`);
       await trx.commit();

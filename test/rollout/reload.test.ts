@@ -17,7 +17,7 @@ import { insertKey, startService, type TestService } from '../support/service.ts
 const ROUNDS = Number(process.env['ROUNDS'] ?? 14);
 const CLIENTS = 8;
 /** Between two questions of a client; with LONG=1 the load is full. */
-const PAUSE_MS = amount(5, 0);
+const PAUSE_MS = amount(25, 0);
 
 interface Seen {
   readonly policy: string;

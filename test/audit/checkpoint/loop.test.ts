@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { appendFile, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { type Checkpoints, createCheckpoints } from '../../../src/audit/checkpoint/loop.ts';
@@ -208,7 +209,7 @@ describe('checkpoints', () => {
     const waiting = async (): Promise<boolean> =>
       (await db.raw(`select from pg_locks where locktype = 'advisory' and not granted`)).rows.length > 0;
     const making = checkpoints.make();
-    while (!(await waiting()));
+    while (!(await waiting())) await sleep(10);
     for (const { resource } of unsure.client.pool.used ?? []) resource.connection.stream.destroy();
     await lock.commit();
     await making;

@@ -22,7 +22,7 @@ const ROUNDS = Number(process.env['ROUNDS'] ?? amount(3, 8));
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const CLIENTS = 24;
 /** Between two questions of a client. */
-const PAUSE_MS = amount(10, 0);
+const PAUSE_MS = amount(30, 0);
 
 interface Told {
   readonly Code: string;

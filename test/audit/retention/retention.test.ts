@@ -2,6 +2,7 @@
 
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { type Pruned, printPruned, prunedBytes } from '../../../src/audit/format/checkpoint-line.ts';
@@ -188,7 +189,7 @@ describe('retention', function () {
     /** Resolves once somebody waits for the table. */
     const awaited = async (table: string): Promise<void> => {
       const waits = `select from pg_locks where relation = '${table}'::regclass and not granted`;
-      while ((await db.raw<{ rows: unknown[] }>(waits)).rows.length === 0);
+      while ((await db.raw<{ rows: unknown[] }>(waits)).rows.length === 0) await sleep(10);
     };
 
     it('waits for readers of the log, and lets others write meanwhile', async () => {

@@ -27,7 +27,11 @@ const addressOf = async (child: ChildProcess): Promise<string> =>
   /"address":"([^"]+)"/.exec(await outputWith(child, '"listening"'))?.[1] ?? '';
 
 /** Asks until `stop` is called or the server is gone; the ids of the decisions that were answered. */
-function askOn(address: string): { stop: () => Promise<string[]> } {
+function askOn(address: string): {
+  /** Resolves once so many have been answered. */
+  answered: (count: number) => Promise<void>;
+  stop: () => Promise<string[]>;
+} {
   const ids: string[] = [];
   let going = true;
   const ask = async (): Promise<void> => {
@@ -43,10 +47,14 @@ function askOn(address: string): { stop: () => Promise<string[]> } {
       });
       const body = (await response.json()) as { Data?: { decisionId?: string } };
       if (body.Data?.decisionId !== undefined) ids.push(body.Data.decisionId);
+      await sleep(20);
     }
   };
   const asking = Array.from({ length: 8 }, () => ask().catch(() => undefined));
   return {
+    answered: async (count) => {
+      while (ids.length < count) await sleep(10);
+    },
     stop: async () => {
       going = false;
       await Promise.all(asking);
@@ -104,7 +112,7 @@ describe('authz audit verify', function () {
     // What the killed one had not covered, one that comes after it does.
     const next = await serve(environment);
     const client = askOn(next.address);
-    await sleep(300);
+    await client.answered(20);
     answered.push(...(await client.stop()));
     next.stop();
     await next.exit;
@@ -219,7 +227,7 @@ describe('authz audit verify', function () {
     const embedded = { DATA_DIR, PORT: '0', BOOTSTRAP_TOKEN: TOKEN };
     const child = startAuthz(['serve'], embedded);
     const client = askOn(await addressOf(child));
-    await sleep(200);
+    await client.answered(20);
     await client.stop();
     child.kill('SIGTERM');
     await once(child, 'close');
