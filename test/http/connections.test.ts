@@ -294,7 +294,7 @@ describe('a connection', () => {
     const slowly = setInterval(() => {
       wire.socket.resume();
       setImmediate(() => wire.socket.pause());
-    }, 40);
+    }, 90);
     const replies = await wire.replies();
     clearInterval(slowly);
     expect(replies).to.have.length(16);
