@@ -33,7 +33,7 @@ interface Mutant {
 }
 
 /** Of how many equivalent mutants one is proved by `authz policy diff`, too. */
-const DIFF_EVERY = amount(20, 1);
+const DIFF_EVERY = amount(20, 5, 1);
 
 /** The verdict on a mutant: refused by parsing, by a case or by the proofs; equivalent; or overlooked. */
 type Fate = 'unreadable' | 'case fails' | 'situations' | 'equivalent' | 'SURVIVES';

@@ -18,7 +18,7 @@ import { amount } from '../../support/long.ts';
 import { pattern, tree, write } from '../rules.ts';
 import { SEED, times } from '../texts.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? amount(25, 200));
+const ROUNDS = Number(process.env['ROUNDS'] ?? amount(25, 60, 200));
 
 const codeOf = (code: string): Pick<Row, 'effect' | 'code'> => ({ effect: code === 'OK' ? 'allow' : 'deny', code });
 const ruleOf = tree.map((node) =>
