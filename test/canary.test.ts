@@ -101,7 +101,7 @@ describe('no secret', function () {
 
     // Database errors, whose details quote rows and statements.
     const db = connect({ url, poolSize: 1 });
-    await db.raw('alter table decisions add constraint broken check (false) not valid');
+    await db.raw('alter table decision_records add constraint broken check (false) not valid');
     await send('POST', '/authorize', { apiKey, action: 'call:create', businessId: 'b' });
     await db.raw('alter table admin_events add constraint broken check (false) not valid');
     await send('POST', '/keys', { userId: 'u', friendlyName: 'canary', allowUserManagementApiRequests: false });

@@ -102,9 +102,9 @@ describe('the metrics', () => {
   });
 
   it('count a decision that could not be recorded as a failure, not as a decision', async () => {
-    await service.db.raw('alter table decisions rename to aside');
+    await service.db.raw('alter table decision_records rename to aside');
     const grown = await growth(() => service.ask('/authorize', good()));
-    await service.db.raw('alter table aside rename to decisions');
+    await service.db.raw('alter table aside rename to decision_records');
     expect(grown).to.include({ 'authz_failures_total{code="UNAVAILABLE"}': 1 });
     expect(Object.keys(grown).join()).to.not.include('authz_decisions_total');
   });

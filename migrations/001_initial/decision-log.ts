@@ -1,9 +1,12 @@
-/** The decision log as hash chains: a partition for each UTC day, the head of each chain, the signed checkpoints. */
+/**
+ * The decision log as hash chains: a partition for each UTC day, the head of each chain, the signed checkpoints. Most of a decision is the same
+ * as of thousands before it: its situation, which is stored once. `decisions` is the view that has all of it together.
+ */
 
 export const DECISION_LOG = `
   -- src/audit/columns.ts says of each column how it is shown, and whether the hash covers it; a test holds the two together.
   -- No foreign keys: the log keeps the ids of what has since been deleted.
-  create table decisions (
+  create table decision_records (
     id uuid not null,
     at timestamptz(3) not null,
     -- The place in a chain: the process, and the number in its chain of that day.
@@ -18,9 +21,11 @@ export const DECISION_LOG = `
     effect text collate "C" not null check (effect in ('allow', 'deny')),
     code text collate "C" not null,
     rule text collate "C" not null,
-    policy text collate "C" not null,
-    facts_version smallint not null check (facts_version > 0),
-    facts jsonb not null,
+    -- The digest of its situation; or, where that is too long or too rare to be shared, null, and the three that it would be of.
+    situation bytea check (octet_length(situation) = 32),
+    policy text collate "C",
+    facts_version smallint check (facts_version > 0),
+    facts jsonb,
     duration_us integer,
     fingerprint text collate "C",
     request_id text collate "C",
@@ -36,20 +41,45 @@ export const DECISION_LOG = `
     -- In this order it also serves pages, newest first, one partition after the other; an id is looked up with its time,
     -- which is its first 48 bits. The included columns let statistics over millions of records read this index alone, a
     -- tenth of the log; they are 30 to 60 bytes a record.
-    constraint decisions_at_id_key unique (at, id) include (caller_id, action, code)
+    constraint decisions_at_id_key unique (at, id) include (caller_id, action, code),
+    constraint one_situation check (num_nonnulls(policy, facts_version, facts) = case when situation is null then 3 else 0 end)
   ) partition by range (at);
+
+  -- What a decision is made from, but for the ids of key, user and target, and by which policy: of as many decisions as it was the
+  -- same in. The hash of each of them covers all of it, so whoever edits a situation alters each of its decisions.
+  create table situations (
+    -- SHA-256 of the JSON of facts, factsVersion and policy as the service sent it: it names the situation, and no more.
+    digest bytea primary key check (octet_length(digest) = 32),
+    -- INVARIANT: no decision of a later UTC day names it. So it goes with the last day that does, and not before.
+    last_day date not null,
+    policy text collate "C" not null,
+    facts_version smallint not null check (facts_version > 0),
+    facts jsonb not null
+  );
 
   -- For keyset pagination by one filter, newest first. Partial: a record that an index leaves out costs it no write. So allows,
   -- which most decisions are, are in none by code; by fingerprint there are those with an unknown credential only, by shadow
   -- those where the shadow policy would have answered otherwise.
-  create index decisions_by_key on decisions (api_key_id, at, id) where api_key_id is not null;
-  create index decisions_by_user on decisions (user_id, at, id) where user_id is not null;
-  create index decisions_by_business on decisions (business_id, at, id) where business_id is not null;
-  create index decisions_by_code on decisions (code, at, id) where code <> 'OK';
-  create index decisions_by_business_and_code on decisions (business_id, code, at, id)
+  create index decisions_by_key on decision_records (api_key_id, at, id) where api_key_id is not null;
+  create index decisions_by_user on decision_records (user_id, at, id) where user_id is not null;
+  create index decisions_by_business on decision_records (business_id, at, id) where business_id is not null;
+  create index decisions_by_code on decision_records (code, at, id) where code <> 'OK';
+  create index decisions_by_business_and_code on decision_records (business_id, code, at, id)
     where business_id is not null and code <> 'OK';
-  create index decisions_by_fingerprint on decisions (fingerprint, at, id) where fingerprint is not null;
-  create index decisions_by_shadow on decisions (shadow_policy, at) where shadow_policy is not null;
+  create index decisions_by_fingerprint on decision_records (fingerprint, at, id) where fingerprint is not null;
+  create index decisions_by_shadow on decision_records (shadow_policy, at) where shadow_policy is not null;
+
+  -- A left join: a decision whose situation is gone is still there, without its facts. And where nothing of it is asked for, it is not looked for.
+  create view decisions as
+  select r.id, r.at, r.boot, r.seq, r.hash, r.caller_id, r.api_key_id, r.user_id, r.business_id, r.action, r.effect, r.code, r.rule,
+    case when r.situation is null then r.policy else s.policy end as policy,
+    case when r.situation is null then r.facts_version else s.facts_version end as facts_version,
+    case when r.situation is null then r.facts else
+      jsonb_set(jsonb_set(jsonb_set(s.facts, '{key,id}', to_jsonb(coalesce(r.api_key_id, ''))),
+        '{user,id}', to_jsonb(coalesce(r.user_id, ''))), '{target,id}', to_jsonb(coalesce(r.business_id, ''))) end as facts,
+    r.duration_us, r.fingerprint, r.request_id, r.caller_request_id, r.ip, r.user_agent, r.personal_salt, r.personal_digest,
+    r.shadow_policy, r.shadow_code, r.shadow_rule
+  from decision_records r left join situations s on s.digest = r.situation;
 
   -- Where each chain ends. Updated by every batch: the free half of each page keeps that within the page (HOT).
   create table chain_heads (
@@ -89,4 +119,6 @@ export const DECISION_LOG = `
     signature bytea not null
   );`;
 
-export const DROP_DECISION_LOG = 'drop table pruned_days, checkpoints, chain_heads, decisions;';
+export const DROP_DECISION_LOG = `
+  drop view decisions;
+  drop table pruned_days, checkpoints, chain_heads, situations, decision_records;`;

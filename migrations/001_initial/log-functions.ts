@@ -33,10 +33,10 @@ const MAKE_PARTITION = (path: string): string => `
       raise exception 'the day % is not today, the %, nor one of the next; see to the clock of the database', day, today;
     end if;
     -- One at a time, by the lock that attaching takes anyway. Who may read the log cannot hold it, as it could an advisory lock.
-    lock table only decisions in share update exclusive mode;
+    lock table only decision_records in share update exclusive mode;
     if to_regclass(name) is not null then return; end if;
-    execute format('create table %I (like decisions including all)', name);
-    execute format('alter table decisions attach partition %I for values from (%L) to (%L)',
+    execute format('create table %I (like decision_records including all)', name);
+    execute format('alter table decision_records attach partition %I for values from (%L) to (%L)',
       name, day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
   end $$;`;
 

@@ -9,16 +9,17 @@ export const RECORD_FUNCTIONS = (schema: string): string => {
   const path = `${schema}, pg_temp`;
   return `
     ${ADVANCE_HEADS}
+    ${ADD_SITUATIONS}
     ${RECORD_BATCH(path)}
     ${REQUIRE_RECORDED}
-    revoke all on function authz_advance_heads, authz_record_batch from public;
-    create trigger authz_batch after insert on decisions referencing new table as added
+    revoke all on function authz_advance_heads, authz_add_situations, authz_record_batch from public;
+    create trigger authz_batch after insert on decision_records referencing new table as added
       for each statement execute function authz_record_batch();`;
 };
 
 export const DROP_RECORD_FUNCTIONS = `
-  drop trigger authz_batch on decisions;
-  drop function authz_require_recorded, authz_record_batch, authz_advance_heads;`;
+  drop trigger authz_batch on decision_records;
+  drop function authz_require_recorded, authz_record_batch, authz_add_situations, authz_advance_heads;`;
 
 /**
  * How far a record may be from the database's clock when it is written. Behind it by what a decision may wait (DECISION_DEADLINE_MS, 60 s at
@@ -79,9 +80,40 @@ const ADVANCE_HEADS = `
   end $$;`;
 
 /**
+ * Adds the situations \`added\` (texts) that are not there, and takes \`day\` for the last on which those with the digests \`named\` are named.
+ * INVARIANT: each of them is there in the end, and stays for as long as the records of that day: AU002 where one is not. So no record
+ * is without its facts, whatever a process believes to have sent before. What is added is named by its own digest, so nobody can put
+ * another in its place. Locks are taken in the order of digests, so that two batches that take the same ones do not deadlock.
+ */
+const ADD_SITUATIONS = `
+  create function authz_add_situations(added jsonb, named bytea[], day date) returns void
+  language plpgsql as $$
+  declare
+    known bigint;
+  begin
+    if jsonb_array_length(added) > 0 then
+      insert into situations (digest, last_day, policy, facts_version, facts)
+      select digest, day, content->>'policy', (content->>'factsVersion')::smallint, content->'facts'
+      from (
+        select sha256(convert_to(text, 'UTF8')) as digest, text::jsonb as content from jsonb_array_elements_text(added) as text
+      ) as texts
+      order by digest on conflict do nothing;
+    end if;
+    select count(*) into known from situations s where s.digest = any (named) and s.last_day >= day;
+    if known < cardinality(array_remove(named, null)) then
+      perform from situations s where s.digest = any (named) and s.last_day < day order by s.digest for update;
+      update situations s set last_day = day where s.digest = any (named) and s.last_day < day;
+      select count(*) into known from situations s where s.digest = any (named) and s.last_day >= day;
+      if known < cardinality(array_remove(named, null)) then
+        raise exception 'a situation that decisions name is not there' using errcode = 'AU002';
+      end if;
+    end if;
+  end $$;`;
+
+/**
  * After each statement that inserts decisions, whoever runs it and by whichever command: its rows must be those of the batch that
- * the transaction has named in the setting \`authz.batch\`: JSON of chain, secret (32 bytes in hex, which only the process of the chain has)
- * and heads. A statement without a batch is for the owner of the table alone, who restores a backup so.
+ * the transaction has named in the setting \`authz.batch\`: JSON of chain, secret (32 bytes in hex, which only the process of the chain has),
+ * heads, and those of their situations that may be new. A statement without a batch is for the owner of the table alone, who restores a backup so.
  * INVARIANT: the rows are counted as they are in the table (a transition table), so what another trigger swallowed is missed. And they are
  * held against the clock after the inserts, so that it bounds how old a record is when others first see it.
  */
@@ -97,6 +129,7 @@ const RECORD_BATCH = (path: string): string => `
     strange bigint;
     earliest timestamptz;
     latest timestamptz;
+    situations bytea[];
   begin
     if named is null then
       if pg_has_role(session_user, (select relowner from pg_class where oid = tg_relid), 'member') then return null; end if;
@@ -108,8 +141,8 @@ const RECORD_BATCH = (path: string): string => `
     if octet_length(secret) is distinct from 32 then
       raise exception 'the secret of the chain % has not 32 bytes', process using errcode = 'invalid_parameter_value';
     end if;
-    select count(*), count(*) filter (where boot is distinct from process), min(at), max(at)
-      into inserted, strange, earliest, latest from added;
+    select count(*), count(*) filter (where boot is distinct from process), min(at), max(at), array_agg(distinct situation)
+      into inserted, strange, earliest, latest, situations from added;
     if strange > 0 then
       raise exception '% decisions are of another chain than their batch', strange using errcode = 'check_violation';
     end if;
@@ -117,6 +150,7 @@ const RECORD_BATCH = (path: string): string => `
       raise exception 'decisions of % to % are too far from the clock of the database, %', earliest, latest, clock_timestamp()
         using errcode = 'check_violation';
     end if;
+    perform authz_add_situations(batch->'situations', situations, (latest at time zone 'UTC')::date);
     perform authz_advance_heads(process, sha256(secret), batch->'heads', inserted);
     -- One statement for a batch; authz_require_recorded looks for it.
     perform set_config('authz.batch', 'recorded', true);
@@ -129,7 +163,7 @@ const REQUIRE_RECORDED = `
   language plpgsql as $$
   begin
     if current_setting('authz.batch', true) is distinct from 'recorded' then
-      raise exception 'the trigger authz_batch did not run on decisions; create it anew, or enable it'
+      raise exception 'the trigger authz_batch did not run on decision_records; create it anew, or enable it'
         using errcode = 'object_not_in_prerequisite_state';
     end if;
   end $$;`;

@@ -43,7 +43,7 @@ type Outcome = (typeof OUTCOMES)[number];
 
 /** No right; another's chain; a time, a number or a state that a function refuses. */
 const REFUSALS = ['42501', 'AU001', '23514', '23000', 'P0001'];
-const TABLES = ['decisions', 'chain_heads', 'checkpoints', 'admin_events', 'change_counter'];
+const TABLES = ['decision_records', 'situations', 'chain_heads', 'checkpoints', 'admin_events', 'change_counter'];
 const DAY_MS = 86_400_000;
 
 type Mutation = (target: Target & EventTarget, draw: Draw) => ReturnType<RecordMutation>;
@@ -230,7 +230,7 @@ for (const postgres of POSTGRES)
       logins.set('the owner of the tables', await login(owning));
       const { rows } = await db.raw(
         `select oid::regclass::text as name from pg_class
-         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname ~ '^(decisions|chain_heads|checkpoints|admin_events|change_counter)'`,
+         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname ~ '^(decisions_|decision_records|situations|chain_heads|checkpoints|admin_events|change_counter)'`,
       );
       for (const { name } of rows) await db.raw(`alter table ${name} owner to ${owning}`);
       await db.raw(

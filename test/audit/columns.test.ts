@@ -10,16 +10,20 @@ import { newDatabase, POSTGRES } from '../support/postgres.ts';
 /** As PostgreSQL names them. */
 const TYPES: Readonly<Record<string, string>> = { 'timestamptz(3)': 'timestamp(3) with time zone' };
 
+/** Of the view; whether a column may be null, and what it may hold, as the tables say that it is of. */
 const READ = `
-  select attname as name, format_type(atttypid, atttypmod) as type, not attnotnull as nullable,
+  select v.attname as name, format_type(v.atttypid, v.atttypmod) as type, not coalesce(s.attnotnull, r.attnotnull) as nullable,
     (select string_agg(pg_get_constraintdef(c.oid), ' ') from pg_constraint c
-     where conrelid = attrelid and contype = 'c' and conkey = array[attnum]) as checks
-  from pg_attribute where attrelid = 'decisions'::regclass and attnum > 0 and not attisdropped`;
+     where conrelid = r.attrelid and contype = 'c' and conkey = array[r.attnum]) as checks
+  from pg_attribute v
+  join pg_attribute r on r.attrelid = 'decision_records'::regclass and r.attname = v.attname
+  left join pg_attribute s on s.attrelid = 'situations'::regclass and s.attname = v.attname
+  where v.attrelid = 'decisions'::regclass and v.attnum > 0`;
 
 /** Each index of the log: the column that it begins with, and the decisions that it is of. */
 const INDEXES = `
   select attname as name, pg_get_expr(indpred, indrelid) as predicate
-  from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0] where indrelid = 'decisions'::regclass`;
+  from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0] where indrelid = 'decision_records'::regclass`;
 
 /** What `indexed` should be of a column that an index with this predicate begins with; undefined: it leads to some of them only. */
 function indexedBy({
@@ -78,7 +82,7 @@ describe('the columns of the decision log', () => {
   }
 
   it('are all written', () => {
-    expect(ROW_COLUMNS).to.have.members([...COLUMN_NAMES]);
+    expect(ROW_COLUMNS).to.have.members([...COLUMN_NAMES, 'situation']);
   });
 
   it('are shown under one name each, and filtered by under that name', () => {

@@ -20,30 +20,37 @@ const VALUES = `
   ) as numbers`;
 
 const INSERT = (table: string): string => `
-  insert into ${table} (id, at, boot, seq, caller_id, api_key_id, user_id, business_id, action, effect, code, rule, policy,
-    facts_version, facts, ip, user_agent, personal_salt, personal_digest, request_id, duration_us, hash)
+  insert into ${table} (id, at, boot, seq, caller_id, api_key_id, user_id, business_id, action, effect, code, rule,
+    situation, ip, user_agent, personal_salt, personal_digest, request_id, duration_us, hash)
   select (lpad(to_hex(ms), 12, '0') || '7000800' || lpad(to_hex(n), 13, '0'))::uuid, to_timestamp(ms / 1000.0),
     '00000000-0000-4000-8000-000000000000', n + 1, 'caller-' || hash % 5, key, owner, business, action,
-    case when code = 'OK' then 'allow' else 'deny' end, code, 'rule-of-' || code, 'sha256:' || repeat('5ed05654', 8),
-    1, ('{"key":{"id":"' || key || '","status":"active","userManagement":false,"environment":"production"},"user":{"id":"'
-      || owner || '","status":"active","businesses":"active"},"target":{"id":"' || business || '","status":"active",'
-      || '"role":"owner","inRestriction":true},"limit":{"exceeded":false},"request":{"action":"' || action || '"}}')::jsonb,
+    case when code = 'OK' then 'allow' else 'deny' end, code, 'rule-of-' || code,
+    sha256(convert_to(action, 'UTF8')),
     '203.0.113.' || hash % 250, 'Mozilla/5.0 (X11; Linux x86_64) agent/' || hash % 100, '\\x000102030405060708090a0b0c0d0e0f',
     sha256('x'), to_hex(hash), 300 + hash % 1000, sha256('y')
   from (${VALUES}) as v`;
+
+/** One for each action. */
+const SITUATIONS = `
+  insert into situations (digest, last_day, policy, facts_version, facts)
+  select sha256(convert_to(action, 'UTF8')), current_date, 'sha256:' || repeat('5ed05654', 8), 1,
+    ('{"key":{"status":"active","userManagement":false,"environment":"production"},"user":{"status":"active","businesses":"active"},'
+      || '"target":{"status":"active","role":"owner","inRestriction":true},"limit":{"exceeded":false},"request":{"action":"' || action || '"}}')::jsonb
+  from unnest(array['call:create', 'call:read', 'business:read', 'user:usage:read']) as action on conflict do nothing`;
 
 /** Fills that many UTC days, up to the day of `end`, with that many records each. Day by day, and indexed afterwards. */
 export async function generateDays(db: Knex, end: Date, days: number, perDay: number): Promise<TimeRange> {
   const today = Math.floor(end.getTime() / DAY_MS) * DAY_MS;
   const first = today - (days - 1) * DAY_MS;
+  await db.raw(SITUATIONS);
   for (let day = first; day <= today; day += DAY_MS) {
     const [date, next] = [day, day + DAY_MS].map((time) => new Date(time).toISOString().slice(0, 10));
     const table = `decisions_${date?.replaceAll('-', '')}`;
     await db.raw(`drop table if exists ${table}`);
-    await db.raw(`create table ${table} (like decisions including defaults including constraints)`);
+    await db.raw(`create table ${table} (like decision_records including defaults including constraints)`);
     await db.raw(INSERT(table), [day, perDay, day / DAY_MS, perDay]);
     await db.raw(
-      `alter table decisions attach partition ${table} for values from ('${date} 0:00+0') to ('${next} 0:00+0')`,
+      `alter table decision_records attach partition ${table} for values from ('${date} 0:00+0') to ('${next} 0:00+0')`,
     );
     await db.raw(`vacuum analyze ${table}`);
   }

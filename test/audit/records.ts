@@ -80,7 +80,7 @@ export async function makePartitions(db: Knex, times: readonly string[]): Promis
   for (const day of new Set(times.map((at) => at.slice(0, 10)))) {
     const next = new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
     await db.raw(
-      `create table if not exists decisions_${day.replaceAll('-', '')} partition of decisions
+      `create table if not exists decisions_${day.replaceAll('-', '')} partition of decision_records
        for values from ('${day} 00:00:00+00') to ('${next} 00:00:00+00')`,
     );
   }
@@ -99,9 +99,10 @@ export async function insertRecords(db: Knex, records: readonly TestRecord[]): P
     const boot = '00000000-0000-4000-8000-000000000000';
     return { ...record, boot, seq, facts_version: 1, personal_digest: digest, hash: digest };
   });
-  await db.raw('insert into decisions select * from jsonb_populate_recordset(null::decisions, ?::jsonb)', [
-    JSON.stringify(rows),
-  ]);
+  await db.raw(
+    'insert into decision_records select * from jsonb_populate_recordset(null::decision_records, ?::jsonb)',
+    [JSON.stringify(rows)],
+  );
 }
 
 /** What a reader should show of a record, but for its place in the chain. */

@@ -87,10 +87,10 @@ for (const postgres of POSTGRES)
     it('keep the service from changing the log, or anything that guards it', async () => {
       const db = await as('authz_service');
       const { rows } = await owner.raw(
-        `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'decisions'::regclass order by 1`,
+        `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'decision_records'::regclass order by 1`,
       );
       const [partition] = rows.map(({ name }: { name: string }) => name);
-      const log = ['decisions', partition, 'chain_heads', 'checkpoints'];
+      const log = ['decision_records', partition, 'chain_heads', 'checkpoints'];
       await expectForbidden(
         db,
         log.flatMap((table) => [
@@ -110,10 +110,15 @@ for (const postgres of POSTGRES)
       );
       await expectForbidden(db, [
         'insert into checkpoints select * from checkpoints',
+        'insert into situations select * from situations',
+        'update situations set last_day = last_day',
+        'delete from situations',
+        'truncate situations',
+        `select authz_add_situations('[]', null, current_date)`,
         'insert into chain_heads select * from chain_heads',
-        `insert into ${partition} select * from decisions`,
+        `insert into ${partition} select * from decision_records`,
         `select * from ${partition}`,
-        `alter table decisions detach partition ${partition}`,
+        `alter table decision_records detach partition ${partition}`,
         'create table mine (id int)',
         `create function mine() returns int language sql as 'select 1'`,
         'create schema mine',
@@ -121,8 +126,8 @@ for (const postgres of POSTGRES)
         'drop function authz_advance_heads',
         `create or replace function authz_advance_heads(chain uuid, holder bytea, heads jsonb, inserted bigint) returns void language sql as 'select'`,
         'drop function authz_record_batch',
-        'drop trigger authz_batch on decisions',
-        'insert into decisions select * from decisions where false',
+        'drop trigger authz_batch on decision_records',
+        'insert into decision_records select * from decision_records where false',
         'delete from admin_events',
         'update admin_events set actor = actor',
         'update knex_migrations set name = name',
@@ -196,14 +201,14 @@ for (const postgres of POSTGRES)
       );
       await expectForbidden(
         db,
-        ['decisions', 'chain_heads', 'checkpoints', 'admin_events'].flatMap((table) => [
+        ['decision_records', 'situations', 'chain_heads', 'checkpoints', 'admin_events'].flatMap((table) => [
           `insert into ${table} select * from ${table}`,
           `delete from ${table}`,
           `truncate ${table}`,
         ]),
       );
       await expectForbidden(db, [
-        'update decisions set code = code',
+        'update decision_records set code = code',
         'select authz_make_partition(current_date)',
         `select authz_advance_heads(gen_random_uuid(), '', '[]', 0)`,
         `select authz_append_checkpoint(1, now(), gen_random_uuid(), 1, '', '[]', '', '')`,
@@ -271,7 +276,7 @@ for (const postgres of POSTGRES)
       const tables = rows.map(({ name }: { name: string }) => name).filter((name: string) => !name.endsWith('_lock'));
       const silent = tables.filter((name: string) => !new RegExp(`\\b${name}\\b`).test(grants.join()));
       // Written by a function alone.
-      expect(silent).to.deep.equal(['read_rates']);
+      expect(silent).to.deep.equal(['situations', 'read_rates']);
     });
 
     it('leave migrations to the owner, and the service says so', async () => {

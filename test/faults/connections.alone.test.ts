@@ -59,7 +59,7 @@ describe('a connection', () => {
   it('has statements ended by statement_timeout before a later deadline', async () => {
     const db = pool(100);
     await other.transaction(async (trx) => {
-      await trx.raw('lock table decisions in access exclusive mode');
+      await trx.raw('lock table decision_records in access exclusive mode');
       const failure = await failureOf(recorder(db)([entry()], deadlineIn(10_000)));
       expect(failure).to.include({ code: 'DEADLINE_EXCEEDED', status: 504 });
       expect(failure.cause).to.have.property('code', '57014');
@@ -99,7 +99,7 @@ describe('a connection', () => {
 
   it('fails the record when PostgreSQL inserted only some of its rows', async () => {
     await other.raw(`create function fault() returns trigger language plpgsql as 'begin return null; end';
-      create trigger fault before insert on decisions for each row execute function fault()`);
+      create trigger fault before insert on decision_records for each row execute function fault()`);
     try {
       const failure = await failureOf(recorder(pool(1000))([entry()], deadlineIn(1000)));
       expect(failure.code).to.equal('UNAVAILABLE');

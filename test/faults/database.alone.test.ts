@@ -13,7 +13,7 @@ const FEW = 5;
 /** SQL for a trigger that does this at each insert of a decision. */
 const trigger = (body: string): string => `
   create function fault() returns trigger language plpgsql as $$ begin ${body} end $$;
-  create trigger fault before insert on decisions for each row execute function fault()`;
+  create trigger fault before insert on decision_records for each row execute function fault()`;
 
 const HANG_UP = `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'service'`;
 
@@ -27,8 +27,8 @@ interface Fault {
 /** Faults during which no question can be answered. */
 const FAULTS: Readonly<Record<string, Fault>> = {
   'has no right to insert into the log': {
-    begin: 'revoke insert on decisions from service',
-    end: 'grant insert on decisions to service',
+    begin: 'revoke insert on decision_records from service',
+    end: 'grant insert on decision_records to service',
   },
   'is made read-only': {
     begin: 'alter database faults set default_transaction_read_only = on',
@@ -40,7 +40,10 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     end: 'drop function fault cascade',
   },
   'drops what is inserted without a word': { begin: trigger('return null;'), end: 'drop function fault cascade' },
-  'loses the log': { begin: 'alter table decisions rename to gone', end: 'alter table gone rename to decisions' },
+  'loses the log': {
+    begin: 'alter table decision_records rename to gone',
+    end: 'alter table gone rename to decision_records',
+  },
   'loses the keys': { begin: 'alter table api_keys rename to gone', end: 'alter table gone rename to api_keys' },
   'has no connection left': {
     begin: 'alter role service connection limit 0',
@@ -73,7 +76,7 @@ describe('a database that', () => {
     });
   }
 
-  for (const table of ['decisions', 'api_keys']) {
+  for (const table of ['decision_records', 'api_keys']) {
     it(`holds a lock on ${table} until the pool is exhausted`, async () => {
       await whileLocked(world.db, table, async () => {
         await forgetAll(world);

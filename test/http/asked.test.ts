@@ -6,6 +6,7 @@
 import { rm } from 'node:fs/promises';
 import { expect } from 'chai';
 import { verifyLog } from '../../src/audit/verify/verify.ts';
+import { ownFacts } from '../audit/own-facts.ts';
 import { type Client, clientOf, type MadeKey } from '../support/client.ts';
 import { shippedFolderWith } from '../support/declaring.ts';
 import { startService, type TestService } from '../support/service.ts';
@@ -160,8 +161,13 @@ describe('context.attributes', () => {
     expect((shown['explanation'] as { facts: object }).facts).to.deep.equal(facts);
     expect((await verifyLog(service.db, {})).findings).to.deep.equal([]);
 
+    await ownFacts(service.db, id);
     const edit = (path: string, value: string) =>
-      service.db.raw(`update decisions set facts = jsonb_set(facts, ?, ?::jsonb) where id = ?`, [path, value, id]);
+      service.db.raw(`update decision_records set facts = jsonb_set(facts, ?, ?::jsonb) where id = ?`, [
+        path,
+        value,
+        id,
+      ]);
     await edit('{asked,soft}', 'false');
     expect((await verifyLog(service.db, {})).findings.map(({ code }) => code)).to.deep.equal(['altered']);
     await edit('{asked,soft}', 'true');

@@ -231,7 +231,7 @@ describe('concurrent requests:', () => {
           if nextval('races') <= ${times} then raise exception 'lost' using errcode = '${code}'; end if;
           return new;
         end $$;
-        create trigger lose before insert on decisions for each row execute function lose();
+        create trigger lose before insert on decision_records for each row execute function lose();
         create trigger lose before insert on users for each row execute function lose()`);
       try {
         expect(await client.decide(apiKey, undefined, 'account:read')).to.equal('OK');

@@ -143,12 +143,12 @@ describe('a secret', () => {
   it('does not come back when the database fails in the middle', async () => {
     const good = JSON.stringify({ apiKey, action: 'account:read', context: { userAgent: 'x' } });
     const breakages: [string, string][] = [
-      ['alter table decisions rename to aside', 'alter table aside rename to decisions'],
+      ['alter table decision_records rename to aside', 'alter table aside rename to decision_records'],
       ['alter table api_keys rename to aside', 'alter table aside rename to api_keys'],
       ['alter table callers rename to aside', 'alter table aside rename to callers'],
       [
-        'alter table decisions add constraint refused check (false) not valid',
-        'alter table decisions drop constraint refused',
+        'alter table decision_records add constraint refused check (false) not valid',
+        'alter table decision_records drop constraint refused',
       ],
     ];
     for (const [broken, whole] of breakages) {
@@ -178,7 +178,7 @@ describe('a secret', () => {
     const { rows } = await service.db.raw<{ rows: { name: string }[] }>(
       `select tablename as name from pg_tables where schemaname = 'public'`,
     );
-    expect(rows.map(({ name }) => name)).to.include.members(['decisions', 'api_keys', 'callers']);
+    expect(rows.map(({ name }) => name)).to.include.members(['decision_records', 'situations', 'api_keys', 'callers']);
     for (const { name } of rows)
       expectClean(JSON.stringify(await service.db.raw(`select to_jsonb(t)::text from ${name} t`)));
   });

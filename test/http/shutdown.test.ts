@@ -45,11 +45,11 @@ describe('a process that is told to stop', () => {
   /** Questions, each on a connection that it would keep, whose records wait for a lock on the log. */
   async function askBehindLock(address: string, count: number): Promise<Wire[]> {
     lock = await service.db.transaction();
-    await lock.raw('lock table decisions in access exclusive mode');
+    await lock.raw('lock table decision_records in access exclusive mode');
     const wires = await Promise.all(Array.from({ length: count }, () => dial(address)));
     for (const wire of wires) wire.send(question());
     // One of them at least is sent, and the others wait behind it.
-    const WAITING = `select count(*)::int from pg_locks where not granted and relation = 'decisions'::regclass`;
+    const WAITING = `select count(*)::int from pg_locks where not granted and relation = 'decision_records'::regclass`;
     await eventually(async () => (await service.db.raw<{ rows: { count: number }[] }>(WAITING)).rows[0]?.count === 1);
     await sleep(100);
     return wires;

@@ -117,7 +117,7 @@ describe('failures of one kind', () => {
   it('are logged once a second with a count, as one line without SQL', async () => {
     const log = new PassThrough();
     const service = await startService({ LOG_LEVEL: 'warn' }, log);
-    await service.db.raw('alter table decisions rename to aside');
+    await service.db.raw('alter table decision_records rename to aside');
     const ask = () => service.ask('/authorize', { apiKey: 'x', action: 'a:b' });
     for (let n = 0; n < 40; n += 1) expectFailure(await ask(), 'UNAVAILABLE');
     let text = '';
@@ -130,7 +130,7 @@ describe('failures of one kind', () => {
     const counted = () => lines().reduce((sum, { count }) => sum + count, 0);
     await eventually(() => counted() === 40);
     expect(lines().length).to.be.within(1, 10);
-    expect(lines()[0]?.error.message).to.equal('relation "decisions" does not exist');
+    expect(lines()[0]?.error.message).to.equal('relation "decision_records" does not exist');
     expect(text).to.not.match(/insert into|json_to_recordset/);
     await service.close();
   });

@@ -181,11 +181,11 @@ describe('rate limits over HTTP', () => {
 
   it('keeps the point of a question that failed', async () => {
     const apiKey = await insertKey(service, { user_id: 'ann' });
-    await service.db.raw('alter table decisions rename to elsewhere');
+    await service.db.raw('alter table decision_records rename to elsewhere');
     try {
       expect((await ask(apiKey)).status).to.be.oneOf([503, 504]);
     } finally {
-      await service.db.raw('alter table elsewhere rename to decisions');
+      await service.db.raw('alter table elsewhere rename to decision_records');
     }
     const { body } = await ask(apiKey);
     expect(body.Data?.['rateLimit']).to.include({ remaining: 1 });

@@ -116,16 +116,16 @@ for (const name of ['facts-1.json', 'facts-2.json']) {
 
     it('are reported as different when one says what its policy did not', async () => {
       const [first, second] = records.filter(({ code }) => code === 'OK');
-      await db('decisions')
+      await db('decision_records')
         .where({ id: first?.id ?? '' })
         .update({ rule: 'another' });
-      await db('decisions')
+      await db('decision_records')
         .where({ id: second?.id ?? '' })
         .update({ code: 'RATE_LIMITED' });
       const { changed, ruleChanged } = await selfCheck(db, period, ignore);
       expect([changed, ruleChanged]).to.deep.equal([1, 1]);
       for (const { id = '', code, rule } of [first ?? {}, second ?? {}] as Partial<Recorded>[])
-        await db('decisions').where({ id }).update({ code, rule });
+        await db('decision_records').where({ id }).update({ code, rule });
     });
 
     it('are replayed and explained by the commands', async () => {

@@ -38,7 +38,7 @@ function renamed(facts: Facts, n: number): Facts {
 }
 
 const INSERT = `
-  insert into decisions (id, at, boot, seq, caller_id, api_key_id, user_id, business_id, action, effect, code, rule, policy,
+  insert into decision_records (id, at, boot, seq, caller_id, api_key_id, user_id, business_id, action, effect, code, rule, policy,
     facts_version, facts, personal_digest, hash)
   select id, ?::timestamptz, '00000000-0000-4000-8000-000000000000', seq, 'test', nullif(facts->'key'->>'id', ''),
     nullif(facts->'user'->>'id', ''), nullif(facts->'target'->>'id', ''), facts->'request'->>'action',

@@ -97,10 +97,10 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
 
   it('finds a decision that its policy would not make, and one whose policy is not stored', async () => {
     const [first, second] = decisions.filter(({ code }) => code === 'OK');
-    await db('decisions')
+    await db('decision_records')
       .where({ id: first?.id ?? '' })
       .update({ rule: 'another' });
-    await db('decisions')
+    await db('decision_records')
       .where({ id: second?.id ?? '' })
       .update({ policy: `sha256:${'0'.repeat(64)}` });
     const report = await selfCheck(db, period, ignore);
@@ -113,7 +113,7 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     const third = decisions.filter(({ code }) => code === 'OK')[2];
     const digest = `sha256:${'1'.repeat(64)}`;
     await db('policies').insert({ digest, texts: JSON.stringify({ 'model.conf': 1 }) });
-    await db('decisions')
+    await db('decision_records')
       .where({ id: third?.id ?? '' })
       .update({ policy: digest });
     const report = await selfCheck(db, period, ignore);
@@ -151,14 +151,14 @@ describe(`a replay of ${DECISIONS} decisions`, () => {
     expect(redecide(JSON.stringify(allowed?.facts), FACTS_VERSION)).to.be.instanceOf(TypeError);
 
     const [first] = decisions;
-    await db('decisions')
+    await db('decision_records')
       .where({ id: first?.id ?? '' })
       .update({ facts_version: FACTS_VERSION + 1 });
     const report = await replay(db, recorded, period, ignore);
     expect(report.shifts.find(({ to }) => to === FAILS)?.samples).to.deep.equal([first?.id]);
     expect(report.reasons.join()).to.include('upgrade');
     expect(report.assumed).to.deep.equal([]);
-    await db('decisions')
+    await db('decision_records')
       .where({ id: first?.id ?? '' })
       .update({ facts_version: FACTS_VERSION });
   }).timeout(DECISIONS + 60_000);

@@ -28,7 +28,8 @@ export type RecordHash = (previous: Buffer, record: LogRecord) => Buffer;
 /** What the first chain of a process opens with: 32 zero bytes. */
 export const FIRST_OPENING: Buffer = Buffer.alloc(32);
 
-const NULL = '\xff\xff\xff\xff';
+/** The field of null. */
+export const NULL = '\xff\xff\xff\xff';
 
 /**
  * The RecordHash of format 1. Spelled out rather than derived from the columns: a column that is added later is another format.

@@ -6,6 +6,8 @@ import { type CopyIn, copyIn } from '../../db/copy-in.ts';
 import { FIRST_OPENING, FORMAT } from '../format/record-hash.ts';
 import { type Entry, timeOf } from './entry.ts';
 import { endRows, putRow, ROW_COLUMNS, startRows } from './row.ts';
+import { createSharing, type Sharing } from './sharing.ts';
+import type { Situation } from './situation.ts';
 
 /** Where the chain of one day ends, in bytes: what its head in the database will be. */
 interface ChainEnd {
@@ -35,6 +37,8 @@ export interface Batch {
   readonly rows: Buffer;
   /** JSON, of what becomes of the heads. */
   readonly heads: string;
+  /** The situations that its records name and that may not be stored yet. */
+  readonly added: readonly Situation[];
 }
 
 export const newChain = (): Chain => ({
@@ -45,13 +49,14 @@ export const newChain = (): Chain => ({
 });
 
 /** The entries behind the end of `chain`, in their order. */
-export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
+export function numberBatch(chain: Chain, entries: readonly Entry[], sharing: Sharing = createSharing()): Batch {
   const { boot, secret } = chain;
   const moved = new Map<string, ChainEnd>();
   let last = chain.last.toString('latin1');
   let day = '';
   let end = { opening: last, records: 0, hash: last };
   const rows = startRows();
+  const shared = sharing.begin();
   const keep = (): void => {
     if (day !== '') moved.set(day, endOf(end));
   };
@@ -66,7 +71,7 @@ export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
         : { opening: last, records: 0, hash: last };
     }
     end.records += 1;
-    last = putRow(rows, entry, at, { boot, day, seq: end.records, previous: end.hash });
+    last = putRow(rows, entry, at, { boot, day, seq: end.records, previous: end.hash }, shared.of(entry));
     end.hash = last;
   }
   keep();
@@ -84,6 +89,7 @@ export function numberBatch(chain: Chain, entries: readonly Entry[]): Batch {
     chain: { boot, secret, last: Buffer.from(last, 'latin1'), heads: new Map([...chain.heads, ...moved]) },
     rows: endRows(rows),
     heads: JSON.stringify(heads),
+    added: shared.added(),
   };
 }
 
@@ -99,20 +105,28 @@ const endOf = ({ opening, records, hash }: { opening: string; records: number; h
  */
 const NAME_BATCH = `
   select from set_config('synchronous_commit', 'on', true) as durable, set_config('authz.batch', $1, true) as batch`;
-const COPY = `copy decisions (${ROW_COLUMNS}) from stdin (format binary)`;
+const COPY = `copy decision_records (${ROW_COLUMNS}) from stdin (format binary)`;
 const REQUIRE_RECORDED = 'select from authz_require_recorded()';
 
-const copyOf = ({ chain: { boot, secret }, rows, heads }: Batch): CopyIn => ({
-  name: 'authz-record',
-  before: { text: NAME_BATCH, values: [`{"chain":"${boot}","secret":"${secret.toString('hex')}","heads":${heads}}`] },
-  copy: COPY,
-  rows,
-  after: { text: REQUIRE_RECORDED, values: [] },
-});
+function copyOf({ chain: { boot, secret }, rows, heads, added }: Batch): CopyIn {
+  const situations = JSON.stringify(added.map(({ content }) => content));
+  const batch = `{"chain":"${boot}","secret":"${secret.toString('hex')}","heads":${heads},"situations":${situations}}`;
+  return {
+    name: 'authz-record',
+    before: { text: NAME_BATCH, values: [batch] },
+    copy: COPY,
+    rows,
+    after: { text: REQUIRE_RECORDED, values: [] },
+  };
+}
 
 /** The SQLSTATE of `authz_advance_heads` where the chain does not end as this process knows it: restored, or altered. */
 const ELSEWHERE = 'AU001';
 export const endsElsewhere = (error: unknown): boolean => (error as { code?: string } | null)?.code === ELSEWHERE;
+
+/** The SQLSTATE of `authz_add_situations` where one is not stored that this process has stored: restored, or altered. */
+const NO_SITUATION = 'AU002';
+export const lacksSituation = (error: unknown): boolean => (error as { code?: string } | null)?.code === NO_SITUATION;
 
 /**
  * Resolves once the batch is durable, now or before: it may be sent again. INVARIANT: rows and heads are committed together or not at all, so

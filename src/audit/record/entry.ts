@@ -41,7 +41,8 @@ const groupTexts = new WeakMap<object, string>();
  */
 export const canonicalFacts = (facts: Facts): string => write(facts as unknown as Group);
 
-function canonicalGroup(group: Group): string {
+/** Of one group of the facts. */
+export function canonicalGroup(group: Group): string {
   const known = groupTexts.get(group);
   if (known !== undefined) return known;
   const text = write(group);

@@ -11,9 +11,10 @@ import type { Deadline } from '../../deadline.ts';
 import { Failure } from '../../errors.ts';
 import { type Log, logSampled } from '../../log.ts';
 import { counter, gauge, type Metric } from '../../metric.ts';
-import { type Batch, endsElsewhere, newChain, numberBatch, sendBatch } from './batch.ts';
+import { type Batch, endsElsewhere, lacksSituation, newChain, numberBatch, sendBatch } from './batch.ts';
 import type { Entry } from './entry.ts';
 import { makePartitions } from './partitions.ts';
+import { createSharing } from './sharing.ts';
 
 /**
  * What is called once all the entries of a request are durable, or with the failure of all of them. Once, perhaps before the call that takes
@@ -90,6 +91,7 @@ interface Outcome {
  */
 export function createRecorder(db: Knex, log: Log): Recorder {
   let chain = newChain();
+  const sharing = createSharing();
   let queue: Waiting[] = [];
   let queued = 0;
   /** What was taken from the queue last, until all of it is settled. */
@@ -197,6 +199,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
       batch = numberBatch(
         chain,
         requests.flatMap(({ entries }) => entries),
+        sharing,
       );
     } catch (error) {
       return { is: 'refused', error };
@@ -218,6 +221,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
           sent = true;
         });
         chain = batch.chain;
+        sharing.keep(batch.added);
         totals.recorded += batch.records;
         totals.batches += 1;
         provedAt = performance.now();
@@ -235,6 +239,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
         if (lostRace(error) && attempt < ATTEMPTS) continue;
         provedAt = Number.NEGATIVE_INFINITY;
         if (endsElsewhere(error)) return abandon(error);
+        if (lacksSituation(error) && sharing.forget()) return uncertain ? abandon(error) : { is: 'again' };
         const outcome = writeOutcomeOf(error, sent);
         if (!uncertain && outcome !== 'unknown') return { is: outcome, error };
         // Refused after an unknown outcome: other rows hold these numbers, so the chain is given up.

@@ -1,12 +1,13 @@
 /**
  * A record as bytes: those that its hash covers, and its row in the binary format of COPY. Both have a field as its length and its UTF-8, with -1
- * for null (docs/audit.md, "The encoding"), so one encoding serves both.
+ * for null (docs/audit.md, "The encoding"), so one encoding serves both; and what is the same from one record to the next
+ * is encoded once.
  */
 
 import { hash, randomFillSync } from 'node:crypto';
 import { FACTS_VERSION } from '../../policy/facts.ts';
 import type { ColumnName } from '../columns.ts';
-import { FORMAT, field, personalDigest } from '../format/record-hash.ts';
+import { FORMAT, field, NULL, personalDigest } from '../format/record-hash.ts';
 import {
   type Bytes,
   newBytes,
@@ -20,15 +21,15 @@ import {
   written,
 } from './bytes.ts';
 import { canonicalFacts, type Entry } from './entry.ts';
+import { factsField, lengthOf, type Situation } from './situation.ts';
 
-/** The columns of a row in their order, which is ours: what differs in each, texts that many lack, and what `constantOf` encodes. */
+/** The columns of a row in their order, which is ours: what differs in each, texts that many lack, and what is the same of many. */
 export const ROW_COLUMNS = [
   ...(['id', 'at', 'boot', 'seq', 'hash', 'personal_salt', 'personal_digest', 'duration_us'] as const),
   ...(['request_id', 'caller_request_id', 'fingerprint', 'shadow_policy', 'shadow_code', 'shadow_rule'] as const),
-  ...(['ip', 'user_agent'] as const),
-  ...(['caller_id', 'api_key_id', 'user_id', 'business_id', 'action', 'effect', 'code', 'rule', 'policy'] as const),
-  ...(['facts_version', 'facts'] as const),
-] satisfies readonly ColumnName[];
+  ...(['ip', 'user_agent', 'api_key_id', 'user_id', 'business_id'] as const),
+  ...(['caller_id', 'action', 'effect', 'code', 'rule', 'situation', 'policy', 'facts_version', 'facts'] as const),
+] satisfies readonly (ColumnName | 'situation')[];
 
 /** The place of a record in its chain. */
 export interface Place {
@@ -59,24 +60,31 @@ export function endRows(rows: Bytes): Buffer {
   return written(rows);
 }
 
-/** Adds the row of an entry at its place, and returns its hash as `previous` of the next. Salts the personal data anew. */
-export function putRow(rows: Bytes, entry: Entry, at: string, { boot, day, seq, previous }: Place): string {
+/**
+ * Adds the row of an entry at its place, and returns its hash as `previous` of the next. Salts the personal data anew. `shared`: the situation of the
+ * entry, where the row is to name it; undefined: the row has facts and policy itself.
+ */
+export function putRow(
+  rows: Bytes,
+  entry: Entry,
+  at: string,
+  { boot, day, seq, previous }: Place,
+  shared: Situation | undefined,
+): string {
   const { context, shadow, durationUs, fingerprint = null, callerRequestId = null } = entry;
   const { ip = null, userAgent = null, requestId = null } = context;
   const requests = textOf(requestId) + textOf(callerRequestId);
   const rest =
     textOf(fingerprint) + textOf(shadow?.policy ?? null) + textOf(shadow?.code ?? null) + textOf(shadow?.rule ?? null);
   const personal = textOf(ip) + textOf(userAgent);
-  const constant = constantOf(entry);
+  const constant = decided(entry, shared);
   const salted = ip === null && userAgent === null ? NOTHING_TOLD : salt(ip, userAgent);
 
   const places = field(boot) + field(day) + field(String(seq)) + field(entry.id) + field(at);
   const after = salted.field + requests + field(String(durationUs)) + rest;
   hashed.at = LABEL.length;
   reserve(hashed, FIXED_BYTES + places.length + constant.hashed.length + after.length);
-  putLatin1(hashed, previous + places);
-  putBytes(hashed, constant.hashed);
-  putLatin1(hashed, after);
+  putLatin1(hashed, previous + places + constant.hashed + after);
   const digest = hash('sha256', written(hashed), 'binary');
 
   reserve(rows, FIXED_BYTES + requests.length + rest.length + personal.length + constant.row.length);
@@ -91,8 +99,7 @@ export function putRow(rows: Bytes, entry: Entry, at: string, { boot, day, seq, 
   putBytes(rows, salted.row);
   putInt32(rows, 4);
   putInt32(rows, durationUs);
-  putLatin1(rows, requests + rest + personal);
-  putBytes(rows, constant.row);
+  putLatin1(rows, requests + rest + personal + constant.row);
   return digest;
 }
 
@@ -140,28 +147,62 @@ function salt(ip: string | null, userAgent: string | null): Salted {
 /** One for all records of the process whose caller told nothing of its client: there is nothing to hide. */
 const NOTHING_TOLD = salt(null, null);
 
-/** What follows from caller, facts, decision and policy. */
-interface Constant {
-  /** The fields caller_id to facts, as the hash covers them. */
-  readonly hashed: Buffer;
-  /** The same columns. */
-  readonly row: Buffer;
+/** What is the same in all records of a caller, a situation and a decision: texts of the bytes. */
+interface Constant extends Pick<Entry, 'callerId'> {
+  readonly effect: string;
+  readonly code: string;
+  readonly rule: string;
+  /** The fields before and behind those of the ids, as the hash covers them, up to facts_version. */
+  readonly before: string;
+  readonly behind: string;
+  /** The columns behind the ids. */
+  readonly row: string;
 }
 
-function constantOf({ callerId, facts, decision, policy }: Entry): Constant {
+const constants = new WeakMap<Situation, Constant[]>();
+/** Of one situation: its callers, mostly, as what is decided follows from it, unless a row of the policy reads an id. */
+const MOST_CONSTANTS = 16;
+
+/** What the hash of a record covers from caller_id to facts, and the columns of the same. @throws Error: half of a surrogate pair */
+function decided(entry: Entry, shared: Situation | undefined): { readonly hashed: string; readonly row: string } {
+  const { key, user, target } = entry.facts;
+  const ids = textOf(key.id || null) + textOf(user.id || null) + textOf(target.id || null);
+  if (shared === undefined) {
+    const { before, behind, row } = encode(entry, undefined);
+    return { hashed: before + ids + behind + textOf(canonicalFacts(entry.facts)), row: ids + row };
+  }
+  const { before, behind, row } = constantOf(entry, shared);
+  return { hashed: before + ids + behind + factsField(shared, key.id, target.id, user.id), row: ids + row };
+}
+
+function constantOf(entry: Entry, situation: Situation): Constant {
+  const known = constants.get(situation) ?? [];
+  const { callerId, decision } = entry;
+  for (const one of known)
+    if (
+      one.callerId === callerId &&
+      one.rule === decision.rule &&
+      one.code === decision.code &&
+      one.effect === decision.effect
+    )
+      return one;
+  const constant = encode(entry, situation);
+  constants.set(situation, known.length < MOST_CONSTANTS ? [...known, constant] : [constant]);
+  return constant;
+}
+
+function encode({ callerId, facts, decision, policy }: Entry, situation: Situation | undefined): Constant {
   const { effect, code, rule } = decision;
-  const ids = [facts.key.id, facts.user.id, facts.target.id].map((id) => textOf(id || null)).join('');
-  const texts = textOf(callerId) + ids + [facts.request.action, effect, code, rule, policy].map(textOf).join('');
-  const json = field(canonicalFacts(facts));
-  const row = newBytes(texts.length + json.length + 16);
-  putLatin1(row, texts);
-  putInt32(row, 2);
-  putInt16(row, FACTS_VERSION);
-  // jsonb: the number of its format, and the text.
-  putInt32(row, json.length - 4 + 1);
-  putLatin1(row, `\x01${json.slice(4)}`);
-  return {
-    hashed: Buffer.from(texts + field(String(FACTS_VERSION)) + json, 'latin1'),
-    row: written(row),
-  };
+  const caller = textOf(callerId);
+  const outcome = [facts.request.action, effect, code, rule].map(textOf).join('');
+  const behind = outcome + textOf(policy) + field(String(FACTS_VERSION));
+  if (situation) {
+    const row = `${caller}${outcome}\0\0\0\x20${situation.digest}${NULL.repeat(3)}`;
+    return { callerId, effect, code, rule, before: caller, behind, row };
+  }
+  const json = textOf(canonicalFacts(facts)).slice(4);
+  // smallint: two bytes. jsonb: the number of its format, and the text.
+  const version = `\0\0\0\x02\0${String.fromCharCode(FACTS_VERSION)}`;
+  const row = `${caller + outcome + NULL + textOf(policy) + version + lengthOf(json.length + 1)}\x01${json}`;
+  return { callerId, effect, code, rule, before: caller, behind, row };
 }

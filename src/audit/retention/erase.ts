@@ -15,7 +15,7 @@ const ERASE = {
 };
 
 function eraseWhere(column: string): string {
-  return `update decisions set ip = null, user_agent = null, personal_salt = null
+  return `update decision_records set ip = null, user_agent = null, personal_salt = null
     where ${column} = ? and at <= (select clock_timestamp()) and (personal_salt is not null or ip is not null or user_agent is not null)`;
 }
 

@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { orFailure } from '../../db/failure.ts';
 import { Refusal } from '../../errors.ts';
 
-const OWNS = `select pg_has_role(current_user, relowner, 'USAGE') as owns from pg_class where oid = 'decisions'::regclass`;
+const OWNS = `select pg_has_role(current_user, relowner, 'USAGE') as owns from pg_class where oid = 'decision_records'::regclass`;
 
 /** @throws Refusal when the role of the connection does not own the log; Failure UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function requireOwner(db: Knex): Promise<void> {

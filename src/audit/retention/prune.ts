@@ -106,6 +106,7 @@ export async function pruneDay(
   for (let attempt = 1; ; attempt += 1) {
     try {
       await mutate(db, actor, (trx) => dropRecords(trx, day, statement));
+      await orFailure(db.raw(DROP_SITUATIONS));
       return statement;
     } catch (error) {
       if (((error as Failure).cause as { code?: string } | undefined)?.code !== LOCK_NOT_AVAILABLE) throw error;
@@ -135,7 +136,7 @@ const partitionOf = (day: string): string => `decisions_${day.replaceAll('-', ''
 
 async function dropRecords(trx: Knex.Transaction, verified: VerifiedDay, statement: Pruned) {
   const { day, at, records, root, publicKey, signature } = statement;
-  await trx.raw(`set local lock_timeout = ${LOCK_MS}; lock table only decisions in access exclusive mode`);
+  await trx.raw(`set local lock_timeout = ${LOCK_MS}; lock table only decision_records in access exclusive mode`);
   await requireUnchanged(trx, verified);
   await trx.raw(
     `insert into pruned_days (day, at, records, root, public_key, signature)
@@ -143,7 +144,7 @@ async function dropRecords(trx: Knex.Transaction, verified: VerifiedDay, stateme
     [day, at, records, root, publicKey, signature],
   );
   const partition = partitionOf(day);
-  await trx.raw(`alter table decisions detach partition ${partition}; drop table ${partition}`);
+  await trx.raw(`alter table decision_records detach partition ${partition}; drop table ${partition}`);
   const after = { day, at, records, root };
   return {
     result: undefined,
@@ -152,9 +153,17 @@ async function dropRecords(trx: Knex.Transaction, verified: VerifiedDay, stateme
   };
 }
 
+/**
+ * Those that no day names that is still there: after the drop and not within it, which holds up decisions; where it fails, the next one drops them.
+ * INVARIANT: a batch that names one of them meanwhile has moved its last day, or finds it gone and brings it anew.
+ */
+const DROP_SITUATIONS = `
+  delete from situations where last_day < coalesce(
+    (select min(day) from chain_heads where day not in (select day from pruned_days)), (now() at time zone 'UTC')::date)`;
+
 const BOUNDS = `
   select pg_get_expr(relpartbound, pg_class.oid) as bounds from pg_class join pg_inherits on inhrelid = pg_class.oid
-  where inhparent = 'decisions'::regclass and pg_class.oid = to_regclass(?)`;
+  where inhparent = 'decision_records'::regclass and pg_class.oid = to_regclass(?)`;
 
 const HEADS = `select ${HEAD_COLUMNS} from chain_heads where day = ?`;
 

@@ -1,4 +1,4 @@
-/** A row of the log as text, the way PostgreSQL sends it: nothing is rounded on the way, and little is parsed. */
+/** A row of the log as text, the way PostgreSQL prints it: nothing is rounded on the way, and little is parsed. */
 
 import canonicalizer from 'canonicalize';
 import { COLUMN_NAMES, COLUMNS, type ColumnType } from '../columns.ts';
@@ -7,7 +7,7 @@ import type { LogRecord, Personal } from '../format/record-hash.ts';
 // It is CommonJS, and its types say that its function is `default` once more.
 const canonicalize = canonicalizer as unknown as (value: unknown) => string | undefined;
 
-/** The settings of the connection that the texts below rely on. */
+/** A day is sorted by chains, which should need no disk. The others are what texts of heads and checkpoints rely on. */
 export const READ_SETTINGS = `set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local bytea_output = 'hex'; set local work_mem = '64MB'`;
 
 /** The values of COLUMN_NAMES, in their order. */
@@ -81,7 +81,6 @@ const MOST_KEPT = 10_000;
 
 /**
  * jsonb as RFC 8785; null where that would round. Memoised, since the same facts come again and again.
- * jsonb keeps any digits of a number, and JSON.parse the first 17: an edit behind them would go unseen.
  */
 function factsReader(): (jsonb: string) => string | null {
   const kept = new Map<string, string | null>();
@@ -95,7 +94,8 @@ function factsReader(): (jsonb: string) => string | null {
   };
 }
 
-function hasRoundedNumber(json: string): boolean {
+/** jsonb keeps any digits of a number, and JSON.parse the first 17: an edit behind them would go unseen. */
+export function hasRoundedNumber(json: string): boolean {
   if (!/(?:^|[ [])-?\d/.test(json)) return false;
   const numbers = json.replace(/"(?:[^"\\]|\\.)*"/g, '').match(/-?\d[^\s,\]}]*/g) ?? [];
   return numbers.some((number) => String(Number(number)) !== number);

@@ -296,7 +296,7 @@ describe('checkpoints', () => {
     const checkpoints = start();
     const chain = await writer.append(day, 4);
     await checkpoints.make();
-    await db.raw(`delete from decisions where seq > 2`);
+    await db.raw(`delete from decision_records where seq > 2`);
     await db.raw(`update chain_heads set records = 2, hash = decode(?, 'hex')`, [chain[1]?.hash ?? '']);
     await checkpoints.close();
     const report = await verifyLog(db, { files: [file] });

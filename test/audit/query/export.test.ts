@@ -129,7 +129,7 @@ describe('exports of the decision log', function () {
         const rows = rowsOf(await exported('csv', { callerId: caller_id }));
         const plain = (value: string | undefined) => (value ?? '').replace(/^'(?=[=+\-@\t\r\n])/, '');
         expect(rows.map(({ userAgent, requestId }) => [plain(userAgent), plain(requestId)])).to.deep.equal(pairs);
-        await db('decisions').where({ caller_id }).delete();
+        await db('decision_records').where({ caller_id }).delete();
       }),
       { numRuns: 25 },
     );
@@ -168,7 +168,7 @@ describe('exports of the decision log', function () {
 
   it('end with 0 and say nothing when the reader closes the pipe (EPIPE)', async () => {
     const others = COLUMN_NAMES.filter((name) => name !== 'id');
-    await db.raw(`insert into decisions (id, ${others})
+    await db.raw(`insert into decision_records (id, ${others})
       select (left(id::text, 24) || lpad(to_hex(n), 12, 'a'))::uuid, ${others} from decisions, generate_series(1, 60) n`);
     const command = `"$0" dist/src/main.js audit export --from ${EVER.from} | head -n 1 | cut -c 1-5; exit "\${PIPESTATUS[0]}"`;
     const child = spawn('bash', ['--norc', '-c', command, process.execPath], {

@@ -158,7 +158,7 @@ describe('queries of the decision log', function () {
     expect(second.items[0]?.id).to.equal(edge.id);
     const before = await listDecisions(db, { ...filter, to: iso(now - 20 * hour) }, { limit: 5 }, cursors);
     expect(before.items.map(({ id }) => id)).to.deep.equal([edge.id, old.id]);
-    await db('decisions').where({ caller_id: 'recent' }).delete();
+    await db('decision_records').where({ caller_id: 'recent' }).delete();
   });
 
   it('neither repeat nor leave out anything while decisions are added, and skip the days that are pruned', async () => {

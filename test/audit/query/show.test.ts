@@ -14,6 +14,7 @@ import { authz } from '../../support/cli.ts';
 import { type Client, withService } from '../../support/client.ts';
 import { WITH_LATER_LIMIT, withoutLimit } from '../../support/facts.ts';
 import type { TestService } from '../../support/service.ts';
+import { ownFacts } from '../own-facts.ts';
 
 describe('the explanation of a recorded decision', () => {
   let service: TestService;
@@ -51,13 +52,13 @@ describe('the explanation of a recorded decision', () => {
 
   it('says plainly where the record contradicts its policy', async () => {
     await service
-      .db('decisions')
+      .db('decision_records')
       .where({ id })
       .update({ rule: 'limit-exceeded', code: 'RATE_LIMITED', effect: 'deny' });
     const data = await shown();
     expect(data['note']).to.include('THE RECORD CONTRADICTS ITS POLICY').and.include('allow OK');
     expect((data['explanation'] as Explanation).decision.code).to.equal('OK');
-    await service.db('decisions').where({ id }).update({ code: 'OK', effect: 'allow' });
+    await service.db('decision_records').where({ id }).update({ code: 'OK', effect: 'allow' });
     expect((await shown())['note']).to.include('CONTRADICTS');
   });
 
@@ -100,14 +101,15 @@ describe('the explanation of a recorded decision', () => {
   });
 
   it('is left out where the facts have a version newer than this program, and the note says to upgrade', async () => {
+    await ownFacts(service.db, id);
     await service
-      .db('decisions')
+      .db('decision_records')
       .where({ id })
       .update({ facts_version: FACTS_VERSION + 1 });
     const data = await shown();
     expect(data).to.include({ explanation: null, factsVersion: FACTS_VERSION + 1 });
     expect(data['note']).to.include('upgrade');
-    await service.db('decisions').where({ id }).update({ facts_version: FACTS_VERSION });
+    await service.db('decision_records').where({ id }).update({ facts_version: FACTS_VERSION });
   });
 
   it('is left out where facts or policy cannot be read, and the note says why', async () => {

@@ -119,7 +119,7 @@ for (const postgres of POSTGRES)
     it('inserts no record past its batch, by whichever statement', async () => {
       const columns = COLUMN_NAMES.filter((name) => name !== 'id' && name !== 'boot').join();
       const rows = `select gen_random_uuid(), 'BOOT'::uuid, ${columns} from decisions`;
-      const insert = `insert into decisions (id, boot, ${columns}) ${rows}`;
+      const insert = `insert into decision_records (id, boot, ${columns}) ${rows}`;
       const mine = '00000000-0000-4000-8000-000000000001';
       const day = new Date().toISOString().slice(0, 10);
       const opening = `\\x${'00'.repeat(32)}`;
@@ -139,22 +139,24 @@ for (const postgres of POSTGRES)
       expect(await attempt([theirs as string])).to.equal(NO_RIGHT);
       expect(await attempt([theirs as string], batch)).to.equal(REFUSED);
       expect(await attempt([`${own} limit 1`], batch)).to.equal('23000');
-      expect(await attempt([`insert into decisions select * from decisions on conflict do nothing`], batch)).to.equal(
-        '23000',
-      );
+      expect(
+        await attempt([`insert into decision_records select * from decision_records on conflict do nothing`], batch),
+      ).to.equal('23000');
       expect(
         await attempt(
-          [`insert into decisions select * from decisions on conflict (at, id) do update set rule = 'x'`],
+          [`insert into decision_records select * from decision_records on conflict (at, id) do update set rule = 'x'`],
           batch,
         ),
       ).to.equal(NO_RIGHT);
       expect(await attempt([`${own} returning 1`, `${own} returning 1`], batch)).to.equal('22P02');
       expect(await attempt([own as string], 'recorded')).to.equal('22P02');
-      const [{ partition }] = await thief('decisions')
+      const [{ partition }] = await thief('decision_records')
         .select(thief.raw('tableoid::regclass::text as partition'))
         .limit(1);
-      expect(await attempt([insert.replace('BOOT', mine).replace('decisions', partition)], batch)).to.equal(NO_RIGHT);
-      const merge = `merge into decisions d using (${rows.replace('BOOT', chain.boot)}) as s on false when not matched then
+      expect(await attempt([insert.replace('BOOT', mine).replace('decision_records', partition)], batch)).to.equal(
+        NO_RIGHT,
+      );
+      const merge = `merge into decision_records d using (${rows.replace('BOOT', chain.boot)}) as s on false when not matched then
         insert (id, boot, ${columns}) values (s.gen_random_uuid, s.uuid, ${COLUMN_NAMES.filter((name) => name !== 'id' && name !== 'boot').map((name) => `s.${name}`)})`;
       expect(await attempt([merge], batch)).to.equal(REFUSED);
       expect(await heads()).to.deep.equal(before);
@@ -198,7 +200,7 @@ describe('the secret of a chain', () => {
     await ask({ context: { userAgent: 'a\0b' } });
     await db.raw(`update chain_heads set capability = '\\x${'00'.repeat(32)}'`);
     expect(await ask()).to.equal(undefined);
-    await db.raw('drop table decisions cascade');
+    await db.raw('drop table decision_records cascade');
     expect(await ask()).to.be.instanceOf(Error);
     await recorder.close();
     await pool.destroy();

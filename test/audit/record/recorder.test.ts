@@ -80,7 +80,7 @@ for (const postgres of POSTGRES)
     const trap = (body: string): Knex.Raw =>
       db.raw(`create function trap() returns trigger language plpgsql as $$
         begin if new.user_agent = 'bad' then ${body} end if; return new; end $$;
-        create trigger trap before insert on decisions for each row execute function trap()`);
+        create trigger trap before insert on decision_records for each row execute function trap()`);
 
     beforeEach(async () => {
       url = await newDatabase(postgres);
@@ -144,7 +144,7 @@ for (const postgres of POSTGRES)
 
     it('makes a partition that is missing, and goes on', async () => {
       const { rows } = await db.raw(
-        `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'decisions'::regclass`,
+        `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'decision_records'::regclass`,
       );
       for (const { name } of rows) await db.raw('drop table ??', [name]);
       expect(await outcomes(open(), [[entry()], [entry(), entry()]])).to.deep.equal(['recorded', 'recorded']);
@@ -166,7 +166,7 @@ for (const postgres of POSTGRES)
         for (const pool of pools) await pool.destroy();
       });
       const { rows } = await db.raw(
-        `select count(*)::int as count from pg_inherits where inhparent = 'decisions'::regclass`,
+        `select count(*)::int as count from pg_inherits where inhparent = 'decision_records'::regclass`,
       );
       expect(rows[0].count).to.equal(10);
     });
@@ -219,15 +219,15 @@ for (const postgres of POSTGRES)
       [
         'a partition swallows all',
         `create function fault() returns trigger language plpgsql as 'begin return null; end';
-        do $$ declare name text; begin for name in select inhrelid::regclass from pg_inherits where inhparent = 'decisions'::regclass loop
+        do $$ declare name text; begin for name in select inhrelid::regclass from pg_inherits where inhparent = 'decision_records'::regclass loop
           execute format('create trigger fault before insert on %s for each row execute function fault()', name);
         end loop; end $$`,
         'drop function fault cascade',
       ],
       [
         'the trigger that moves the heads is disabled',
-        'alter table decisions disable trigger authz_batch',
-        'alter table decisions enable trigger authz_batch',
+        'alter table decision_records disable trigger authz_batch',
+        'alter table decision_records enable trigger authz_batch',
       ],
     ] as const)
       it(`fails where ${fault}, instead of taking the record for written`, async () => {
@@ -240,7 +240,7 @@ for (const postgres of POSTGRES)
       });
 
     it('records where a rule would discard an insert: a COPY knows no rules', async () => {
-      await db.raw('create rule fault as on insert to decisions do instead nothing');
+      await db.raw('create rule fault as on insert to decision_records do instead nothing');
       expect(await outcomes(open(), [[entry()], [entry()]])).to.deep.equal(['recorded', 'recorded']);
       expect(await verifiedRows(db)).to.have.length(2);
     });
@@ -307,11 +307,11 @@ for (const postgres of POSTGRES)
     it('begins a new chain in a database that has been restored to an earlier state', async () => {
       const recorder = open();
       await recorder.record([entry()], deadlineIn(LONG_MS));
-      await db.raw('create table kept as select * from decisions');
+      await db.raw('create table kept as select * from decision_records');
       await db.raw('create table kept_heads as select * from chain_heads');
       await recorder.record([entry(), entry()], deadlineIn(LONG_MS));
-      await db.raw('truncate decisions; truncate chain_heads');
-      await db.raw('insert into decisions select * from kept; insert into chain_heads select * from kept_heads');
+      await db.raw('truncate decision_records; truncate chain_heads');
+      await db.raw('insert into decision_records select * from kept; insert into chain_heads select * from kept_heads');
       expect(await outcomes(recorder, [[entry()], [entry()]])).to.deep.equal(['recorded', 'recorded']);
       expect(await verifiedRows(db)).to.have.length(3);
     });
@@ -354,7 +354,7 @@ for (const postgres of POSTGRES)
       const recorder = open(LONG_MS);
       const batch = (): Entry[] => Array.from({ length: 100 }, () => entry());
       const lock = await db.transaction();
-      await lock.raw('lock table decisions in access exclusive mode');
+      await lock.raw('lock table decision_records in access exclusive mode');
       const first = outcomes(recorder, [[entry()]]);
       while (recorder.stats().inFlight === 0) await sleep(1);
       const waiting = outcomes(
@@ -375,7 +375,7 @@ for (const postgres of POSTGRES)
     it('sends nothing of which the deadline passed before it was sent', async () => {
       const recorder = open(LONG_MS);
       const lock = await db.transaction();
-      await lock.raw('lock table decisions in access exclusive mode');
+      await lock.raw('lock table decision_records in access exclusive mode');
       const first = outcomes(recorder, [[entry()]]);
       while (recorder.stats().inFlight === 0) await sleep(1);
       const late = entry();
@@ -400,7 +400,7 @@ for (const postgres of POSTGRES)
       recorder.enqueue([], deadlineIn(0), tell('empty'));
       expect(told).to.deep.equal(['empty recorded']);
       const lock = await db.transaction();
-      await lock.raw('lock table decisions in access exclusive mode');
+      await lock.raw('lock table decision_records in access exclusive mode');
       recorder.enqueue([entry()], deadlineIn(LONG_MS), () => {
         throw new Error('a defect of who asked');
       });

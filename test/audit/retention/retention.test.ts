@@ -20,7 +20,7 @@ const partitionOf = (day: string): string => `decisions_${day.replaceAll('-', ''
 
 const partitions = async (db: Knex): Promise<string[]> => {
   const { rows } = await db.raw<{ rows: { name: string }[] }>(
-    `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'decisions'::regclass order by 1`,
+    `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'decision_records'::regclass order by 1`,
   );
   return rows.map(({ name }) => name);
 };
@@ -123,7 +123,7 @@ describe('retention', function () {
     it('refuses a day that does not verify, and takes the others', async () => {
       const [first, second] = log.days;
       const record = log.records.find(({ day }) => day === first);
-      await db('decisions').where({ id: record?.id }).update({ user_id: 'mallory' });
+      await db('decision_records').where({ id: record?.id }).update({ user_id: 'mallory' });
       const { ready, refused } = await log.plan();
       expect(ready.map(({ day }) => day)).to.deep.equal([second]);
       expect(refused.map(({ day }) => day)).to.deep.equal([first]);
@@ -164,9 +164,9 @@ describe('retention', function () {
       await createWriter(db).append(day.day, 1);
       const late = await rejection(pruneDay(db, ACTOR, day, log));
       expect(late).to.have.property('code', 'CONFLICT');
-      await db.raw(`alter table decisions detach partition ${name}`);
+      await db.raw(`alter table decision_records detach partition ${name}`);
       await db.raw(
-        `alter table decisions attach partition ${name} for values from ('2000-01-01 00:00:00+00') to ('${log.days[1]} 00:00:00+00')`,
+        `alter table decision_records attach partition ${name} for values from ('2000-01-01 00:00:00+00') to ('${log.days[1]} 00:00:00+00')`,
       );
       expect(String(await rejection(pruneDay(db, ACTOR, day, log)))).to.include('no partition');
       expect(await linesOf(log.file, 'pruned')).to.deep.equal([]);
@@ -196,7 +196,7 @@ describe('retention', function () {
       const reader = await db.transaction();
       await reader('decisions').first();
       const pruning = log.prune();
-      await awaited('decisions');
+      await awaited('decision_records');
       await createWriter(db).append(log.days[3], 2);
       await reader.commit();
       expect(await pruning).to.deep.equal(log.days.slice(0, 2));
@@ -209,7 +209,7 @@ describe('retention', function () {
       const reader = await db.transaction();
       await reader('decisions').first();
       const pruning = rejection(pruneDay(db, ACTOR, day, log));
-      await awaited('decisions');
+      await awaited('decision_records');
       await createWriter(db).append(day.day, 1);
       await reader.commit();
       expect(await pruning).to.have.property('code', 'CONFLICT');
@@ -227,7 +227,7 @@ describe('retention', function () {
       const verifying = log.verify();
       await awaited('checkpoints');
       const pruning = Promise.all(ready.slice(0, 1).map((day) => pruneDay(db, ACTOR, day, log)));
-      await Promise.race([pruning, awaited('decisions')]);
+      await Promise.race([pruning, awaited('decision_records')]);
       await holdUp.commit();
       expect((await verifying).findings).to.deep.equal([]);
       await pruning;
@@ -373,11 +373,11 @@ describe('retention', function () {
       await rejection(log.prune());
       const [day] = log.days;
       const half = log.records.filter((record) => record.day === day).slice(0, 7);
-      for (const { id } of half) await db('decisions').where({ id }).delete();
+      for (const { id } of half) await db('decision_records').where({ id }).delete();
       expect((await log.verify()).findings[0]).to.deep.include({ code: 'removed', day });
       expect(await log.verifyIndependently()).to.be.a('string');
       // All of it: the line allows that, but prune did not do it.
-      await db('decisions')
+      await db('decision_records')
         .whereIn(
           'id',
           log.records.filter((record) => record.day === day).map(({ id }) => id),
@@ -423,7 +423,7 @@ describe('retention', function () {
       const [later] = await createWriter(db).append(day, 1);
       expect(later?.user_id).to.equal('user-1');
       expect(await personal({ id: later?.id }).whereNotNull('personal_salt')).to.have.length(1);
-      await db('decisions').where({ id: later?.id }).update({ ip: null, user_agent: null, personal_salt: null });
+      await db('decision_records').where({ id: later?.id }).update({ ip: null, user_agent: null, personal_salt: null });
       expect((await log.verify()).findings.map(({ code, id }) => [code, id])).to.deep.equal([['erased', later?.id]]);
     });
 

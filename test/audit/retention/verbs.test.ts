@@ -69,7 +69,7 @@ describe('authz audit, as the owner of the log', function () {
     await refused(['erase', '--user', 'user-1', '--yes'], service, 'does not own the decision log');
     const db = connect({ url: service['DATABASE_URL'] ?? '', poolSize: 1 });
     for (const statement of [
-      'update decisions set ip = null',
+      'update decision_records set ip = null',
       'delete from pruned_days',
       'insert into pruned_days select * from pruned_days',
     ])
@@ -124,7 +124,8 @@ describe('authz audit, as the owner of the log', function () {
   it('prune drops what it may, names what it may not, and the verification says so', async () => {
     const [first, second] = log.days;
     const record = log.records.find(({ day, user_id }) => day === second && user_id !== 'user-1');
-    const change = (user_agent: string | null) => log.db('decisions').where({ id: record?.id }).update({ user_agent });
+    const change = (user_agent: string | null) =>
+      log.db('decision_records').where({ id: record?.id }).update({ user_agent });
     await change('altered');
     const prune = ['audit', 'prune', '--keep', `${KEEP}d`, '--public-key', publicKey, '--yes'];
     const part = await authz([...prune, '--json'], owner);

@@ -148,7 +148,7 @@ describe('a log whose records have times', () => {
           { minLength: 1, maxLength: 12 },
         ),
         async (events) => {
-          await db.raw('truncate decisions, chain_heads, checkpoints');
+          await db.raw('truncate decision_records, chain_heads, checkpoints');
           file = path.join(folder, `${randomUUID()}.jsonl`);
           await writeFile(file, '');
           const parts = { db, log: createLog('silent'), signer, file, seconds: 86_400 };

@@ -16,6 +16,7 @@ import { connect } from '../../../src/db/connect.ts';
 import { createLog } from '../../../src/log.ts';
 import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
+import { ownFacts } from '../own-facts.ts';
 import {
   createWriter,
   exampleRecord,
@@ -61,7 +62,7 @@ describe('the verification, by heads and checkpoints,', () => {
     await later.append(days[1] ?? '', 2);
     await db('chain_heads').where({ boot: later.boot, day }).update({ format: 2 });
     // As a later version would have hashed it: under format 1 every record would look altered.
-    await db.raw(`update decisions set hash = sha256(hash) where boot = ? and at::date = ? and seq < 3`, [
+    await db.raw(`update decision_records set hash = sha256(hash) where boot = ? and at::date = ? and seq < 3`, [
       later.boot,
       day,
     ]);
@@ -71,14 +72,14 @@ describe('the verification, by heads and checkpoints,', () => {
     ]);
     expect(report.findings[0]?.message).to.match(/of format 2, .*: upgrade authz, unless its head was altered$/);
     expect(report).to.deep.include({ clean: false, records: 7, chains: 3 });
-    await db('decisions').where({ boot: known.boot, seq: 2 }).update({ rule: 'x' });
+    await db('decision_records').where({ boot: known.boot, seq: 2 }).update({ rule: 'x' });
     expect((await verifyLog(db, {})).findings.map(({ code }) => code)).to.include('altered');
   });
 
   it('locates what was done to records though the format of their head was altered to an unknown one', async () => {
     await createWriter(db).append(day, 6);
-    await db('decisions').where({ seq: 3 }).update({ rule: 'x' });
-    await db('decisions').where({ seq: 5 }).delete();
+    await db('decision_records').where({ seq: 3 }).update({ rule: 'x' });
+    await db('decision_records').where({ seq: 5 }).delete();
     await db('chain_heads').update({ format: 7 });
     const report = await verifyLog(db, {});
     const found = report.findings.map(({ code, seq }) => [code, seq]);
@@ -94,7 +95,7 @@ describe('the verification, by heads and checkpoints,', () => {
     await createWriter(db).append(day, 3);
     await checkpoint();
     await db.raw(`update checkpoints set heads = jsonb_set(heads, '{0,format}', '7')`);
-    await db('decisions').where({ seq: 1 }).update({ rule: 'x' });
+    await db('decision_records').where({ seq: 1 }).update({ rule: 'x' });
     const { findings } = await verifyLog(db, { publicKeys: new Set([signer.publicKey]) });
     const found = findings.map(({ code, seq, checkpoint }) => [code, seq ?? checkpoint]);
     expect(found).to.have.deep.members([
@@ -151,8 +152,9 @@ describe('the verification, by heads and checkpoints,', () => {
       records = await later.append(day, 9);
       await db('chain_heads').update({ format: 7 });
       // As another format would have hashed it: no record fits format 1, nor do its facts or its personal data.
+      await ownFacts(db);
       await db.raw(`
-        update decisions set hash = sha256(hash), facts = '{"n": 0.1000000000000000000001}',
+        update decision_records set hash = sha256(hash), facts = '{"n": 0.1000000000000000000001}',
           personal_digest = sha256(personal_digest) where seq < 9`);
       records = (await db('decisions').orderBy('seq')).map((row) => ({ ...row, hash: row.hash.toString('hex') }));
     });
@@ -162,7 +164,7 @@ describe('the verification, by heads and checkpoints,', () => {
     });
 
     it('names a gap, a second record of a number, and a record behind the end', async () => {
-      await db('decisions').where({ seq: 3 }).delete();
+      await db('decision_records').where({ seq: 3 }).delete();
       await writeRecords(db, [{ ...exampleRecord(later.boot, day, 5), hash: records[4]?.hash ?? '' }]);
       await writeRecords(db, [{ ...exampleRecord(later.boot, day, 10), hash: '11'.repeat(32) }]);
       expect(await found()).to.deep.equal([
@@ -173,7 +175,7 @@ describe('the verification, by heads and checkpoints,', () => {
     });
 
     it('names what was cut off, and a last hash that is not that of the head', async () => {
-      await db('decisions').where({ seq: 9 }).delete();
+      await db('decision_records').where({ seq: 9 }).delete();
       expect(await found()).to.deep.equal([['removed', 9]]);
       await db('chain_heads').update({ records: 8 });
       expect((await verifyLog(db, {})).findings.map(({ code, seq }) => [code, seq])).to.deep.equal([
@@ -183,7 +185,7 @@ describe('the verification, by heads and checkpoints,', () => {
     });
 
     it('names a record whose time is not that of its id', async () => {
-      await db.raw(`update decisions set at = at + interval '1 ms' where seq = 4`);
+      await db.raw(`update decision_records set at = at + interval '1 ms' where seq = 4`);
       expect(await found()).to.deep.equal([['altered', 4]]);
     });
 
@@ -193,7 +195,7 @@ describe('the verification, by heads and checkpoints,', () => {
       await db('chain_heads').update({ records: 9, hash: Buffer.from(records[8]?.hash ?? '', 'hex') });
       await checkpoint();
       expect(await found({ files: [file] })).to.deep.equal([]);
-      await db.raw('update decisions set hash = sha256(hash) where seq = 6');
+      await db.raw('update decision_records set hash = sha256(hash) where seq = 6');
       const { findings } = await verifyLog(db, { files: [file] });
       expect(findings.map(({ code, seq }) => [code, seq])).to.deep.equal([
         ['format', 1],
@@ -213,7 +215,7 @@ describe('the verification, by heads and checkpoints,', () => {
         public_key: Buffer.from(signer.publicKey, 'base64'),
         signature: Buffer.from(signer.sign(prunedBytes(statement)), 'base64'),
       });
-      await db('decisions').delete();
+      await db('decision_records').delete();
       const report = await verifyLog(db, { publicKeys: new Set([signer.publicKey]) });
       expect(report).to.deep.include({ findings: [], clean: true, pruned: 1 });
     });
@@ -231,11 +233,11 @@ describe('the verification, by heads and checkpoints,', () => {
     await checkpoint();
     await db('chain_heads').where({ boot: formatOf.boot }).update({ format: 7 });
     // The first, so that no record tells under which format it fits: only the earliest checkpoint does.
-    await db('decisions').where({ boot: formatOf.boot, seq: 1 }).update({ rule: 'x' });
+    await db('decision_records').where({ boot: formatOf.boot, seq: 1 }).update({ rule: 'x' });
     await db.raw('update chain_heads set opening = sha256(opening) where boot = ?', [openingOf.boot]);
-    await db('decisions').where({ boot: cut.boot, seq: 3 }).delete();
+    await db('decision_records').where({ boot: cut.boot, seq: 3 }).delete();
     await db('chain_heads').where({ boot: cut.boot }).update({ records: 2, hash: second.hash });
-    for (const table of ['decisions', 'chain_heads']) await db(table).where({ boot: gone.boot }).delete();
+    for (const table of ['decision_records', 'chain_heads']) await db(table).where({ boot: gone.boot }).delete();
     const of = async ({ boot }: Writer) =>
       (await verifyLog(db, { files: [file] })).findings
         .filter((finding) => finding.boot === boot)

@@ -23,7 +23,7 @@ import { drawer, MUTATIONS, type Place } from './mutations.ts';
 
 const ROUNDS = Number(process.env['MUTATION_ROUNDS'] ?? MUTATIONS.length);
 const SEED = Number(process.env['MUTATION_SEED'] ?? Date.now() % 1_000_000);
-const TABLES = ['decisions', 'chain_heads', 'checkpoints', 'admin_events', 'change_counter'];
+const TABLES = ['decision_records', 'situations', 'chain_heads', 'checkpoints', 'admin_events', 'change_counter'];
 
 describe('a superuser', () => {
   let db: Knex;

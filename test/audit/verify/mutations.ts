@@ -5,6 +5,7 @@ import type { Knex } from 'knex';
 import { recordHash } from '../../../src/audit/format/record-hash.ts';
 import { loadSigner, makeSigningKey } from '../../../src/audit/format/signatures.ts';
 import type { VerifyFindingCode } from '../../../src/audit/verify/findings.ts';
+import { ownFacts } from '../own-facts.ts';
 import { exampleRecord, type WrittenRecord, writeHead, writeRecords } from '../written-log.ts';
 
 export interface Target {
@@ -60,13 +61,37 @@ const chainsOf = (records: readonly WrittenRecord[]): WrittenRecord[][] => {
 };
 
 const where = 'where id = ?';
+const OF_SITUATION = ['policy', 'facts', 'facts_version'];
 
 /** Sets a column to what an SQL expression makes of the row, or of a drawn text. */
 const edit =
   (column: string, expression: string): Mutation =>
   async ({ db, records }, draw) => {
     const record = pick(records, draw);
-    await db.raw(`update decisions set ${column} = ${expression} ${where}`, [record.id]);
+    if (OF_SITUATION.includes(column)) await ownFacts(db, record.id);
+    await db.raw(`update decision_records set ${column} = ${expression} ${where}`, [record.id]);
+    return placeOf(record);
+  };
+
+/** One of the records that name a situation. */
+async function pickShared(db: Knex, records: readonly WrittenRecord[], draw: Draw) {
+  const rows = await db('decision_records')
+    .whereNotNull('situation')
+    .select<{ id: string; situation: Buffer }[]>('id', 'situation');
+  const shared = new Map(rows.map(({ id, situation }) => [id, situation]));
+  const record = pick(
+    records.filter(({ id }) => shared.has(id)),
+    draw,
+  );
+  return { record, situation: shared.get(record.id) as Buffer };
+}
+
+/** Alters every record that names it. */
+const editSituation =
+  (change: string): Mutation =>
+  async ({ db, records }, draw) => {
+    const { record, situation } = await pickShared(db, records, draw);
+    await db.raw(`update situations set ${change} where digest = ?`, [situation]);
     return placeOf(record);
   };
 
@@ -81,7 +106,7 @@ const clearText = (column: string): [string, Mutation] => [
       records.filter((one) => (one as unknown as Record<string, unknown>)[column] !== null),
       draw,
     );
-    await db.raw(`update decisions set ${column} = null ${where}`, [record.id]);
+    await db.raw(`update decision_records set ${column} = null ${where}`, [record.id]);
     return placeOf(record);
   },
 ];
@@ -120,7 +145,7 @@ async function rewrite(db: Knex, chain: readonly WrittenRecord[], from: number):
     previous = recordHash(Buffer.from(previous, 'hex'), changed).toString('hex');
     return { ...changed, hash: previous };
   });
-  for (const { id } of rewritten) await db('decisions').where({ id }).delete();
+  for (const { id } of rewritten) await db('decision_records').where({ id }).delete();
   await writeRecords(db, rewritten);
   await db.raw(`update chain_heads set hash = decode(?, 'hex') where boot = ? and day = ?`, [
     previous,
@@ -134,7 +159,7 @@ async function cutBack(db: Knex, chain: readonly WrittenRecord[], keep: number):
   const first = chain[keep];
   if (!first) throw new Error('nothing to cut');
   const { boot, day } = first;
-  for (const { id } of chain.slice(keep)) await db('decisions').where({ id }).delete();
+  for (const { id } of chain.slice(keep)) await db('decision_records').where({ id }).delete();
   if (keep === 0) await db('chain_heads').where({ boot, day }).delete();
   else {
     await db.raw(`update chain_heads set records = ?, hash = decode(?, 'hex') where boot = ? and day = ?`, [
@@ -203,8 +228,35 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
   ['edit personal_digest', edit('personal_digest', 'sha256(personal_digest)')],
   ['edit effect', edit('effect', `case effect when 'allow' then 'deny' else 'allow' end`)],
   ['edit facts', edit('facts', `jsonb_set(facts, '{key,status}', '"revoked"')`)],
-  ['add to the facts', edit('facts', `facts || '{"user": {"id": ""}}'`)],
+  ['add to the facts', edit('facts', `facts || '{"extra": {"id": ""}}'`)],
   ['edit facts_version', edit('facts_version', 'facts_version + 1')],
+  ['edit the facts of a situation', editSituation(`facts = jsonb_set(facts, '{key,status}', '"revoked"')`)],
+  ['add to the facts of a situation', editSituation(`facts = facts || '{"extra": {"id": ""}}'`)],
+  ['take a group from the facts of a situation', editSituation(`facts = facts - 'limit'`)],
+  ['edit the policy of a situation', editSituation(`policy = policy || '0'`)],
+  ['edit the version of a situation', editSituation('facts_version = facts_version + 1')],
+  ['edit the digest of a situation', editSituation('digest = sha256(digest)')],
+  [
+    'remove a situation',
+    async ({ db, records }, draw) => {
+      const { record, situation } = await pickShared(db, records, draw);
+      await db('situations').where({ digest: situation }).delete();
+      return placeOf(record);
+    },
+  ],
+  [
+    'have a record name another situation',
+    async ({ db, records }, draw) => {
+      const { record, situation } = await pickShared(db, records, draw);
+      const other = randomBytes(32);
+      await db.raw(
+        `insert into situations select ?, last_day, policy, facts_version, facts || '{"limit": {"exceeded": true}}' from situations where digest = ?`,
+        [other, situation],
+      );
+      await db('decision_records').where({ id: record.id }).update({ situation: other });
+      return placeOf(record);
+    },
+  ],
   ['edit duration_us', edit('duration_us', 'duration_us + 1')],
   ['edit hash', edit('hash', NEW_HASH)],
   ['edit at', edit('at', `at + interval '1 ms'`)],
@@ -217,7 +269,10 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     async ({ db, records }, draw) => {
       const record = pick(records, draw);
       const other = records.find(({ day }) => day !== record.day)?.day ?? '';
-      await db.raw(`update decisions set at = (? || substr(at::text, 11))::timestamptz ${where}`, [other, record.id]);
+      await db.raw(`update decision_records set at = (? || substr(at::text, 11))::timestamptz ${where}`, [
+        other,
+        record.id,
+      ]);
       return placeOf(record);
     },
   ],
@@ -225,7 +280,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     'erase personal data without an event',
     async ({ db, records }, draw) => {
       const record = pick(records, draw);
-      await db('decisions').where({ id: record.id }).update({ ip: null, user_agent: null, personal_salt: null });
+      await db('decision_records').where({ id: record.id }).update({ ip: null, user_agent: null, personal_salt: null });
       return placeOf(record);
     },
   ],
@@ -233,7 +288,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     'erase personal data under the event of another',
     async ({ db, records }, draw) => {
       const record = pick(records, draw);
-      await db('decisions').where({ id: record.id }).update({ ip: null, user_agent: null, personal_salt: null });
+      await db('decision_records').where({ id: record.id }).update({ ip: null, user_agent: null, personal_salt: null });
       await db('admin_events').insert({
         id: randomUUID(),
         at: new Date(Date.now() + 86_400_000),
@@ -249,7 +304,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     'delete a record',
     async ({ db, records }, draw) => {
       const record = pick(records, draw);
-      await db('decisions').where({ id: record.id }).delete();
+      await db('decision_records').where({ id: record.id }).delete();
       return placeOf(record);
     },
   ],
@@ -259,7 +314,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
       const chain = pick(chainsOf(records), draw);
       const start = draw(chain.length);
       const gone = chain.slice(start, start + 1 + draw(4));
-      for (const { id } of gone) await db('decisions').where({ id }).delete();
+      for (const { id } of gone) await db('decision_records').where({ id }).delete();
       return placeOf(gone[0] as WrittenRecord);
     },
   ],
@@ -267,7 +322,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     'delete the records of a chain',
     async ({ db, records }, draw) => {
       const [{ boot, day } = { boot: '', day: '' }] = pick(chainsOf(records), draw);
-      await db.raw(`delete from decisions where boot = ? and at::date = ?`, [boot, day]);
+      await db.raw(`delete from decision_records where boot = ? and at::date = ?`, [boot, day]);
       return { boot, day, seq: 1 };
     },
   ],
@@ -282,7 +337,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
         [a, b],
         [b, a],
       ] as const)
-        await db('decisions').where({ id: one.id }).update({ seq: other.seq });
+        await db('decision_records').where({ id: one.id }).update({ seq: other.seq });
       return placeOf(a);
     },
   ],
@@ -291,8 +346,8 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     async ({ db, records }, draw) => {
       const [a, b] = [records[draw(records.length - 1)], records.at(-1)];
       if (!a || !b) throw new Error('no two records');
-      await db('decisions').where({ id: a.id }).update({ user_id: 'swap-1', action: b.action });
-      await db('decisions').where({ id: b.id }).update({ user_id: a.user_id, action: a.action });
+      await db('decision_records').where({ id: a.id }).update({ user_id: 'swap-1', action: b.action });
+      await db('decision_records').where({ id: b.id }).update({ user_id: a.user_id, action: a.action });
       return placeOf(a);
     },
   ],
@@ -335,7 +390,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     async ({ db, records }, draw) => {
       const chain = pick(chainsOf(records), draw);
       const keep = 1 + draw(chain.length - 1);
-      for (const { id } of chain.slice(keep)) await db('decisions').where({ id }).delete();
+      for (const { id } of chain.slice(keep)) await db('decision_records').where({ id }).delete();
       return placeOf(chain[keep] as WrittenRecord);
     },
   ],
@@ -370,7 +425,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
   [
     'restore an older copy of everything',
     async ({ db, checkpoints }) => {
-      for (const table of ['decisions', 'chain_heads', 'checkpoints'])
+      for (const table of ['decision_records', 'situations', 'chain_heads', 'checkpoints'])
         await db.raw(`truncate ${table}; insert into ${table} select * from older.${table}`);
       return { checkpoint: checkpoints };
     },
@@ -378,8 +433,8 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
   [
     'restore an older copy of the records',
     async ({ db, records }) => {
-      await db.raw('truncate decisions; insert into decisions select * from older.decisions');
-      const { rows } = await db.raw<{ rows: { id: string }[] }>('select id from older.decisions');
+      await db.raw('truncate decision_records; insert into decision_records select * from older.decision_records');
+      const { rows } = await db.raw<{ rows: { id: string }[] }>('select id from older.decision_records');
       const kept = new Set(rows.map(({ id }) => id));
       return placeOf(records.find(({ id }) => !kept.has(id)) as WrittenRecord);
     },
@@ -387,7 +442,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
   [
     'empty the log',
     async ({ db, records }) => {
-      await db.raw('truncate decisions');
+      await db.raw('truncate decision_records');
       return { ...placeOf(records[0] as WrittenRecord), seq: 1 };
     },
   ],
@@ -400,7 +455,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     async ({ db, records }, draw) => {
       const record = pick(records, draw);
       const { id, boot, day } = record;
-      await db('decisions').where({ id }).update({ rule: 'forged' });
+      await db('decision_records').where({ id }).update({ rule: 'forged' });
       await db('chain_heads').where({ boot, day }).update({ format: 7 });
       return { code: 'altered', ...placeOf(record) };
     },

@@ -18,6 +18,7 @@ import { serve } from '../../http/process.ts';
 import { authz, outputWith, startAuthz } from '../../support/cli.ts';
 import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
+import { ownFacts } from '../own-facts.ts';
 import { createWriter, makeDays } from '../written-log.ts';
 import { verifyIndependently } from './independent.ts';
 
@@ -153,7 +154,7 @@ describe('authz audit verify', function () {
     const { rows } = await db.raw<{ rows: { id: string; boot: string; seq: string }[] }>(
       'select id, boot, seq from decisions order by boot, seq offset 4 limit 1',
     );
-    await db.raw(`update decisions set user_agent = 'other' where id = ?`, [rows[0]?.id ?? '']);
+    await db.raw(`update decision_records set user_agent = 'other' where id = ?`, [rows[0]?.id ?? '']);
     const { code, stdout } = await authz(['audit', 'verify'], environment);
     expect(code).to.equal(1);
     expect(stdout)
@@ -163,7 +164,7 @@ describe('authz audit verify', function () {
     const json = await authz(['audit', 'verify', '--json'], environment);
     expect(json.code).to.equal(1);
     expect(JSON.parse(json.stdout)).to.deep.include({ clean: false, found: 1 });
-    await db.raw(`update decisions set user_agent = 'näh' where id = ?`, [rows[0]?.id ?? '']);
+    await db.raw(`update decision_records set user_agent = 'näh' where id = ?`, [rows[0]?.id ?? '']);
     expect((await authz(['audit', 'verify'], environment)).code).to.equal(0);
   });
 
@@ -186,7 +187,7 @@ describe('authz audit verify', function () {
     const role = `auditor_${randomBytes(4).toString('hex')}`;
     await db.raw(`create role ${role} login password 'to-read'`);
     await db.raw(
-      `grant select on decisions, chain_heads, checkpoints, pruned_days, admin_events, change_counter, knex_migrations to ${role}`,
+      `grant select on decisions, decision_records, chain_heads, checkpoints, pruned_days, admin_events, change_counter, knex_migrations to ${role}`,
     );
     const url = new URL(environment['DATABASE_URL'] ?? '');
     url.username = role;
@@ -270,7 +271,7 @@ describe('the verification', () => {
 
   it('counts erased personal data that an event stands for', async () => {
     const [record] = await createWriter(db).append(day, 1, { user_id: 'ann', api_key_id: 'k-ann' });
-    await db('decisions').update({ ip: null, user_agent: null, personal_salt: null });
+    await db('decision_records').update({ ip: null, user_agent: null, personal_salt: null });
     expect((await verifyLog(db, {})).findings.map(({ code, id }) => [code, id])).to.deep.equal([
       ['erased', record?.id],
     ]);
@@ -289,31 +290,35 @@ describe('the verification', () => {
     const facts = '{"key":{"n":0.1},"limit":{"exceeded":false}}';
     await createWriter(db).append(day, 2, { facts });
     expect((await verifyLog(db, {})).clean).to.equal(true);
-    await db.raw(`update decisions set facts = jsonb_set(facts, '{key,n}', '0.1000000000000000000001') where seq = 2`);
+    await db.raw(
+      `update decision_records set facts = jsonb_set(facts, '{key,n}', '0.1000000000000000000001') where seq = 2`,
+    );
     expect((await verifyLog(db, {})).findings[0]).to.include({ code: 'altered', seq: 2 });
   });
 
   it('names swapped records as reordered, and one edit once', async () => {
     await createWriter(db).append(day, 9);
-    await db.raw('update decisions set seq = 10 - seq where seq in (3, 7)');
+    await db.raw('update decision_records set seq = 10 - seq where seq in (3, 7)');
     expect((await verifyLog(db, {})).findings[0]).to.include({ code: 'reordered', seq: 3 });
-    await db.raw('update decisions set seq = 10 - seq where seq in (3, 7)');
-    await db.raw(`update decisions set user_id = 'eve' where seq = 5`);
+    await db.raw('update decision_records set seq = 10 - seq where seq in (3, 7)');
+    await db.raw(`update decision_records set user_id = 'eve' where seq = 5`);
     expect((await verifyLog(db, {})).findings.map(({ code, seq }) => [code, seq])).to.deep.equal([['altered', 5]]);
   });
 
   it('names a record that lost a value that every record has', async () => {
     await createWriter(db).append(day, 3);
+    await ownFacts(db);
+    await db.raw('alter table decision_records drop constraint one_situation');
     // A row without `at` has no partition to be in.
     for (const column of COLUMN_NAMES.filter((name) => !COLUMNS[name].nullable && name !== 'at')) {
-      if (column !== 'id') await db.raw('alter table decisions alter ?? drop not null', [column]);
-      else await db.raw('alter table decisions drop constraint decisions_at_id_key, alter id drop not null');
-      await db.raw('create table kept as select * from decisions where seq = 2');
-      await db.raw('update decisions set ?? = null where seq = 2', [column]);
+      if (column !== 'id') await db.raw('alter table decision_records alter ?? drop not null', [column]);
+      else await db.raw('alter table decision_records drop constraint decisions_at_id_key, alter id drop not null');
+      await db.raw('create table kept as select * from decision_records where seq = 2');
+      await db.raw('update decision_records set ?? = null where seq = 2', [column]);
       const codes = (await verifyLog(db, {})).findings.map(({ code, seq }) => `${code} ${seq}`);
       expect(codes, column).to.include(['boot', 'seq'].includes(column) ? 'removed 2' : 'altered 2');
-      await db.raw('delete from decisions where seq = 2 or seq is null or boot is null');
-      await db.raw('insert into decisions select * from kept; drop table kept');
+      await db.raw('delete from decision_records where seq = 2 or seq is null or boot is null');
+      await db.raw('insert into decision_records select * from kept; drop table kept');
       expect((await verifyLog(db, {})).clean, column).to.equal(true);
     }
   });
@@ -324,7 +329,7 @@ describe('the verification', () => {
     await db.raw('delete from chain_heads');
     const [finding] = (await verifyLog(db, {})).findings;
     expect(finding).to.include({ code: 'inserted', day, boot: writer.boot });
-    await db.raw(`update decisions set rule = 'x'`);
+    await db.raw(`update decision_records set rule = 'x'`);
     const report = await verifyLog(db, {});
     expect(report.findings.filter(({ code }) => code === 'altered')).to.have.length(100);
     expect(report.findings.some(({ code }) => code === 'inserted')).to.equal(true);

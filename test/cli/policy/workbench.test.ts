@@ -172,7 +172,7 @@ describe('authz policy', function () {
       async function recorded(policy: string, decision: object = {}): Promise<string> {
         const id = uuidv7();
         const allowed = { effect: 'allow', code: 'OK', rule: 'allow-on-target', ...decision };
-        await db('decisions').insert({
+        await db('decision_records').insert({
           id,
           at: timeOf(id),
           caller_id: 'c',
