@@ -11,6 +11,7 @@ import type { Service } from '../service.ts';
 import { type Authenticate, authenticator } from './authenticate.ts';
 import { type State, stateOf } from './context.ts';
 import { type Answered, HEADERS, JSON_TYPE, type Phase, settle } from './exchange.ts';
+import { faultOfFraming } from './framing.ts';
 import { mount, type Route } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 import { shortWay } from './short-way.ts';
@@ -29,7 +30,8 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], a
   const app = new Koa<State>();
   app.use((ctx, next) => {
     const match = matchOf(router, ctx);
-    const state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, match.pathAndMethod.at(-1)?.name);
+    const name = match.pathAndMethod.at(-1)?.name;
+    const state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, name, faultOfFraming(ctx.req));
     ctx.state = state;
     return new Promise<void>((resolve) =>
       settle(

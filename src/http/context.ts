@@ -4,7 +4,6 @@ import type { IncomingMessage } from 'node:http';
 import { type Deadline, deadlineIn } from '../deadline.ts';
 import { holdsSecret } from '../mask.ts';
 import { uuidv7 } from '../uuid.ts';
-import { faultOfFraming } from './framing.ts';
 
 export interface State {
   /** For the logs, and for the answer: the caller's, where that will do, else a new UUIDv7. */
@@ -22,11 +21,12 @@ export interface State {
   readonly fault: string | undefined;
 }
 
+/** `fault`: of its framing (`faultOfFraming`). */
 export function stateOf(
   request: IncomingMessage,
   deadlineMs: number,
   route: string | undefined,
-  fault = faultOfFraming(request),
+  fault: string | undefined,
 ): State {
   // Repeats are one text: Node joins them, or the request was refused before.
   const sentRequestId = request.headers['x-request-id'] as string | undefined;
