@@ -10,7 +10,7 @@ import { asFailure, Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
 import { type Authenticate, authenticator } from './authenticate.ts';
 import { type State, stateOf } from './context.ts';
-import { type Answered, HEADERS, JSON_TYPE, type Phase, settle } from './exchange.ts';
+import { deliver, type Phase, settle } from './exchange.ts';
 import { faultOfFraming } from './framing.ts';
 import { mount, type Route } from './route.ts';
 import { allRoutes } from './routes/index.ts';
@@ -25,14 +25,21 @@ export function createApp(service: Service, phase: () => Phase): RequestListener
 }
 
 function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], authenticate: Authenticate): Koa<State> {
-  const router = new Router<State>({ strict: true, sensitive: true });
-  mount(router, routes, authenticate);
+  // Those that have a short way are asked for far more often than all others: they are looked for first.
+  const [often, others] = [true, false].map((isShort) => {
+    const router = new Router<State>({ strict: true, sensitive: true });
+    const some = routes.filter((shape) => shape.isShort === isShort);
+    mount(router, some, authenticate);
+    return router;
+  }) as [Router<State>, Router<State>];
   const app = new Koa<State>();
   app.use((ctx, next) => {
-    const match = matchOf(router, ctx);
+    const match = matchOf([often, others], ctx);
     const name = match.pathAndMethod.at(-1)?.name;
     const state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, name, faultOfFraming(ctx.req));
     ctx.state = state;
+    // The answer is written as that of the short way is.
+    ctx.respond = false;
     return new Promise<void>((resolve) =>
       settle(
         service,
@@ -44,28 +51,17 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], a
           next().then(end as (answered: unknown) => void, (thrown: unknown) => end(asFailure(thrown)));
         },
         (answered) => {
-          write(ctx, state.echo ?? state.requestId, answered);
+          deliver(service, ctx.res, state.requestId, answered);
           resolve();
         },
       ),
     );
   });
-  app.use(router.routes());
+  app.use(often.routes());
+  app.use(others.routes());
   // Only what breaks after the middleware ends up here, such as a client that hangs up during its answer.
   app.on('error', (error: unknown) => service.log.debug({ error }, 'a reply could not be delivered'));
   return app;
-}
-
-function write(ctx: Context, requestId: string, { status = 200, headers, reply, json, text }: Answered): void {
-  ctx.set({
-    ...HEADERS,
-    'X-Request-Id': requestId,
-    ...headers,
-    ...(json !== undefined && { 'Content-Type': JSON_TYPE }),
-  });
-  // Koa takes a body of null for a 204, and says so unless the status is set after it.
-  ctx.body = json ?? text ?? reply ?? null;
-  ctx.status = status;
 }
 
 /** One for all: its stack trace would cost more than the rest of the answer, and anybody can ask for it. */
@@ -77,8 +73,16 @@ const NO_MATCH: Match = { path: [], pathAndMethod: [], route: false };
 /** A slash, and visible characters without a fragment. No route has another address, and Koa's parser would mend or not bear it. */
 const ADDRESS = /^\/[!-"$-~]*$/;
 
-const matchOf = (router: Router<State>, ctx: Context): Match =>
-  ADDRESS.test(ctx.url) ? router.match(ctx.path, ctx.method) : NO_MATCH;
+function matchOf(routers: readonly Router<State>[], ctx: Context): Match {
+  if (!ADDRESS.test(ctx.url)) return NO_MATCH;
+  const { path, method } = ctx;
+  let match = NO_MATCH;
+  for (const router of routers) {
+    match = router.match(path, method);
+    if (match.path.length > 0) break;
+  }
+  return match;
+}
 
 /** @throws Failure NOT_FOUND, or METHOD_NOT_ALLOWED with the methods of the address */
 function refuseUnknownRoute({ path, route }: Match): void {

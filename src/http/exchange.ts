@@ -1,6 +1,6 @@
 /** What surrounds every route, with Koa and without: admission, the answer of a failure, headers, metrics and the log. */
 
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Settle } from '../awaitable.ts';
 import { asFailure, Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
@@ -108,6 +108,35 @@ function mayBeDrained({ complete, headers }: IncomingMessage): boolean {
 
 const CLOSE = { Connection: 'close' };
 
-/** The headers of every answer. */
-export const HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
-export const JSON_TYPE = 'application/json; charset=utf-8';
+/** The headers of every answer, unless its route says otherwise. */
+const HEADERS: Readonly<Record<string, string>> = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
+const HEADER_LIST = Object.entries(HEADERS).flat();
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** Writes the answer to the socket, where there still is one. */
+export function deliver({ log }: Service, response: ServerResponse, requestId: string, answered: Answered): void {
+  try {
+    if (!response.destroyed) send(response, requestId, answered);
+  } catch (error) {
+    log.debug({ error }, 'a reply could not be delivered');
+    response.destroy();
+  }
+}
+
+function send(
+  response: ServerResponse,
+  requestId: string,
+  { status = 200, headers, reply, json = reply && JSON.stringify(reply), text }: Answered,
+): void {
+  const body = json ?? text ?? '';
+  const list = headers
+    ? Object.entries({ ...HEADERS, 'X-Request-Id': requestId, ...headers }).flat()
+    : HEADER_LIST.concat('X-Request-Id', requestId);
+  if (json !== undefined) list.push('Content-Type', JSON_TYPE);
+  if (status !== 204 && status !== 304) list.push('Content-Length', String(Buffer.byteLength(body)));
+  response.writeHead(status, list);
+  // `write` and uncork send head and body in one write, of one string where it is one; `end(body)` would be a writev of two.
+  if (body.length > 0) response.write(body);
+  response.socket?.uncork();
+  response.end();
+}

@@ -1,16 +1,16 @@
 /**
  * The short way of a decision, past Koa: where the head of a request is plain and its caller is known, the route is run from the body on
- * by the very functions that Koa's router runs it by, and the answer is written to the socket. Koa has every other request, untouched:
+ * by the very functions that Koa's router runs it by, and answered by the same. Koa has every other request, untouched:
  * nothing of it was read or counted. docs/adr/0009-short-way.md says why the two ways cannot differ.
  */
 
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import type { Caller } from '../directory/find-caller.ts';
 import type { Service } from '../service.ts';
 import type { Authenticate } from './authenticate.ts';
 import { isJson } from './body.ts';
 import { stateOf } from './context.ts';
-import { type Answered, HEADERS, JSON_TYPE, type Phase, settle } from './exchange.ts';
+import { deliver, type Phase, settle } from './exchange.ts';
 import { faultOfFraming } from './framing.ts';
 import { answerTo, type Route, sizeLimitOf } from './route.ts';
 
@@ -60,35 +60,3 @@ const knownCaller = (
   { scope, heedsBounds }: Route,
   authenticate: Authenticate,
 ): Caller | undefined => (scope ? authenticate.known(request, scope, heedsBounds === true) : undefined);
-
-function deliver({ log }: Service, response: ServerResponse, requestId: string, answered: Answered): void {
-  try {
-    send(response, requestId, answered);
-  } catch (error) {
-    log.debug({ error }, 'a reply could not be delivered');
-    response.destroy();
-  }
-}
-
-const HEADER_LIST = Object.entries(HEADERS).flat();
-
-/** Writes the answer to the socket. */
-function send(
-  response: ServerResponse,
-  requestId: string,
-  { status = 200, headers, reply, json, text }: Answered,
-): void {
-  // The client has closed the connection.
-  if (response.destroyed) return;
-  const body = json ?? (reply ? JSON.stringify(reply) : (text ?? ''));
-  // In Koa's order.
-  const list = HEADER_LIST.concat('X-Request-Id', requestId);
-  for (const name in headers) list.push(name, headers[name] ?? '');
-  if (reply || json !== undefined) list.push('Content-Type', JSON_TYPE);
-  list.push('Content-Length', String(Buffer.byteLength(body)));
-  response.writeHead(status, list);
-  // `write` and uncork send head and body in one write, of one string; `end(body)` would be a writev of two.
-  response.write(body);
-  response.socket?.uncork();
-  response.end();
-}
