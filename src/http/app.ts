@@ -51,7 +51,7 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], a
           next().then(end as (answered: unknown) => void, (thrown: unknown) => end(asFailure(thrown)));
         },
         (answered) => {
-          deliver(service, ctx.res, state.requestId, answered);
+          deliver(service, ctx.res, state, answered);
           resolve();
         },
       ),

@@ -114,9 +114,14 @@ const HEADER_LIST = Object.entries(HEADERS).flat();
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Writes the answer to the socket, where there still is one. */
-export function deliver({ log }: Service, response: ServerResponse, requestId: string, answered: Answered): void {
+export function deliver(
+  { log }: Service,
+  response: ServerResponse,
+  { echo, requestId }: State,
+  answered: Answered,
+): void {
   try {
-    if (!response.destroyed) send(response, requestId, answered);
+    if (!response.destroyed) send(response, echo ?? requestId, answered);
   } catch (error) {
     log.debug({ error }, 'a reply could not be delivered');
     response.destroy();

@@ -38,7 +38,7 @@ export function shortWay(
       request,
       state,
       (end) => answerTo(caller, { shape, authenticate, request, state }, end),
-      (answered) => deliver(service, response, state.requestId, answered),
+      (answered) => deliver(service, response, state, answered),
     );
   };
 }
