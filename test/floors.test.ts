@@ -46,8 +46,6 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy/analysis'],
   ['policy/folder'],
   ['policy/casbin'],
-  ['policy/memo-by-identity'],
-  ['policy/memo-by-situation'],
   ['policy/decide'],
   ['policy', 'policy/declared'],
   ['input'],
