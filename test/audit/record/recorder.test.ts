@@ -390,6 +390,8 @@ for (const postgres of POSTGRES)
     });
 
     it('tells each request once what became of it, whatever its deadline, a neighbour that throws or an empty one', async () => {
+      // Enough to be sent in, on a busy machine too.
+      const SENT_MS = 1500;
       const recorder = open(LONG_MS);
       const told: string[] = [];
       const tell =
@@ -405,9 +407,9 @@ for (const postgres of POSTGRES)
         throw new Error('a defect of who asked');
       });
       recorder.enqueue([entry()], deadlineIn(LONG_MS), tell('in time'));
-      recorder.enqueue([entry()], deadlineIn(50), tell('sent, and late'));
+      recorder.enqueue([entry()], deadlineIn(SENT_MS), tell('sent, and late'));
       while (recorder.stats().inFlight === 0) await sleep(1);
-      recorder.enqueue([entry()], deadlineIn(50), tell('queued, and late'));
+      recorder.enqueue([entry()], deadlineIn(SENT_MS), tell('queued, and late'));
       while (told.length < 3) await sleep(1);
       await lock.rollback();
       await recorder.close();
