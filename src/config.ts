@@ -196,7 +196,11 @@ const SETTINGS = {
   },
   DECISION_DEADLINE_MS: { schema: integer(10, 60_000), default: '250', help: 'milliseconds that a decision may take' },
   DATABASE_POOL: { schema: integer(1, 1000), default: '20', help: 'most connections to PostgreSQL' },
-  CACHE_MB: { schema: integer(1, 65_536), default: '256', help: 'most megabytes of memory for cached facts' },
+  CACHE_MB: {
+    schema: integer(1, 65_536),
+    default: '256',
+    help: 'most MiB of memory for what is kept of keys: facts, and windows of rate limits',
+  },
   FAST_PATH: {
     schema: z.enum(['on', 'off']),
     default: 'on',

@@ -80,6 +80,8 @@ const BACKGROUND_POOL = 2;
 const SLOW_LIMIT_MS = 30_000;
 /** Most cached pairs of a key and a business. */
 const FACTS_COUNT = 250_000;
+/** The share of CACHE_MB that windows of rate limits may take, and facts: as one window takes to the facts of one key. */
+const WINDOWS_SHARE = 0.2;
 
 /** @throws Refusal: a bad policy, settings or database; all that was started is closed then */
 export async function createService(config: Config, log: Log, database: Database): Promise<Service> {
@@ -144,14 +146,15 @@ async function compose(
   const recorder = part(createRecorder(logDb, log));
   const usage = part(createUsage(backgroundDb, log));
   const refusals = part(createRefusals(backgroundDb, log));
+  const memory = config.CACHE_MB * 2 ** 20;
   const redis = config.REDIS_URL === undefined ? undefined : { url: config.REDIS_URL, waitMs: config.REDIS_TIMEOUT_MS };
-  const limits = part(await createLimits({ fallback: config.RATE_LIMIT, redis }, log));
+  const limits = part(await createLimits({ fallback: config.RATE_LIMIT, redis, bytes: memory * WINDOWS_SHARE }, log));
 
   const freshness = createFreshness();
   onCommit(adminDb, freshness.applyCommit);
   const facts = createCache<Known>(freshness, {
     count: FACTS_COUNT,
-    bytes: config.CACHE_MB * 2 ** 20,
+    bytes: memory * (1 - WINDOWS_SHARE),
     besides: () => bytesUnder(live.policy().schema) + bytesUnder(shadowPolicy?.policy()?.schema ?? BUILT_IN),
   });
   const changes = part(followChanges(directUrl, freshness, log, () => checkpoints?.soon()));

@@ -91,7 +91,7 @@ const JOIN_MS = 500;
 /** Measured memory of an entry (value and map slots) and of each of its tags, with ids as long as UUIDs. */
 const ENTRY_BYTES = 500;
 const TAG_BYTES = 100;
-/** The share of the bounds that negative entries get, besides the bounds of positive ones. */
+/** The share of the bounds that negative entries get. */
 const NEGATIVE_SHARE = 0.1;
 
 /** The stored entries: an LRU of positive and one of negative entries, and one index of the tags of both. */
@@ -105,7 +105,7 @@ function createEntries<V>({ count, bytes, besides = () => 0 }: Bounds) {
         ENTRY_BYTES + name.length + tags.length * TAG_BYTES + own + besides(),
       dispose: byTag.remove,
     });
-  const positive = lru(1);
+  const positive = lru(1 - NEGATIVE_SHARE);
   const negative = lru(NEGATIVE_SHARE);
   return {
     get: (name: string): Entry<V> | undefined => positive.get(name) ?? negative.get(name),

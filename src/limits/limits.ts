@@ -51,10 +51,12 @@ interface Options {
   /** The limit of a key for which none was loaded. */
   readonly fallback: RateLimit;
   readonly redis: RedisOptions | undefined;
+  /** Most memory for windows, in bytes; unset: any. */
+  readonly bytes?: number;
 }
 
-export async function createLimits({ fallback, redis: options }: Options, log: Log): Promise<Limits> {
-  const addLocally = memoryCounter();
+export async function createLimits({ fallback, redis: options, ...memory }: Options, log: Log): Promise<Limits> {
+  const addLocally = memoryCounter(memory);
   const redis = options && (await redisCounter(options, log));
   let countedLocally = 0;
 

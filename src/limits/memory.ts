@@ -11,6 +11,13 @@ export interface Count {
 /** Adds points to the window `name`; where there is none, or it has ended, begins one that lasts `lastsMs`. */
 export type AddLocally = (name: string, points: number, lastsMs: number) => Count;
 
+interface Options {
+  /** Milliseconds that only go forward. */
+  readonly now?: () => number;
+  /** Most memory for windows, in bytes. */
+  readonly bytes?: number;
+}
+
 interface Window {
   total: number;
   /** As of the monotonic clock. */
@@ -19,24 +26,31 @@ interface Window {
 
 /** How many windows are looked at for each that begins: with two, those that have ended are never more than those that began since. */
 const LOOKS = 2;
+/** Measured memory of a window, with its name of an id as long as a UUID. */
+const WINDOW_BYTES = 220;
 
 /**
- * Only counts, without a cap of its own: the cap is compared by the caller, so that it can change within a window. A window takes some 150
- * bytes, and no timer: each that begins removes those that have ended among the next few, round and round.
+ * Only counts, without a cap of its own: the cap is compared by the caller, so that it can change within a window. A window takes no timer:
+ * each that begins removes those that have ended among the next few, round and round; and where there is no room for it, those that have
+ * not ended, too, which then begin anew: a limit protects capacity, and memory is capacity.
  */
-export function memoryCounter(now: () => number = () => performance.now()): AddLocally {
+export function memoryCounter({
+  now = () => performance.now(),
+  bytes = Number.POSITIVE_INFINITY,
+}: Options = {}): AddLocally {
+  const most = Math.max(1, Math.floor(bytes / WINDOW_BYTES));
   const windows = new Map<string, Window>();
   let round = windows.entries();
 
-  const removeEnded = (at: number): void => {
+  const makeRoom = (at: number): void => {
     for (let looks = 0; looks < LOOKS; looks += 1) {
       const next = round.next();
       if (next.done) {
         round = windows.entries();
-        return;
+        continue;
       }
       const [name, { endsAt }] = next.value;
-      if (endsAt <= at) windows.delete(name);
+      if (endsAt <= at || windows.size >= most) windows.delete(name);
     }
   };
 
@@ -47,7 +61,7 @@ export function memoryCounter(now: () => number = () => performance.now()): AddL
       window.total += points;
       return { total: window.total, endsInMs: window.endsAt - at };
     }
-    removeEnded(at);
+    makeRoom(at);
     windows.set(name, { total: points, endsAt: at + lastsMs });
     return { total: points, endsInMs: lastsMs };
   };

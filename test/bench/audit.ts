@@ -72,7 +72,8 @@ async function pages(bench: Bench, short: Log, long: Log): Promise<void> {
       const [few = 0, many = 0] = costs;
       bench.figure({ name: `page ${page} by ${name}: buffers, long log`, value: many, unit: '' });
       bench.figure({
-        name: `page ${page} by ${name}, to a short log`,
+        name: `page ${page} by ${name}: buffers, long log`,
+        to: 'a short log',
         value: many / few,
         unit: 'x',
         want: { atMost: 1.5 },
@@ -119,13 +120,15 @@ async function exports(bench: Bench, { db, range }: Log): Promise<void> {
   }
   for (const format of ['jsonl', 'csv'] as const) {
     const value = median(times.copy) / median(times[format]);
-    bench.figure({ name: `export as ${format}, to COPY of the same rows`, value, unit: 'x', want: { atLeast: 0.5 } });
+    const name = `rows a second, exported as ${format}`;
+    bench.figure({ name, to: 'by COPY of the same rows', value, unit: 'x', want: { atLeast: 0.5 } });
   }
   const half = Math.floor(memory.length / 2);
   const most = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b), 0);
   const growth = most(memory.slice(half)) / most(memory.slice(0, half));
   bench.figure({
-    name: 'memory of the later exports, to the first ones',
+    name: 'memory of the later exports',
+    to: 'of the first ones',
     value: growth,
     unit: 'x',
     want: { atMost: 1.25 },

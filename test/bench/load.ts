@@ -54,20 +54,13 @@ const READ_BYTES = 65_536;
 /** More latencies than any run has. */
 const MOST = 4_000_000;
 
-let file: { readonly name: string; readonly bodies: readonly string[] } = { name: '', bodies: [] };
+/** The bytes of requests that were made for earlier loads: making them takes time that the next would lose. */
+const prepared = new Map<string, readonly Buffer[]>();
 const buffer = Buffer.allocUnsafe(READ_BYTES);
 const latencies = new Float32Array(MOST);
 
 async function run(load: Load): Promise<Outcome> {
-  if (file.name !== load.bodies) {
-    file = { name: load.bodies, bodies: readFileSync(load.bodies, 'utf8').trimEnd().split('\n') };
-  }
-  const head = [`${load.line} HTTP/1.1`, 'Host: bench', ...load.headers].join('\r\n');
-  const from = load.from ?? 0;
-  const count = load.count ?? file.bodies.length - from;
-  const requests = file.bodies
-    .slice(from, from + count)
-    .map((body) => Buffer.from(`${head}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`));
+  const requests = requestsOf(load);
 
   let sent = 0;
   let succeeded = 0;
@@ -164,6 +157,19 @@ async function run(load: Load): Promise<Outcome> {
     p50: percentile(0.5),
     p99: percentile(0.99),
   };
+}
+
+function requestsOf({ line, headers, bodies, from = 0, count }: Load): readonly Buffer[] {
+  const head = [`${line} HTTP/1.1`, 'Host: bench', ...headers].join('\r\n');
+  const key = [head, bodies, from, count].join('\n');
+  const made = prepared.get(key);
+  if (made) return made;
+  const lines = readFileSync(bodies, 'utf8').trimEnd().split('\n');
+  const requests = lines
+    .slice(from, count === undefined ? undefined : from + count)
+    .map((body) => Buffer.from(`${head}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`));
+  prepared.set(key, requests);
+  return requests;
 }
 
 type Send = (since: number) => void;

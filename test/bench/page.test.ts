@@ -7,8 +7,8 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { ROOT } from '../../src/config.ts';
 import { chart } from './chart.ts';
-import { type Results, withResults, writePage } from './page.ts';
-import { holds, median, ofRounds } from './report.ts';
+import { notHeld, type Results, withResults, writePage } from './page.ts';
+import { type Figure, holds, median, ofRounds } from './report.ts';
 import { SECTIONS, TABLE } from './sections.ts';
 import { ratios } from './turns.ts';
 
@@ -46,6 +46,7 @@ const RESULTS: Results = {
       p50: 2.345,
       p99: 9,
       cpu: { server: 40, PostgreSQL: 24.96, load: 15 },
+      others: 0.04,
     },
   ],
   skipped: [{ section: 's', name: 'Cerbos', why: 'no network' }],
@@ -60,7 +61,7 @@ describe('the page of the bench', () => {
       '| denials ÷ bare Koa | 0.6 |  |  |  |',
       '| batches ÷ single | 2 |  | at least 3 | **not held** |',
       '| resident memory | 390 MB |  | at most 400 | held |',
-      '| one key | 20000 | 2.35 | 9 | 40 | 25 |  | 15 |',
+      '| one key | 20000 | 2.35 | 9 | 40 | 25 |  | 15 | 0.0 |',
       '- Cerbos: no network',
     ])
       expect(lines).to.include(line);
@@ -154,6 +155,20 @@ describe('a figure', () => {
     expect(holds(figure(900, { atMost: 400 }), true)).to.equal(true);
     for (const want of [{ atLeast: 0 }, { atMost: 1 }]) expect(holds(figure(Number.NaN, want), true)).to.equal(false);
     expect(holds({ name: '', value: 1, unit: 'x' }, false)).to.equal(undefined);
+  });
+
+  it('that is not held fails a run, but for a short one whose section others disturbed', () => {
+    const low = { ...figure(0.1, { atLeast: 1 }), spread: [0.1, 0.1] as const };
+    const failing = (short: boolean, others?: number, measured: Figure = low) =>
+      notHeld({
+        short,
+        figures: [{ section: 'one', ...measured }],
+        loads: RESULTS.loads.map((load) => ({ ...load, section: 'one', ...(others !== undefined && { others }) })),
+      }).length;
+    expect([failing(false, 2), failing(true, 0.1), failing(true, 2)]).to.deep.equal([1, 1, 0]);
+    expect(failing(true, 2, figure(0.1, { atLeast: 1 })), 'of no round').to.equal(1);
+    const elsewhere = { ...RESULTS, short: true, loads: RESULTS.loads.map((load) => ({ ...load, others: 2 })) };
+    expect(notHeld({ ...elsewhere, figures: [{ section: 'other', ...low }] })).to.have.length(1);
   });
 
   it('of rounds is their median, of ratios within each round, to the mean of what ran beside it', () => {

@@ -119,6 +119,14 @@ export function cpuSecondsOf(pid = 0, fields = 2): number {
   return times.reduce((sum, time) => sum + Number(time), 0) / 100;
 }
 
+/** Seconds on a core of all that the machine has run so far; NaN where the system does not tell. */
+export function machineSeconds(): number {
+  if (!existsSync('/proc/stat')) return Number.NaN;
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line.split(/\s+/).slice(1).map(Number);
+  return (user + nice + system + irq + softirq + steal) / 100;
+}
+
 export interface Generator {
   readonly run: (load: Load) => Promise<Outcome>;
   readonly stop: () => void;

@@ -25,6 +25,8 @@ export interface LoadFigure {
   readonly p99: number;
   /** Microseconds on a core for each question, by process: `server`, `PostgreSQL` with all its backends, `load` (the generator), … */
   readonly cpu: Readonly<Record<string, number>>;
+  /** Cores that processes which have no part in it took meanwhile: how far the rest can be believed. Linux alone tells it. */
+  readonly others?: number;
 }
 
 /** Takes figures as they come, and says what is under way. */
@@ -71,10 +73,11 @@ export function printFigure(figure: Figure, short: boolean): string {
   return `${nameOf(figure).padEnd(64)} ${formatted(value).padStart(10)} ${unit.padEnd(4)} ${verdict}`.trimEnd();
 }
 
-export function printLoad({ name, rate, p50, p99, cpu }: LoadFigure): string {
+export function printLoad({ name, rate, p50, p99, cpu, others }: LoadFigure): string {
   const costs = Object.entries(cpu).map(([process, micros]) => `${process} ${formatted(micros)}`);
+  const beside = others === undefined ? '' : `; others ${others.toFixed(1)} cores`;
   const of = `${formatted(rate)} /s, p50 ${formatted(p50)} ms, p99 ${formatted(p99)} ms`;
-  return `${name.padEnd(40)} ${of}, us a question: ${costs.join(', ')}`;
+  return `${name.padEnd(40)} ${of}, us a question: ${costs.join(', ')}${beside}`;
 }
 
 /** Three digits, or all before the point. */

@@ -1,6 +1,6 @@
 /** Servers under load in turns: what a machine does meanwhile hits all of them alike, and ratios of one round are compared. */
 
-import type { ServerProcess } from './processes.ts';
+import { machineSeconds, type ServerProcess } from './processes.ts';
 import { type Bench, type LoadFigure, median, printLoad } from './report.ts';
 import type { Questions, World } from './world.ts';
 
@@ -26,6 +26,8 @@ export interface Rounds {
   readonly p99: number[];
   /** Microseconds on a core for each question, by process. */
   readonly cpu: Record<string, number[]>;
+  /** Cores that others took. */
+  readonly others: number[];
 }
 
 export interface Length {
@@ -65,12 +67,13 @@ async function warmUp(bench: Bench, world: World, name: string, turn: Turn): Pro
   }
 }
 
-export const noRounds = (): Rounds => ({ rates: [], p50: [], p99: [], cpu: {} });
+export const noRounds = (): Rounds => ({ rates: [], p50: [], p99: [], cpu: {}, others: [] });
 
-export function addTo({ rates, p50, p99, cpu }: Rounds, run: LoadFigure): void {
+export function addTo({ rates, p50, p99, cpu, others }: Rounds, run: LoadFigure): void {
   rates.push(run.rate);
   p50.push(run.p50);
   p99.push(run.p99);
+  if (run.others !== undefined) others.push(run.others);
   for (const [process, micros] of Object.entries(run.cpu)) {
     cpu[process] ??= [];
     cpu[process].push(micros);
@@ -91,11 +94,13 @@ export async function runOnce(
     ...Object.fromEntries(Object.entries(others).map(([process, seconds]) => [process, seconds()])),
   });
   const before = await spent();
+  const busy = machineSeconds();
   const { failed, succeeded, failure, seconds, cpuSeconds, p50, p99 } = await generator.run({
     ...questions,
     milliseconds,
   });
   const after = await spent();
+  const busyMeanwhile = machineSeconds() - busy;
   if (failed > 0 || succeeded === 0)
     throw new Error(`${name}: ${failed} of ${failed + succeeded} requests failed, the first with\n${failure}`);
   const answered = succeeded * inRequest;
@@ -105,7 +110,16 @@ export async function runOnce(
       .map(([process, time]): [string, number] => [process, micros(time - (before[process] ?? Number.NaN))])
       .filter(([, time]) => !Number.isNaN(time)),
   );
-  const run = { name, rate: answered / seconds, p50, p99, cpu: { ...cpu, load: micros(cpuSeconds) } };
+  const ours = Object.values(cpu).reduce((sum, each) => sum + each, micros(cpuSeconds));
+  const beside = (busyMeanwhile - (ours * answered) / 1e6) / seconds;
+  const run = {
+    name,
+    rate: answered / seconds,
+    p50,
+    p99,
+    cpu: { ...cpu, load: micros(cpuSeconds) },
+    ...(!Number.isNaN(beside) && { others: Math.max(0, beside) }),
+  };
   bench.progress(printLoad(run));
   return run;
 }
@@ -115,10 +129,11 @@ export const ratios = (of: readonly number[], ...to: readonly (readonly number[]
   of.map((value, round) => value / (to.reduce((sum, values) => sum + (values[round] ?? Number.NaN), 0) / to.length));
 
 /** As it stands in the table of what each did. */
-export const loadFigure = (name: string, { rates, p50, p99, cpu }: Rounds): LoadFigure => ({
+export const loadFigure = (name: string, { rates, p50, p99, cpu, others }: Rounds): LoadFigure => ({
   name,
   rate: median(rates),
   p50: median(p50),
   p99: median(p99),
   cpu: Object.fromEntries(Object.entries(cpu).map(([process, micros]) => [process, median(micros)])),
+  ...(others.length > 0 && { others: median(others) }),
 });

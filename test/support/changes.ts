@@ -2,7 +2,6 @@
 
 import type { Knex } from 'knex';
 
-/** Makes every process flush its caches: a change `*`. */
+/** Makes every process flush its caches: a change `*`. It is what docs/operations.md tells operators to run. */
 export const forgetEverything = (db: Knex): Promise<unknown> =>
-  db.raw(`with number as (update change_counter set last = last + 1 returning last)
-    insert into changes (seq, kind, id) select last, '*', '' from number`);
+  db.raw(`select authz_record_change('[]', '[{"kind": "*", "id": ""}]')`);
