@@ -74,6 +74,28 @@ for (const postgres of POSTGRES)
       for (const replica of replicas) await replica.destroy();
     });
 
+    it('has the time, the login and the place that the database knows, whatever the service states', async () => {
+      await createRoles(db);
+      const address = await loginOf(db, url, 'authz_service');
+      const service = connect({ url: address, poolSize: 1 });
+      const old = {
+        id: randomUUID(),
+        at: '2020-01-01T00:00:00Z',
+        chained_at: '2020-01-01T00:00:00Z',
+        login: 'mallory',
+      };
+      const what = { actor: 'cli:ann', action: 'user.create', subject_kind: 'user', subject_id: 'ada' };
+      const event = { ...old, ...what, seq: 1, hash: `\\x${'00'.repeat(32)}` };
+      const before = Date.now();
+      await service.raw('select authz_record_change(?, ?)', [JSON.stringify([event]), '[]']);
+      await service.destroy();
+      await loop.make();
+      const added = (await chainedEvents(db)).at(-1) as unknown as typeof event & { at: Date };
+      expect(added).to.include({ ...what, login: new URL(address).username, seq: '5' });
+      expect(added.at.getTime()).to.be.within(before - 1000, Date.now() + 1000);
+      await expectClean();
+    });
+
     it('takes reads that were left open for hours, at the time of their place', async () => {
       const trx = await db.transaction();
       await readLog(trx);
