@@ -98,11 +98,11 @@ export async function importFile(options: ImportOptions): Promise<ImportReport> 
     await check(trx, source, CONFLICTS, createFaults(source));
     for (const statement of KEEP_STATE) await trx.raw(statement);
     const result = await merge(trx, read, advance);
+    const unchanged = Object.values(result.counts).every(({ created, changed }) => created + changed === 0);
+    if (unchanged) return { result, events: [], changes: [] };
     advance({ step: 'recording what changed' });
     const { events, rest } = await readChanged(trx, options.changes);
     advance({ step: COMMITTING });
-    const unchanged = Object.values(result.counts).every(({ created, changed }) => created + changed === 0);
-    if (unchanged) return { result, events: [], changes: [] };
     const after = { ...result.counts, events: events.length, ...(rest && { rest }) };
     return {
       result,
