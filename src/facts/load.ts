@@ -37,7 +37,7 @@ export interface Question {
 
 /**
  * What is stored of a key, its user and a business, whatever a policy declares: facts/declared.ts makes facts of it. Immutable, and the
- * same object until it is invalidated, as the memo needs.
+ * same object until it is invalidated, by which verdicts and the texts of records are kept.
  */
 export interface Known extends Pick<Facts, 'key' | 'user' | 'target'> {
   readonly stored: Attributes;
@@ -49,7 +49,7 @@ export interface Known extends Pick<Facts, 'key' | 'user' | 'target'> {
   readonly redigest: Redigest | undefined;
 }
 
-// The memo compares facts by identity, so what is the same for everybody is one object.
+// What is the same for everybody is one object.
 const { key: UNKNOWN_KEY, user: UNKNOWN_USER, target: NO_TARGET } = BUILT_IN.nothingKnown;
 
 export interface LoadFacts {
@@ -315,9 +315,7 @@ export const unknownKey = (businessId: string | undefined): Known => ({
 export const knownOf = (businessId: string | undefined, row: StoredRow, redigest: Redigest | undefined): Known => ({
   key: storedGroup('key', row),
   user: storedGroup('user', row),
-  // A new object for each key, also without a target: the memo holds one key's decisions per target object.
-  target:
-    businessId === undefined ? closed({ ...NO_TARGET }) : closed({ ...storedGroup('target', row), id: businessId }),
+  target: businessId === undefined ? NO_TARGET : closed({ ...storedGroup('target', row), id: businessId }),
   stored: storedAttributes(row),
   reasons: reasonsOf(row),
   limit: limitOf(row),
