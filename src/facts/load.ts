@@ -161,24 +161,32 @@ function factsReader(db: Knex, breaker: Breaker) {
     breaker(() => gathered(asked, deadline), deadline);
 }
 
-/** SQLSTATEs of a prepared statement that a connection has no longer, or whose columns a migration has changed. */
-const OUTDATED: readonly unknown[] = ['26000', '0A000'];
+/** SQLSTATE feature_not_supported: a migration has changed the columns of what a connection has prepared. */
+const CHANGED = '0A000';
+/**
+ * SQLSTATEs invalid_sql_statement_name and duplicate_prepared_statement: something between us and the server gives one session's statements to
+ * another, and hides that it does.
+ */
+const SHARED: readonly unknown[] = ['26000', '42P05'];
 
 /** LOAD_FACTS, prepared once by each connection: to plan it takes longer than to run it. */
 function preparedStatement(db: Knex) {
   let version = 0;
+  let isPrepared = true;
   return async (bindings: Knex.RawBinding[], isWanted: () => boolean): Promise<Rows> => {
     const name = `facts-${version}`;
     try {
       return await db
         .raw<Rows>(LOAD_FACTS, bindings)
-        .options({ name })
+        .options(isPrepared ? { name } : {})
         .on('start', () => {
           if (!isWanted()) throw new Failure('DEADLINE_EXCEEDED');
         });
     } catch (error) {
-      // The next one is prepared anew.
-      if (OUTDATED.includes((error as { code?: unknown }).code) && name === `facts-${version}`) version += 1;
+      const { code } = error as { code?: unknown };
+      // The next one is prepared anew, or not any more.
+      if (code === CHANGED && name === `facts-${version}`) version += 1;
+      if (SHARED.includes(code)) isPrepared = false;
       throw error;
     }
   };

@@ -93,6 +93,18 @@ describe('cached facts', () => {
     expect(await statusOf(keys[2] ?? '')).to.equal('active');
   });
 
+  it('are read without preparing from then on where a session has lost what was prepared, which costs one failure', async () => {
+    const keys = await Promise.all(['x', 'y', 'z', 'w'].map((id) => keyUnder(pepper, id)));
+    await cached.load([keys[0] ?? '']);
+    await cached.reading.raw('deallocate all');
+    const failure = await cached.load([keys[1] ?? '']).catch((error: { code?: string }) => error.code);
+    expect(failure).to.equal('26000');
+    for (const key of keys.slice(1)) {
+      await cached.reading.raw('deallocate all');
+      expect(await statusOf(key)).to.equal('active');
+    }
+  });
+
   it('of unknown keys (negative entries) have an LRU of their own, and evict no positive entry', async () => {
     await cached.close();
     cached = await startCached(url, [pepper], { bounds: { count: 20, bytes: 2 ** 20 } });

@@ -37,6 +37,8 @@ export async function startCached(
   await eventually(() => freshness.confirmed());
   return {
     db,
+    /** The pool that facts are read from. */
+    reading,
     cache,
     freshness,
     /** The number of reads of facts since the last call. */
