@@ -12,6 +12,7 @@ import { openEmbedded } from '../../src/db/embedded/server.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { mutate } from '../../src/db/mutate.ts';
 import { uuidv7 } from '../../src/uuid.ts';
+import { cpuSecondsOfAll } from './processes.ts';
 import { type Bench, ofRounds } from './report.ts';
 
 const PARALLEL = 20;
@@ -85,28 +86,32 @@ export async function benchChanges(bench: Bench): Promise<void> {
     await migrate(db);
     await db.raw(`insert into users (id) select 'user-' || n from generate_series(1, ${USERS}) n`);
     const [rounds, changes] = bench.short ? [3, 400] : [9, 1000];
-    await timeOf(db, chained, changes);
-    await timeOf(db, unchained, changes);
-    const ratios: number[] = [];
+    await costOf(db, chained, changes);
+    await costOf(db, unchained, changes);
+    const ratios: Cost[] = [];
     const times: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
       bench.progress(`round ${round + 1} of ${rounds}`);
       // Who comes first changes, so that what one leaves behind burdens both.
       const turns: [Change, Change] = round % 2 === 0 ? [chained, unchained] : [unchained, chained];
-      const [first, second] = [await timeOf(db, turns[0], changes), await timeOf(db, turns[1], changes)];
+      const [first, second] = [await costOf(db, turns[0], changes), await costOf(db, turns[1], changes)];
       const [mine, other] = round % 2 === 0 ? [first, second] : [second, first];
-      ratios.push(mine / other);
-      times.push(mine / changes);
+      ratios.push({ seconds: mine.seconds / other.seconds, cpu: mine.cpu / other.cpu });
+      times.push(mine.seconds / changes);
     }
     const { rows } = await db.raw('select deadlocks::int from pg_stat_database where datname = current_database()');
     bench.figure({ name: 'a change, twenty at a time', unit: 'ms', ...ofRounds(times.map((time) => time * 1000)) });
-    bench.figure({
-      name: 'a change, twenty at a time',
-      to: 'one without the chain',
-      unit: 'x',
-      ...ofRounds(ratios),
-      want: { atMost: 1.2 },
-    });
+    for (const [name, of] of [
+      ['a change, twenty at a time', 'seconds'],
+      ['CPU of a change, of process and PostgreSQL', 'cpu'],
+    ] as const)
+      bench.figure({
+        name,
+        to: 'one without the chain',
+        unit: 'x',
+        ...ofRounds(ratios.map((ratio) => ratio[of])),
+        want: { atMost: 1.2 },
+      });
     bench.figure({ name: 'deadlocks', value: rows[0].deadlocks, unit: '', want: { atMost: 0 } });
   } finally {
     await db.destroy();
@@ -115,9 +120,20 @@ export async function benchChanges(bench: Bench): Promise<void> {
   }
 }
 
-/** Seconds that so many changes take, twenty at a time, each of another user than those beside it. */
-async function timeOf(db: Knex, change: Change, changes: number): Promise<number> {
-  const since = performance.now();
+interface Cost {
+  readonly seconds: number;
+  /** Seconds on a core, of this process and of all backends. */
+  readonly cpu: number;
+}
+
+/** Of so many changes, twenty at a time, each of another user than those beside it. */
+async function costOf(db: Knex, change: Change, changes: number): Promise<Cost> {
+  const { rows } = await db.raw(
+    `select pid from pg_stat_activity where backend_type = 'client backend' and datname = current_database()`,
+  );
+  const pids = rows.map(({ pid }: { pid: number }) => pid);
+  const cpu = (): number => process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6 + cpuSecondsOfAll(pids);
+  const [since, before] = [performance.now(), cpu()];
   let next = 0;
   const worker = async (): Promise<void> => {
     while (next < changes) {
@@ -126,5 +142,5 @@ async function timeOf(db: Knex, change: Change, changes: number): Promise<number
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));
-  return (performance.now() - since) / 1000;
+  return { seconds: (performance.now() - since) / 1000, cpu: cpu() - before };
 }
