@@ -29,7 +29,7 @@ describe('no secret', function () {
     const seen: string[] = [];
 
     const caller = await authz(
-      ['caller', 'create', '--name', 'canary', '--scope', 'authorize,keys,directory,audit', '--json'],
+      ['caller', 'create', '--name', 'canary', '--scope', 'authorize,evaluate,search,keys,directory,audit', '--json'],
       env,
     );
     const { token } = JSON.parse(caller.stdout) as { token: string };
@@ -94,6 +94,22 @@ describe('no secret', function () {
         action: 'a:b',
         context: { userAgent: `agent ${key}`, requestId: key },
       });
+      const evaluation = {
+        subject: { type: 'credential', id: 'header', properties: { authorization: `Token ${key}` } },
+        action: { name: 'call:create' },
+        resource: { type: 'business', id: 'b' },
+      };
+      await send('POST', '/access/v1/evaluation', evaluation);
+      await send('POST', '/access/v1/evaluations', {
+        ...evaluation,
+        evaluations: [{}, { action: {} }, { context: { ip: key } }],
+      });
+      await send('POST', '/access/v1/evaluation', { ...evaluation, resource: { type: key, id: key }, [key]: key });
+      await send('POST', '/access/v1/evaluation', {
+        ...evaluation,
+        resource: { type: 'business', id: key.slice(5, 35) },
+      });
+      await send('POST', '/access/v1/search/subject', { ...evaluation, subject: { type: key } });
       await send('GET', `/${key}?${key}=${key}`);
       await send('GET', '/users', undefined, key);
     }
