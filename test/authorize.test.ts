@@ -1,10 +1,11 @@
-/** The path of a decision holds one policy from what may be asked to the record, though another goes live meanwhile. */
+/** The path of a decision notes no use of a key that nobody has shown, and holds one policy from what may be asked to the record, though another goes live meanwhile. */
 
 import { expect } from 'chai';
 import type { Entry } from '../src/audit/record/entry.ts';
 import { authorizer, promised } from '../src/authorize.ts';
 import { deadlineIn } from '../src/deadline.ts';
-import type { Known } from '../src/facts/load.ts';
+import { type Known, unknownKey } from '../src/facts/load.ts';
+import { WITHOUT_ATTRIBUTES } from '../src/facts/stored-facts.ts';
 import type { Policy } from '../src/policy/decide.ts';
 import { shippedPolicy } from './policy/texts.ts';
 import { declaredPolicy } from './support/declared.ts';
@@ -52,5 +53,51 @@ describe('a decision while another policy goes live', () => {
       expect(recorded[0]?.policy).to.equal(first.digest);
       expect(Object.keys(recorded[0]?.facts ?? {})).to.have.members([...first.schema.groups]);
     }
+  });
+});
+
+describe('a key that is named and not shown', () => {
+  const known: Known = {
+    ...ACTIVE,
+    stored: WITHOUT_ATTRIBUTES,
+    reasons: { user: undefined, target: undefined },
+    limit: { requests: 1, windowSeconds: 60 },
+    redigest: undefined,
+  };
+
+  it('is not used by it: neither counted, nor noted', async () => {
+    const policy = await shippedPolicy();
+    const counted: string[] = [];
+    const used: string[] = [];
+    const recorded: Entry[] = [];
+    const nobody = unknownKey('b1');
+    const authorizeThen = authorizer({
+      loadFacts: async (questions) => questions.map(({ apiKey }) => (apiKey === undefined ? nobody : known)),
+      loadNamed: async (questions) => questions.map(() => [nobody, known]),
+      consume: (keys) => {
+        counted.push(...keys.map(({ key }) => key.id));
+        return keys.map(() => undefined);
+      },
+      moments: { momentFor: () => Date.parse('2026-07-01T09:00:00Z') },
+      freezes: { current: () => () => undefined },
+      livePolicy: () => policy,
+      compare: () => undefined,
+      enqueue: (entries, _deadline, settle) => {
+        recorded.push(...entries);
+        settle();
+      },
+      fingerprintOf: () => '',
+      noteUse: ({ keyId }) => void used.push(keyId),
+      noteUnregistered: () => undefined,
+    });
+    const question = { apiKey: undefined, action: 'call:create', businessId: 'b1', context: {} };
+    const named = { ...question, named: { userId: 'u1' }, byId: true };
+    const answers = await promised(authorizeThen)('caller', [named, { ...question, apiKey: 'x' }], deadlineIn(5000));
+    expect(answers.map(({ effect }) => effect)).to.deep.equal(['allow', 'allow']);
+    expect(recorded.map(({ facts }) => [facts.key.id, facts.request.byId])).to.deep.equal([
+      ['k1', true],
+      ['k1', false],
+    ]);
+    expect([counted, used]).to.deep.equal([['', 'k1'], ['k1']]);
   });
 });
