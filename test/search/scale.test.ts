@@ -12,7 +12,7 @@ import { shippedPolicy } from '../policy/texts.ts';
 import { amount } from '../support/long.ts';
 import { newDatabase } from '../support/postgres.ts';
 
-const MANY = amount(20_000, 1_000_000);
+const MANY = amount(10_000, 1_000_000);
 const FEW = 1000;
 
 interface Plan {
