@@ -13,6 +13,10 @@ export interface Proxy {
   readonly delay: (milliseconds: number) => void;
   /** Passes on `bytes` more bytes from the server, then resets the connection that carried the last of them. */
   readonly cutAfter: (bytes: number) => void;
+  /** Passes on `bytes` more bytes to the server, then resets the connection that carried the last of them. */
+  readonly cutSendingAfter: (bytes: number) => void;
+  /** Bytes to the server since the last `cutSendingAfter` or `heal`. */
+  readonly sent: () => number;
   /** Bytes from the server since the last `cutAfter` or `heal`. */
   readonly passed: () => number;
   /** Ends the fault; new connections work. */
@@ -40,6 +44,8 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
   let delayMs = 0;
   let passed = 0;
   let cutAt = Number.POSITIVE_INFINITY;
+  let sent = 0;
+  let cutSendingAt = Number.POSITIVE_INFINITY;
   let swallowing = false;
   let listening: Server | undefined;
 
@@ -57,7 +63,7 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     const pair = [client, server] as const;
     pairs.add(pair);
     client.setNoDelay(true);
-    client.on('data', (chunk) => server.write(chunk));
+    client.on('data', (chunk) => send(pair, chunk));
     server.on('data', (chunk) => {
       if (delayMs > 0) setTimeout(() => pass(pair, chunk), delayMs);
       else pass(pair, chunk);
@@ -81,6 +87,15 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     passed += chunk.length;
     if (chunk.length < left) client.write(chunk);
     else client.write(chunk.subarray(0, left), () => setImmediate(reset, pair));
+  };
+
+  const send = (pair: readonly [Socket, Socket], chunk: Buffer): void => {
+    const [, server] = pair;
+    if (server.destroyed) return;
+    const left = cutSendingAt - sent;
+    sent += chunk.length;
+    if (chunk.length < left) server.write(chunk);
+    else server.write(chunk.subarray(0, left), () => setImmediate(reset, pair));
   };
 
   // Data is acknowledged and discarded, and neither side learns that the other has closed.
@@ -122,10 +137,17 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
       cutAt = bytes;
     },
     passed: () => passed,
+    cutSendingAfter: (bytes) => {
+      sent = 0;
+      cutSendingAt = bytes;
+    },
+    sent: () => sent,
     heal: async () => {
       delayMs = 0;
       passed = 0;
       cutAt = Number.POSITIVE_INFINITY;
+      sent = 0;
+      cutSendingAt = Number.POSITIVE_INFINITY;
       // Let the server see that its client is gone.
       if (swallowing) for (const [, server] of pairs) server.destroy();
       swallowing = false;
