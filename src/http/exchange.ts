@@ -138,10 +138,12 @@ function send(
     ? Object.entries({ ...HEADERS, 'X-Request-Id': requestId, ...headers }).flat()
     : HEADER_LIST.concat('X-Request-Id', requestId);
   if (json !== undefined) list.push('Content-Type', JSON_TYPE);
-  if (status !== 204 && status !== 304) list.push('Content-Length', String(Buffer.byteLength(body)));
+  const bytes = Buffer.byteLength(body);
+  if (status !== 204 && status !== 304) list.push('Content-Length', String(bytes));
   response.writeHead(status, list);
-  // `write` and uncork send head and body in one write, of one string where it is one; `end(body)` would be a writev of two.
-  if (body.length > 0) response.write(body);
+  // `write` and uncork send head and body in one write, of one string where it is one; `end(body)` would be a writev of two. A text of as
+  // many bytes as characters is ASCII, which goes faster as latin1.
+  if (bytes > 0) response.write(body, bytes === body.length ? 'latin1' : 'utf8');
   response.socket?.uncork();
   response.end();
 }
