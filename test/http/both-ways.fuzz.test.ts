@@ -11,6 +11,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { loadConfig } from '../../src/config.ts';
+import { MOST_UNANSWERED } from '../../src/http/connections.ts';
 import { metricsOf } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { type Proxy as DatabaseProxy, startProxy } from '../support/proxy.ts';
@@ -333,40 +334,44 @@ for (const counting of ['in memory', 'in Redis'] as const) {
       await redis?.close();
     });
 
+    const plainly = (apiKey: string, businessId: string): Buffer =>
+      bytesOf({
+        method: 'POST',
+        address: '/authorize',
+        version: '1.1',
+        authorization: `Bearer ${world.tokens['asking']}`,
+        type: 'application/json',
+        extra: [],
+        body: Buffer.from(JSON.stringify({ apiKey, action: 'call:create', businessId })),
+        framing: 'length',
+      });
+
+    const askBoth = async (script: Script): Promise<string> => {
+      const [directly = '', throughKoa = ''] = await Promise.all(
+        world.ways.map(({ service }) => run(service.address, script)),
+      );
+      expect(directly.split('\r\n')).to.deep.equal(throughKoa.split('\r\n'));
+      return directly;
+    };
+
+    /** Each key on a business that is active, and on one that is not, nothing about it odd. */
+    const askPlainly = (): Promise<string> => {
+      const requests = Object.values(world.keys).flatMap((apiKey) =>
+        ['bakery', 'garage'].map((businessId) => plainly(apiKey, businessId)),
+      );
+      return askBoth({ requests, cuts: [], end: 'whole' });
+    };
+
     const compare = async (runs: number, salt: number): Promise<void> => {
       const scripts = fc.record({
         requests: fc.array(requestsOf(world), { minLength: 1, maxLength: 4 }),
         cuts: fc.oneof(fc.constant([]), fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 })),
         end: mostly<Script['end']>('whole', 'half-closed', 'gone'),
       });
-      const property = fc.asyncProperty(scripts, async (script) => {
-        const [directly, throughKoa] = await Promise.all(world.ways.map(({ service }) => run(service.address, script)));
-        expect(directly?.split('\r\n')).to.deep.equal(throughKoa?.split('\r\n'));
-      });
+      const property = fc.asyncProperty(scripts, async (script) => void (await askBoth(script)));
       await fc.assert(property, { seed: SEED + salt, numRuns: runs, endOnFailure: true });
       // Who is gone may have left a decision under way.
       await sleep(300);
-    };
-
-    /** Each key on a business that is active, and on one that is not, nothing about it odd. */
-    const askPlainly = async (): Promise<void> => {
-      const requests = Object.values(world.keys).flatMap((apiKey) =>
-        ['bakery', 'garage'].map((businessId) =>
-          bytesOf({
-            method: 'POST',
-            address: '/authorize',
-            version: '1.1',
-            authorization: `Bearer ${world.tokens['asking']}`,
-            type: 'application/json',
-            extra: [],
-            body: Buffer.from(JSON.stringify({ apiKey, action: 'call:create', businessId })),
-            framing: 'length',
-          }),
-        ),
-      );
-      const script: Script = { requests, cuts: [], end: 'whole' };
-      const [directly, throughKoa] = await Promise.all(world.ways.map(({ service }) => run(service.address, script)));
-      expect(directly?.split('\r\n')).to.deep.equal(throughKoa?.split('\r\n'));
     };
 
     const expectAlike = async (): Promise<void> => {
@@ -386,6 +391,13 @@ for (const counting of ['in memory', 'in Redis'] as const) {
     });
 
     if (counting === 'in Redis') return;
+
+    it('gets no more than sixteen answers to what is sent at once', async () => {
+      const requests = Array.from({ length: 40 }, () => plainly(String(world.keys['live']), 'bakery'));
+      const text = await askBoth({ requests, cuts: [], end: 'whole' });
+      expect(text.match(/"Code":"OK"/g)).to.have.length(MOST_UNANSWERED);
+      await expectAlike();
+    });
 
     it('gets the same under a freeze, and under another policy', async () => {
       const freeze = { action: 'call:*', businessId: 'bakery', forSeconds: 600, reason: 'Looked into "it".' };
