@@ -181,13 +181,21 @@ export function createCache<V>(freshness: Freshness, bounds: Bounds): Cache<V> {
     const sentAt = performance.now();
     const whole = read();
     return names.map((name, index) => {
-      const value = whole.then((result) => arrived(name, start, result, result.found[index]));
-      const flight = { sentAt, value };
-      flights.set(name, flight);
       const unregister = (): void => {
         if (flights.get(name) === flight) flights.delete(name);
       };
-      value.then(unregister, unregister);
+      const value = whole.then(
+        (result) => {
+          unregister();
+          return arrived(name, start, result, result.found[index]);
+        },
+        (error: unknown) => {
+          unregister();
+          throw error;
+        },
+      );
+      const flight = { sentAt, value };
+      flights.set(name, flight);
       return [name, value];
     });
   };
