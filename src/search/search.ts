@@ -96,25 +96,33 @@ export async function searchBusinesses({ db, policy, question, place }: Search, 
     if ('userId' in named) return [['user'], 'users u where u.disabled_at is null and u.id = ?', named.userId];
     return [['key', 'user'], `api_keys k join users u on u.id = k.user_id where ${LIVE} and k.id = ?`, named.keyId];
   })();
-  const subject = await valuesOf(db, dimensions, parts, from, [id], 'u.id as user_id');
+  const more = ['u.id as user_id', ...('keyId' in named ? ['k.restricted as restricted'] : [])];
+  const subject = await valuesOf(db, dimensions, parts, from, [id], ...more);
   if (!subject) return [];
   const classes = await decided(policy, narrowed(dimensions, subject), { ...question, onBusiness: true });
   if (classes.length === 0) return [];
   const members = classes.every(hasRole);
-  const first = members ? 'm.business_id' : 'b.id';
-  const [, userId = ''] = subject.find(([path]) => path === USER) ?? [];
-  const businesses = members
-    ? 'business_members m join businesses b on b.id = m.business_id join users u on u.id = m.user_id and u.id = ?'
-    : 'businesses b join users u on u.id = ? left join business_members m on m.business_id = b.id and m.user_id = u.id';
+  const [userId, restricted] = [USER, 'restricted'].map((name) => subject.find(([path]) => path === name)?.[1] ?? '');
+  // A key with a restriction reaches few of what its user may be a member of.
+  const listed = restricted === 'true' && classes.every(({ values }) => values.get('r.target.inRestriction') === true);
+  const first = listed ? 'l.business_id' : members ? 'm.business_id' : 'b.id';
+  const businesses = listed
+    ? `api_key_businesses l join businesses b on b.id = l.business_id join users u on u.id = ?
+       left join business_members m on m.business_id = b.id and m.user_id = u.id`
+    : members
+      ? 'business_members m join businesses b on b.id = m.business_id join users u on u.id = m.user_id and u.id = ?'
+      : 'businesses b join users u on u.id = ? left join business_members m on m.business_id = b.id and m.user_id = u.id';
   const keys = 'keyId' in named ? 'k.user_id = u.id and k.id = ?' : 'k.user_id = u.id';
   const fits = `${LIVE} and ${isAllowed(dimensions)} and ${ON_BUSINESS}`;
   return find(
     db,
     `with ${FROZEN} select b.id as one from ${businesses}
-     where ${first} > ? and exists (select from api_keys k where ${keys} and ${fits}) order by ${first} limit ?`,
+     where ${listed ? 'l.key_id = ? and ' : ''}${first} > ? and exists (select from api_keys k where ${keys} and ${fits})
+     order by ${first} limit ?`,
     [
       patternsOf(question.action),
       userId,
+      ...(listed ? [id] : []),
       place.after?.[0] ?? '',
       ...('keyId' in named ? [named.keyId] : []),
       classes.map(({ signature }) => signature),

@@ -113,6 +113,7 @@ describe('a number with its noun', () => {
       ruleChanges: [change],
       codes: [],
       asked: [],
+      names: [],
     };
     expect(markdown(difference)).to.include('\n1 class of situations, when\n');
     const asked = [{ name: 'soft', old: [true, false], new: null }];

@@ -43,7 +43,7 @@ describe('the framing of a request', () => {
       ...{ Host: 'test', Authorization: 'Bearer x', 'Content-Type': 'application/json', 'User-Agent': 'x', Range: 'x' },
       ...{ 'Content-Range': 'x', 'Content-Location': '/', 'If-Range': '"x"', 'Max-Forwards': '1', Origin: 'http://x' },
       ...{ 'If-Modified-Since': 'x', 'If-Unmodified-Since': 'x', Date: 'x', From: 'x', Referer: 'x' },
-      ...{ 'Proxy-Authorization': 'x' },
+      ...{ 'Proxy-Authorization': 'x', 'Iqra-Subject-Authorization': 'Token x' },
     };
     for (const [name, value] of Object.entries(single)) {
       const twice: HeaderList = [

@@ -263,6 +263,13 @@ const BY_PROPERTIES = [
   { attributes: {}, stored: BOTH },
 ] as const;
 
+/** As the shipped rows do. */
+const BY_ACCESS = [
+  [{ action: '*', when: "r.target.inRestriction && (r.target.role in ['owner', 'member'])", allow: true }],
+  false,
+  { attributes: {}, stored: new Map() },
+] as const;
+
 describe(`a search (seed ${SEED})`, function () {
   this.timeout(170_000);
   let db: Knex;
@@ -310,7 +317,7 @@ describe(`a search (seed ${SEED})`, function () {
             }),
           ),
         );
-        for (const [rows, otherwise, asking] of [...policies, BY_PROPERTIES] as typeof policies) {
+        for (const [rows, otherwise, asking] of [...policies, BY_PROPERTIES, BY_ACCESS] as typeof policies) {
           const policy = policyOf(rows, otherwise);
           for (const action of ACTIONS.slice(0, 2)) {
             const asked = { action, ip: undefined, moment: undefined, byId: true, ...asking };

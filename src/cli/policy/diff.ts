@@ -78,15 +78,21 @@ const situationText = (facts: Facts): string => factsTexts(facts).join(' ');
 
 const classes = (count: number): string => plural(count, 'class of situations', 'classes of situations');
 
-const conclusionOf = ({ equivalent, situations, changes, codes, asked }: Difference): string => {
+const conclusionOf = ({ equivalent, situations, changes, codes, asked, names }: Difference): string => {
   const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
   if (equivalent) return `equivalent: the same effect and code everywhere (${all})`;
   const refuses = asked.length > 0 ? 'questions are refused that were not' : '';
+  const renames = names.length > 0 ? 'names.yaml maps otherwise' : '';
   if (changes.length > 0) {
-    const parts = [`${plural(changes.length, 'change')} of answers`, codes.length > 0 ? 'codes.yaml' : '', refuses];
+    const parts = [
+      `${plural(changes.length, 'change')} of answers`,
+      codes.length > 0 ? 'codes.yaml' : '',
+      refuses,
+      renames,
+    ];
     return `different: ${parts.filter(Boolean).join(', and ')} (${all})`;
   }
-  const but = [codes.length > 0 ? 'a code means something else' : '', refuses].filter(Boolean).join(', and ');
+  const but = [codes.length > 0 ? 'a code means something else' : '', refuses, renames].filter(Boolean).join(', and ');
   return `different: the same effect and code everywhere, but ${but} (${all})`;
 };
 
@@ -99,13 +105,14 @@ const codeText = (code: CodeChange['old']): string =>
     : `${code.status} ${JSON.stringify(code.message)}${code.reason ? `, reason: ${code.reason}` : ''}`;
 
 function text(difference: Difference): string {
-  const { changes, ruleChanges, codes, asked } = difference;
+  const { changes, ruleChanges, codes, asked, names } = difference;
   return [
     conclusionOf(difference),
     ...changes.map((change) => changeText(`${answer(change.old)} -> ${answer(change.new)}`, change)),
     ...ruleChanges.map((change) => changeText(`still ${answer(change.new)}, by another row`, change)),
     ...codes.map((one) => `codes.yaml ${one.code}\n  - ${codeText(one.old)}\n  + ${codeText(one.new)}`),
     ...asked.map((one) => `asked ${one.name}: ${REFUSED}\n  - ${valuesText(one.old)}\n  + ${valuesText(one.new)}`),
+    ...names.map((one) => `names.yaml ${one.name}\n  - ${one.old ?? 'none'}\n  + ${one.new ?? 'none'}`),
   ].join('\n\n');
 }
 
@@ -120,7 +127,7 @@ function changeText(heading: string, { when, rules, situations, example }: Chang
 
 /** The difference for a report. */
 export function markdown(difference: Difference): string {
-  const { changes, ruleChanges, codes, asked } = difference;
+  const { changes, ruleChanges, codes, asked, names } = difference;
   return [
     `**Policy difference.** ${conclusionOf(difference)}`,
     ...changes.map((change) => changeMarkdown(`${answer(change.old)} → ${answer(change.new)}`, change)),
@@ -129,6 +136,9 @@ export function markdown(difference: Difference): string {
     ...asked.map(
       (one) =>
         `### asked: ${one.name}\n\nHere ${REFUSED}.\n\n- old: ${valuesText(one.old)}\n- new: ${valuesText(one.new)}`,
+    ),
+    ...names.map(
+      (one) => `### names.yaml: \`${one.name}\`\n\n- old: ${one.old ?? 'none'}\n- new: ${one.new ?? 'none'}`,
     ),
   ].join('\n\n');
 }

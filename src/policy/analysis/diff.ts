@@ -5,6 +5,7 @@
 
 import { type Decision, decide, type Policy } from '../decide.ts';
 import type { DeclaredValues } from '../declared/declaration.ts';
+import type { Names } from '../declared/names.ts';
 import type { Facts } from '../facts.ts';
 import type { Code, Effect, Row } from '../row.ts';
 import { partitionOf } from './classes.ts';
@@ -39,13 +40,21 @@ export interface AskedChange {
   readonly new: readonly (string | boolean)[] | null;
 }
 
+/** A name of names.yaml that means something else, or that only one of the two maps: who asks by AuthZEN asks another question. */
+export interface NameChange {
+  /** Such as `resources record` or `properties subject.role`. */
+  readonly name: string;
+  readonly old: string | null;
+  readonly new: string | null;
+}
+
 export interface Difference {
   /** Digests of the two. */
   readonly old: string;
   readonly new: string;
   /**
-   * Proved: every situation gets the same effect and code from both, the code means the same to a client, and no question is refused
-   * that was not.
+   * Proved: every situation gets the same effect and code from both, the code means the same to a client, no question is refused
+   * that was not, and names mean the same.
    */
   readonly equivalent: boolean;
   /** The facts that either depends on. */
@@ -58,6 +67,7 @@ export interface Difference {
   readonly ruleChanges: readonly Change[];
   readonly codes: readonly CodeChange[];
   readonly asked: readonly AskedChange[];
+  readonly names: readonly NameChange[];
 }
 
 /** One of the policies does not decide a situation; `which` says which one. */
@@ -104,16 +114,19 @@ export function diffOf(
   const codes = codeChanges(older.codes, newer.codes);
   const given = new Set(newer.rows.map((row) => row.code));
   const asked = askedChanges(older, newer);
+  const names = nameChanges(older.names, newer.names);
+  const means = asked.length === 0 && names.length === 0 && !codes.some(({ code }) => given.has(code));
   return {
     old: older.digest,
     new: newer.digest,
-    equivalent: changes.length === 0 && asked.length === 0 && !codes.some(({ code }) => given.has(code)),
+    equivalent: changes.length === 0 && means,
     facts: partition.dimensions.map(({ path }) => path),
     situations: partition.size,
     changes: changes.sort((a, b) => rank(a) - rank(b)),
     ruleChanges,
     codes,
     asked,
+    names,
   };
 }
 
@@ -177,6 +190,22 @@ function askedChanges({ schema: older }: Policy, { schema: newer }: Policy): Ask
     return before.every((value) => after?.includes(value)) ? [] : [{ name, old: before, new: after }];
   });
 }
+
+function nameChanges(older: Names, newer: Names): NameChange[] {
+  const [before, after] = [meaningsOf(older), meaningsOf(newer)];
+  return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap((name) => {
+    const [old, now] = [before.get(name) ?? null, after.get(name) ?? null];
+    return old === now ? [] : [{ name, old, new: now }];
+  });
+}
+
+/** What each name means, by the section of names.yaml that it stands in. */
+const meaningsOf = ({ resources, actions, properties }: Names): ReadonlyMap<string, string> =>
+  new Map<string, string>([
+    ...[...resources].map(([name, kind]) => [`resources ${name}`, kind] as const),
+    ...[...actions].map(([name, action]) => [`actions ${name}`, action] as const),
+    ...properties.map(({ of, name, asked }) => [`properties ${of}.${name}`, `asked.${asked}`] as const),
+  ]);
 
 const valuesOf = ({ kind, values }: DeclaredValues): readonly (string | boolean)[] =>
   kind === 'boolean' ? [true, false] : values;

@@ -1,6 +1,7 @@
 /** What names.yaml may say, and what not: each fault with its line and column; and that it counts in the digest of the policy. */
 
 import { expect } from 'chai';
+import { diffOf } from '../../../src/policy/analysis/diff.ts';
 import type { Declaration } from '../../../src/policy/declared/declaration.ts';
 import { parseFactsFile } from '../../../src/policy/folder/facts-file.ts';
 import { collector, printFinding } from '../../../src/policy/folder/findings.ts';
@@ -103,5 +104,34 @@ properties: { subject.role: asked.subject_role, action.soft: asked.soft }
     ];
     expect(new Set(digests).size).to.equal(3);
     expect(digests).to.not.include(undefined);
+  });
+
+  it('is compared by diff: what means something else, and what only one of the two maps', async () => {
+    const texts = await shippedTexts();
+    const policyWith = async (text: string | undefined) => {
+      const { policy } = await buildPolicy(withFile(texts, 'names.yaml', text));
+      if (!policy) throw new Error('the policy is refused');
+      return policy;
+    };
+    const [none, some, other] = [
+      await policyWith(undefined),
+      await policyWith('resources: { record: business, me: account }\nactions: { read: "record:read" }\n'),
+      await policyWith('resources: { record: business, me: business }\nactions: { look: "record:read" }\n'),
+    ];
+    expect(diffOf(some, some)).to.deep.include({ equivalent: true, names: [] });
+    expect(diffOf(some, other)).to.deep.include({
+      equivalent: false,
+      changes: [],
+      names: [
+        { name: 'actions look', old: null, new: 'record:read' },
+        { name: 'actions read', old: 'record:read', new: null },
+        { name: 'resources me', old: 'account', new: 'business' },
+      ],
+    });
+    expect(diffOf(none, some).names.map(({ name }) => name)).to.deep.equal([
+      'actions read',
+      'resources me',
+      'resources record',
+    ]);
   });
 });
