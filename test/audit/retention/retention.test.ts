@@ -67,6 +67,17 @@ describe('retention', function () {
       expect(await log.prune()).to.deep.equal([]);
     });
 
+    it('drops the situations that no day names that is left', async () => {
+      const add = (day: string | undefined): Promise<unknown> =>
+        db.raw(`insert into situations values (sha256(convert_to(?, 'UTF8')), ?, '', 1, '{}')`, [`${day}`, `${day}`]);
+      const names = async (): Promise<number> => (await db('situations')).length;
+      const before = await names();
+      for (const day of log.days.slice(0, 3)) await add(day);
+      await log.prune();
+      expect(await names()).to.equal(before + 1);
+      await expectClean({ pruned: 2 });
+    });
+
     it('raises no alarm where a chain opens with a record in the middle of a pruned one', async () => {
       const [first] = log.days;
       expect(await log.prune(KEEP + 1)).to.deep.equal([first]);

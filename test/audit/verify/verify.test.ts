@@ -286,6 +286,18 @@ describe('the verification', () => {
     expect(await verifyLog(db, {})).to.deep.include({ clean: true, erased: 1 });
   });
 
+  it('verifies what the view shows: whoever puts another in its place has altered every record', async () => {
+    await createWriter(db).append(day, 3);
+    const view = await db.raw(`select pg_get_viewdef('decisions'::regclass) as text`);
+    const { text } = view.rows[0] as { text: string };
+    await db.raw(
+      `create or replace view decisions as ${text.replace('r.rule', `coalesce('x', r.rule) collate "C" as rule`)}`,
+    );
+    expect((await verifyLog(db, {})).findings.map(({ code }) => code)).to.deep.equal(['altered', 'altered', 'altered']);
+    await db.raw(`create or replace view decisions as ${text}`);
+    expect((await verifyLog(db, {})).findings).to.deep.equal([]);
+  });
+
   it('sees a number that JSON readers would round', async () => {
     const facts = '{"key":{"n":0.1},"limit":{"exceeded":false}}';
     await createWriter(db).append(day, 2, { facts });
