@@ -7,8 +7,8 @@
 --
 --   alter role authz_service login password '...';
 --
--- authz_service runs `authz serve`, and the verbs that change keys and directory. It adds decisions and checkpoints, and
--- can neither change nor remove any, nor the heads of chains; it owns no table and makes none.
+-- authz_service runs `authz serve`, and the verbs that change keys and directory. It adds decisions, events and
+-- checkpoints by functions alone, and can neither change nor remove any, nor the heads of chains; it owns no table and makes none.
 -- authz_auditor reads the log, the events of changes, the policies, and views of keys, callers and members without any digest. It
 -- writes nothing but the event of each of its reads, through a function; docs/audit.md says what it may see, and which verbs it runs.
 
