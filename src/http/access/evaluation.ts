@@ -93,7 +93,8 @@ export const evaluationRoutes = (service: Service): Route[] => [
 type Asking = Pick<Asked<unknown, unknown, Headers, unknown>, 'caller' | 'deadline' | 'state' | 'headers'>;
 
 async function evaluateOne(service: Service, asking: Asking, evaluation: Evaluation): Promise<Answered> {
-  const shown = accept(asking, evaluation);
+  const shown = shownBy(evaluation, asking.headers[SUBJECT_HEADER]);
+  refuse(asking, shown);
   const [answer] = await evaluate(service, asking, [shown]);
   if (!answer) throw new Error('an evaluation was left without an answer');
   return { reply: decisionOf(answer) };
@@ -106,7 +107,10 @@ async function evaluateAll(
   items: readonly (Evaluation | Failure)[],
   until: Answer['effect'] | undefined,
 ): Promise<Answered> {
-  const shown = items.map((item) => (item instanceof Failure ? item : orFault(() => accept(asking, item))));
+  const header = asking.headers[SUBJECT_HEADER];
+  const shown = items.map((item) => (item instanceof Failure ? item : orFault(() => shownBy(item, header))));
+  // What is refused here is no fault of an item: it is a leak, or a question that is not this caller's to ask.
+  for (const item of shown) if (!(item instanceof Failure)) refuse(asking, item);
   const first = until === 'deny' ? shown.findIndex((item) => item instanceof Failure) : -1;
   const considered = first === -1 ? shown : shown.slice(0, first + 1);
   const sound = considered.filter((item): item is Shown => !(item instanceof Failure));
@@ -143,12 +147,10 @@ async function evaluate(
   return answers;
 }
 
-/** An evaluation that the caller may ask for, with its credential. @throws Failure FORBIDDEN, INVALID_REQUEST */
-function accept({ caller, headers, state }: Asking, given: Evaluation): Shown {
-  const shown = shownBy(given, headers[SUBJECT_HEADER]);
-  mayAsk(caller, given.subject.type);
-  if (shown.credential !== undefined) refusePieces(shown.credential, shown.evaluation, state);
-  return shown;
+/** @throws Failure FORBIDDEN: the caller may not ask it; INVALID_REQUEST: a part of the credential stands beside it */
+function refuse({ caller, state }: Asking, { evaluation, credential }: Shown): void {
+  mayAsk(caller, evaluation.subject.type);
+  if (credential !== undefined) refusePieces(credential, evaluation, state);
 }
 
 /** To ask about a key that nobody has shown takes a scope of its own. Of a type that nothing maps, nothing is told. */

@@ -451,13 +451,12 @@ describe('an AuthZEN evaluation', () => {
       expect(other.headers.get('x-request-id')).to.match(/^[0-9a-f-]{36}$/);
     });
 
-    it('is refused as a piece of the credential beside it', async () => {
+    it('is refused as a piece of the credential beside it, and so is a batch that has one', async () => {
       const piece = String(keys['alice-key']).slice(10, 36);
-      await refuses(
-        () => ask(evaluation(CREDENTIAL, READ, { type: 'record', id: piece }), shown('alice-key')),
-        400,
-        HEADER,
-      );
+      const beside = evaluation(CREDENTIAL, READ, { type: 'record', id: piece });
+      await refuses(() => ask(beside, shown('alice-key')), 400, HEADER);
+      const batch = { ...evaluation(CREDENTIAL), evaluations: [{}, { resource: { type: 'record', id: piece } }] };
+      await refuses(() => ask(batch, shown('alice-key'), 'evaluations'), 400, HEADER);
     });
   });
 
