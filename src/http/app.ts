@@ -8,11 +8,12 @@ import Router from '@koa/router';
 import Koa, { type Context } from 'koa';
 import { asFailure, Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
+import { mount } from './answer.ts';
 import { type Authenticate, authenticator } from './authenticate.ts';
 import { type State, stateOf } from './context.ts';
 import { deliver, type Phase, settle } from './exchange.ts';
 import { faultOfFraming } from './framing.ts';
-import { mount, type Route } from './route.ts';
+import type { Route } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 import { shortWay } from './short-way.ts';
 

@@ -7,12 +7,13 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import type { Caller } from '../directory/find-caller.ts';
 import type { Service } from '../service.ts';
+import { answerTo } from './answer.ts';
 import type { Authenticate } from './authenticate.ts';
 import { isJson } from './body.ts';
 import { stateOf } from './context.ts';
 import { deliver, type Phase, settle } from './exchange.ts';
 import { faultOfFraming } from './framing.ts';
-import { answerTo, type Route, sizeLimitOf } from './route.ts';
+import { type Route, sizeLimitOf } from './route.ts';
 
 /** Answers what may go the short way of one of the routes; `otherwise` gets all else. */
 export function shortWay(

@@ -3,8 +3,8 @@
 import Router from '@koa/router';
 import { expect } from 'chai';
 import { z } from 'zod';
+import { mount } from '../../src/http/answer.ts';
 import type { State } from '../../src/http/context.ts';
-import { mount } from '../../src/http/route.ts';
 import { allRoutes } from '../../src/http/routes/index.ts';
 import type { Service } from '../../src/service.ts';
 import { drawer, insertRecords, makeRecord } from '../audit/records.ts';
