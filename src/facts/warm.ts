@@ -7,7 +7,7 @@ import type { Knex } from 'knex';
 import type { Pepper } from '../credentials/token.ts';
 import { type Deadline, deadlineIn } from '../deadline.ts';
 import type { Log } from '../log.ts';
-import type { LoadFacts } from './load.ts';
+import { type LoadFacts, tryToLoad } from './load.ts';
 
 /** A key by its public id, and a business or none. */
 export interface Pair {
@@ -32,6 +32,8 @@ interface Parts {
 const LIMIT_MS = 3000;
 /** Pairs that are read at a time. */
 const CHUNK = 200;
+/** Connections that are opened: those that reads of facts use (gather.ts). */
+const CONNECTIONS = 2;
 
 /** Resolves when it is done, has failed, or has taken too long; says so in the log. Never rejects. */
 export async function warmUp(parts: Parts, limitMs = LIMIT_MS): Promise<void> {
@@ -50,7 +52,8 @@ export async function warmUp(parts: Parts, limitMs = LIMIT_MS): Promise<void> {
 }
 
 async function readBusiest({ db, pepper, warm, confirmed, busiest }: Parts, deadline: Deadline): Promise<number> {
-  const [pairs] = await Promise.all([busiest(), confirmed()]);
+  const connections = Array.from({ length: CONNECTIONS }, () => tryToLoad(db));
+  const [pairs] = await Promise.all([busiest(), confirmed(), ...connections]);
   let read = 0;
   for (let start = 0; start < pairs.length; start += CHUNK) {
     deadline.check();

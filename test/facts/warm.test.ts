@@ -6,6 +6,7 @@ import { createToken } from '../../src/credentials/token.ts';
 import { type Pair, warmUp } from '../../src/facts/warm.ts';
 import { revokeKey } from '../../src/keys/keys.ts';
 import { createLog } from '../../src/log.ts';
+import { eventually } from '../http/process.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 import { type Cached, startCached } from './cached.ts';
@@ -57,6 +58,14 @@ describe('the cache of a process that starts', () => {
     const fresh = await startCached(String(cached.db.client.config.connection.connectionString), [pepper, older]);
     expect(JSON.stringify(await fresh.load(...asked))).to.equal(JSON.stringify(known));
     await fresh.close();
+  });
+
+  it('has the connections that reads of facts use, whatever the log has seen', async () => {
+    const { pool } = cached.db.client;
+    expect(pool.numFree()).to.equal(1);
+    await warm(async () => []);
+    // A read may be done on the first one before the second is open.
+    await eventually(() => pool.numFree() === 2);
   });
 
   it('is invalidated like any other', async () => {
