@@ -10,7 +10,16 @@ import { Refusal } from '../../src/errors.ts';
 import { newDatabase, POSTGRES } from '../support/postgres.ts';
 import { rejection } from '../support/rejection.ts';
 
-const TABLES = ['api_key_businesses', 'api_keys', 'business_members', 'businesses', 'callers', 'decisions', 'users'];
+const TABLES = [
+  'api_key_businesses',
+  'api_keys',
+  'business_members',
+  'businesses',
+  'callers',
+  'decision_records',
+  'situations',
+  'users',
+];
 
 describe('migrations', () => {
   it('are all listed, under their file names', () => {

@@ -104,6 +104,7 @@ describe('a policy', () => {
         'schema',
         'rows',
         'codes',
+        'names',
         'match',
         'matchesAlone',
         'costOf',
