@@ -6,9 +6,7 @@ import { escapedLines } from './cli/terminal/output.ts';
 import { createTerminal, type Output, type RunInput, type Terminal } from './cli/terminal/terminal.ts';
 import { addVerbs } from './cli/verbs.ts';
 import { ROOT, VERSION } from './config.ts';
-import { openDatabase } from './database.ts';
 import { Failure, Refusal } from './errors.ts';
-import { createLog } from './log.ts';
 import { maskSecrets } from './mask.ts';
 
 const NO_DEMO =
@@ -30,7 +28,8 @@ export async function runCli(argv: readonly string[], input: RunInput): Promise<
 
 async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   try {
-    await programOn(terminal).parseAsync(argv, { from: 'user' });
+    const program = await programOn(terminal, argv);
+    await program.parseAsync(argv, { from: 'user' });
     return terminal.exitCode();
   } catch (error) {
     // Commander has printed its own errors.
@@ -62,7 +61,7 @@ function watchOutput(output: Output): { readonly end: () => Promise<Error | unde
 
 const AS_FIRST = 'write it before the verb: authz --as NAME VERB\n';
 
-function programOn(terminal: Terminal): Command {
+async function programOn(terminal: Terminal, argv: readonly string[]): Promise<Command> {
   const { stdout, stderr } = terminal;
   const program = new Command('authz')
     .description('may this API key do this action on this business? The policy decision point of the Iqra AI platform')
@@ -86,15 +85,17 @@ function programOn(terminal: Terminal): Command {
     .option('--demo', 'load the demo data into a new embedded database, and show decisions on it')
     .addHelpText('after', '\nExample:\n  PORT=9090 authz serve')
     .action((options: { demo?: true }) => serve(terminal, options));
-  addVerbs(program, terminal);
+  await addVerbs(program, terminal, argv);
   return program;
 }
 
 async function serve(terminal: Terminal, { demo = false }: { demo?: boolean }): Promise<void> {
   // Read now, so that a signal during the start is not lost.
   const { signal } = terminal;
-  // Imported lazily, so that other verbs start without loading the HTTP server.
-  const [{ createService }, { listen }, { loadDemo, showDemo }] = await Promise.all([
+  // Imported lazily, so that other verbs start without loading the service and the HTTP server.
+  const [{ createLog }, { openDatabase }, { createService }, { listen }, { loadDemo, showDemo }] = await Promise.all([
+    import('./log.ts'),
+    import('./database.ts'),
     import('./service.ts'),
     import('./http/server.ts'),
     import('./cli/demo.ts'),

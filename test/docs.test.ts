@@ -125,5 +125,9 @@ describe('the documents', () => {
     }
     expect(verbs.size).to.be.above(3);
     expect((await authz(['--help'])).code).to.equal(0);
+    // Verbs are loaded as they are named, and so is what explains them.
+    expect((await authz(['help', 'audit'])).stdout)
+      .to.equal((await authz(['audit', '--help'])).stdout)
+      .and.include('verify');
   });
 });

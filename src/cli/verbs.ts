@@ -1,32 +1,83 @@
-/** Adds all verbs but `serve`; `migrate` and `config` are defined here. */
+/**
+ * Adds all verbs but `serve`; `migrate` and `config` are defined here. What a run does not use is not loaded: parsing and the
+ * database's client take most of the time that a short command has.
+ */
 
 import type { Command } from 'commander';
 import { describeConfig } from '../config.ts';
-import { openWithoutPeppers } from '../database.ts';
-import { addAuditVerbs } from './audit/index.ts';
-import { addBusinessVerbs, addMemberVerbs } from './directory/businesses.ts';
-import { addCallerVerbs, addPepperVerbs } from './directory/callers.ts';
-import { addFreezeVerbs } from './directory/freezes.ts';
-import { addImportVerb } from './directory/import.ts';
-import { addKeyVerbs } from './directory/keys.ts';
-import { addUserVerbs } from './directory/users.ts';
-import { addPolicyVerbs } from './policy/index.ts';
-import { orForbidden } from './terminal/database.ts';
 import type { JsonOption } from './terminal/options.ts';
 import { table } from './terminal/output.ts';
 import type { Terminal } from './terminal/terminal.ts';
 
-export function addVerbs(program: Command, terminal: Terminal): void {
-  addKeyVerbs(program, terminal);
-  addUserVerbs(program, terminal);
-  addBusinessVerbs(program, terminal);
-  addMemberVerbs(program, terminal);
-  addCallerVerbs(program, terminal);
-  addPepperVerbs(program, terminal);
-  addFreezeVerbs(program, terminal);
-  addAuditVerbs(program, terminal);
-  addPolicyVerbs(program, terminal);
-  addImportVerb(program, terminal);
+type Define = (command: Command, terminal: Terminal) => void;
+
+interface Group {
+  readonly name: string;
+  readonly description: string;
+  /** What defines the verbs of the group, or the options and the action of a verb that stands alone. */
+  readonly load: () => Promise<Define>;
+}
+
+const GROUPS: readonly Group[] = [
+  {
+    name: 'key',
+    description: 'API keys: make, show, change, rotate, revoke, delete',
+    load: async () => (await import('./directory/keys.ts')).addKeyVerbs,
+  },
+  {
+    name: 'user',
+    description: 'users: make, change, list, delete, revoke their keys',
+    load: async () => (await import('./directory/users.ts')).addUserVerbs,
+  },
+  {
+    name: 'business',
+    description: 'businesses: make, change, list, delete',
+    load: async () => (await import('./directory/businesses.ts')).addBusinessVerbs,
+  },
+  {
+    name: 'member',
+    description: 'who has access to a business',
+    load: async () => (await import('./directory/businesses.ts')).addMemberVerbs,
+  },
+  {
+    name: 'caller',
+    description: 'the services that may ask, and their tokens',
+    load: async () => (await import('./directory/callers.ts')).addCallerVerbs,
+  },
+  {
+    name: 'pepper',
+    description: 'the secrets that keys and tokens are digested under',
+    load: async () => (await import('./directory/callers.ts')).addPepperVerbs,
+  },
+  {
+    name: 'freeze',
+    description: 'deny at once, for a while: an action, a key, a user, a business, or all of these together',
+    load: async () => (await import('./directory/freezes.ts')).addFreezeVerbs,
+  },
+  {
+    name: 'audit',
+    description: 'what was decided and done, by whom',
+    load: async () => (await import('./audit/index.ts')).addAuditVerbs,
+  },
+  {
+    name: 'policy',
+    description: 'what a policy says, what an edit changes, and what runs where',
+    load: async () => (await import('./policy/index.ts')).addPolicyVerbs,
+  },
+  {
+    name: 'import',
+    description: 'load users, businesses, members and API keys, all of them or nothing',
+    load: async () => (await import('./directory/import.ts')).addImportVerb,
+  },
+];
+
+/** Adds every verb to `program`, and to the groups that `argv` names what is in them: no other can be run or explained. */
+export async function addVerbs(program: Command, terminal: Terminal, argv: readonly string[]): Promise<void> {
+  for (const { name, description, load } of GROUPS) {
+    const command = program.command(name).description(description);
+    // Wherever it stands: it may be the value of an option, which costs the loading only.
+    if (argv.includes(name)) (await load())(command, terminal);
+  }
 
   program
     .command('migrate')
@@ -44,6 +95,8 @@ export function addVerbs(program: Command, terminal: Terminal): void {
 }
 
 async function migrateVerb(terminal: Terminal, { json }: JsonOption): Promise<void> {
+  const { openWithoutPeppers } = await import('../database.ts');
+  const { orForbidden } = await import('./terminal/database.ts');
   const { migrated, close } = await orForbidden(openWithoutPeppers(terminal.config()));
   await close();
   if (json) terminal.printJson({ migrated });

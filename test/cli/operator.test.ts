@@ -23,6 +23,7 @@ describe('the operator of a command', () => {
   for (const [says, before, AUTHZ_ACTOR, actor] of [
     ['is account and machine where nothing is stated', [], undefined, here],
     ['is the one of AUTHZ_ACTOR', [], 'Jane Doe', 'as:Jane Doe'],
+    ['is the one of --as, also where it is called as a verb is', ['--as', 'audit'], undefined, 'as:audit'],
     ['is the one of --as before that', ['--as', 'josé@example.com'], 'Jane Doe', 'as:josé@example.com'],
   ] as const)
     it(says, async () => {

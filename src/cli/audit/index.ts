@@ -14,8 +14,7 @@ import { addDecisionVerbs } from './query.ts';
 import { addRetentionVerbs } from './retention.ts';
 import { addVerifyVerb } from './verify.ts';
 
-export function addAuditVerbs(program: Command, terminal: Terminal): void {
-  const audit = program.command('audit').description('what was decided and done, by whom');
+export function addAuditVerbs(audit: Command, terminal: Terminal): void {
   addDecisionVerbs(audit, terminal);
   addExportVerb(audit, terminal);
   addFindingsVerb(audit, terminal);

@@ -33,9 +33,7 @@ import {
   stateOptions,
 } from './state.ts';
 
-export function addBusinessVerbs(program: Command, terminal: Terminal): void {
-  const business = program.command('business').description('businesses: make, change, list, delete');
-
+export function addBusinessVerbs(business: Command, terminal: Terminal): void {
   stateOptions(
     destructiveVerb(
       business,
@@ -91,9 +89,7 @@ export function addBusinessVerbs(program: Command, terminal: Terminal): void {
   );
 }
 
-export function addMemberVerbs(program: Command, terminal: Terminal): void {
-  const member = program.command('member').description('who has access to a business');
-
+export function addMemberVerbs(member: Command, terminal: Terminal): void {
   verb(member, 'put <business> <user>', 'give a user a role in a business', 'put bakery ada --role owner')
     .requiredOption('--role <role>', 'owner, member, or one that facts.yaml of POLICY_DIR declares')
     .action((business: string, user: string, options: JsonOption & { role: string }) =>

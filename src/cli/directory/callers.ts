@@ -52,9 +52,7 @@ function refuseScopesOutOfBounds({ scopes, users, businesses }: Omit<z.output<ty
   );
 }
 
-export function addCallerVerbs(program: Command, terminal: Terminal): void {
-  const caller = program.command('caller').description('the services that may ask, and their tokens');
-
+export function addCallerVerbs(caller: Command, terminal: Terminal): void {
   verb(caller, 'create', 'make a caller; its token is printed this once', 'create --name billing --scope authorize')
     .requiredOption('--name <name>', 'which service it is')
     .requiredOption('--scope <scopes>', `what it may ask, separated by commas: ${SCOPES.join(', ')}`, collect)
@@ -102,8 +100,7 @@ export function addCallerVerbs(program: Command, terminal: Terminal): void {
   );
 }
 
-export function addPepperVerbs(program: Command, terminal: Terminal): void {
-  const pepper = program.command('pepper').description('the secrets that keys and tokens are digested under');
+export function addPepperVerbs(pepper: Command, terminal: Terminal): void {
   verb(
     pepper,
     'status',

@@ -33,10 +33,9 @@ can allow it, and no edit of the policy is needed.
 Example:
   authz freeze --action 'call:*' --business bakery --for 2h --reason "Calls to premium numbers are being looked into."`;
 
-export function addFreezeVerbs(program: Command, terminal: Terminal): void {
-  const freeze = endOptions(program.command('freeze'))
+export function addFreezeVerbs(freeze: Command, terminal: Terminal): void {
+  endOptions(freeze)
     .enablePositionalOptions()
-    .description('deny at once, for a while: an action, a key, a user, a business, or all of these together')
     .option('--action <pattern>', "an action, such as call:create, or 'call:*'")
     .option('--key <id>', 'an API key, by its id')
     .option('--user <id>', 'a user')

@@ -24,11 +24,9 @@ Example:
 
 Attributes and roles are held against what facts.yaml of POLICY_DIR declares. docs/import.md describes all of it.`;
 
-/** Adds the verb `import`. */
-export function addImportVerb(program: Command, terminal: Terminal): void {
-  program
-    .command('import')
-    .description('load users, businesses, members and API keys, all of them or nothing')
+/** Makes the verb `import` of its command. */
+export function addImportVerb(command: Command, terminal: Terminal): void {
+  command
     .argument('<file>', 'what to load; - reads standard input')
     .addOption(new Option('--format <format>', 'the form of the file').choices(['json', 'jsonl']))
     .option('--changes <file>', 'write all that is changed to this new file, a line of JSON each')

@@ -54,8 +54,7 @@ const COLUMNS = [
   'lastUsedAt',
 ] as const;
 
-export function addKeyVerbs(program: Command, terminal: Terminal): void {
-  const key = program.command('key').description('API keys: make, show, change, rotate, revoke, delete');
+export function addKeyVerbs(key: Command, terminal: Terminal): void {
   addGrantVerbs(key, terminal);
   addReadVerbs(key, terminal);
   addEndVerbs(key, terminal);

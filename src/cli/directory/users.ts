@@ -25,9 +25,7 @@ import {
   stateOptions,
 } from './state.ts';
 
-export function addUserVerbs(program: Command, terminal: Terminal): void {
-  const user = program.command('user').description('users: make, change, list, delete, revoke their keys');
-
+export function addUserVerbs(user: Command, terminal: Terminal): void {
   addUserPut(user, terminal);
   addUserUpdate(user, terminal);
 

@@ -11,8 +11,7 @@ import { addRolloutVerbs } from './rollout.ts';
 import { addTableVerb } from './table.ts';
 import { addTestVerb } from './test.ts';
 
-export function addPolicyVerbs(program: Command, terminal: Terminal): void {
-  const policy = program.command('policy').description('what a policy says, what an edit changes, and what runs where');
+export function addPolicyVerbs(policy: Command, terminal: Terminal): void {
   addCheckVerb(policy, terminal);
   addTestVerb(policy, terminal);
   addExplainVerb(policy, terminal);
