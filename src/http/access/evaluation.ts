@@ -38,6 +38,8 @@ const subjectHeaders = z.object({
 type Headers = z.output<typeof subjectHeaders>;
 
 const BATCH_BYTES = 256 * 1024;
+/** Of the defaults, of which each item may be made: as much as an evaluation alone has room for, or a batch would cost as a hundred batches. */
+const DEFAULTS_BYTES = 16 * 1024;
 
 /** Behind which effect each semantic ends. */
 const UNTIL: Readonly<Record<(typeof SEMANTICS)[number], Answer['effect'] | undefined>> = {
@@ -84,6 +86,7 @@ export const evaluationRoutes = (service: Service): Route[] => [
       const { evaluations, options, ...defaults } = asked.body;
       if (!evaluations || evaluations.length === 0)
         return evaluateOne(service, asked, validate(evaluationSchema, defaults));
+      refuseLarge(defaults);
       const items = evaluations.map((item) => orFault(() => validate(evaluationSchema, withDefaults(defaults, item))));
       return evaluateAll(service, asked, items, UNTIL[options?.evaluations_semantic ?? 'execute_all']);
     },
@@ -157,6 +160,15 @@ function refuse({ caller, state }: Asking, { evaluation, credential }: Shown): v
 function mayAsk(caller: Caller, type: string): void {
   const needed = type === CREDENTIAL ? 'authorize' : type === 'api_key' || type === 'user' ? 'evaluate' : undefined;
   if (needed && !caller.scopes.has(needed)) throw lacking(caller, needed);
+}
+
+/** @throws Failure PAYLOAD_TOO_LARGE */
+function refuseLarge(defaults: object): void {
+  if (Buffer.byteLength(JSON.stringify(defaults)) > DEFAULTS_BYTES)
+    throw new Failure(
+      'PAYLOAD_TOO_LARGE',
+      `What stands beside the evaluations, as defaults, is larger than ${DEFAULTS_BYTES} bytes. Move what not all of them need into them.`,
+    );
 }
 
 const NEEDED: Readonly<Record<string, readonly string[]>> = {

@@ -127,6 +127,12 @@ function broughtBy(given: Bringing, { of, name }: MappedProperty): unknown {
   return value ?? undefined;
 }
 
+/**
+ * The first characters of a text, in UTF-16 code units, without half of one: neither records nor events can say that. Of a text in which
+ * `refuseSecrets` found no secret, there is none in it either.
+ */
+export const beginningOf = (text: string, most: number): string => text.slice(0, most).replace(/[\uD800-\uDBFF]$/, '');
+
 /** What the log keeps of the client, and the address that networks are looked up by. @throws Failure INVALID_REQUEST */
 export function contextOf(given: Readonly<Record<string, unknown>>): Context {
   const { ip, userAgent, requestId } = given;
@@ -134,6 +140,6 @@ export function contextOf(given: Readonly<Record<string, unknown>>): Context {
   if (ip !== undefined && ip !== null && (typeof ip !== 'string' || isIP(ip) === 0 || ip.includes('%')))
     throw invalid('context.ip', 'must be an IPv4 or IPv6 address');
   const kept = (value: unknown, most: number): string | undefined =>
-    typeof value === 'string' ? maskSecrets(value).slice(0, most) : undefined;
+    typeof value === 'string' ? maskSecrets(beginningOf(value, most)) : undefined;
   return { ip: (ip as string | null) ?? undefined, userAgent: kept(userAgent, 512), requestId: kept(requestId, 128) };
 }

@@ -12,7 +12,7 @@ import { type Asked as Asking, type Route, route } from '../route.ts';
 import { ASSUMES } from './answer.ts';
 import { JSON_BOUNDS } from './evaluation.ts';
 import { pageTokens } from './page-token.ts';
-import { actionOf, askedBy, type Bringing, contextOf, namedBy, targetOf } from './question.ts';
+import { actionOf, askedBy, type Bringing, beginningOf, contextOf, namedBy, targetOf } from './question.ts';
 import { refuseSecrets } from './secrets.ts';
 import {
   actionSearchSchema,
@@ -160,7 +160,7 @@ const recordSearch = (
 
 /** What was asked, without properties and context, which can be anything, and as much as an id can have of each. */
 function namesIn(body: SearchBody): Readonly<Record<string, unknown>> {
-  const most = (value: unknown): unknown => (typeof value === 'string' ? value.slice(0, 128) : undefined);
+  const most = (value: unknown): unknown => (typeof value === 'string' ? beginningOf(value, 128) : undefined);
   const {
     subject,
     action: asked,

@@ -32,8 +32,12 @@ export function refusePieces(credential: string, question: unknown, state: State
 }
 
 /** Where a body may hold a key: `subject.properties.authorization`, of itself or of one of its evaluations. */
-const isPlaceOfKey = (path: readonly PropertyKey[]): boolean =>
-  /^(?:evaluations\.\d+\.)?subject\.properties\.authorization$/.test(path.join('.'));
+const isPlaceOfKey = (path: readonly PropertyKey[]): boolean => {
+  // Member by member: the name of one may have dots in it.
+  const own = path[0] === 'evaluations' && typeof path[1] === 'number' ? path.slice(2) : path;
+  return own.length === PLACE_OF_KEY.length && PLACE_OF_KEY.every((name, depth) => own[depth] === name);
+};
+const PLACE_OF_KEY = ['subject', 'properties', 'authorization'];
 
 function pathOfSecret(value: unknown, path: readonly PropertyKey[]): readonly PropertyKey[] | undefined {
   if (typeof value === 'string') return holdsSecret(value) && !isPlaceOfKey(path) ? path : undefined;

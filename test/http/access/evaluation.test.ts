@@ -402,6 +402,12 @@ describe('an AuthZEN evaluation', () => {
       expect(found).to.deep.equal([T, F]);
     });
 
+    it('is refused where its defaults are larger than an evaluation, of which each item would be made', async () => {
+      const of = (size: number) => ({ ...batch(undefined, 'read'), context: { text: 'x y'.repeat(size / 3) } });
+      expect((await decisions(of(15_000))).found).to.deep.equal([T]);
+      await refuses(() => ask(of(18_000), {}, 'evaluations'), 413, 'Move what');
+    });
+
     it('is refused as a whole where that is at fault', async () => {
       const many = { ...batch(undefined, 'read'), evaluations: Array.from({ length: 101 }, () => ({ action: READ })) };
       await refuses(() => ask(many, {}, 'evaluations'), 400, 'at most 100');
@@ -426,6 +432,8 @@ describe('an AuthZEN evaluation', () => {
       ],
       ['context.headers.x[0]', { ...evaluation(ALICE), context: { headers: { x: [`Token ${text}`] } } }],
       ['?', { ...evaluation(ALICE), [text]: 1 }],
+      ['?', { ...evaluation(ALICE), 'subject.properties.authorization': text }],
+      ['subject.?', evaluation({ ...ALICE, 'properties.authorization': text })],
       ['evaluations[0].subject.id', { ...evaluation(ALICE), evaluations: [{ subject: { type: 'user', id: text } }] }],
     ];
     for (const [where, body] of placed(like)) {
@@ -475,6 +483,17 @@ describe('an AuthZEN evaluation', () => {
     expect((await ask(with_('"x":[-1.5e3,1e400]'))).status).to.equal(200);
     await refuses(() => ask({ ...evaluation(ALICE), context: { ip: 'here' } }), 400, 'context.ip');
     await refuses(() => ask(with_(`"x":"${'x'.repeat(16_384)}"`)), 413, 'PAYLOAD_TOO_LARGE');
+  });
+
+  it('cuts what the log has room for between characters, as halves of them cannot be written', async () => {
+    const context = { userAgent: `${'x'.repeat(511)}\u{1f600}`, requestId: `${'x'.repeat(127)}\u{1f600}` };
+    const got = await ask({ ...evaluation(ALICE), context });
+    expect(got.body.decision, JSON.stringify(got.body)).to.equal(true);
+    const [row] = await service.db('decisions').where('id', String(got.body.context?.['decisionId']));
+    expect(row).to.include({ user_agent: 'x'.repeat(511), request_id: 'x'.repeat(127) });
+    const resource = { type: 'record', id: context.requestId };
+    const search = evaluation({ type: 'user' }, READ, resource);
+    expect((await ask(search, {}, 'search/subject')).status).to.equal(200);
   });
 
   it('is recorded with the policy whose names it was made from', async () => {
