@@ -35,6 +35,8 @@ export type NamedIds = readonly string[];
 
 /** More classes of one user's keys are refused: each is decided by itself. */
 export const MOST_CLASSES = 1000;
+/** Of all the questions of a request together, which are decided in one go: each question has the same share of it, up to MOST_CLASSES. */
+const MOST_TOGETHER = 5000;
 
 const FOUND = `
   select feed.last::float8 as seq, pg_is_in_recovery() as standby, found.*
@@ -69,7 +71,7 @@ const BY_USER = `${FOUND}
           select l.*, ${CLASS.map((sql, index) => `${sql} as c${index}`).join()} from api_keys l where l.user_id = asked.user_id
         ) l
         order by ${COLUMNS}, l.id
-        limit ${MOST_CLASSES + 1}
+        limit ?
       ) k on true`)}
   ) found on true`;
 
@@ -97,24 +99,32 @@ export function namedLoader(db: Knex, breaker: Breaker): LoadNamed {
     };
     const byKey = columns((one) => ('keyId' in one ? one.keyId : undefined));
     const byUser = columns((one) => ('userId' in one ? one.userId : undefined));
+    const most = Math.min(MOST_CLASSES, Math.floor(MOST_TOGETHER / (byUser?.[0]?.length ?? 1)));
     const rows = [
       ...(byKey ? await read(BY_KEY, byKey, deadline) : []),
-      ...(byUser ? await read(BY_USER, [...byUser, named], deadline) : []),
+      ...(byUser ? await read(BY_USER, [...byUser, named, most + 1], deadline) : []),
     ];
     const found = questions.map((): StoredRow[] => []);
     for (const row of rows) found[row.asked ?? -1]?.push(row);
-    return questions.map((question, number) => candidatesOf(question, found[number] ?? []));
+    return questions.map((question, number) => candidatesOf(question, found[number] ?? [], most));
   };
 }
 
-function candidatesOf({ named, businessId }: NamedQuestion, rows: readonly StoredRow[]): readonly Known[] {
+function candidatesOf(
+  { named, businessId }: NamedQuestion,
+  rows: readonly StoredRow[],
+  most: number,
+): readonly Known[] {
   // To take another's facts for what was asked would be a guess.
   const fits = (row: StoredRow): boolean =>
     'keyId' in named ? row['key.id'] === named.keyId : row['user.id'] === named.userId;
   if (!rows.every(fits) || ('keyId' in named && rows.length > 1))
     throw databaseFailure(new Error('the rows for a key do not fit the question'));
-  if (rows.length > MOST_CLASSES)
-    throw invalid('', `the user has more than ${MOST_CLASSES} keys that differ; ask about one of them, as an api_key`);
+  if (rows.length > most)
+    throw invalid(
+      '',
+      `a user has more than ${most} keys that differ; ask about one of them, as an api_key${most < MOST_CLASSES ? ', or less at once' : ''}`,
+    );
   if (rows.length === 0) return [unknownKey(businessId)];
   const isActive = (row: StoredRow): number => (row['key.status'] === 'active' ? 0 : 1);
   const inOrder = rows.toSorted((a, b) => isActive(a) - isActive(b) || (a['key.id'] < b['key.id'] ? -1 : 1));

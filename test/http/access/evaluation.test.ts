@@ -512,6 +512,10 @@ describe('an AuthZEN evaluation', () => {
         from generate_series(1, 2000) n`);
       return { result: undefined, events: [], changes: [{ kind: '*', id: '' }] };
     });
-    await refuses(() => ask(evaluation({ type: 'user', id: 'many' })), 400, 'more than 1000 keys that differ');
+    const many = evaluation({ type: 'user', id: 'many' });
+    await refuses(() => ask(many), 400, 'more than 1000 keys that differ');
+    // All of a batch is decided in one go.
+    const batch = { ...many, evaluations: Array.from({ length: 100 }, () => ({})) };
+    await refuses(() => ask(batch, {}, 'evaluations'), 400, 'more than 50 keys that differ');
   });
 });
