@@ -55,7 +55,7 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   readonly refusals: Refusals;
   /** The pool for administration, apart from the decisions' pool, so that no decision waits for a slow change. */
   readonly adminDb: Knex;
-  /** The pool of who reads the log. */
+  /** The pool of who reads the log, or searches: both can take long, and no change may wait for them. */
   readonly auditDb: Knex;
   readonly cursors: Cursors;
   /** What `facts.yaml` of the live policy declares. */
@@ -125,7 +125,7 @@ async function compose(
     return db;
   };
   // By purpose, so that nobody waits behind another's work: a decision behind a change, a record behind reads of facts, a
-  // revocation behind readers of the log or what is done in the background.
+  // revocation behind readers of the log, searches or what is done in the background.
   const db = pool({ poolSize: config.DATABASE_POOL, limitMs, keep: 1 });
   const logDb = pool({ poolSize: 1, limitMs, url: directUrl, keep: 1 });
   const adminDb = pool({ poolSize: ADMIN_POOL });

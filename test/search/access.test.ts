@@ -1,10 +1,12 @@
 /** Searches over HTTP: pages and their tokens, what they leave behind, who may search, and that they agree with evaluations. */
 
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
 import { importInto } from '../support/access.ts';
 import { ROOT } from '../support/cli.ts';
 import { type Client, clientOf } from '../support/client.ts';
+import { eventually } from '../support/embedded.ts';
 import { insertCaller, startService, type TestService } from '../support/service.ts';
 
 interface Got {
@@ -198,5 +200,25 @@ describe('a search over HTTP', () => {
     await client.call('DELETE', `/freezes/${String(frozen['id'])}`);
     await client.data('PUT', '/users/ezra', {});
     expect(await ids()).to.deep.equal(['alice', 'bob', 'carl', 'dora', 'ezra']);
+  });
+
+  it('that takes long holds up no change, however many there are', async () => {
+    const { id } = await client.newKey('carl');
+    const trx = await service.db.transaction();
+    // No search goes on while somebody holds this; a revocation does not read it.
+    await trx.raw('lock table business_members in access exclusive mode');
+    const searches = Array.from({ length: 8 }, () => search('subject', USERS));
+    try {
+      const waiting = async (): Promise<number> => {
+        const { rows } = await service.db.raw('select count(*)::int as n from pg_locks where not granted');
+        return rows[0].n;
+      };
+      await eventually(async () => (await waiting()) >= 3);
+      const revoked = client.call('POST', `/keys/${id}/revoke`, {});
+      expect(await Promise.race([revoked.then(({ status }) => status), setTimeout(10_000, 'held up')])).to.equal(200);
+    } finally {
+      await trx.rollback();
+    }
+    for (const { status } of await Promise.all(searches)) expect(status).to.equal(200);
   });
 });

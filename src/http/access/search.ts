@@ -46,7 +46,7 @@ export const searchRoutes = (service: Service): Route[] => [
         const question = await questionOf(service, policy, asking, asking.body.action.name);
         const target = targetOf(policy.names, resource);
         if (!question || !target || (type !== 'user' && type !== 'api_key')) return NOTHING;
-        const search = { db: service.adminDb, policy, question, place };
+        const search = { db: service.auditDb, policy, question, place };
         return { found: await searchSubjects(search, type, target.businessId), present: (id) => ({ type, id }) };
       }),
   }),
@@ -65,7 +65,7 @@ export const searchRoutes = (service: Service): Route[] => [
         const named = namedBy(subject);
         // An account has no id to be found by.
         if (!question || !named || policy.names.resources.get(type) !== 'business') return NOTHING;
-        const search = { db: service.adminDb, policy, question, place };
+        const search = { db: service.auditDb, policy, question, place };
         return { found: await searchBusinesses(search, named), present: (id) => ({ type, id }) };
       }),
   }),
