@@ -3,8 +3,9 @@
  * described by the module that measures it and read when it is scraped, so that it costs a request nothing.
  */
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type Histogram, Registry } from 'prom-client';
 import { VERSION } from './config.ts';
+import { createTimes } from './histogram.ts';
 import { counter, gauge, type Metric, type Sample } from './metric.ts';
 
 export interface Metrics {
@@ -42,26 +43,24 @@ export function createMetrics(described: readonly Metric[]): Metrics {
     ),
   ];
   for (const metric of [...own, ...described]) register(registry, metric);
-  const times = new Histogram({
+  const times = createTimes({
     name: `${PREFIX}answer_seconds`,
     help: 'Time from the head of a request to its answer, by the path of the route.',
-    labelNames: ['route'],
-    buckets: BUCKETS_SECONDS,
-    registers: [registry],
+    label: 'route',
+    values: TIMED,
+    bounds: BUCKETS_SECONDS,
   });
-  const timers = new Map<string | undefined, { observe: (seconds: number) => void }>(
-    TIMED.map((route) => [route, times.labels(route)]),
-  );
+  registry.registerMetric(times.metric as Histogram);
 
   return {
     decided: (code) => add(decisions, code),
     failed: (code) => add(failures, code),
-    answered: (route, status, milliseconds) => {
-      const name = route ?? 'none';
+    answered: (name = 'none', status, milliseconds) => {
       const byStatus = answers.get(name) ?? new Map<number, number>();
       if (byStatus.size === 0) answers.set(name, byStatus);
       add(byStatus, status);
-      timers.get(route)?.observe(milliseconds / 1000);
+      const timed = times.of.get(name);
+      if (timed) times.observe(timed, milliseconds / 1000);
     },
     text: () => registry.metrics(),
   };

@@ -49,7 +49,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy/decide'],
   ['policy', 'policy/declared'],
   ['input'],
-  ['awaitable', 'deadline', 'log', 'loop', 'metric', 'secret-file', 'sparingly', 'uuid'],
+  ['awaitable', 'deadline', 'histogram', 'log', 'loop', 'metric', 'secret-file', 'sparingly', 'uuid'],
   ['mask', 'nearest'],
   ['token-form'],
   ['errors'],

@@ -3,9 +3,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
 import { type CopyIn, copyIn } from '../../db/copy-in.ts';
-import { FIRST_OPENING, FORMAT } from '../format/record-hash.ts';
-import { type Entry, timeOf } from './entry.ts';
-import { endRows, putRow, ROW_COLUMNS, startRows } from './row.ts';
+import { FIRST_OPENING, FORMAT, field } from '../format/record-hash.ts';
+import { type Entry, millisecondsOf } from './entry.ts';
+import { chainName, endRows, putRow, ROW_COLUMNS, startRows, type Time } from './row.ts';
 import { createSharing, type Sharing } from './sharing.ts';
 import type { Situation } from './situation.ts';
 
@@ -54,6 +54,8 @@ export function numberBatch(chain: Chain, entries: readonly Entry[], sharing: Sh
   const moved = new Map<string, ChainEnd>();
   let last = chain.last.toString('latin1');
   let day = '';
+  let name = chainName(boot, day);
+  let at: Time = { ms: Number.NaN, field: '' };
   let end = { opening: last, records: 0, hash: last };
   const rows = startRows();
   const shared = sharing.begin();
@@ -61,17 +63,23 @@ export function numberBatch(chain: Chain, entries: readonly Entry[], sharing: Sh
     if (day !== '') moved.set(day, endOf(end));
   };
   for (const entry of entries) {
-    const at = timeOf(entry.id);
-    if (!at.startsWith(day) || day === '') {
-      keep();
-      day = at.slice(0, 10);
-      const known = moved.get(day) ?? chain.heads.get(day);
-      end = known
-        ? { opening: known.opening.toString('latin1'), records: known.records, hash: known.hash.toString('latin1') }
-        : { opening: last, records: 0, hash: last };
+    const ms = millisecondsOf(entry.id);
+    // Most are of the same millisecond as the one before.
+    if (ms !== at.ms) {
+      const text = new Date(ms).toISOString();
+      at = { ms, field: field(text) };
+      if (day === '' || !text.startsWith(day)) {
+        keep();
+        day = text.slice(0, 10);
+        name = chainName(boot, day);
+        const known = moved.get(day) ?? chain.heads.get(day);
+        end = known
+          ? { opening: known.opening.toString('latin1'), records: known.records, hash: known.hash.toString('latin1') }
+          : { opening: last, records: 0, hash: last };
+      }
     }
     end.records += 1;
-    last = putRow(rows, entry, at, { boot, day, seq: end.records, previous: end.hash }, shared.of(entry));
+    last = putRow(rows, entry, at, { chain: name, seq: end.records, previous: end.hash }, shared.of(entry));
     end.hash = last;
   }
   keep();

@@ -29,9 +29,11 @@ export interface Entry {
   readonly shadow: { readonly policy: string; readonly code: string; readonly rule: string } | undefined;
 }
 
-/** ISO 8601 in UTC, with the milliseconds that are the first 48 bits of a UUIDv7. */
-export const timeOf = (uuidv7: string): string =>
-  new Date(Number.parseInt(uuidv7.slice(0, 8) + uuidv7.slice(9, 13), 16)).toISOString();
+/** Milliseconds since 1970: the first 48 bits of a UUIDv7. */
+export const millisecondsOf = (uuidv7: string): number => Number.parseInt(uuidv7.slice(0, 8) + uuidv7.slice(9, 13), 16);
+
+/** ISO 8601 in UTC, with the milliseconds of a UUIDv7. */
+export const timeOf = (uuidv7: string): string => new Date(millisecondsOf(uuidv7)).toISOString();
 
 const groupTexts = new WeakMap<object, string>();
 

@@ -96,6 +96,8 @@ export function createRecorder(db: Knex, log: Log): Recorder {
   let queued = 0;
   /** What was taken from the queue last, until all of it is settled. */
   let underWay: readonly Waiting[] = [];
+  /** Those that are recorded and were not told yet. */
+  const recorded: Waiting[] = [];
   let inFlight = 0;
   let working: Promise<void> | undefined;
   let sweeping: NodeJS.Timeout | undefined;
@@ -121,8 +123,9 @@ export function createRecorder(db: Knex, log: Log): Recorder {
 
   /** Answers all that have waited for too long. What becomes of their entries is up to whoever has them. */
   function sweep(): void {
-    for (const waiting of underWay) isInTime(waiting);
-    for (const waiting of queue) isInTime(waiting);
+    const now = performance.now();
+    for (const waiting of underWay) isInTime(waiting, now);
+    for (const waiting of queue) isInTime(waiting, now);
     if (working !== undefined) return;
     clearInterval(sweeping);
     sweeping = undefined;
@@ -135,6 +138,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
       underWay = take();
       await write(underWay);
     }
+    tell();
     underWay = [];
     working = undefined;
   }
@@ -150,9 +154,26 @@ export function createRecorder(db: Knex, log: Log): Recorder {
     }
   }
 
-  function isInTime(waiting: Waiting): boolean {
-    if (performance.now() >= waiting.deadline.at()) finish(waiting, new Failure('DEADLINE_EXCEEDED'));
+  function isInTime(waiting: Waiting, now: number): boolean {
+    if (now >= waiting.deadline.at()) finish(waiting, new Failure('DEADLINE_EXCEEDED'));
     return waiting.settle !== undefined;
+  }
+
+  function inTime(requests: readonly Waiting[]): readonly Waiting[] {
+    const now = performance.now();
+    return requests.filter((waiting) => isInTime(waiting, now));
+  }
+
+  /** Tells requests that they are recorded. Where others wait, their batch is sent first, so that the database has work while answers are written. */
+  function answer(requests: readonly Waiting[]): void {
+    recorded.push(...requests);
+    // At the end of this turn of the event loop: to send a batch takes no other, unless there is no connection to send it by.
+    if (queue.length > 0) setImmediate(tell);
+    else tell();
+  }
+
+  function tell(): void {
+    for (const waiting of recorded.splice(0)) finish(waiting);
   }
 
   function fail(requests: readonly Waiting[], error: unknown): void {
@@ -175,12 +196,12 @@ export function createRecorder(db: Knex, log: Log): Recorder {
 
   /** Settles each of the requests. Bisects a batch that the database refuses, so that a bad row fails its own request only. */
   async function write(requests: readonly Waiting[]): Promise<void> {
-    const live = requests.filter(isInTime);
+    const live = inTime(requests);
     if (live.length === 0) return;
     const { is, error } = await settle(live);
     inFlight = 0;
     if (is === 'committed') {
-      for (const waiting of live) finish(waiting);
+      answer(live);
     } else if (is === 'again') {
       await write(live);
     } else if (is === 'refused' && live.length > 1) {
@@ -217,7 +238,7 @@ export function createRecorder(db: Knex, log: Log): Recorder {
       try {
         await sendBatch(db, batch, () => {
           // The deadline passed while waiting for a connection: send nothing.
-          if (!uncertain && !requests.every(isInTime)) throw new Failure('DEADLINE_EXCEEDED');
+          if (!uncertain && inTime(requests).length < requests.length) throw new Failure('DEADLINE_EXCEEDED');
           sent = true;
         });
         chain = batch.chain;

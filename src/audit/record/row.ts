@@ -31,11 +31,30 @@ export const ROW_COLUMNS = [
   ...(['caller_id', 'action', 'effect', 'code', 'rule', 'situation', 'policy', 'facts_version', 'facts'] as const),
 ] satisfies readonly (ColumnName | 'situation')[];
 
+/** What names a chain, as the hash covers it and as the row has it. */
+export interface ChainName {
+  readonly fields: string;
+  readonly boot: Buffer;
+}
+
+/** Of the chain of a process on a day: YYYY-MM-DD, UTC. */
+export function chainName(boot: string, day: string): ChainName {
+  const bytes = newBytes(UUID_BYTES);
+  putUuid(bytes, boot);
+  return { fields: field(boot) + field(day), boot: written(bytes) };
+}
+
+/** Of a decision. */
+export interface Time {
+  /** Milliseconds since 1970. */
+  readonly ms: number;
+  /** ISO 8601 in UTC, as the hash covers it. */
+  readonly field: string;
+}
+
 /** The place of a record in its chain. */
 export interface Place {
-  readonly boot: string;
-  /** YYYY-MM-DD, UTC. */
-  readonly day: string;
+  readonly chain: ChainName;
   readonly seq: number;
   /** Of the record before, or the opening of the chain: 32 bytes as the characters of a text. */
   readonly previous: string;
@@ -47,6 +66,10 @@ const LABEL = Buffer.from(`iqra-authz/decision/${FORMAT}\n`);
 const FIXED_BYTES = 512;
 /** PostgreSQL counts from 2000. */
 const EPOCH_MS = Date.UTC(2000);
+/** With its length. */
+const UUID_BYTES = 20;
+/** The length of a UUID as a text. */
+const UUID_LENGTH = '\0\0\0\x24';
 
 export function startRows(): Bytes {
   const rows = newBytes(64 * 1024);
@@ -67,20 +90,20 @@ export function endRows(rows: Bytes): Buffer {
 export function putRow(
   rows: Bytes,
   entry: Entry,
-  at: string,
-  { boot, day, seq, previous }: Place,
+  at: Time,
+  { chain, seq, previous }: Place,
   shared: Situation | undefined,
 ): string {
   const { context, shadow, durationUs, fingerprint = null, callerRequestId = null } = entry;
   const { ip = null, userAgent = null, requestId = null } = context;
   const requests = textOf(requestId) + textOf(callerRequestId);
   const rest =
-    textOf(fingerprint) + textOf(shadow?.policy ?? null) + textOf(shadow?.code ?? null) + textOf(shadow?.rule ?? null);
+    textOf(fingerprint) + (shadow ? textOf(shadow.policy) + textOf(shadow.code) + textOf(shadow.rule) : NO_SHADOW);
   const personal = textOf(ip) + textOf(userAgent);
   const constant = decided(entry, shared);
   const salted = ip === null && userAgent === null ? NOTHING_TOLD : salt(ip, userAgent);
 
-  const places = field(boot) + field(day) + field(String(seq)) + field(entry.id) + field(at);
+  const places = chain.fields + field(String(seq)) + UUID_LENGTH + entry.id + at.field;
   const after = salted.field + requests + field(String(durationUs)) + rest;
   hashed.at = LABEL.length;
   reserve(hashed, FIXED_BYTES + places.length + constant.hashed.length + after.length);
@@ -91,8 +114,8 @@ export function putRow(
   putInt16(rows, ROW_COLUMNS.length);
   putUuid(rows, entry.id);
   putInt32(rows, 8);
-  putInt64(rows, (Date.parse(at) - EPOCH_MS) * 1000);
-  putUuid(rows, boot);
+  putInt64(rows, (at.ms - EPOCH_MS) * 1000);
+  putBytes(rows, chain.boot);
   putInt32(rows, 8);
   putInt64(rows, seq);
   putLatin1(rows, `\0\0\0\x20${digest}`);
@@ -102,6 +125,8 @@ export function putRow(
   putLatin1(rows, requests + rest + personal + constant.row);
   return digest;
 }
+
+const NO_SHADOW = NULL.repeat(3);
 
 /** What the hash of a record covers, written anew for each. */
 const hashed = newBytes(8 * 1024);

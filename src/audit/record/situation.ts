@@ -32,8 +32,20 @@ const numbers = new Map<string, number>();
 const ofGroups = new WeakMap<Group, number>();
 let lastNumber = 0;
 
+/** By the facts, which are the same object where the same question is asked again (verdicts.ts); the policy is that of the last time. */
+const ofFacts = new WeakMap<Facts, { readonly policy: string; readonly situation: Situation | undefined }>();
+
 /** Of facts under the policy of a digest; undefined where it is too long to be shared, or the facts lack an id. */
 export function situationOf(facts: Facts, policy: string): Situation | undefined {
+  const known = ofFacts.get(facts);
+  if (known?.policy === policy) return known.situation;
+  const situation = situationBy(facts, policy);
+  // By identity, which is safe only for an object that cannot change. A group within it is frozen with it (facts.ts, groupFrom).
+  if (Object.isFrozen(facts)) ofFacts.set(facts, { policy, situation });
+  return situation;
+}
+
+function situationBy(facts: Facts, policy: string): Situation | undefined {
   const groups = facts as unknown as Readonly<Record<string, Group>>;
   let key = String(numberOf(policy));
   for (const name in groups) key += ` ${groupNumber(name, groups[name] as Group)}`;
