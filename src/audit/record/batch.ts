@@ -109,12 +109,12 @@ const endOf = ({ opening, records, hash }: { opening: string; records: number; h
 
 /**
  * Names the batch for the trigger `authz_record_batch`. It makes its own commit durable: that must not rest on anything that was set on the
- * connection before. From a table of one row, so that the values do not come back.
+ * connection before. Of both values only the number of nulls comes back.
  */
 const NAME_BATCH = `
-  select from set_config('synchronous_commit', 'on', true) as durable, set_config('authz.batch', $1, true) as batch`;
+  select num_nulls(set_config('synchronous_commit', 'on', true), set_config('authz.batch', $1, true))`;
 const COPY = `copy decision_records (${ROW_COLUMNS}) from stdin (format binary)`;
-const REQUIRE_RECORDED = 'select from authz_require_recorded()';
+const REQUIRE_RECORDED = 'select authz_require_recorded()';
 
 function copyOf({ chain: { boot, secret }, rows, heads, added }: Batch): CopyIn {
   const situations = JSON.stringify(added.map(({ content }) => content));
