@@ -45,14 +45,15 @@ grant execute on function authz_record_change, authz_chain_reads to authz_servic
 
 -- What it inserts, a trigger holds against the chain of its process; see migrations/001_initial/record-functions.ts.
 grant insert on decision_records to authz_service;
-grant select on decisions, decision_records, chain_heads, checkpoints, pruned_days to authz_service;
+grant select on decisions, decision_records, situations, chain_heads, checkpoints, pruned_days to authz_service;
 grant execute on function authz_append_checkpoint to authz_service;
 grant execute on function authz_make_partition to authz_service;
 
-grant select on decisions, decision_records, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes, replicas
+grant select on decisions, decision_records, situations, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes,
+    replicas
   to authz_auditor;
 grant select on audited_keys, audited_callers, audited_members to authz_service, authz_auditor;
--- read_rates is for the function alone, and situations for the trigger that stores them and the view that shows them.
+-- read_rates is for the function alone.
 grant execute on function authz_by_index, authz_record_read, authz_find_keys, authz_pepper_faults to authz_service, authz_auditor;
 
 commit;

@@ -7,4 +7,7 @@
 import type { Knex } from 'knex';
 import * as initial from './001_initial.ts';
 
+/** What the view `decisions` is defined as after all of them. */
+export { DECISIONS } from './001_initial/decision-log.ts';
+
 export const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([['001_initial', initial]]);

@@ -3,6 +3,18 @@
  * as of thousands before it: its situation, which is stored once. `decisions` is the view that has all of it together.
  */
 
+/** What `decisions` shows. The verification holds the view against it (src/audit/verify/shown.ts). */
+export const DECISIONS = `
+  select r.id, r.at, r.boot, r.seq, r.hash, r.caller_id, r.api_key_id, r.user_id, r.business_id, r.action, r.effect, r.code, r.rule,
+    case when r.situation is null then r.policy else s.policy end as policy,
+    case when r.situation is null then r.facts_version else s.facts_version end as facts_version,
+    case when r.situation is null then r.facts else
+      jsonb_set(jsonb_set(jsonb_set(s.facts, '{key,id}', to_jsonb(coalesce(r.api_key_id, ''))),
+        '{user,id}', to_jsonb(coalesce(r.user_id, ''))), '{target,id}', to_jsonb(coalesce(r.business_id, ''))) end as facts,
+    r.duration_us, r.fingerprint, r.request_id, r.caller_request_id, r.ip, r.user_agent, r.personal_salt, r.personal_digest,
+    r.shadow_policy, r.shadow_code, r.shadow_rule
+  from decision_records r left join situations s on s.digest = r.situation`;
+
 export const DECISION_LOG = `
   -- src/audit/columns.ts says of each column how it is shown, and whether the hash covers it; a test holds the two together.
   -- No foreign keys: the log keeps the ids of what has since been deleted.
@@ -70,16 +82,7 @@ export const DECISION_LOG = `
   create index decisions_by_shadow on decision_records (shadow_policy, at) where shadow_policy is not null;
 
   -- A left join: a decision whose situation is gone is still there, without its facts. And where nothing of it is asked for, it is not looked for.
-  create view decisions as
-  select r.id, r.at, r.boot, r.seq, r.hash, r.caller_id, r.api_key_id, r.user_id, r.business_id, r.action, r.effect, r.code, r.rule,
-    case when r.situation is null then r.policy else s.policy end as policy,
-    case when r.situation is null then r.facts_version else s.facts_version end as facts_version,
-    case when r.situation is null then r.facts else
-      jsonb_set(jsonb_set(jsonb_set(s.facts, '{key,id}', to_jsonb(coalesce(r.api_key_id, ''))),
-        '{user,id}', to_jsonb(coalesce(r.user_id, ''))), '{target,id}', to_jsonb(coalesce(r.business_id, ''))) end as facts,
-    r.duration_us, r.fingerprint, r.request_id, r.caller_request_id, r.ip, r.user_agent, r.personal_salt, r.personal_digest,
-    r.shadow_policy, r.shadow_code, r.shadow_rule
-  from decision_records r left join situations s on s.digest = r.situation;
+  create view decisions as ${DECISIONS};
 
   -- Where each chain ends. Updated by every batch: the free half of each page keeps that within the page (HOT).
   create table chain_heads (

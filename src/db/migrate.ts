@@ -1,8 +1,11 @@
 /** Applies the migrations that a database lacks, once, however many processes start at the same time. */
 
 import type { Knex } from 'knex';
-import { MIGRATIONS } from '../../migrations/index.ts';
+import { DECISIONS, MIGRATIONS } from '../../migrations/index.ts';
 import { Refusal } from '../errors.ts';
+
+/** The query that the view `decisions` is defined as. */
+export const DECISIONS_VIEW: string = DECISIONS;
 
 /** The advisory lock's key: arbitrary, but the same in every process and version. */
 const LOCK = 7_236_542_190_417;

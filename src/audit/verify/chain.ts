@@ -88,17 +88,6 @@ export function stepChain<R extends ChainRecord>(walk: ChainWalk<R>, record: R):
   walk.lastHash = record.hash;
 }
 
-/** Takes the next record, of which it is proven that it was hashed behind the only link that there is, and is as it was hashed. */
-export function takeProven<R extends ChainRecord>(walk: ChainWalk<R>, record: ChainRecord): void {
-  walk.seq = record.seq;
-  walk.linksBefore = walk.links;
-  walk.links = [record.hash];
-  const place = firstAttesting(walk, record.seq);
-  checkAttested(walk, record);
-  if (walk.faultAt !== record.seq) checkTime(walk, record, place);
-  walk.lastHash = record.hash;
-}
-
 /** Checks that the head is where the chain ended. */
 export function endChain<R extends ChainRecord>(walk: ChainWalk<R>): void {
   const { head, seq } = walk;

@@ -1,12 +1,12 @@
 /**
- * Facts as they are hashed, from the jsonb that PostgreSQL sends. They come again and again, and most differ from others in their ids only: so
+ * Facts that a record has itself, as they are hashed, from the jsonb that PostgreSQL sends. They come again and again, and most differ from others in their ids only: so
  * the text around the ids is looked up, and the ids are put back. A plain id is the same in both forms, wherever it stands.
  */
 
 import canonicalizer from 'canonicalize';
 import type { Fields } from './binary-row.ts';
-import { AT } from './columns-read.ts';
 import { hasRoundedNumber } from './row.ts';
+import { AT } from './stored-columns.ts';
 
 // It is CommonJS, and its types say that its function is `default` once more.
 const canonicalize = canonicalizer as unknown as (value: unknown) => string | undefined;

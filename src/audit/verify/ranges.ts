@@ -39,13 +39,15 @@ export function dayRanges(days: readonly string[], from: string | undefined, to:
 
 export const dayAfter = (day: string): string => new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
 
-/** READ_COLUMNS in the binary format of COPY, chain after chain in the order of `seq`. Of the view: what is verified is what is shown. */
-export const rowsOf = (db: Knex, { where, values, day }: DayRange): AsyncIterable<Buffer> =>
+/** Chain after chain, in the order of `seq`. */
+export const orderOf = ({ day }: DayRange): string =>
+  `order by ${day === undefined ? `(at at time zone 'UTC')::date, ` : ''}boot, seq, id`;
+
+/** READ_COLUMNS in the binary format of COPY. Of the view: what is verified is what is shown. */
+export const rowsOf = (db: Knex, range: DayRange): AsyncIterable<Buffer> =>
   copyOutBinary(
     db,
-    db.raw(
-      `select ${READ_COLUMNS.join(', ')} from decisions where ${where}
-       order by ${day === undefined ? `(at at time zone 'UTC')::date, ` : ''}boot, seq, id`,
-      [...values],
-    ),
+    db.raw(`select ${READ_COLUMNS.join(', ')} from decisions where ${range.where} ${orderOf(range)}`, [
+      ...range.values,
+    ]),
   );

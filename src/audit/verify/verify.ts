@@ -9,11 +9,11 @@ import { readClock } from '../../db/clock.ts';
 import { type CheckpointFiles, openCheckpointFiles } from '../checkpoint/file.ts';
 import type { Pruned } from '../format/checkpoint-line.ts';
 import { ADMINISTRATION, chainOf, type Head } from '../format/heads.ts';
-import { FORMAT, RECORD_HASHES } from '../format/record-hash.ts';
+import { RECORD_HASHES } from '../format/record-hash.ts';
 import { type Administration, verifyAdministration } from './administration.ts';
 import type { Fields } from './binary-row.ts';
 import { rowSplitter } from './binary-row.ts';
-import { type ChainWalk, checkPersonal, endChain, startChain, stepChain, takeProven } from './chain.ts';
+import { type ChainWalk, checkPersonal, endChain, startChain, stepChain } from './chain.ts';
 import { type CheckpointState, verifyCheckpoints } from './checkpoints.ts';
 import { READ_COLUMNS, textsOf } from './columns-read.ts';
 import { createFindings, printChain, type VerifyFinding, type VerifyFindings } from './findings.ts';
@@ -26,7 +26,7 @@ import {
   readHeads,
   reportUnknownFormats,
 } from './heads.ts';
-import { createProver } from './plain.ts';
+import { createProof, type Erased, type ProveDay } from './proof.ts';
 import { type DaySum, type PrunedDays, sumOf, verifyPruned } from './pruned.ts';
 import { type DayRange, dayRanges, rowsOf } from './ranges.ts';
 import { createRowReader, type LogRow, READ_SETTINGS, type StoredRecord } from './row.ts';
@@ -200,8 +200,9 @@ interface RecordsOptions {
 /** The second half of a verification, the reading of all records, and how far it has come. */
 interface RecordsRead extends RecordsOptions {
   readonly parse: (row: LogRow) => StoredRecord;
+  readonly prove: ProveDay;
   readonly links: OpenLinks;
-  readonly erasureRecorded: (record: StoredRecord) => boolean;
+  readonly erasureRecorded: (record: Erased) => boolean;
   /** That have heads. */
   readonly days: readonly string[];
   /** The chains of which a record was read. */
@@ -214,11 +215,17 @@ interface RecordsRead extends RecordsOptions {
 
 async function verifyRecords(db: Knex, parts: RecordsOptions): Promise<RecordsRead> {
   const { heads, findings, inRange, options, progress, pruned } = parts;
+  const links = openLinks(heads, inRange);
+  const erasureRecorded = await readErasures(db);
+  const before = { records: 0 };
+  const onProgress = (records: number): void =>
+    options.onProgress?.({ ...progress, records: before.records + records });
   const read: RecordsRead = {
     ...parts,
     parse: createRowReader(),
-    links: openLinks(heads, inRange),
-    erasureRecorded: await readErasures(db),
+    prove: await createProof(db, { ...parts, erasureRecorded, seen: links.seen, onProgress }),
+    links,
+    erasureRecorded,
     days: [...new Set([...heads.values()].map((head) => head.day))].filter(inRange).sort(),
     visited: new Set(),
     prunedDays: new Set(),
@@ -226,7 +233,8 @@ async function verifyRecords(db: Knex, parts: RecordsOptions): Promise<RecordsRe
     erased: 0,
   };
   for (const range of dayRanges(read.days, options.from, options.to)) {
-    const records = await verifyRange(db, read, range);
+    before.records = progress.records;
+    const records = (await proveDay(read, range)) ?? (await verifyRange(db, read, range));
     if (range.day === undefined) continue;
     if (records === 0 && pruned.accept(range.day)) read.prunedDays.add(range.day);
     else reportRemovedChains(read, range.day);
@@ -236,11 +244,21 @@ async function verifyRecords(db: Knex, parts: RecordsOptions): Promise<RecordsRe
   return read;
 }
 
+/** @returns how many records the day has; undefined where it is to be read in full */
+async function proveDay(read: RecordsRead, range: DayRange): Promise<number | undefined> {
+  const proven = await read.prove(range);
+  if (proven === undefined) return undefined;
+  read.progress.records += proven.records;
+  read.chains += proven.chains.length;
+  read.erased += proven.erased;
+  for (const chain of proven.chains) read.visited.add(chain);
+  return proven.records;
+}
+
 /** Walks every chain of the range. @returns how many records there are */
 async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promise<number> {
   const { progress, links, options, erasureRecorded } = read;
   const before = progress.records;
-  const prove = createProver();
   let walk: ChainWalk<StoredRecord> | undefined;
   const end = (): void => {
     if (walk !== undefined) endChain(walk);
@@ -248,12 +266,6 @@ async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promis
   const take = (fields: Fields): void => {
     progress.records += 1;
     if (progress.records % PROGRESS_EVERY === 0) options.onProgress?.(progress);
-    const proven = walk && isPlain(walk) ? prove(fields, walk) : undefined;
-    if (walk && proven) {
-      takeProven(walk, proven);
-      links.seen(walk.boot, proven.hash);
-      return;
-    }
     const record = read.parse(textsOf(fields));
     if (walk?.boot !== record.boot || walk.day !== record.day) {
       end();
@@ -268,10 +280,6 @@ async function verifyRange(db: Knex, read: RecordsRead, range: DayRange): Promis
   end();
   return progress.records - before;
 }
-
-/** Whether the next record of a chain can be proven from its bytes: of a known format, and behind one hash. */
-const isPlain = ({ hashOf, links: { length } }: ChainWalk<StoredRecord>): boolean =>
-  hashOf === RECORD_HASHES.get(FORMAT) && length === 1;
 
 function beginChain(read: RecordsRead, first: StoredRecord): ChainWalk<StoredRecord> {
   const { boot, day } = first;
@@ -301,7 +309,7 @@ function reportRemovedChains({ heads, visited, findings }: RecordsRead, ofDay: s
 }
 
 /** Whose personal data were erased, and until when. */
-async function readErasures(db: Knex): Promise<(record: StoredRecord) => boolean> {
+async function readErasures(db: Knex): Promise<(record: Erased) => boolean> {
   const { rows } = await db.raw<{ rows: { kind: string; id: string; at: Date }[] }>(
     `select subject_kind as kind, subject_id as id, max(at) as at from admin_events
      where action = 'audit.erase' and subject_kind in ('user', 'key') group by 1, 2`,
