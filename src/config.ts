@@ -93,10 +93,14 @@ const lifetimeMs = (text: string): number => {
 };
 
 /** A URL that reads the same whoever parses it. */
+/** The path becomes that of a route, whose router gives other signs a meaning of its own. */
 const isBaseUrl = (text: string): boolean => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   return (
-    url?.protocol === 'https:' && url.username === '' && `${url.origin}${url.pathname.replace(/\/$/, '')}` === text
+    url?.protocol === 'https:' &&
+    url.username === '' &&
+    /^[\w.~%/-]*$/.test(url.pathname) &&
+    `${url.origin}${url.pathname.replace(/\/$/, '')}` === text
   );
 };
 
@@ -185,7 +189,7 @@ const SETTINGS = {
       .string()
       .refine(
         isBaseUrl,
-        'must be https://host or https://host/path, without a query, a fragment or a slash at its end',
+        'must be https://host or https://host/path, without a query, a fragment or a slash at its end; the path of letters, digits and . _ ~ % -',
       ),
     help: 'what AuthZEN clients know this service by; unset: /.well-known/authzen-configuration is not served',
   },

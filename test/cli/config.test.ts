@@ -75,6 +75,16 @@ describe('authz config', () => {
       expect(loadConfig({ DATABASE_URL: url }).DATABASE_URL).to.equal(url);
   });
 
+  it('takes a base URL of AuthZEN whose path can be that of a route', () => {
+    const read = (AUTHZEN_BASE_URL: string) => loadConfig({ AUTHZEN_BASE_URL }).AUTHZEN_BASE_URL;
+    for (const url of ['https://h', 'https://h:8443', 'https://h/a.b/c_d/e~f/%20-']) expect(read(url)).to.equal(url);
+    for (const path of ['/', '/a(b', '/a:b', '/a*', '/a+b', '/a[b', '/a?b', '/a#b'])
+      expect(() => read(`https://h${path}`), path)
+        .to.throw(Refusal)
+        .with.property('message')
+        .that.includes('AUTHZEN_BASE_URL');
+  });
+
   it('takes a limit of failed authentications, or none', async () => {
     const read = (text: string) => loadConfig({ FAILED_AUTHENTICATION_LIMIT: text }).FAILED_AUTHENTICATION_LIMIT;
     expect(read('')).to.deep.equal({ requests: 100, windowSeconds: 60 });
