@@ -9,7 +9,7 @@
 import knex, { type Knex } from 'knex';
 import pg from 'pg';
 import { limitOf } from './connect.ts';
-import { enclosureOf, type Internals } from './session.ts';
+import { enclosureOf, type Internals, isLostStatement, statementName } from './session.ts';
 
 interface Statement {
   readonly text: string;
@@ -38,7 +38,10 @@ export async function copyIn(db: Knex, copy: CopyIn, whenSending: () => void): P
   const client = (await db.client.acquireConnection()) as Connection;
   try {
     whenSending();
-    await send(client, copy);
+    await send(client, copy, !unprepared.has(db.client));
+  } catch (error) {
+    if (isLostStatement(error)) unprepared.add(db.client);
+    throw error;
   } finally {
     await db.client.releaseConnection(client);
   }
@@ -46,8 +49,10 @@ export async function copyIn(db: Knex, copy: CopyIn, whenSending: () => void): P
 
 /** Which copies a connection has parsed, by their names. */
 const parsed = new WeakMap<Connection, Set<string>>();
+/** Pools in which nothing is prepared any more. */
+const unprepared = new WeakSet<object>();
 
-function send(client: Connection, copy: CopyIn): Promise<void> {
+function send(client: Connection, copy: CopyIn, mayPrepare: boolean): Promise<void> {
   const enclosure = enclosureOf(client);
   const known = parsed.get(client) ?? new Set();
   parsed.set(client, known);
@@ -66,8 +71,9 @@ function send(client: Connection, copy: CopyIn): Promise<void> {
         const wire = connection as pg.Connection & Wire;
         wire.stream.cork();
         for (const text of enclosure?.before ?? []) run(wire, { text, values: [] }, '', true);
-        const prepare = enclosure !== undefined || !known.has(copy.name);
-        const nameOf = (part: string): string => (enclosure ? '' : `${copy.name}-${part}`);
+        const isNamed = mayPrepare && enclosure === undefined;
+        const prepare = !isNamed || !known.has(copy.name);
+        const nameOf = (part: string): string => (isNamed ? statementName(`${copy.name}-${part}`) : '');
         run(wire, copy.before, nameOf('before'), prepare);
         run(wire, { text: copy.copy, values: [] }, nameOf('copy'), prepare);
         wire.sendCopyFromChunk(copy.rows);

@@ -6,6 +6,7 @@
  * it is set up once, after connecting. Behind a pooler each transaction sets what it relies on, in the same round trip.
  */
 
+import { randomBytes } from 'node:crypto';
 import { TLSSocket } from 'node:tls';
 import pg from 'pg';
 
@@ -46,6 +47,18 @@ export function enclosureOf(
 /** Whether a transaction is open on the connection, as of its last answer. */
 export const inTransaction = (client: pg.ClientBase): boolean =>
   ['T', 'E'].includes(client.getTransactionStatus() ?? '');
+
+const PROCESS = randomBytes(4).toString('hex');
+
+/** A name for a prepared statement that no other process has: of theirs, such as an older version's, ours must not be taken for one. */
+export const statementName = (name: string): string => `authz-${PROCESS}-${name}`;
+
+/**
+ * SQLSTATEs invalid_sql_statement_name and duplicate_prepared_statement: something between us and the server gives one session's statements to
+ * another, and hides that it does. Who prepares is to stop.
+ */
+export const isLostStatement = (error: unknown): boolean =>
+  ['26000', '42P05'].includes(String((error as { code?: unknown } | null)?.code));
 
 /** Connects, and sets up what `query` of the client sends from then on. Milliseconds; 0: no limit. @throws what connecting throws */
 export async function openSession(config: pg.ClientConfig, statementLimitMs: number): Promise<Internals> {

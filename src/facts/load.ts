@@ -10,6 +10,7 @@ import type { Awaitable } from '../awaitable.ts';
 import { digestOf, digestTextOf, isToken, type Pepper, type Redigest } from '../credentials/token.ts';
 import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure } from '../db/failure.ts';
+import { isLostStatement, statementName } from '../db/session.ts';
 import type { Deadline } from '../deadline.ts';
 import { Failure } from '../errors.ts';
 import type { RateLimit } from '../input/scalars.ts';
@@ -163,18 +164,14 @@ function factsReader(db: Knex, breaker: Breaker) {
 
 /** SQLSTATE feature_not_supported: a migration has changed the columns of what a connection has prepared. */
 const CHANGED = '0A000';
-/**
- * SQLSTATEs invalid_sql_statement_name and duplicate_prepared_statement: something between us and the server gives one session's statements to
- * another, and hides that it does.
- */
-const SHARED: readonly unknown[] = ['26000', '42P05'];
 
 /** LOAD_FACTS, prepared once by each connection: to plan it takes longer than to run it. */
 function preparedStatement(db: Knex) {
   let version = 0;
   let isPrepared = true;
+  const nameOf = (version: number): string => statementName(`facts-${version}`);
   return async (bindings: Knex.RawBinding[], isWanted: () => boolean): Promise<Rows> => {
-    const name = `facts-${version}`;
+    const name = nameOf(version);
     try {
       return await db
         .raw<Rows>(LOAD_FACTS, bindings)
@@ -185,8 +182,8 @@ function preparedStatement(db: Knex) {
     } catch (error) {
       const { code } = error as { code?: unknown };
       // The next one is prepared anew, or not any more.
-      if (code === CHANGED && name === `facts-${version}`) version += 1;
-      if (SHARED.includes(code)) isPrepared = false;
+      if (code === CHANGED && name === nameOf(version)) version += 1;
+      if (isLostStatement(error)) isPrepared = false;
       throw error;
     }
   };

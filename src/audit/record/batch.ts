@@ -120,7 +120,7 @@ function copyOf({ chain: { boot, secret }, rows, heads, added }: Batch): CopyIn 
   const situations = JSON.stringify(added.map(({ content }) => content));
   const batch = `{"chain":"${boot}","secret":"${secret.toString('hex')}","heads":${heads},"situations":${situations}}`;
   return {
-    name: 'authz-record',
+    name: 'record',
     before: { text: NAME_BATCH, values: [batch] },
     copy: COPY,
     rows,

@@ -365,6 +365,18 @@ for (const postgres of POSTGRES)
       expect(await rejection(send())).to.have.property('code', '23505');
     });
 
+    it('prepares no more where a session has lost what was prepared, which costs one failure', async () => {
+      const recorder = open();
+      const deallocate = () => opened.at(-1)?.pool.raw('deallocate all');
+      const found: string[] = [];
+      for (let n = 0; n < 4; n += 1) {
+        found.push(...(await outcomes(recorder, [[entry()]])));
+        await deallocate();
+      }
+      expect(found).to.deep.equal(['recorded', 'UNAVAILABLE', 'recorded', 'recorded']);
+      expect(await verifiedRows(db)).to.have.length(3);
+    });
+
     /** Asks until it works: nothing was restarted. Leaves one record. */
     async function untilRecorded(recorder: Recorder): Promise<void> {
       const last = entry();
