@@ -12,6 +12,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { loadConfig } from '../../src/config.ts';
 import { MOST_UNANSWERED } from '../../src/http/connections.ts';
+import { amount } from '../support/long.ts';
 import { metricsOf } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { type Proxy as DatabaseProxy, startProxy } from '../support/proxy.ts';
@@ -20,7 +21,7 @@ import { insertCaller, insertKey, startService, type TestService } from '../supp
 import { chunked, dial } from './wire.ts';
 
 const SEED = Number(process.env['FC_SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
-const RUNS = 60 * Number(process.env['FC_RUNS'] ?? 1);
+const RUNS = amount(30, 60) * Number(process.env['FC_RUNS'] ?? 1);
 const TABLES = ['users', 'businesses', 'business_members', 'api_keys', 'api_key_businesses', 'callers'];
 const BOOTSTRAP = 'a-bootstrap-token-of-both-services';
 

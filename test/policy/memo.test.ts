@@ -246,7 +246,7 @@ for (const ids of ['no id', 'ids'] as const)
       });
 
     it('bounds the actions that it keeps', () => {
-      const many = 15_000;
+      const many = 10_500;
       const asked = Array.from({ length: many }, (_, n) => factsWith({ request: { action: `call:a${n}` } }, ACTIVE));
       const ask = (n: number) => codeOf(asked[n] as Facts);
       for (let n = 0; n < many; n += 1) ask(n);

@@ -14,7 +14,7 @@ import { amount } from '../support/long.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? 14);
+const ROUNDS = Number(process.env['ROUNDS'] ?? amount(8, 14));
 const CLIENTS = 8;
 /** Between two questions of a client; with LONG=1 the load is full. */
 const PAUSE_MS = amount(25, 0);

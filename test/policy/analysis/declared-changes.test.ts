@@ -19,7 +19,7 @@ import {
 import { matches, type Tree } from '../rules.ts';
 import { SEED, times } from '../texts.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? amount(12, 30, 500));
+const ROUNDS = Number(process.env['ROUNDS'] ?? amount(8, 30, 500));
 const MOST = 20_000;
 /** Varied always, since whoever gets another target has another role there. */
 const ROLE: Tree = { kind: 'fact', path: 'r.target.role' };

@@ -26,7 +26,7 @@ import {
 import { matches } from '../rules.ts';
 import { SEED, times } from '../texts.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? amount(10, 30, 1000));
+const ROUNDS = Number(process.env['ROUNDS'] ?? amount(6, 30, 1000));
 const MOST = amount(20_000, 20_000, 60_000);
 
 const deciderOf = ({ rows }: Declared, facts: Flat): Line => deciderIn(rows, facts) ?? expect.fail('no row decides');

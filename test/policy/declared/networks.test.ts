@@ -113,7 +113,7 @@ describe('declared networks', () => {
           if (!ip.includes(':')) expect(networks.groupAt(mapped(ip))).to.equal(networks.groupAt(ip));
         }
       }),
-      times(amount(200, 400, 5000)),
+      times(amount(100, 400, 5000)),
     );
   });
 
@@ -127,7 +127,7 @@ describe('declared networks', () => {
         expect(networks.groups).to.have.lengthOf(found.size);
         expect(new Set(groupsOf(networks)).size).to.equal(found.size);
       }),
-      times(amount(200, 400, 5000)),
+      times(amount(100, 400, 5000)),
     );
   });
 
