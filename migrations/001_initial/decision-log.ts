@@ -69,17 +69,26 @@ export const DECISION_LOG = `
     facts jsonb not null
   );
 
-  -- For keyset pagination by one filter, newest first. Partial: a record that an index leaves out costs it no write. So allows,
-  -- which most decisions are, are in none by code; by fingerprint there are those with an unknown credential only, by shadow
-  -- those where the shadow policy would have answered otherwise.
+  -- Each index costs every record that it is of some 2.5 us of a core, so each is named with the questions that need it. Of pages, tails and
+  -- statistics with a filter; what has no index here (rule, address, caller, request id, effect) is searched for in the time that is asked about.
+  -- Partial: a record that an index leaves out costs it no write. So allows, which most decisions are, are in none by code.
+  -- They end in the order of pages, newest first. The id alone would be that order, too, but partitions are by \`at\`: only in its order are they read
+  -- one after the other, and left as soon as a page is full.
+  -- What was this key used for? Filter apiKeyId, a credential that is or was a key; stats by key.
   create index decisions_by_key on decision_records (api_key_id, at, id) where api_key_id is not null;
+  -- What was asked for this user, with all keys there ever were? Filter userId; stats by user.
   create index decisions_by_user on decision_records (user_id, at, id) where user_id is not null;
+  -- Who came to this business? Filter businessId; stats by business.
   create index decisions_by_business on decision_records (business_id, at, id) where business_id is not null;
+  -- Where was this denied? Filter code, but OK.
   create index decisions_by_code on decision_records (code, at, id) where code <> 'OK';
+  -- Why is this business denied? Filters businessId and code: each may be of millions while both are of none, and neither index above tells.
   create index decisions_by_business_and_code on decision_records (business_id, code, at, id)
     where business_id is not null and code <> 'OK';
+  -- Who tries this credential, which is no key? The filter of a credential; the findings credential-repeated and address-many-credentials.
   create index decisions_by_fingerprint on decision_records (fingerprint, at, id) where fingerprint is not null;
-  create index decisions_by_shadow on decision_records (shadow_policy, at) where shadow_policy is not null;
+  -- What would the shadow policy have changed? The few that it would have decided otherwise: shadowShifts (src/rollout/replay.ts).
+  create index decisions_by_shadow on decision_records (at) where shadow_policy is not null;
 
   -- A left join: a decision whose situation is gone is still there, without its facts. And where nothing of it is asked for, it is not looked for.
   create view decisions as ${DECISIONS};
