@@ -162,6 +162,8 @@ async function compose(
   part(reportReplica(backgroundDb, { position: freshness.position, policy: live.state }, log));
 
   const breaker = createBreaker();
+  // A breaker of its own: a user of thousands of keys can take longer to read than a question has, and must not end all reads of facts.
+  const namedBreaker = createBreaker();
   const callers = holdCallers(callersReader(db, breaker, limitMs), freshness, changes.catchUp);
   const freezes = holdFreezes(db, breaker, freshness, limitMs);
   let unregistered = 0;
@@ -174,7 +176,7 @@ async function compose(
     ...policyMetrics(live.state),
     ...shadowMetrics(shadow.counts),
     ...poolMetrics({ decisions: db, log: logDb, admin: adminDb, audit: auditDb, background: backgroundDb }),
-    ...breakerMetrics({ facts: breaker }),
+    ...breakerMetrics({ facts: breaker, named: namedBreaker }),
     ...cacheMetrics({ facts }),
     ...changeFeedMetrics(changes.stats),
     ...recorderMetrics(recorder.stats),
@@ -183,7 +185,7 @@ async function compose(
     ...freezeMetrics(freezes),
   ]);
   const loadFacts = factsLoader(db, peppers, breaker, facts);
-  const loadNamed = namedLoader(db, breaker);
+  const loadNamed = namedLoader(db, namedBreaker);
   const moments = momentsOf(db, breaker, freshness);
   const authorizeThen = authorizer({
     loadFacts,

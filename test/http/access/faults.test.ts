@@ -2,6 +2,7 @@
 
 import path from 'node:path';
 import { expect } from 'chai';
+import { createToken } from '../../../src/credentials/token.ts';
 import { importInto } from '../../support/access.ts';
 import { ROOT } from '../../support/cli.ts';
 import { newDatabase } from '../../support/postgres.ts';
@@ -58,5 +59,23 @@ describe('AuthZEN without the database', function () {
       expect(tries).to.be.below(20);
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
+  });
+
+  it('that fails to read keys by name in time ends no other reads', async () => {
+    const trx = await service.db.transaction();
+    const answers: number[] = [];
+    try {
+      // Keys are read by name together with it, and by digest without.
+      await trx.raw('lock table freezes in access exclusive mode');
+      const [endpoint, body] = ASKED[0] as (typeof ASKED)[number];
+      const named = () => service.ask(`/access/v1/${endpoint}`, body);
+      answers.push(...(await Promise.all(Array.from({ length: 20 }, named))).map(({ status }) => status));
+      answers.push((await named()).status);
+      const { body: found } = await service.ask('/authorize', { apiKey: createToken('apiKey'), action: 'record:read' });
+      expect(found.Code).to.equal('INVALID_API_KEY');
+    } finally {
+      await trx.rollback();
+    }
+    for (const status of answers) expect(status).to.be.oneOf([503, 504]);
   });
 });
