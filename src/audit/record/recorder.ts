@@ -132,9 +132,9 @@ export function createRecorder(db: Knex, log: Log): Recorder {
   }
 
   async function work(): Promise<void> {
-    // Requests that arrive in this turn of the event loop share the first batch.
-    await nextTurn();
     while (queue.length > 0) {
+      // Requests that arrive in this turn of the event loop share a batch.
+      await nextTurn();
       underWay = take();
       await write(underWay);
     }
@@ -167,9 +167,9 @@ export function createRecorder(db: Knex, log: Log): Recorder {
   /** Tells requests that they are recorded. Where others wait, their batch is sent first, so that the database has work while answers are written. */
   function answer(requests: readonly Waiting[]): void {
     recorded.push(...requests);
-    // At the end of this turn of the event loop: to send a batch takes no other, unless there is no connection to send it by.
-    if (queue.length > 0) setImmediate(tell);
-    else tell();
+    if (queue.length === 0) tell();
+    // It is sent at the end of this turn of the event loop; at the end of the next, they are told.
+    else setImmediate(() => setImmediate(tell));
   }
 
   function tell(): void {
