@@ -140,14 +140,12 @@ export function authorizer(parts: Parts): AuthorizeThen {
     const loadAndDecide = (): Awaitable<readonly Decided[]> => {
       const requests = typeof given === 'function' ? given(policy) : given;
       refuseUndeclared(policy, requests, placeOf);
-      return after(loadFacts(requests, deadline), (loaded) =>
-        after(namedKeys(parts, policy, requests, deadline), (named) => {
-          const loads = { requests, loaded, named };
-          return until
-            ? decideUntil(until, loads, (some) => decideOn(policy, some, deadline))
-            : decideOn(policy, loads, deadline);
-        }),
-      );
+      const load = (some: Loads['requests']): Awaitable<Loads> =>
+        after(loadFacts(some, deadline), (loaded) =>
+          after(namedKeys(parts, policy, some, deadline), (named) => ({ requests: some, loaded, named })),
+        );
+      const decide = (some: Loads): Awaitable<readonly Decided[]> => decideOn(policy, some, deadline);
+      return after(load(requests), (loads) => (until ? decideUntil(until, loads, load, decide) : decide(loads)));
     };
     const record = (decided: readonly Decided[]): void => {
       const durationUs = Math.round((performance.now() - since) * 1000);
@@ -184,16 +182,26 @@ function namedKeys(
   });
 }
 
+/**
+ * Milliseconds for which what was loaded for all requests will do: a slow Redis can take a multiple of it for them one by one, in which a key may
+ * have been revoked.
+ */
+const LOADED_MS = 200;
+
 /** Decides one request after the other, up to the first answer of that effect. */
 async function decideUntil(
   effect: Effect,
   { requests, loaded, named }: Loads,
+  load: (requests: Loads['requests']) => Awaitable<Loads>,
   decideOn: (loads: Loads) => Awaitable<readonly Decided[]>,
 ): Promise<readonly Decided[]> {
+  const since = performance.now();
   const all: Decided[] = [];
   for (const index of requests.keys()) {
     const one = <T>(list: readonly T[]): readonly T[] => list.slice(index, index + 1);
-    const decided = await decideOn({ requests: one(requests), loaded: one(loaded), named: named && one(named) });
+    const isOld = performance.now() - since > LOADED_MS;
+    const loads = { requests: one(requests), loaded: one(loaded), named: named && one(named) };
+    const decided = await decideOn(isOld ? await load(loads.requests) : loads);
     all.push(...decided);
     if (decided[0]?.verdict.effect === effect) break;
   }

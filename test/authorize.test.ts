@@ -1,5 +1,6 @@
 /** The path of a decision notes no use of a key that nobody has shown, and holds one policy from what may be asked to the record, though another goes live meanwhile. */
 
+import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Entry } from '../src/audit/record/entry.ts';
 import { authorizer, promised } from '../src/authorize.ts';
@@ -99,5 +100,37 @@ describe('a key that is named and not shown', () => {
       ['k1', false],
     ]);
     expect([counted, used]).to.deep.equal([['', 'k1'], ['k1']]);
+  });
+});
+
+describe('requests that are decided one after the other', () => {
+  it('go by what is known when each is, however long those before it took', async () => {
+    const policy = await shippedPolicy();
+    const { key, user, target } = ACTIVE;
+    const known: Known = { ...unknownKey('b1'), key, user, target };
+    const revoked: Known = { ...known, key: { ...known.key, status: 'revoked' } };
+    let now = known;
+    const authorizeThen = authorizer({
+      loadFacts: (questions) => questions.map(() => now),
+      loadNamed: async () => [],
+      consume: async (keys) => {
+        // A Redis that takes its time, in which the key is revoked.
+        await setTimeout(300);
+        now = revoked;
+        return keys.map(() => undefined);
+      },
+      moments: { momentFor: () => Date.parse('2026-07-01T09:00:00Z') },
+      freezes: { current: () => () => undefined },
+      livePolicy: () => policy,
+      compare: () => undefined,
+      enqueue: (_entries, _deadline, settle) => settle(),
+      fingerprintOf: () => '',
+      noteUse: () => undefined,
+      noteUnregistered: () => undefined,
+    });
+    const question = { apiKey: 'x', action: 'call:create', businessId: 'b1', context: {} };
+    const three = [question, question, question];
+    const answers = await promised(authorizeThen)('caller', three, deadlineIn(5000), { until: 'deny' });
+    expect(answers.map(({ code }) => code)).to.deep.equal(['OK', 'INVALID_API_KEY']);
   });
 });
