@@ -98,7 +98,7 @@ function walkDay(day: string, takeNext: ReturnType<typeof createProver>, options
       chains.push(chainOf(walk));
     }
     if (!takeNext(walk, fields) || walk.ms < walk.floor) return false;
-    if (walk.seq === walk.until && !passPlaces(walk, options.times)) return false;
+    if (walk.seq >= walk.until && !passPlaces(walk, options.times)) return false;
     if (walk.erased) {
       if (!erasureRecorded(subjectOf(fields, walk.ms))) return false;
       erased += 1;
@@ -119,17 +119,13 @@ function walkDay(day: string, takeNext: ReturnType<typeof createProver>, options
   };
 }
 
-/** Undefined where its head is not that of the earliest checkpoint, or there is none. */
+/** Undefined where it has no head, or one that says another format. What else differs from the checkpoints in heads, others find. */
 function startWalk(boot: string, day: string, { heads, state, times }: ProofOptions): Walk | undefined {
   const head = heads.get(chainOf({ boot, day }));
   if (head === undefined || head.format !== FORMAT) return undefined;
-  const attested = state.chains.get(chainOf({ boot, day }));
-  const first = attested?.first.head;
-  if (first !== undefined && (first.format !== FORMAT || first.opening !== head.opening)) return undefined;
+  const attested = state.chains.get(chainOf({ boot, day }))?.places ?? [];
   const hash = Buffer.from(head.opening, 'hex');
-  if (hash.length !== 32) return undefined;
-  const places = attested?.places ?? [];
-  const walk = { boot, day, seq: 0, ms: 0, erased: false, hash, head, attested: places, place: 0, until: 0, floor: 0 };
+  const walk = { boot, day, seq: 0, ms: 0, erased: false, hash, head, attested, place: 0, until: 0, floor: 0 };
   aimAt(walk, times);
   return walk;
 }
@@ -145,8 +141,10 @@ function aimAt(walk: Walk, times: JudgedTimes): void {
 /** Whether the record is what all checkpoints attest that have as many. */
 function passPlaces(walk: Walk, times: JudgedTimes): boolean {
   const hash = walk.hash.toString('hex');
-  for (; walk.attested[walk.place]?.records === walk.seq; walk.place += 1)
-    if (walk.attested[walk.place]?.hash !== hash) return false;
+  for (let at = walk.attested[walk.place]; at !== undefined && at.records <= walk.seq; at = walk.attested[walk.place]) {
+    if (at.records === walk.seq && at.hash !== hash) return false;
+    walk.place += 1;
+  }
   aimAt(walk, times);
   return true;
 }

@@ -355,11 +355,14 @@ function checkTimes(lines: readonly FileLine[], rows: readonly Row[], now: strin
   }
 }
 
-function checkPersonal(row: Row, erased: readonly { subject_kind: string; subject_id: string }[]): void {
+function checkPersonal(row: Row, erased: readonly { subject_kind: string; subject_id: string; at: Date }[]): void {
   const { personal_salt: salt = null, ip = null, user_agent = null, id } = row;
   if (salt === null && ip === null && user_agent === null) {
     const told = erased.some(
-      ({ subject_kind, subject_id }) => subject_id === row[subject_kind === 'key' ? 'api_key_id' : 'user_id'],
+      ({ subject_kind, subject_id, at }) =>
+        (subject_kind === 'key' || subject_kind === 'user') &&
+        subject_id === row[subject_kind === 'key' ? 'api_key_id' : 'user_id'] &&
+        at.toISOString() >= (row['at'] ?? ''),
     );
     must(told, `${id}: erased`);
   } else {

@@ -11,7 +11,7 @@ import { isShownAsStored } from '../../../src/audit/verify/shown.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { newDatabase, POSTGRES } from '../../support/postgres.ts';
 import { createRoles, loginOf } from '../../support/roles.ts';
-import { createWriter, makeDays } from '../written-log.ts';
+import { createWriter, exampleRecord, makeDays } from '../written-log.ts';
 import { canonicalJson } from './independent.ts';
 
 /** Another value of each type, which every constraint allows. */
@@ -152,6 +152,20 @@ for (const postgres of POSTGRES) {
           await trx.raw(change);
           expect(await prove(trx), change).to.equal(undefined);
         });
+    });
+
+    it('fails for what was hashed as it stands, and yet cannot be so', async () => {
+      const writer = createWriter(db);
+      const facts = canonicalJson({ key: { id: 'k', n: 0.1 }, user: { id: 'u' }, target: { id: '' } });
+      await writer.append(day, 2, { api_key_id: 'k', user_id: 'u', business_id: null, facts });
+      expect(await prove(db)).to.deep.include({ records: 2 });
+      await inVain(async (trx) => {
+        await trx.raw(`update situations set facts = jsonb_set(facts, '{key,n}', '0.1000000000000000000001')`);
+        expect(await prove(trx), 'a number that JSON readers round').to.equal(undefined);
+      });
+      const time = exampleRecord(writer.boot, day, 3).id.slice(0, 14);
+      await writer.append(day, 1, { id: `${time}4000-8000-000000000000` });
+      expect(await prove(db), 'an id of another version').to.equal(undefined);
     });
   });
 }
