@@ -95,7 +95,7 @@ export function createProver(situations: Situations): TakeNext {
       return ownFacts(fields, to, putAscii(to, behind, String(bytes.readInt16BE(of(start, AT.facts_version)))));
     }
     const from = of(start, AT.situation);
-    const situation = situations.get(bytes.toString('hex', from, from + Math.max(0, of(length, AT.situation))));
+    const situation = situations.get(bytes.toString('latin1', from, from + Math.max(0, of(length, AT.situation))));
     if (situation === undefined) return -1;
     const { before, pieces } = situation;
     const factsAt = putBytes(to, copy(fields, AT.caller_id, AT.rule, to, at), before, 0, before.length);

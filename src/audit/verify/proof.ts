@@ -90,7 +90,7 @@ function walkDay(day: string, takeNext: ReturnType<typeof createProver>, options
   const isProven = (fields: Fields): boolean => {
     const { bytes, start } = fields;
     const bootAt = start[AT.boot] as number;
-    if (walk === undefined || bytes.compare(boot, 0, 16, bootAt, bootAt + 16) !== 0) {
+    if (walk === undefined || !isAt(boot, bytes, bootAt)) {
       if (walk !== undefined && !isEnd(walk)) return false;
       walk = startWalk(uuidText(bytes, bootAt), day, options);
       bytes.copy(boot, 0, bootAt, bootAt + 16);
@@ -146,6 +146,12 @@ function passPlaces(walk: Walk, times: JudgedTimes): boolean {
     walk.place += 1;
   }
   aimAt(walk, times);
+  return true;
+}
+
+/** By a loop, which for so few bytes is faster than a call out of JavaScript. */
+function isAt(part: Buffer, bytes: Buffer, from: number): boolean {
+  for (let index = 0; index < part.length; index += 1) if (part[index] !== bytes[from + index]) return false;
   return true;
 }
 

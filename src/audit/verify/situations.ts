@@ -17,7 +17,7 @@ export interface StoredSituation {
   readonly bytes: number;
 }
 
-/** By digest, as 64 hex digits. */
+/** By digest, a character a byte. */
 export type Situations = ReadonlyMap<string, StoredSituation>;
 
 /** Some 20 MB; each is 8 KB at most. */
@@ -79,7 +79,12 @@ function encode({ digest, policy, facts_version, facts }: Row): [string, StoredS
   if (!first || !second || !third || !fourth || more.length > 0) return [];
   const pieces = [first, second, third, fourth] as const;
   const before = Buffer.from(field(policy) + field(facts_version), 'latin1');
-  return [[digest, { before, pieces, bytes: pieces.reduce((sum, { length }) => sum + length, 0) }]];
+  return [
+    [
+      Buffer.from(digest, 'hex').toString('latin1'),
+      { before, pieces, bytes: pieces.reduce((sum, { length }) => sum + length, 0) },
+    ],
+  ];
 }
 
 const isGroup = (value: unknown): value is Readonly<Record<string, unknown>> =>
