@@ -12,7 +12,7 @@ import { shippedPolicy } from '../policy/texts.ts';
 import { amount } from '../support/long.ts';
 import { newDatabase } from '../support/postgres.ts';
 
-const MANY = amount(10_000, 1_000_000);
+const MANY = amount(10_000, 50_000, 1_000_000);
 const FEW = 1000;
 
 interface Plan {
@@ -21,7 +21,7 @@ interface Plan {
 }
 
 describe(`a page of a search among ${MANY}`, function () {
-  this.timeout(amount(175_000, 600_000));
+  this.timeout(amount(175_000, 175_000, 600_000));
   let db: Knex;
   let policy: Policy;
 
