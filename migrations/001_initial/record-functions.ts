@@ -69,9 +69,10 @@ const ADVANCE_HEADS = `
         update chain_heads h set records = after, hash = (head->>'hash')::bytea
         where h.boot = chain and h.day = day_of and h.format = (head->>'format')::smallint
           and h.opening = (head->>'opening')::bytea and h.records = before and h.capability = holder;
-      elsif not exists (select from chain_heads h where h.boot = chain and h.capability is distinct from holder) then
+      else
         insert into chain_heads (boot, day, format, opening, records, hash, capability)
-        values (chain, day_of, (head->>'format')::smallint, (head->>'opening')::bytea, after, (head->>'hash')::bytea, holder)
+        select chain, day_of, (head->>'format')::smallint, (head->>'opening')::bytea, after, (head->>'hash')::bytea, holder
+        where not exists (select from chain_heads h where h.boot = chain and h.capability is distinct from holder)
         on conflict do nothing;
       end if;
       if not found then
