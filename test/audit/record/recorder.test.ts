@@ -429,6 +429,33 @@ for (const postgres of POSTGRES)
       expect(idsOf(rows)).not.to.include(late.id);
     });
 
+    it('tells what is recorded while the next batch is under way', async () => {
+      const recorder = open(LONG_MS);
+      const [lock, next] = [await db.transaction(), await db.transaction()];
+      await lock.raw('lock table decision_records in access exclusive mode');
+      const isWaiting = async (count: number): Promise<boolean> => {
+        const found = await db.raw<{ rows: unknown[] }>(
+          `select from pg_locks where not granted and relation = 'decision_records'::regclass`,
+        );
+        return found.rows.length === count;
+      };
+      const first = outcomes(recorder, [[entry()]]);
+      while (!(await isWaiting(1))) await sleep(5);
+      let isTold = false;
+      const second = outcomes(recorder, [[entry()]]).finally(() => {
+        isTold = true;
+      });
+      // It waits behind the first batch, and the second batch behind it.
+      const locked = next.raw('lock table decision_records in access exclusive mode').then();
+      while (!(await isWaiting(2))) await sleep(5);
+      await lock.rollback();
+      await locked;
+      expect(await first).to.deep.equal(['recorded']);
+      expect(isTold).to.equal(false);
+      await next.rollback();
+      expect(await second).to.deep.equal(['recorded']);
+    });
+
     it('tells each request once what became of it, whatever its deadline, a neighbour that throws or an empty one', async () => {
       // Enough to be sent in, on a busy machine too.
       const SENT_MS = 1500;
