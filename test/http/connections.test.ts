@@ -284,7 +284,8 @@ describe('a connection', () => {
   });
 
   it('stays while its client takes an answer slowly, and gives all of it', async () => {
-    const stallTimeout = 400;
+    // Well above the pauses of the client, which a busy machine makes longer.
+    const stallTimeout = 1200;
     await serve({}, { stallTimeout });
     const wire = await dial(server.address);
     wire.socket.pause();
@@ -294,7 +295,7 @@ describe('a connection', () => {
     const slowly = setInterval(() => {
       wire.socket.resume();
       setImmediate(() => wire.socket.pause());
-    }, 90);
+    }, 250);
     const replies = await wire.replies();
     clearInterval(slowly);
     expect(replies).to.have.length(16);
