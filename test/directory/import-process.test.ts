@@ -234,14 +234,14 @@ describe('authz import', function () {
     const disabledReason = 'ж'.repeat(300);
     const apiKey = { friendlyName: 'ж'.repeat(100), allowUserManagementApiRequests: false };
     const lines = linesOf({
-      users: Array.from({ length: 40_000 }, (_, n) => ({ id: `user-${n}`, disabled: true, disabledReason })),
-      apiKeys: Array.from({ length: 5_000 }, (_, n) => ({ id: `key-${n}`, userId: `user-${n}`, ...apiKey })),
+      users: Array.from({ length: 90_000 }, (_, n) => ({ id: `user-${n}`, disabled: true, disabledReason })),
+      apiKeys: Array.from({ length: 10_000 }, (_, n) => ({ id: `key-${n}`, userId: `user-${n}`, ...apiKey })),
     });
     const file = await write('large.jsonl', lines.join('\n'));
     const main = path.join(ROOT, 'dist', 'src', 'main.js');
-    const child = spawn(process.execPath, ['--max-old-space-size=48', main, 'import', file], { env });
+    const child = spawn(process.execPath, ['--max-old-space-size=64', main, 'import', file], { env });
     const end = once(child, 'close');
-    expect(await outputWith(child, 'key-4999\n')).to.match(/^users +40000 +0 +0$/m);
+    expect(await outputWith(child, 'key-9999\n')).to.match(/^users +90000 +0 +0$/m);
     expect(await end).to.deep.equal([0, null]);
   });
 
