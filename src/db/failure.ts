@@ -28,6 +28,15 @@ export function databaseFailure(cause: unknown): Failure {
   return new Failure(code, undefined, { cause });
 }
 
+/**
+ * Holds that a row came from the primary: a standby lags behind. `standby`: what pg_is_in_recovery() said; undefined: no row came.
+ * @throws Failure UNAVAILABLE
+ */
+export function requirePrimary(standby: unknown): void {
+  if (standby !== false)
+    throw databaseFailure(new Error('the facts came from a standby; DATABASE_URL must name the primary'));
+}
+
 /** The error of PostgreSQL with this SQLSTATE, where that, or a cause of it, is what was thrown. */
 export function sqlErrorOf(error: unknown, code: string): pg.DatabaseError | undefined {
   for (let each = error; each instanceof Error; each = each.cause)

@@ -5,7 +5,7 @@
 
 import type { Knex } from 'knex';
 import type { Breaker } from '../db/breaker.ts';
-import { databaseFailure } from '../db/failure.ts';
+import { databaseFailure, requirePrimary } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
 import { invalid } from '../input/json.ts';
 import { type Known, knownOf, unknownKey } from './load.ts';
@@ -82,8 +82,7 @@ export function namedLoader(db: Knex, breaker: Breaker): LoadNamed {
       async () => db.raw<{ rows: StoredRow[] }>(sql, bindings as Knex.RawBinding[]).on('start', deadline.check),
       deadline,
     );
-    if (rows[0]?.standby !== false)
-      throw databaseFailure(new Error('the facts came from a standby; DATABASE_URL must name the primary'));
+    requirePrimary(rows[0]?.standby);
     return rows.filter(({ asked }) => asked !== null);
   };
 

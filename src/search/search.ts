@@ -6,7 +6,7 @@
  */
 
 import type { Knex } from 'knex';
-import { databaseFailure, orFailure } from '../db/failure.ts';
+import { orFailure, requirePrimary } from '../db/failure.ts';
 import type { Named } from '../facts/load-named.ts';
 import { patternsOf } from '../policy/action-patterns.ts';
 import type { Policy } from '../policy/decide.ts';
@@ -172,8 +172,7 @@ async function valuesOf(
   );
   const [row] = rows;
   if (!row) return undefined;
-  if (row['standby'] !== false)
-    throw databaseFailure(new Error('the facts came from a standby; DATABASE_URL must name the primary'));
+  requirePrimary(row['standby']);
   return Object.entries(row).flatMap(([path, value]) => (path === 'standby' ? [] : [[path, String(value)] as const]));
 }
 
