@@ -28,6 +28,7 @@ const MOST = 200;
  */
 export function gathering<A, R>(
   send: (asked: readonly (readonly A[])[], isWanted: () => boolean) => Promise<Answers<R>>,
+  patienceMs = PATIENCE_MS,
 ): (asked: readonly A[], deadline: Deadline) => Promise<R> {
   const waiting: Waiting<A, R>[] = [];
   let underWay = 0;
@@ -67,7 +68,7 @@ export function gathering<A, R>(
       impatience = undefined;
       if (waiting.length > 0) void sendNext();
       sendAll();
-    }, PATIENCE_MS);
+    }, patienceMs);
   };
 
   return (asked, deadline) =>

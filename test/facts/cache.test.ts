@@ -267,16 +267,16 @@ describe('cached facts', () => {
         if (whose === 'of its own') slow.own();
         await slow.load([createToken('apiKey')]);
         // The snapshot is from before the change, and arrives after it.
-        proxy.delay(600);
+        proxy.hold();
         const early = slow.load([apiKey, 'a']);
-        await sleep(200);
+        while (proxy.held() === 0) await sleep(5);
         await revokeKey(whose === 'of its own' ? slow.db : cached.db, ACTOR, 'k', null);
         if (whose === 'of another process') await slow.applied();
         // Concurrent with the read in flight, but begun after the change.
         const late = slow.load([apiKey, 'a']);
+        await proxy.heal();
         expect((await early)[0]?.key.status).to.equal('active');
         expect((await late)[0]?.key.status).to.equal('revoked');
-        await proxy.heal();
         expect(slow.cache.stats()).to.include({ stale: 1, size: 1 });
         slow.reads();
         expect((await slow.load([apiKey, 'a']))[0]?.key.status).to.equal('revoked');

@@ -124,7 +124,9 @@ for (const postgres of POSTGRES) {
       );
       const failed = rejection(changing(own, KEY));
       await eventually(async () => {
-        const { rows } = await db.raw(`select from pg_stat_activity where query ilike 'commit%' and state = 'active'`);
+        const { rows } = await db.raw(
+          `select from pg_stat_activity where query ilike 'commit%' and state = 'active' and datname = current_database()`,
+        );
         return rows.length > 0;
       });
       await proxy.refuse();

@@ -17,7 +17,7 @@ interface Statement {
 
 const textOf = (asked: readonly number[]): string => asked.join();
 
-function statements() {
+function statements(patienceMs?: number) {
   const sent: Statement[] = [];
   const ask = gathering<number, string>(
     (asked, isWanted) =>
@@ -25,6 +25,7 @@ function statements() {
         const all = asked.map((each) => () => textOf(each));
         sent.push({ asked, isWanted, answer: (answers = all) => resolve(answers), fail: reject });
       }),
+    patienceMs,
   );
   return { sent, ask: (asked: readonly number[], deadline: Deadline = deadlineIn(60_000)) => ask(asked, deadline) };
 }
@@ -37,7 +38,7 @@ const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
 
 describe(`reads of one turn (seed ${SEED})`, () => {
   it('are one statement, and what is asked while two are under way goes out when one returns', async () => {
-    const { sent, ask } = statements();
+    const { sent, ask } = statements(60_000);
     const first = Promise.all([ask([1]), ask([2, 3])]);
     await nextTurn();
     const second = ask([4]);
@@ -91,15 +92,18 @@ describe(`reads of one turn (seed ${SEED})`, () => {
     await nextTurn();
     expect(sent).to.deep.equal([]);
     expect(await passed).to.equal('DEADLINE_EXCEEDED');
-    const soon = [failureOf(ask([2], deadlineIn(20))), ask([3])] as const;
+    const soon = deadlineIn(60_000);
+    const [early, late] = [failureOf(ask([2], soon)), ask([3])];
     await nextTurn();
-    await sleep(30);
+    soon.extend(-60_000);
     expect(sent[0]?.isWanted(), 'while one is wanted').to.equal(true);
     sent[0]?.answer();
-    expect(await soon[1]).to.equal('3');
-    const both = [failureOf(ask([4], deadlineIn(20))), failureOf(ask([5], deadlineIn(20)))];
+    expect(await late).to.equal('3');
+    expect(await early).to.equal('DEADLINE_EXCEEDED');
+    const last = deadlineIn(60_000);
+    const both = [failureOf(ask([4], last)), failureOf(ask([5], last))];
     await nextTurn();
-    await sleep(30);
+    last.extend(-60_000);
     expect(sent[1]?.isWanted(), 'while none is').to.equal(false);
     expect(await Promise.all(both)).to.deep.equal(['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED']);
   });

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
 import { clientOf } from '../support/client.ts';
+import { untilLockWaits } from '../support/lock-waits.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { rejection } from '../support/rejection.ts';
 import { insertKey, type Reply, startService, type TestService } from '../support/service.ts';
@@ -43,9 +44,8 @@ describe('connections to PostgreSQL', () => {
       read += 1;
       return status;
     });
-    const waiting = `select count(*)::int as n from pg_locks where locktype = 'advisory' and not granted`;
     try {
-      await eventually(async () => (await trx.raw(waiting)).rows[0].n > 0);
+      await untilLockWaits(trx, 'advisory');
       await client.data('POST', `/keys/${id}/revoke`, {});
       const code = await client.decide(apiKey, undefined, 'account:read');
       expect([code, read]).to.deep.equal(['INVALID_API_KEY', 0]);

@@ -1,8 +1,9 @@
 /** Graceful shutdown: accepted requests are answered, others refused, and SHUTDOWN_LIMIT_MS bounds it. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { untilLockWaits } from '../support/lock-waits.ts';
+import { metricsOf } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { eventually, killProcesses, serve, settingsOf, startProcess } from './process.ts';
@@ -47,11 +48,10 @@ describe('a process that is told to stop', () => {
     lock = await service.db.transaction();
     await lock.raw('lock table decision_records in access exclusive mode');
     const wires = await Promise.all(Array.from({ length: count }, () => dial(address)));
-    for (const wire of wires) wire.send(question());
-    // One of them at least is sent, and the others wait behind it.
-    const WAITING = `select count(*)::int from pg_locks where not granted and relation = 'decision_records'::regclass`;
-    await eventually(async () => (await service.db.raw<{ rows: { count: number }[] }>(WAITING)).rows[0]?.count === 1);
-    await sleep(100);
+    wires[0]?.send(question());
+    await untilLockWaits(service.db, 'decision_records');
+    for (const wire of wires.slice(1)) wire.send(question());
+    await eventually(async () => (await metricsOf(address)).samples.get('authz_log_queue') === count - 1);
     return wires;
   }
 

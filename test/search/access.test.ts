@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { importInto } from '../support/access.ts';
 import { ROOT } from '../support/cli.ts';
 import { type Client, clientOf } from '../support/client.ts';
-import { eventually } from '../support/embedded.ts';
+import { untilLockWaits } from '../support/lock-waits.ts';
 import { insertCaller, startService, type TestService } from '../support/service.ts';
 
 interface Got {
@@ -209,11 +209,7 @@ describe('a search over HTTP', () => {
     await trx.raw('lock table business_members in access exclusive mode');
     const searches = Array.from({ length: 8 }, () => search('subject', USERS));
     try {
-      const waiting = async (): Promise<number> => {
-        const { rows } = await service.db.raw('select count(*)::int as n from pg_locks where not granted');
-        return rows[0].n;
-      };
-      await eventually(async () => (await waiting()) >= 3);
+      await untilLockWaits(service.db, 'business_members', 3);
       const revoked = client.call('POST', `/keys/${id}/revoke`, {});
       expect(await Promise.race([revoked.then(({ status }) => status), setTimeout(10_000, 'held up')])).to.equal(200);
     } finally {

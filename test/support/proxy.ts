@@ -9,6 +9,10 @@ export interface Proxy {
   readonly refuse: () => Promise<void>;
   /** Accepts connections, and drops all data on them and on existing ones, which stay broken after `heal`. */
   readonly swallow: () => void;
+  /** Keeps what comes from the server until `heal` passes it on. */
+  readonly hold: () => void;
+  /** Bytes that are kept. */
+  readonly held: () => number;
   /** Delays each chunk from the server by that many milliseconds. */
   readonly delay: (milliseconds: number) => void;
   /** Passes on `bytes` more bytes from the server, then resets the connection that carried the last of them. */
@@ -42,6 +46,8 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
   const upstream = listenerOf(databaseUrl);
   const pairs = new Set<readonly [Socket, Socket]>();
   let delayMs = 0;
+  let holding = false;
+  const kept: (readonly [pair: readonly [Socket, Socket], chunk: Buffer])[] = [];
   let passed = 0;
   let cutAt = Number.POSITIVE_INFINITY;
   let sent = 0;
@@ -65,7 +71,8 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     client.setNoDelay(true);
     client.on('data', (chunk) => send(pair, chunk));
     server.on('data', (chunk) => {
-      if (delayMs > 0) setTimeout(() => pass(pair, chunk), delayMs);
+      if (holding) kept.push([pair, chunk]);
+      else if (delayMs > 0) setTimeout(() => pass(pair, chunk), delayMs);
       else pass(pair, chunk);
     });
     const hangUp = (): void => {
@@ -129,6 +136,10 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
       swallowing = true;
       for (const pair of pairs) lose(pair);
     },
+    hold: () => {
+      holding = true;
+    },
+    held: () => kept.reduce((sum, [, chunk]) => sum + chunk.length, 0),
     delay: (milliseconds) => {
       delayMs = milliseconds;
     },
@@ -145,12 +156,14 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
     heal: async () => {
       delayMs = 0;
       passed = 0;
+      holding = false;
       cutAt = Number.POSITIVE_INFINITY;
       sent = 0;
       cutSendingAt = Number.POSITIVE_INFINITY;
       // Let the server see that its client is gone.
       if (swallowing) for (const [, server] of pairs) server.destroy();
       swallowing = false;
+      for (const [pair, chunk] of kept.splice(0)) pass(pair, chunk);
       if (!listening) await listen(port);
     },
     close: refuse,

@@ -4,7 +4,6 @@ import { randomUUID } from 'node:crypto';
 import { appendFile, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { type Checkpoints, createCheckpoints } from '../../../src/audit/checkpoint/loop.ts';
@@ -16,6 +15,7 @@ import { connect } from '../../../src/db/connect.ts';
 import { createLog } from '../../../src/log.ts';
 import { createService } from '../../../src/service.ts';
 import { type DatabaseClock, databaseClock } from '../../support/database-clock.ts';
+import { untilLockWaits } from '../../support/lock-waits.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { rejection } from '../../support/rejection.ts';
 import { verifyIndependently } from '../verify/independent.ts';
@@ -206,10 +206,8 @@ describe('checkpoints', () => {
         for each row execute function wait()`);
     const lock = await db.transaction();
     await lock.raw('select pg_advisory_xact_lock(1)');
-    const waiting = async (): Promise<boolean> =>
-      (await db.raw(`select from pg_locks where locktype = 'advisory' and not granted`)).rows.length > 0;
     const making = checkpoints.make();
-    while (!(await waiting())) await sleep(10);
+    await untilLockWaits(db, 'advisory');
     for (const { resource } of unsure.client.pool.used ?? []) resource.connection.stream.destroy();
     await lock.commit();
     await making;

@@ -16,6 +16,7 @@ import type { Failure } from '../../../src/errors.ts';
 import { createLog } from '../../../src/log.ts';
 import { databaseClock } from '../../support/database-clock.ts';
 import { factsWith } from '../../support/facts.ts';
+import { untilLockWaits } from '../../support/lock-waits.ts';
 import { newDatabase, POSTGRES } from '../../support/postgres.ts';
 import { startProxy, type Proxy as TcpProxy } from '../../support/proxy.ts';
 import { rejection } from '../../support/rejection.ts';
@@ -433,21 +434,15 @@ for (const postgres of POSTGRES)
       const recorder = open(LONG_MS);
       const [lock, next] = [await db.transaction(), await db.transaction()];
       await lock.raw('lock table decision_records in access exclusive mode');
-      const isWaiting = async (count: number): Promise<boolean> => {
-        const found = await db.raw<{ rows: unknown[] }>(
-          `select from pg_locks where not granted and relation = 'decision_records'::regclass`,
-        );
-        return found.rows.length === count;
-      };
       const first = outcomes(recorder, [[entry()]]);
-      while (!(await isWaiting(1))) await sleep(5);
+      await untilLockWaits(db, 'decision_records', 1);
       let isTold = false;
       const second = outcomes(recorder, [[entry()]]).finally(() => {
         isTold = true;
       });
       // It waits behind the first batch, and the second batch behind it.
       const locked = next.raw('lock table decision_records in access exclusive mode').then();
-      while (!(await isWaiting(2))) await sleep(5);
+      await untilLockWaits(db, 'decision_records', 2);
       await lock.rollback();
       await locked;
       expect(await first).to.deep.equal(['recorded']);

@@ -2,7 +2,6 @@
 
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { type Pruned, printPruned, prunedBytes } from '../../../src/audit/format/checkpoint-line.ts';
@@ -12,6 +11,7 @@ import { erasePersonalData } from '../../../src/audit/retention/erase.ts';
 import { pruneDay } from '../../../src/audit/retention/prune.ts';
 import type { VerifyReport } from '../../../src/audit/verify/verify.ts';
 import { createCursors } from '../../../src/db/page.ts';
+import { untilLockWaits } from '../../support/lock-waits.ts';
 import { rejection } from '../../support/rejection.ts';
 import { createWriter, exampleRecord, makePartition, writeRecords } from '../written-log.ts';
 import { ACTOR, KEEP, type OldLog, writeOldLog } from './old-log.ts';
@@ -198,10 +198,7 @@ describe('retention', function () {
     });
 
     /** Resolves once somebody waits for the table. */
-    const awaited = async (table: string): Promise<void> => {
-      const waits = `select from pg_locks where relation = '${table}'::regclass and not granted`;
-      while ((await db.raw<{ rows: unknown[] }>(waits)).rows.length === 0) await sleep(10);
-    };
+    const awaited = (table: string): Promise<void> => untilLockWaits(db, table);
 
     it('waits for readers of the log, and lets others write meanwhile', async () => {
       const reader = await db.transaction();
