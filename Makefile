@@ -16,8 +16,9 @@ node_modules/.installed: package-lock.json
 
 .PHONY: build
 build: setup ## compile to dist/
-	@rm -rf dist
+	@rm -rf dist packages/*/dist
 	$(BIN)/tsc -p tsconfig.build.json
+	npm run build --workspaces --if-present --silent
 
 .PHONY: run
 run: build ## start the service on an embedded PostgreSQL, with demo data and real decisions on it

@@ -1,0 +1,19 @@
+/** What teams import: the client, its errors and its types. */
+
+export { createClient } from './create-client.ts';
+export { AuthzError, BadQuestion, type Issue, NotPermitted, TimedOut, Unavailable } from './errors.ts';
+export type { ClientOptions } from './settings.ts';
+export type {
+  Allowed,
+  AskOptions,
+  Authorizer,
+  Client,
+  Context,
+  Decision,
+  DecisionData,
+  DenialCode,
+  Denied,
+  Question,
+  RateLimit,
+  Told,
+} from './types.ts';
