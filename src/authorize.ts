@@ -6,6 +6,7 @@
 
 import type { Context, Entry } from './audit/record/entry.ts';
 import type { EnqueueEntries } from './audit/record/recorder.ts';
+import { decideUntil, firstAllowed, type Loads, load } from './authorize/loads.ts';
 import { type Awaitable, after, attempt, type Settle } from './awaitable.ts';
 import type { Deadline } from './deadline.ts';
 import { checkAttributes } from './directory/attributes.ts';
@@ -131,7 +132,7 @@ interface Decided {
 }
 
 export function authorizer(parts: Parts): AuthorizeThen {
-  const { loadFacts, livePolicy, enqueue } = parts;
+  const { livePolicy, enqueue } = parts;
   const decideOn = decider(parts);
   return (callerId, given, deadline, { callerRequestId, placeOf, until }, settle) => {
     const since = performance.now();
@@ -140,12 +141,9 @@ export function authorizer(parts: Parts): AuthorizeThen {
     const loadAndDecide = (): Awaitable<readonly Decided[]> => {
       const requests = typeof given === 'function' ? given(policy) : given;
       refuseUndeclared(policy, requests, placeOf);
-      const load = (some: Loads['requests']): Awaitable<Loads> =>
-        after(loadFacts(some, deadline), (loaded) =>
-          after(namedKeys(parts, policy, some, deadline), (named) => ({ requests: some, loaded, named })),
-        );
-      const decide = (some: Loads): Awaitable<readonly Decided[]> => decideOn(policy, some, deadline);
-      return after(load(requests), (loads) => (until ? decideUntil(until, loads, load, decide) : decide(loads)));
+      const loadFor = (some: typeof requests) => load(parts, policy, some, deadline);
+      const decide = (some: Loads<AuthorizeRequest>) => decideOn(policy, some, deadline);
+      return after(loadFor(requests), (loads) => (until ? decideUntil(until, loads, loadFor, decide) : decide(loads)));
     };
     const record = (decided: readonly Decided[]): void => {
       const durationUs = Math.round((performance.now() - since) * 1000);
@@ -159,60 +157,15 @@ export function authorizer(parts: Parts): AuthorizeThen {
   };
 }
 
-/** Requests with what is known of each. */
-interface Loads {
-  readonly requests: readonly AuthorizeRequest[];
-  readonly loaded: readonly Known[];
-  /** Of those that name a key or a user, each key that it may be about; undefined: none names any. */
-  readonly named: readonly (readonly Known[] | undefined)[] | undefined;
-}
-
-function namedKeys(
-  { loadNamed }: Pick<Parts, 'loadNamed'>,
-  { rows }: Policy,
-  requests: readonly AuthorizeRequest[],
-  deadline: Deadline,
-): Awaitable<Loads['named']> {
-  const questions = requests.flatMap(({ named, businessId }) => (named ? [{ named, businessId }] : []));
-  if (questions.length === 0) return undefined;
-  const told = rows.flatMap(({ when }) => [...(when.constants.get('r.key.id') ?? [])]);
-  return loadNamed(questions, told, deadline).then((found) => {
-    const next = found.values();
-    return requests.map(({ named }) => (named ? next.next().value : undefined));
-  });
-}
-
-/**
- * Milliseconds for which what was loaded for all requests will do: a slow Redis can take a multiple of it for them one by one, in which a key may
- * have been revoked.
- */
-const LOADED_MS = 200;
-
-/** Decides one request after the other, up to the first answer of that effect. */
-async function decideUntil(
-  effect: Effect,
-  { requests, loaded, named }: Loads,
-  load: (requests: Loads['requests']) => Awaitable<Loads>,
-  decideOn: (loads: Loads) => Awaitable<readonly Decided[]>,
-): Promise<readonly Decided[]> {
-  const since = performance.now();
-  const all: Decided[] = [];
-  for (const index of requests.keys()) {
-    const one = <T>(list: readonly T[]): readonly T[] => list.slice(index, index + 1);
-    const isOld = performance.now() - since > LOADED_MS;
-    const loads = { requests: one(requests), loaded: one(loaded), named: named && one(named) };
-    const decided = await decideOn(isOld ? await load(loads.requests) : loads);
-    all.push(...decided);
-    if (decided[0]?.verdict.effect === effect) break;
-  }
-  return all;
-}
-
 /** Counts requests against their limits, takes the moment, sees what is frozen, and decides. */
 function decider({ consume, moments, freezes }: Parts) {
   const verdictOf = rememberedVerdicts();
   const newId = uuidsBy();
-  return (policy: Policy, { requests, loaded, named }: Loads, deadline: Deadline): Awaitable<readonly Decided[]> =>
+  return (
+    policy: Policy,
+    { requests, loaded, named }: Loads<AuthorizeRequest>,
+    deadline: Deadline,
+  ): Awaitable<readonly Decided[]> =>
     // A key that is only named is not loaded, and so not counted.
     after(consume(loaded), (rateLimits) =>
       after(moments.momentFor(policy.schema, deadline), (moment) =>
@@ -232,21 +185,6 @@ function decider({ consume, moments, freezes }: Parts) {
         ),
       ),
     );
-}
-
-/** The first of these that is allowed; where none is, the first. */
-function firstAllowed<T extends { readonly verdict: Verdict }>(
-  keys: readonly Known[],
-  decideOne: (known: Known) => T,
-): T {
-  let first: T | undefined;
-  for (const known of keys) {
-    const tried = decideOne(known);
-    if (tried.verdict.effect === 'allow') return tried;
-    first ??= tried;
-  }
-  if (!first) throw new Error('nothing is known of a request');
-  return first;
 }
 
 /** The answers to what is recorded. Notes the use of active keys, and how much was asked that the policy's register lacks. */
