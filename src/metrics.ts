@@ -13,6 +13,8 @@ export interface Metrics {
   readonly decided: (code: string) => void;
   /** A request was not answered. */
   readonly failed: (code: string) => void;
+  /** A gateway's request was denied without a decision; both are of closed sets. */
+  readonly gatewayRefused: (dialect: string, reason: string) => void;
   /** An answer is being sent. `route` is the path of its route, undefined where there is none. */
   readonly answered: (route: string | undefined, status: number, milliseconds: number) => void;
   /** In Prometheus' text format. */
@@ -31,6 +33,7 @@ export function createMetrics(described: readonly Metric[]): Metrics {
   const decisions = new Map<string, number>();
   const failures = new Map<string, number>();
   const answers = new Map<string, Map<number, number>>();
+  const refusals = new Map<string, Map<string, number>>();
   const own = [
     gauge('info', 'The version of the service.', () => [[1, VERSION]], ['version']),
     counter('decisions_total', 'Decisions that were recorded, by code.', () => samplesOf(decisions), ['code']),
@@ -40,6 +43,12 @@ export function createMetrics(described: readonly Metric[]): Metrics {
       'Answers, by the path of the route and the HTTP status.',
       () => [...answers].flatMap(([route, byStatus]) => samplesOf(byStatus, route)),
       ['route', 'status'],
+    ),
+    counter(
+      'gateway_refused_total',
+      'Requests of gateways that were denied without a decision, by dialect and reason.',
+      () => [...refusals].flatMap(([dialect, byReason]) => samplesOf(byReason, dialect)),
+      ['dialect', 'reason'],
     ),
   ];
   for (const metric of [...own, ...described]) register(registry, metric);
@@ -55,6 +64,11 @@ export function createMetrics(described: readonly Metric[]): Metrics {
   return {
     decided: (code) => add(decisions, code),
     failed: (code) => add(failures, code),
+    gatewayRefused: (dialect, reason) => {
+      const byReason = refusals.get(dialect) ?? new Map<string, number>();
+      if (byReason.size === 0) refusals.set(dialect, byReason);
+      add(byReason, reason);
+    },
     answered: (name = 'none', status, milliseconds) => {
       const byStatus = answers.get(name) ?? new Map<number, number>();
       if (byStatus.size === 0) answers.set(name, byStatus);

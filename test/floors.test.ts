@@ -22,7 +22,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['http/server'],
   ['http/app'],
   ['http/routes'],
-  ['http/access'],
+  ['http/access', 'http/gateway'],
   ['http'],
   ['service'],
   ['database'],

@@ -221,6 +221,7 @@ describe('the metrics', () => {
     // So that each label has a value.
     await service.ask('/authorize', good());
     await service.ask('/authorize', {});
+    await service.ask('/gateway/nginx', undefined, { 'iqra-caller': `Bearer ${service.token}` });
     const { text, types } = await metricsOf(service.address);
     const page = readFileSync(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
     const listed = [...page.matchAll(/^\| (authz_\w+)(?:\{([\w, ]+)\})? \|/gm)];

@@ -22,7 +22,22 @@ interface Sent {
  * its proxy is meant: what stands left of it could be anybody's. So it is behind `MOST_HOPS` of them. An empty string: the
  * connection is gone.
  */
-export function addressOf({ socket, headers }: Sent, trusted: BlockList | undefined): string {
+export function addressOf(sent: Sent, trusted: BlockList | undefined): string {
+  const nearest = nearestOf(sent, trusted);
+  return isIPv6(nearest) ? network(nearest) : nearest;
+}
+
+/**
+ * The address itself of the client that trusted proxies name; undefined where the connection is not one of theirs, or they name none: its
+ * address says where the proxy is, and nothing about the client.
+ */
+export function forwardedClient(sent: Sent, trusted: BlockList | undefined): string | undefined {
+  if (!isTrusted(sent.socket.remoteAddress ?? '', trusted)) return undefined;
+  const nearest = nearestOf(sent, trusted);
+  return isTrusted(nearest, trusted) ? undefined : nearest;
+}
+
+function nearestOf({ socket, headers }: Sent, trusted: BlockList | undefined): string {
   let nearest = plain(socket.remoteAddress ?? '');
   if (trusted) {
     // Node joins repeats of this header by a comma, in their order.
@@ -35,7 +50,7 @@ export function addressOf({ socket, headers }: Sent, trusted: BlockList | undefi
       rest = rest.slice(0, Math.max(comma, 0));
     }
   }
-  return isIPv6(nearest) ? network(nearest) : nearest;
+  return nearest;
 }
 
 /** Whether an address, as a socket or X-Forwarded-For has it, is one of `trusted`. */

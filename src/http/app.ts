@@ -1,6 +1,7 @@
 /**
  * Routes a request to its answer: through Koa and its router, in which every route is mounted; but for plain questions, which have a short
- * way (short-way.ts) unless FAST_PATH is `off`. Both ways pass one contract suite (test/http/both-ways.test.ts).
+ * way (short-way.ts) unless FAST_PATH is `off`, both of which pass one contract suite (test/http/both-ways.test.ts); and for what gateways ask
+ * (gateway/), where every byte of the address counts.
  */
 
 import type { RequestListener } from 'node:http';
@@ -13,6 +14,7 @@ import { type Authenticate, authenticator } from './authenticate.ts';
 import { type State, stateOf } from './context.ts';
 import { deliver, type Phase, settle } from './exchange.ts';
 import { faultOfFraming } from './framing.ts';
+import { gateways } from './gateway/gateway.ts';
 import type { Route } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 import { shortWay } from './short-way.ts';
@@ -22,7 +24,9 @@ export function createApp(service: Service, phase: () => Phase): RequestListener
   const routes = allRoutes(service, () => phase() !== 'serving');
   const authenticate = authenticator(service);
   const throughKoa = koaOf(service, phase, routes, authenticate).callback();
-  return service.config.FAST_PATH === 'off' ? throughKoa : shortWay(service, phase, routes, authenticate, throughKoa);
+  const others =
+    service.config.FAST_PATH === 'off' ? throughKoa : shortWay(service, phase, routes, authenticate, throughKoa);
+  return gateways(service, phase, authenticate, others);
 }
 
 function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], authenticate: Authenticate): Koa<State> {

@@ -9,6 +9,7 @@ import { Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
 import { addressOf } from './address.ts';
 import { noteKnown } from './connections.ts';
+import { isForGateway } from './context.ts';
 import { failuresByAddress } from './failed-authentications.ts';
 
 /** A scope; of several, any will do. */
@@ -38,9 +39,9 @@ export function authenticator({ findCaller, config }: Pick<Service, 'findCaller'
   const secondsToWait = limit === 'none' ? () => undefined : failuresByAddress(limit);
   const refusal = (request: IncomingMessage): Failure => {
     // Nothing was tried where nothing was sent.
-    const seconds = request.headers.authorization ? secondsToWait(addressOf(request, trusted)) : undefined;
+    const seconds = credentialsOf(request) ? secondsToWait(addressOf(request, trusted)) : undefined;
     return seconds === undefined
-      ? new Failure('UNAUTHENTICATED')
+      ? new Failure('UNAUTHENTICATED', isForGateway(request.url) ? UNKNOWN_GATEWAY : undefined)
       : new Failure('TOO_MANY_REQUESTS', undefined, { retryAfterSeconds: seconds });
   };
   const authenticate = (
@@ -79,11 +80,19 @@ export function noteRefusal(
   route: string | undefined,
   { code }: Failure,
 ): void {
-  if (!REFUSALS.has(code) || !request.headers.authorization) return;
+  if (!REFUSALS.has(code) || !credentialsOf(request)) return;
   const token = tokenOf(request);
   const caller = token === undefined ? undefined : findCaller.known(token)?.id;
   refusals.note({ caller, address: addressOf(request, config.TRUSTED_PROXIES), code, route });
 }
 
-const tokenOf = ({ headers }: IncomingMessage): string | undefined =>
-  /^bearer ([!-~]+)$/i.exec(headers.authorization ?? '')?.[1];
+const UNKNOWN_GATEWAY =
+  'Let the gateway set the header Iqra-Caller to the caller token that it has, as "Bearer iqra_svc_...".';
+
+/** Where a caller shows its token: Authorization, or where gateways ask, a header that is not their client's. */
+const credentialsOf = ({ url, headers }: IncomingMessage): string | undefined =>
+  // Repeats of it are one text, which is no token: Node joins them with a space between.
+  isForGateway(url) ? (headers['iqra-caller'] as string | undefined) : headers.authorization;
+
+const tokenOf = (request: IncomingMessage): string | undefined =>
+  /^bearer ([!-~]+)$/i.exec(credentialsOf(request) ?? '')?.[1];

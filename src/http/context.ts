@@ -44,5 +44,8 @@ export function stateOf(
 /** Whether a route is one of AuthZEN, whose answers are as that standard says. */
 export const isStandard = (route: string | undefined): boolean => route?.startsWith('/access/') === true;
 
+/** Whether an address, or a route, is one of those where gateways ask. Their client's header Authorization is not their own. */
+export const isForGateway = (address: string | undefined): boolean => address?.startsWith('/gateway/') === true;
+
 /** Whether a request id may be logged: plain text, in which there is no key. */
 const isPlain = (id: string): boolean => /^[A-Za-z0-9._:-]{1,128}$/.test(id) && !holdsSecret(id);

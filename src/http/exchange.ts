@@ -8,7 +8,7 @@ import { type Log, logSampled } from '../log.ts';
 import type { Service } from '../service.ts';
 import { noteRefusal } from './authenticate.ts';
 import { DRAIN_BYTES } from './body.ts';
-import { isStandard, type State } from './context.ts';
+import { isForGateway, isStandard, type State } from './context.ts';
 import { failureReply, type Reply } from './replies.ts';
 
 /** Of a shutdown: `serving`; `draining`, where readiness fails and requests are served; `refusing`, where each gets a 503. */
@@ -43,8 +43,8 @@ export function settle(
   const end: Settle<Answered> = (outcome) => {
     if (settled) return;
     settled = true;
-    const failure = outcome instanceof Failure ? failureAt(state.route, outcome) : undefined;
-    const answered = failure ? failureAnswer(failure, request, state.requestId, log) : (outcome as Answered);
+    const failure = outcome instanceof Failure ? outcome : undefined;
+    const answered = failure ? failureAnswer(failure, request, state, log) : (outcome as Answered);
     if (failure) {
       metrics.failed(failure.code);
       noteRefusal(service, request, state.route, failure);
@@ -71,16 +71,26 @@ export function settle(
   }
 }
 
-/** AuthZEN has no status for a media type that is not its own but 400. */
-const failureAt = (route: string | undefined, failure: Failure): Failure =>
-  failure.code === 'UNSUPPORTED_MEDIA_TYPE' && isStandard(route) ? invalid('', failure.message) : failure;
+/** A failure as it is answered at a route. */
+function failureAt(route: string | undefined, failure: Failure): Failure {
+  // AuthZEN has no status for a media type that is not its own but 400.
+  if (failure.code === 'UNSUPPORTED_MEDIA_TYPE' && isStandard(route)) return invalid('', failure.message);
+  // Gateways hand the answer on: none of our callers' failures may look to a client like its own, nor like a denial.
+  if (failure.code !== 'UNAVAILABLE' && isForGateway(route)) {
+    const { retryAfterSeconds } = failure;
+    return new Failure('UNAVAILABLE', undefined, { ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) });
+  }
+  return failure;
+}
 
 /** The answer of a failure. The cause of a 5xx is logged, never sent. */
-function failureAnswer(failure: Failure, request: IncomingMessage, requestId: string, log: Log): Answered {
-  const { code, status, allow, retryAfterSeconds } = failure;
+function failureAnswer(failure: Failure, request: IncomingMessage, { route, requestId }: State, log: Log): Answered {
+  const shown = failureAt(route, failure);
+  const { code, status, allow, retryAfterSeconds } = shown;
   if (status >= 500) {
-    const level = code === 'INTERNAL' ? 'error' : 'warn';
-    logSampled(log, level, `${code} ${kindOf(failure.cause)}`, { requestId, code, error: failure.cause }, FAILED);
+    const level = failure.code === 'INTERNAL' ? 'error' : 'warn';
+    const error = failure.cause ?? (shown === failure ? undefined : failure);
+    logSampled(log, level, `${failure.code} ${kindOf(error)}`, { requestId, code: failure.code, error }, FAILED);
   }
   return {
     status,
@@ -90,7 +100,7 @@ function failureAnswer(failure: Failure, request: IncomingMessage, requestId: st
       ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
       ...(!mayBeDrained(request) && CLOSE),
     },
-    reply: failureReply(failure),
+    reply: failureReply(shown),
   };
 }
 

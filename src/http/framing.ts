@@ -35,7 +35,15 @@ const BY_LOWER_CASE: ReadonlyMap<string, string> = new Map(SINGLE.map((name) => 
 const HOST = /^(?:[\w.~%-]*|\[[\da-f:.%]+\])(?::\d{0,5})?$/i;
 
 /** What to change, for whoever sent it; undefined: the framing has no fault. */
-export function faultOfFraming({ headers, rawHeaders, httpVersion }: IncomingMessage): string | undefined {
+export function faultOfFraming(request: IncomingMessage): string | undefined {
+  const fault = faultOfMessage(request);
+  if (fault !== undefined) return fault;
+  const repeated = repeatedHeader(request);
+  return repeated && `send one ${repeated} header`;
+}
+
+/** As `faultOfFraming`, of what the sender of the message itself has made: repeated headers can be those of its own client. */
+export function faultOfMessage({ headers, httpVersion }: IncomingMessage): string | undefined {
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return 'send it as HTTP/1.1';
   const { host, 'transfer-encoding': coding } = headers;
   if (host === undefined ? httpVersion === '1.1' : !HOST.test(host))
@@ -44,6 +52,11 @@ export function faultOfFraming({ headers, rawHeaders, httpVersion }: IncomingMes
   if (coding !== undefined && (httpVersion === '1.0' || coding.toLowerCase() !== 'chunked')) {
     return 'send the body with its Content-Length, or as chunks and nothing else';
   }
+  return undefined;
+}
+
+/** The first header field of one value that is there more than once. */
+export function repeatedHeader({ headers, rawHeaders }: IncomingMessage): string | undefined {
   // Usually no header repeats, and this is all that it costs.
   let names = 0;
   for (const _ in headers) names += 1;
@@ -55,7 +68,7 @@ function repeatedIn(rawHeaders: readonly string[]): string | undefined {
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = BY_LOWER_CASE.get(rawHeaders[at]?.toLowerCase() ?? '');
     if (name === undefined) continue;
-    if (seen.has(name)) return `send one ${name} header`;
+    if (seen.has(name)) return name;
     seen.add(name);
   }
   return undefined;

@@ -4,6 +4,7 @@
  */
 
 import { Failure } from '../errors.ts';
+import type { Gateway } from './declared/gateway.ts';
 import type { Names } from './declared/names.ts';
 import type { Facts } from './facts.ts';
 import type { Code, Effect, Row } from './row.ts';
@@ -19,6 +20,8 @@ export interface Policy {
   readonly codes: ReadonlyMap<string, Code>;
   /** What foreign words mean in it. No decision on given facts depends on them. */
   readonly names: Names;
+  /** Which requests of gateways ask for what. No decision on given facts depends on it. */
+  readonly gateway: Gateway;
   /** The first row that matches, with Casbin's own verdict. Throws when a rule does. `decide` is what to call. */
   readonly match: (facts: Facts) => { readonly row: Row | undefined; readonly allowed: boolean };
   /** Whether a row would match if there were no other. Throws when its rule does. */

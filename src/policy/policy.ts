@@ -17,6 +17,7 @@ import {
   checkFiles,
   checkSizes,
   FACTS_FILE,
+  GATEWAY_FILE,
   INVARIANTS_FILE,
   MODEL_FILE,
   NAMES_FILE,
@@ -25,6 +26,7 @@ import {
   ROW_FILE,
 } from './folder/files.ts';
 import { collector, type Finding, isAdvice, printFinding, type Report, type ReportError } from './folder/findings.ts';
+import { parseGatewayFile } from './folder/gateway-file.ts';
 import { parseInvariants } from './folder/invariants.ts';
 import { parseNamesFile } from './folder/names-file.ts';
 import { readNetworkFiles } from './folder/network-files.ts';
@@ -105,6 +107,7 @@ function* readPolicy(given: PolicyTexts, report: ReportError, lists: Lists = 're
   const whole = lists === 'read' ? yield* readNetworkFiles(declaration, texts, factsFault) : declaration;
   const schema = yield* schemaFor(whole, factsFault);
   const names = parseNamesFile(texts.get(NAMES_FILE), schema, factsFault);
+  const gateway = yield* parseGatewayFile(texts.get(GATEWAY_FILE), schema, factsFault);
   const rows = yield* validRows(texts, schema, codes, report);
   if (!rows || !valid) return { texts, schema, codes };
   const matcher = createMatcher(rows, schema);
@@ -120,6 +123,7 @@ function* readPolicy(given: PolicyTexts, report: ReportError, lists: Lists = 're
       rows: Object.freeze(rows),
       codes,
       names,
+      gateway,
       match,
       matchesAlone,
       costOf,

@@ -114,6 +114,7 @@ describe('a number with its noun', () => {
       codes: [],
       asked: [],
       names: [],
+      gateway: [],
     };
     expect(markdown(difference)).to.include('\n1 class of situations, when\n');
     const asked = [{ name: 'soft', old: [true, false], new: null }];

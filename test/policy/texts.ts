@@ -8,6 +8,7 @@ import { type Enforcer, type Model, newEnforcer, newModelFromString, StringAdapt
 import { expect } from 'chai';
 import { modelFor } from '../../src/policy/casbin/model.ts';
 import type { Policy } from '../../src/policy/decide.ts';
+import { NO_ROUTES } from '../../src/policy/declared/gateway.ts';
 import { NO_NAMES } from '../../src/policy/declared/names.ts';
 import type { Facts } from '../../src/policy/facts.ts';
 import type { PolicyTexts } from '../../src/policy/folder/files.ts';
@@ -96,6 +97,7 @@ export async function uncheckedPolicy(rows: readonly Row[], codes: Policy['codes
     rows,
     codes,
     names: NO_NAMES,
+    gateway: NO_ROUTES,
     match,
     matchesAlone: expect.fail,
     costOf: () => 0,

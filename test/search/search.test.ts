@@ -16,6 +16,7 @@ import { createMatcher } from '../../src/policy/casbin/matcher.ts';
 import { parseRule } from '../../src/policy/casbin/rule.ts';
 import { decide, type Policy } from '../../src/policy/decide.ts';
 import type { Declaration, DeclaredGrants, DeclaredValues } from '../../src/policy/declared/declaration.ts';
+import { NO_ROUTES } from '../../src/policy/declared/gateway.ts';
 import { NO_NAMES } from '../../src/policy/declared/names.ts';
 import { schemaOf } from '../../src/policy/schema.ts';
 import { searchActions } from '../../src/search/actions.ts';
@@ -113,7 +114,14 @@ function policyOf(given: readonly RandomRow[], otherwise: boolean): Policy {
     file: '10-rows.csv',
     line: index + 1,
   }));
-  return { digest: 'sha256:random', codes: new Map(), names: NO_NAMES, rows, ...createMatcher(rows, SCHEMA) };
+  return {
+    digest: 'sha256:random',
+    codes: new Map(),
+    names: NO_NAMES,
+    gateway: NO_ROUTES,
+    rows,
+    ...createMatcher(rows, SCHEMA),
+  };
 }
 
 const attribute = <T>(of: readonly T[]) => fc.option(fc.constantFrom(...of), { nil: undefined });

@@ -3,6 +3,7 @@
 import { createMatcher } from '../../src/policy/casbin/matcher.ts';
 import type { Policy } from '../../src/policy/decide.ts';
 import type { Declaration, DeclaredValues } from '../../src/policy/declared/declaration.ts';
+import { NO_ROUTES } from '../../src/policy/declared/gateway.ts';
 import { NO_NAMES } from '../../src/policy/declared/names.ts';
 import { parseCodes } from '../../src/policy/folder/codes.ts';
 import { CODES_FILE } from '../../src/policy/folder/files.ts';
@@ -72,6 +73,7 @@ export async function declaredPolicy(declaration: Declaration = EVERY_KIND, rows
     rows: parsed,
     codes,
     names: NO_NAMES,
+    gateway: NO_ROUTES,
     match,
     matchesAlone,
     costOf,

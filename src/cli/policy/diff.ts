@@ -78,21 +78,25 @@ const situationText = (facts: Facts): string => factsTexts(facts).join(' ');
 
 const classes = (count: number): string => plural(count, 'class of situations', 'classes of situations');
 
-const conclusionOf = ({ equivalent, situations, changes, codes, asked, names }: Difference): string => {
+const conclusionOf = ({ equivalent, situations, changes, codes, asked, names, gateway }: Difference): string => {
   const all = `all ${situations} classes of situations that the two tell apart are accounted for`;
   if (equivalent) return `equivalent: the same effect and code everywhere (${all})`;
   const refuses = asked.length > 0 ? 'questions are refused that were not' : '';
   const renames = names.length > 0 ? 'names.yaml maps otherwise' : '';
+  const reroutes = gateway.length > 0 ? 'gateway.yaml routes otherwise' : '';
   if (changes.length > 0) {
     const parts = [
       `${plural(changes.length, 'change')} of answers`,
       codes.length > 0 ? 'codes.yaml' : '',
       refuses,
       renames,
+      reroutes,
     ];
     return `different: ${parts.filter(Boolean).join(', and ')} (${all})`;
   }
-  const but = [codes.length > 0 ? 'a code means something else' : '', refuses, renames].filter(Boolean).join(', and ');
+  const but = [codes.length > 0 ? 'a code means something else' : '', refuses, renames, reroutes]
+    .filter(Boolean)
+    .join(', and ');
   return `different: the same effect and code everywhere, but ${but} (${all})`;
 };
 
@@ -105,7 +109,7 @@ const codeText = (code: CodeChange['old']): string =>
     : `${code.status} ${JSON.stringify(code.message)}${code.reason ? `, reason: ${code.reason}` : ''}`;
 
 function text(difference: Difference): string {
-  const { changes, ruleChanges, codes, asked, names } = difference;
+  const { changes, ruleChanges, codes, asked, names, gateway } = difference;
   return [
     conclusionOf(difference),
     ...changes.map((change) => changeText(`${answer(change.old)} -> ${answer(change.new)}`, change)),
@@ -113,6 +117,7 @@ function text(difference: Difference): string {
     ...codes.map((one) => `codes.yaml ${one.code}\n  - ${codeText(one.old)}\n  + ${codeText(one.new)}`),
     ...asked.map((one) => `asked ${one.name}: ${REFUSED}\n  - ${valuesText(one.old)}\n  + ${valuesText(one.new)}`),
     ...names.map((one) => `names.yaml ${one.name}\n  - ${one.old ?? 'none'}\n  + ${one.new ?? 'none'}`),
+    ...gateway.map((one) => `gateway.yaml ${one.name}\n  - ${one.old ?? 'none'}\n  + ${one.new ?? 'none'}`),
   ].join('\n\n');
 }
 
@@ -127,7 +132,7 @@ function changeText(heading: string, { when, rules, situations, example }: Chang
 
 /** The difference for a report. */
 export function markdown(difference: Difference): string {
-  const { changes, ruleChanges, codes, asked, names } = difference;
+  const { changes, ruleChanges, codes, asked, names, gateway } = difference;
   return [
     `**Policy difference.** ${conclusionOf(difference)}`,
     ...changes.map((change) => changeMarkdown(`${answer(change.old)} → ${answer(change.new)}`, change)),
@@ -139,6 +144,9 @@ export function markdown(difference: Difference): string {
     ),
     ...names.map(
       (one) => `### names.yaml: \`${one.name}\`\n\n- old: ${one.old ?? 'none'}\n- new: ${one.new ?? 'none'}`,
+    ),
+    ...gateway.map(
+      (one) => `### gateway.yaml: \`${one.name}\`\n\n- old: ${one.old ?? 'none'}\n- new: ${one.new ?? 'none'}`,
     ),
   ].join('\n\n');
 }

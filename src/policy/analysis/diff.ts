@@ -5,6 +5,7 @@
 
 import { type Decision, decide, type Policy } from '../decide.ts';
 import type { DeclaredValues } from '../declared/declaration.ts';
+import { type Gateway, meaningOf, requestsOf } from '../declared/gateway.ts';
 import type { Names } from '../declared/names.ts';
 import type { Facts } from '../facts.ts';
 import type { Code, Effect, Row } from '../row.ts';
@@ -48,13 +49,21 @@ export interface NameChange {
   readonly new: string | null;
 }
 
+/** Requests of gateway.yaml that ask for something else, or that only one of the two has a route for; or routes in another order. */
+export interface RouteChange {
+  /** Such as `GET,HEAD /v1/calls/*`, or `order`. */
+  readonly name: string;
+  readonly old: string | null;
+  readonly new: string | null;
+}
+
 export interface Difference {
   /** Digests of the two. */
   readonly old: string;
   readonly new: string;
   /**
    * Proved: every situation gets the same effect and code from both, the code means the same to a client, no question is refused
-   * that was not, and names mean the same.
+   * that was not, names mean the same, and so do the requests of gateways.
    */
   readonly equivalent: boolean;
   /** The facts that either depends on. */
@@ -68,6 +77,7 @@ export interface Difference {
   readonly codes: readonly CodeChange[];
   readonly asked: readonly AskedChange[];
   readonly names: readonly NameChange[];
+  readonly gateway: readonly RouteChange[];
 }
 
 /** One of the policies does not decide a situation; `which` says which one. */
@@ -115,7 +125,9 @@ export function diffOf(
   const given = new Set(newer.rows.map((row) => row.code));
   const asked = askedChanges(older, newer);
   const names = nameChanges(older.names, newer.names);
-  const means = asked.length === 0 && names.length === 0 && !codes.some(({ code }) => given.has(code));
+  const gateway = routeChanges(older.gateway, newer.gateway);
+  const means =
+    [asked, names, gateway].every(({ length }) => length === 0) && !codes.some(({ code }) => given.has(code));
   return {
     old: older.digest,
     new: newer.digest,
@@ -127,6 +139,7 @@ export function diffOf(
     codes,
     asked,
     names,
+    gateway,
   };
 }
 
@@ -191,8 +204,26 @@ function askedChanges({ schema: older }: Policy, { schema: newer }: Policy): Ask
   });
 }
 
-function nameChanges(older: Names, newer: Names): NameChange[] {
-  const [before, after] = [meaningsOf(older), meaningsOf(newer)];
+const nameChanges = (older: Names, newer: Names): NameChange[] => meaningChanges(meaningsOf(older), meaningsOf(newer));
+
+/** No two routes of a gateway are for the same requests: the second would have a finding. */
+function routeChanges(older: Gateway, newer: Gateway): RouteChange[] {
+  const [before, after] = [older, newer].map(
+    (gateway) => new Map(gateway.map((route) => [requestsOf(route), meaningOf(route)])),
+  ) as [Map<string, string>, Map<string, string>];
+  const changes = meaningChanges(before, after);
+  // The first that a request meets is its route, so the order counts, of those that both have.
+  const [old, now] = [
+    [...before.keys()].filter((name) => after.has(name)),
+    [...after.keys()].filter((name) => before.has(name)),
+  ];
+  const at = old.findIndex((name, index) => name !== now[index]);
+  const [first, second] = [old[at], now[at]];
+  if (first === undefined || second === undefined) return changes;
+  return [...changes, { name: 'order', old: `${first} before ${second}`, new: `${second} before ${first}` }];
+}
+
+function meaningChanges(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): NameChange[] {
   return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap((name) => {
     const [old, now] = [before.get(name) ?? null, after.get(name) ?? null];
     return old === now ? [] : [{ name, old, new: now }];

@@ -23,6 +23,7 @@ export const MODEL_FILE = 'model.conf';
 export const CODES_FILE = 'codes.yaml';
 export const FACTS_FILE = 'facts.yaml';
 export const NAMES_FILE = 'names.yaml';
+export const GATEWAY_FILE = 'gateway.yaml';
 export const INVARIANTS_FILE = 'invariants.yaml';
 export const ROW_FILE = /^\d\d-[a-z0-9-]+\.csv$/;
 /** The prefixes of a network; facts.yaml says of which. */
@@ -41,6 +42,7 @@ const KINDS: readonly {
   { example: 'NN-name.csv', is: (name) => ROW_FILE.test(name), decides: true },
   { example: CODES_FILE, is: (name) => name === CODES_FILE, decides: true },
   { example: FACTS_FILE, is: (name) => name === FACTS_FILE, decides: true },
+  { example: GATEWAY_FILE, is: (name) => name === GATEWAY_FILE, decides: true },
   { example: INVARIANTS_FILE, is: (name) => name === INVARIANTS_FILE, decides: false },
   { example: MODEL_FILE, is: (name) => name === MODEL_FILE, decides: true },
   { example: NAMES_FILE, is: (name) => name === NAMES_FILE, decides: true },

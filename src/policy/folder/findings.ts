@@ -54,6 +54,11 @@ export const FINDING_RULES = {
   ),
   facts: error('facts.yaml declares a fact that cannot be, or in another form.', 'Write it as the message says.'),
   names: error('names.yaml maps a name onto what there is not, or in another form.', 'Write it as the message says.'),
+  gateway: error('gateway.yaml has a route that cannot be, or in another form.', 'Write it as the message says.'),
+  'unreachable-route': error(
+    'No request gets to a route of gateway.yaml, because routes above it have all of them.',
+    'Move it up, or remove it.',
+  ),
   'unknown-action': error(
     'A pattern of a row matches no action of a strict register, so nobody can do what the row allows.',
     'Correct the pattern, or add the action to actions.known.',

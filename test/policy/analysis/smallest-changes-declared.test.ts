@@ -9,6 +9,7 @@ import { parseRule } from '../../../src/policy/casbin/rule.ts';
 import { withValues } from '../../../src/policy/changed-facts.ts';
 import type { Policy } from '../../../src/policy/decide.ts';
 import type { Declaration, DeclaredValues } from '../../../src/policy/declared/declaration.ts';
+import { NO_ROUTES } from '../../../src/policy/declared/gateway.ts';
 import { NO_NAMES } from '../../../src/policy/declared/names.ts';
 import { type Facts, valueAt } from '../../../src/policy/facts.ts';
 import { schemaOf } from '../../../src/policy/schema.ts';
@@ -144,7 +145,14 @@ function policyOf(drawn: readonly Row[], schema = SCHEMA): Policy {
     file: '10-rows.csv',
     line: index + 1,
   }));
-  return { digest: 'sha256:random', codes: new Map(), names: NO_NAMES, rows, ...createMatcher(rows, schema) };
+  return {
+    digest: 'sha256:random',
+    codes: new Map(),
+    names: NO_NAMES,
+    gateway: NO_ROUTES,
+    rows,
+    ...createMatcher(rows, schema),
+  };
 }
 
 /** A member asks for `sms:send` with an active key, and these facts. */

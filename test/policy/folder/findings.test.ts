@@ -82,6 +82,14 @@ const PROVOKED: Readonly<Record<Exclude<FindingRule, 'undeclared-value'>, readon
   ],
   facts: [put('facts.yaml', 'attributes:\n  user: { status: [a, b] }\n'), 'facts.yaml:2:19'],
   names: [put('names.yaml', 'actions:\n  read: records\n'), 'names.yaml:2:9'],
+  gateway: [put('gateway.yaml', 'routes:\n  - { methods: [GET], path: /a, action: calls }\n'), 'gateway.yaml:2:41'],
+  'unreachable-route': [
+    put(
+      'gateway.yaml',
+      'routes:\n  - { methods: any, path: "/**", action: "call:read" }\n  - { methods: [GET], path: /a, action: "call:read" }\n',
+    ),
+    'gateway.yaml:3:5',
+  ],
   'unknown-action': [put('facts.yaml', register('true')), '30-permission.csv:3:1'],
   'unregistered-action': [put('facts.yaml', register('false')), '30-permission.csv:3:1'],
   prefix: [
