@@ -32,6 +32,8 @@ export interface Asked<Params, Query, Headers, Body> {
 /** An answer of a route, for the OpenAPI document. */
 export interface AnswerShape {
   readonly description: string;
+  /** The `Message` of its example; default: the description. */
+  readonly message?: string;
   /** The schema of `Data`, with an example (`shape`); undefined: no Data. */
   readonly data?: z.ZodType;
   /** The schema of the whole body, where that has no Success, Code and Message. */
@@ -73,7 +75,7 @@ interface RouteShape<
   readonly bodyOptional?: true;
   readonly bodyExample?: object;
   readonly answers: Readonly<Record<number, AnswerShape>>;
-  /** The failures besides those that scope and body imply (`failuresOf` in openapi.ts). */
+  /** The failures besides those that scope and body imply (`refusalsOf` in openapi/failures.ts). */
   readonly failures?: readonly FailureCode[];
 }
 

@@ -30,11 +30,13 @@ function areValues(value: unknown): boolean {
   );
 }
 
-export const contextSchema = z.strictObject({
-  ip: ipSchema.optional(),
-  userAgent: clientText(512).optional(),
-  requestId: clientText(128).optional(),
-  attributes: valuesSchema(
-    'By the names that `asked` in facts.yaml of the policy declares. One that is left out is unknown, or false.',
-  ).optional(),
-});
+export const contextSchema = z
+  .strictObject({
+    ip: ipSchema.optional(),
+    userAgent: clientText(512).optional(),
+    requestId: clientText(128).optional(),
+    attributes: valuesSchema(
+      'By the names that `asked` in facts.yaml of the policy declares. One that is left out is unknown, or false.',
+    ).optional(),
+  })
+  .meta({ id: 'Context' });

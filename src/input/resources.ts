@@ -1,6 +1,7 @@
 /** Schemas of the bodies and queries that HTTP routes and commands share. */
 
 import { z } from 'zod';
+import { given } from './exclusive.ts';
 import { environmentSchema, idSchema, instantSchema, nameSchema, rateLimitSchema, reasonSchema } from './scalars.ts';
 
 /** What the directory stores of what `facts.yaml` declares: `{"plan": "pro", "can": ["sms"]}`. */
@@ -13,6 +14,7 @@ export const attributesSchema = z
     'must be an object such as {"plan": "pro", "can": ["sms"]}',
   )
   .meta({
+    id: 'Attributes',
     type: 'object',
     additionalProperties: {
       anyOf: [{ type: 'string' }, { type: 'boolean' }, { type: 'array', items: { type: 'string' } }],
@@ -25,12 +27,17 @@ export const pageQuery = {
     .string()
     .regex(/^(?:[1-9]\d?|1\d\d|200)$/, 'must be 1 to 200')
     .default('50')
+    .meta({ type: 'integer', minimum: 1, maximum: 200, default: 50, pattern: undefined })
     .transform(Number),
   cursor: z.string().max(1024).optional(),
 };
 
 /** The issue of a reason without `disabled: true`. */
 export const reasonNeedsDisabled = { path: ['disabledReason'], message: 'a reason goes with disabled: true' };
+/** The same as JSON Schema. */
+const REASON_IF_DISABLED = {
+  not: { allOf: [given('disabledReason'), { properties: { disabled: { const: false } } }] },
+};
 
 export const userBody = z
   .strictObject({
@@ -40,7 +47,8 @@ export const userBody = z
     rateLimit: rateLimitSchema.nullable().default(null),
     attributes: attributesSchema.default({}),
   })
-  .refine((body) => body.disabled || body.disabledReason === null, reasonNeedsDisabled);
+  .refine((body) => body.disabled || body.disabledReason === null, reasonNeedsDisabled)
+  .meta({ id: 'UserBody', ...REASON_IF_DISABLED });
 
 export const businessBody = z
   .strictObject({
@@ -48,13 +56,14 @@ export const businessBody = z
     disabledReason: reasonSchema.nullable().default(null),
     attributes: attributesSchema.default({}),
   })
-  .refine((body) => body.disabled || body.disabledReason === null, reasonNeedsDisabled);
+  .refine((body) => body.disabled || body.disabledReason === null, reasonNeedsDisabled)
+  .meta({ id: 'BusinessBody', ...REASON_IF_DISABLED });
 
 /** owner, member or one that facts.yaml declares; which these are, directory/attributes.ts checks. */
 export const roleSchema = z
   .string()
   .regex(/^[a-z][a-z0-9_]{0,63}$/, 'must be owner or member, or another role that facts.yaml of the policy declares');
-export const memberBody = z.strictObject({ role: roleSchema });
+export const memberBody = z.strictObject({ role: roleSchema }).meta({ id: 'MemberBody' });
 
 const restrictedBusinessIds = z
   .array(idSchema)
@@ -62,28 +71,34 @@ const restrictedBusinessIds = z
   .nullable();
 const expiresAt = instantSchema.refine((text) => Date.parse(text) > Date.now(), 'must be in the future').nullable();
 
-export const keyBody = z.strictObject({
-  userId: idSchema,
-  friendlyName: nameSchema,
-  allowUserManagementApiRequests: z.boolean(),
-  restrictedBusinessIds: restrictedBusinessIds.default(null),
-  environment: environmentSchema.default('production'),
-  expiresAt: expiresAt.optional(),
-  rateLimit: rateLimitSchema.nullable().default(null),
-  attributes: attributesSchema.default({}),
-});
+export const keyBody = z
+  .strictObject({
+    userId: idSchema,
+    friendlyName: nameSchema,
+    allowUserManagementApiRequests: z.boolean(),
+    restrictedBusinessIds: restrictedBusinessIds.default(null),
+    environment: environmentSchema.default('production'),
+    expiresAt: expiresAt.optional(),
+    rateLimit: rateLimitSchema.nullable().default(null),
+    attributes: attributesSchema.default({}),
+  })
+  .meta({ id: 'KeyBody' });
 
-export const keyChanges = z.strictObject({
-  friendlyName: nameSchema.optional(),
-  allowUserManagementApiRequests: z.boolean().optional(),
-  restrictedBusinessIds: restrictedBusinessIds.optional(),
-  environment: environmentSchema.optional(),
-  expiresAt: expiresAt.optional(),
-  rateLimit: rateLimitSchema.nullable().optional(),
-  attributes: attributesSchema.optional(),
-});
+export const keyChanges = z
+  .strictObject({
+    friendlyName: nameSchema.optional(),
+    allowUserManagementApiRequests: z.boolean().optional(),
+    restrictedBusinessIds: restrictedBusinessIds.optional(),
+    environment: environmentSchema.optional(),
+    expiresAt: expiresAt.optional(),
+    rateLimit: rateLimitSchema.nullable().optional(),
+    attributes: attributesSchema.optional(),
+  })
+  .meta({ id: 'KeyChanges' });
 
-export const reasonBody = z.strictObject({ reason: reasonSchema.nullable().default(null) });
-export const rotateBody = z.strictObject({
-  overlapSeconds: z.int().min(0, 'must be 0 to 2592000').max(2_592_000, 'must be 0 to 2592000').default(0),
-});
+export const reasonBody = z.strictObject({ reason: reasonSchema.nullable().default(null) }).meta({ id: 'ReasonBody' });
+export const rotateBody = z
+  .strictObject({
+    overlapSeconds: z.int().min(0, 'must be 0 to 2592000').max(2_592_000, 'must be 0 to 2592000').default(0),
+  })
+  .meta({ id: 'RotateBody' });

@@ -27,13 +27,15 @@ export const idSchema = z
     ],
     { error: ID },
   )
-  .transform(String);
+  .transform(String)
+  .meta({ id: 'Id' });
 
 export const actionSchema = z
   .string()
   .max(128, 'must have at most 128 characters')
   .regex(/^[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)+$/, 'must be lower-case words joined by colons, such as call:create')
-  .refine(hasNoSecret, NO_SECRET);
+  .refine(hasNoSecret, NO_SECRET)
+  .meta({ id: 'Action' });
 
 /**
  * Text shown to people: no control characters, line separators, bidirectional or invisible format characters (they could
@@ -49,19 +51,23 @@ const visibleText = (max: number) =>
       'must not have control, format or direction characters',
     )
     .regex(/\S/u, 'must have a visible character')
+    // Not every tool that reads an OpenAPI document knows classes such as \p{Cf}.
+    .meta({ allOf: undefined, pattern: '\\S', description: 'Without control, format and direction characters' })
     .refine(hasNoSecret, NO_SECRET);
 
 export const nameSchema = visibleText(100);
 export const reasonSchema = visibleText(300);
 export const environmentSchema = z.string().regex(/^[a-z0-9-]{1,32}$/, 'must be 1-32 of the characters a-z 0-9 -');
 
-export const rateLimitSchema = z.strictObject({
-  requests: z
-    .int()
-    .min(1, 'must be 1 to 2^31-1')
-    .max(2 ** 31 - 1, 'must be 1 to 2^31-1'),
-  windowSeconds: z.int().min(1, 'must be 1 to 86400').max(86_400, 'must be 1 to 86400'),
-});
+export const rateLimitSchema = z
+  .strictObject({
+    requests: z
+      .int()
+      .min(1, 'must be 1 to 2^31-1')
+      .max(2 ** 31 - 1, 'must be 1 to 2^31-1'),
+    windowSeconds: z.int().min(1, 'must be 1 to 86400').max(86_400, 'must be 1 to 86400'),
+  })
+  .meta({ id: 'RateLimit' });
 
 /** At most `requests` in each window of `windowSeconds`. */
 export interface RateLimit extends Readonly<z.output<typeof rateLimitSchema>> {}

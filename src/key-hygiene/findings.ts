@@ -44,6 +44,7 @@ const threshold = (value: number) =>
     .string()
     .regex(/^[1-9]\d{0,5}$/, 'must be a whole number from 1 to 999999')
     .default(String(value))
+    .meta({ type: 'integer', minimum: 1, maximum: 999_999, default: value, pattern: undefined })
     .transform(Number);
 
 /** The query parameters: a page, one kind or all, and every threshold. */

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { contextSchema, valuesSchema } from '../input/context.ts';
+import { oneOfBoth } from '../input/exclusive.ts';
 import { actionSchema, idSchema, instantSchema, NO_SECRET, OWN_SECRET } from '../input/scalars.ts';
 import { holdsPieceOf, holdsSecret } from '../mask.ts';
 
@@ -29,6 +30,7 @@ export const explainBody = z
     path: ['apiKeyId'],
     message: 'name the key, by apiKeyId or by apiKey',
   })
+  .meta(oneOfBoth('apiKeyId', 'apiKey').schema)
   .superRefine(({ apiKey, ...rest }, context) => {
     for (const path of Object.keys(rest) as (keyof typeof rest)[]) {
       if (apiKey && holdsPieceOf(apiKey, JSON.stringify(rest[path] ?? '')))
@@ -45,7 +47,8 @@ export const explainBody = z
       at,
       set: new Map(Object.entries(set ?? {})),
     };
-  });
+  })
+  .meta({ id: 'LiveQuestion' });
 
 /** What is to be explained: a question about a key, as if some facts were otherwise. */
 export interface LiveQuestion {

@@ -2,45 +2,28 @@
 
 import Router from '@koa/router';
 import { expect } from 'chai';
-import { z } from 'zod';
+
+import { FAILURES, type FailureCode } from '../../src/errors.ts';
 import { mount } from '../../src/http/answer.ts';
 import type { State } from '../../src/http/context.ts';
 import { allRoutes } from '../../src/http/routes/index.ts';
 import type { Service } from '../../src/service.ts';
 import { drawer, insertRecords, makeRecord } from '../audit/records.ts';
 import { type Client, withService } from '../support/client.ts';
+import { type Content, checker, type Document, operationsOf, responseOf, type Schema } from '../support/openapi.ts';
 import type { Reply } from '../support/service.ts';
 import { insertCaller, type TestService } from '../support/service.ts';
 
-type Schema = Record<string, unknown>;
-
-interface Content {
-  readonly schema: Schema;
-  readonly example?: unknown;
-  readonly examples?: Record<string, { readonly value: unknown }>;
-}
-
-interface Response {
-  readonly description: string;
-  readonly headers?: Record<string, { schema: Schema }>;
-  readonly content?: Readonly<Record<string, Content>>;
-}
-
-interface Operation {
-  readonly operationId: string;
-  readonly summary: string;
-  readonly security?: Record<string, string[]>[];
-  readonly parameters: { name: string; in: string; required: boolean; schema: Schema }[];
-  readonly requestBody?: { required: boolean; content: { 'application/json': Content } };
-  readonly responses: Record<string, Response>;
-}
-
-interface Document {
-  readonly openapi: string;
-  readonly info: { title: string; version: string };
-  readonly paths: Record<string, Record<string, Operation>>;
-  readonly components: { securitySchemes: Record<string, unknown>; schemas: Record<string, Schema> };
-}
+const DATA = {
+  decisionId: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e',
+  status: 200,
+  rule: 'x',
+  policy: 'x',
+  apiKeyId: null,
+  userId: null,
+  businessId: null,
+  action: 'call:create',
+};
 
 describe('the OpenAPI document', () => {
   let service: TestService;
@@ -52,6 +35,7 @@ describe('the OpenAPI document', () => {
       ({ service, client } = started);
       document = (await client.call('GET', '/openapi.json', undefined, { authorization: '' }))
         .body as unknown as Document;
+      faults = checker(document);
     },
     // Of the walk, the first bad token is refused, and the others are too many.
     { FAILED_AUTHENTICATION_LIMIT: '1/86400', AUTHZEN_BASE_URL: 'https://authz.example.com' },
@@ -82,46 +66,40 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  const operations = () =>
-    Object.entries(document.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, path, method, operation })),
-    );
-
-  /** What is wrong with a value, by a schema of the document. */
-  const faults = (schema: Schema, value: unknown): string => {
-    const whole = { ...schema, components: document.components, $defs: document.components.schemas };
-    const local = JSON.parse(JSON.stringify(whole).replaceAll('#/components/schemas/', '#/$defs/'));
-    const parsed = z.fromJSONSchema(local).safeParse(value);
-    return parsed.success ? '' : z.prettifyError(parsed.error);
-  };
+  let faults: (schema: Schema, value: unknown) => string;
+  const operations = () => operationsOf(document);
 
   it('is OpenAPI 3.1', () => {
     expect(document.openapi).to.match(/^3\.1\.\d+$/);
     expect(document.info).to.include.keys('title', 'version');
     const ids = operations().map(({ operation }) => operation.operationId);
     expect(new Set(ids).size).to.equal(ids.length);
-    for (const { name, path, operation } of operations()) {
-      expect(path, name).to.match(/^(?:\/(?:[a-z0-9.-]+|\{\w+\}))+$/);
-      const places = operation.parameters.map((parameter) => `${parameter.in} ${parameter.name}`);
-      expect(new Set(places).size, name).to.equal(places.length);
-      const inPath = operation.parameters.filter((parameter) => parameter.in === 'path');
+    const known = document.tags.map(({ name }) => name);
+    for (const { route, path, operation } of operations()) {
+      expect(path, route).to.match(/^(?:\/(?:[a-z0-9.-]+|\{\w+\}))+$/);
+      expect(operation.tags.length === 1 && known.includes(operation.tags[0] ?? ''), route).to.equal(true);
+      const parameters = operation.parameters ?? [];
+      const places = parameters.map((parameter) => `${parameter.in} ${parameter.name}`);
+      expect(new Set(places).size, route).to.equal(places.length);
+      const inPath = parameters.filter((parameter) => parameter.in === 'path');
       const named = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
       expect(
         inPath.map((parameter) => parameter.name),
-        name,
+        route,
       ).to.deep.equal(named);
-      for (const parameter of inPath) expect(parameter.required, name).to.equal(true);
-      for (const requirement of operation.security ?? [])
-        expect(document.components.securitySchemes, name).to.include.keys(Object.keys(requirement));
-      for (const [status, response] of Object.entries(operation.responses)) {
-        expect(status, name).to.match(/^[2-5]\d\d$/);
-        expect(response.description, name).to.not.equal('');
-        expect(response.content === undefined, `${name} ${status}`).to.equal(['204', '304'].includes(status));
+      for (const parameter of inPath) expect(parameter.required, route).to.equal(true);
+      for (const requirement of operation.security)
+        expect(document.components.securitySchemes, route).to.include.keys(Object.keys(requirement));
+      for (const status of Object.keys(operation.responses)) {
+        expect(status, route).to.match(/^[2-5](?:\d\d|XX)$/);
+        const response = responseOf(document, operation, status);
+        expect(response?.description ?? '', route).to.not.equal('');
+        expect(response?.content === undefined, `${route} ${status}`).to.equal(['204', '304'].includes(status));
       }
     }
     const text = JSON.stringify(document);
-    for (const [, name] of text.matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g))
-      expect(document.components.schemas).to.include.keys(name ?? '');
+    for (const [, kind, name] of text.matchAll(/"\$ref":"#\/components\/(\w+)\/([^"]+)"/g))
+      expect(document.components[kind as 'schemas'], name).to.include.keys(name ?? '');
     expect(text).to.not.match(/"nullable":|"\$schema":|"exclusiveM\w+":(?:true|false)/);
   });
 
@@ -135,11 +113,11 @@ describe('the OpenAPI document', () => {
     const routed = router.stack.flatMap(({ methods, path }) =>
       methods
         .filter((method) => method !== 'HEAD')
-        .map((method) => `${method.toLowerCase()} ${String(path).replace(/:(\w+)/g, '{$1}')}`),
+        .map((method) => `${method} ${String(path).replace(/:(\w+)/g, '{$1}')}`),
     );
     expect(
       operations()
-        .map(({ name }) => name)
+        .map(({ route }) => route)
         .sort(),
     ).to.deep.equal(routed.sort());
   });
@@ -153,52 +131,158 @@ describe('the OpenAPI document', () => {
       expect(allowed.filter((method) => method !== 'head').sort()).to.deep.equal(Object.keys(methods).sort());
       for (const method of Object.keys(methods)) {
         const { status } = await client.call(method.toUpperCase(), address, undefined, { authorization: '' });
-        expect(status, `${method} ${path}`).to.equal(methods[method]?.security ? 401 : 200);
+        expect(status, `${method} ${path}`).to.equal(methods[method]?.security.length ? 401 : 200);
       }
     }
   });
 
   it('asks for a token and lists 401 and 403 exactly where one is needed', () => {
-    for (const { name, operation } of operations()) {
+    for (const { route, operation } of operations()) {
       const codes = Object.keys(operation.responses);
-      expect(codes.includes('401') && codes.includes('403'), name).to.equal(operation.security !== undefined);
-      expect(codes, name).to.include.members(['400', '500', '503', '504']);
+      expect(codes.includes('401') && codes.includes('403'), route).to.equal(operation.security.length > 0);
+      expect(codes, route).to.include.members(['400', '5XX']);
       if (operation.requestBody)
-        expect(codes, name).to.include.members(name.includes('/access/') ? ['413'] : ['413', '415']);
+        expect(codes, route).to.include.members(route.includes('/access/') ? ['413'] : ['413', '415']);
     }
+  });
+
+  it('enumerates the codes of every answer: of denials, those of the live policy', async () => {
+    const codesOf = (route: string, status: number): string => {
+      const found = operations().find((one) => one.route === route);
+      const { schema = {} } = found
+        ? (responseOf(document, found.operation, status)?.content?.['application/json'] ?? {})
+        : {};
+      return ['OK', ...Object.keys(FAILURES), 'FROZEN', 'MADE_UP']
+        .filter((Code) =>
+          [true, false].some((Success) =>
+            [{}, { Data: DATA }].some((more) => faults(schema, { Success, Code, Message: 'x', ...more }) === ''),
+          ),
+        )
+        .join();
+    };
+    expect(codesOf('POST /authorize', 200)).to.equal('OK,FROZEN');
+    expect(codesOf('GET /healthz', 200)).to.equal('OK');
+    for (const { route, operation } of operations()) {
+      for (const status of Object.keys(operation.responses)
+        .map(Number)
+        .filter((one) => one >= 400))
+        if (`${route} ${status}` !== 'GET /readyz 503')
+          expect(codesOf(route, status), `${route} ${status}`).to.equal(
+            Object.keys(FAILURES)
+              .filter((code) => FAILURES[code as FailureCode].status === status)
+              .join(),
+          );
+      expect(codesOf(route, 599)).to.equal('UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL');
+    }
+    const { enum: codes } = document.components.schemas['DenialCode'] ?? {};
+    expect(['OK', ...(codes as string[])]).to.deep.equal([...service.service.live.policy().codes.keys()]);
+  });
+
+  it('says no large shape twice: code that is generated has one type for it', () => {
+    const seen = new Map<string, string>();
+    const walk = (value: unknown, place: string): void => {
+      if (typeof value !== 'object' || value === null) return;
+      const { type, properties } = value as Schema;
+      if (type === 'object' && Object.keys(properties ?? {}).length > 3) {
+        const text = JSON.stringify(value);
+        expect(seen.get(text), place).to.equal(undefined);
+        seen.set(text, place);
+      }
+      for (const [name, part] of Object.entries(value)) if (name !== 'examples') walk(part, `${place} ${name}`);
+    };
+    walk(document, '');
+    expect(seen.size).to.be.above(30);
   });
 
   it('has an example of every body that is sent or answered, and each is as its schema says', () => {
     let checked = 0;
-    const check = (name: string, { schema, example, examples }: Content): void => {
-      const values = example === undefined ? Object.values(examples ?? {}).map(({ value }) => value) : [example];
+    const check = (name: string, { schema, examples = {} }: Content): void => {
+      const values = Object.values(examples);
       expect(values.length, `${name} has examples`).to.be.above(0);
-      for (const value of values) expect(faults(schema, value), name).to.equal('');
+      for (const { value } of values) expect(faults(schema, value), name).to.equal('');
       checked += values.length;
     };
-    for (const { name, path, operation } of operations()) {
-      if (operation.requestBody) check(name, operation.requestBody.content['application/json']);
-      for (const [status, { content }] of Object.entries(operation.responses))
-        if (content && !(path === '/openapi.json' && status === '200'))
-          for (const shape of Object.values(content)) check(`${name} ${status}`, shape);
+    for (const { route, operation } of operations()) {
+      if (operation.requestBody) check(route, operation.requestBody.content['application/json']);
+      for (const status of Object.keys(operation.responses))
+        for (const shape of Object.values(responseOf(document, operation, status)?.content ?? {}))
+          if (`${route} ${status}` !== 'GET /openapi.json 200') check(`${route} ${status}`, shape);
     }
     expect(checked).to.be.above(100);
   });
 
-  it('refuses, by its schemas, what the service refuses', () => {
-    const schema = document.paths['/keys']?.['post']?.requestBody?.content['application/json'].schema ?? {};
-    const good = { userId: 'ann', friendlyName: 'x', allowUserManagementApiRequests: false };
-    expect(faults(schema, good)).to.equal('');
-    const bad = [
+  it('refuses, by its schemas, what the service refuses, and takes what it takes', async () => {
+    const key = { userId: 'nobody', friendlyName: 'x', allowUserManagementApiRequests: false };
+    const question = { action: 'call:create' };
+    const freeze = { reason: 'x', forSeconds: 1 };
+    const until = '2999-01-01T00:00:00Z';
+    const reasons = [
       {},
-      { ...good, stray: 1 },
-      { ...good, friendlyName: '' },
-      { ...good, restrictedBusinessIds: [] },
-      { ...good, restrictedBusinessIds: ['a b'] },
-      { ...good, environment: 'A' },
-      { ...good, rateLimit: { requests: 0, windowSeconds: 1 } },
+      { disabled: true },
+      { disabledReason: 'x' },
+      { disabled: false, disabledReason: 'x' },
+      { disabled: true, disabledReason: 'x' },
     ];
-    for (const body of bad) expect(faults(schema, body), JSON.stringify(body)).to.not.equal('');
+    const bodies: Readonly<Record<string, readonly object[]>> = {
+      'POST /keys': [
+        {},
+        key,
+        { ...key, stray: 1 },
+        { ...key, friendlyName: '' },
+        { ...key, friendlyName: ' ' },
+        { ...key, restrictedBusinessIds: [] },
+        { ...key, restrictedBusinessIds: ['a b'] },
+        { ...key, environment: 'A' },
+        { ...key, rateLimit: { requests: 0, windowSeconds: 1 } },
+      ],
+      'POST /authorize': [
+        question,
+        { ...question, apiKey: null, authorization: null },
+        { ...question, apiKey: 'x', authorization: null },
+        { ...question, apiKey: 'x', authorization: '' },
+        { ...question, businessId: 7 },
+        { ...question, businessId: '..' },
+      ],
+      'POST /policy/explain': [
+        question,
+        { ...question, apiKey: 'x' },
+        { ...question, apiKeyId: 'x', apiKey: null },
+        { ...question, apiKeyId: 'x', apiKey: 'y' },
+      ],
+      'POST /freezes': [
+        freeze,
+        { ...freeze, everything: true },
+        { ...freeze, everything: true, action: '*' },
+        { ...freeze, action: '*' },
+        { ...freeze, action: 'call:*', apiKeyId: null },
+        { ...freeze, action: 'call:*', everything: false },
+        { ...freeze, userId: 'ann', everything: true },
+        { ...freeze, userId: 'ann', until },
+        { reason: 'x', userId: 'ann' },
+        { reason: 'x', userId: 'ann', until },
+      ],
+      'PUT /users/u': reasons,
+      'PUT /businesses/b': reasons,
+    };
+    let refused = 0;
+    for (const [route, body] of Object.entries(bodies).flatMap(([name, all]) =>
+      all.map((body) => [name, body] as const),
+    )) {
+      const [method = '', address = ''] = route.split(' ');
+      const template = method === 'PUT' ? address.replace(/\w+$/, '{id}') : address;
+      const operation = document.paths[template]?.[method.toLowerCase()];
+      const { schema = {} } = operation?.requestBody?.content['application/json'] ?? {};
+      const reply = await client.call(method, address, body);
+      const says = JSON.stringify(reply.body);
+      // Of a sound body, the user or key may not be there.
+      const sound = reply.status < 400 || reply.status === 404 || /there is no user|none that there is/.test(says);
+      expect(faults(schema, body) === '', `${route} ${JSON.stringify(body)} ${says}`).to.equal(sound);
+      if (!sound) refused += 1;
+    }
+    expect(refused).to.be.above(20);
+    await service.db('freezes').delete();
+    await service.db('users').delete();
+    await service.db('businesses').delete();
   });
 
   it('is true of every answer of a walk through all routes', async () => {
@@ -213,7 +297,7 @@ describe('the OpenAPI document', () => {
       const operation = document.paths[template]?.[method.toLowerCase()];
       const reply = await client.call(method, path, body, headers);
       const name = `${route} ${reply.status}`;
-      const described = operation?.responses[reply.status];
+      const described = operation && responseOf(document, operation, reply.status);
       expect(described, `${name} ${JSON.stringify(reply.body)}`).to.not.equal(undefined);
       const schema = Object.values(described?.content ?? {})[0]?.schema;
       expect(schema === undefined ? (reply.body ?? '') : faults(schema, reply.body), name).to.equal('');
@@ -224,7 +308,9 @@ describe('the OpenAPI document', () => {
     };
     const bodyOf = (route: string): unknown => {
       const [method = '', template = ''] = route.split(' ');
-      return document.paths[template]?.[method.toLowerCase()]?.requestBody?.content['application/json'].example;
+      return document.paths[template]?.[method.toLowerCase()]?.requestBody?.content['application/json'].examples?.[
+        'example'
+      ]?.value;
     };
     for (const business of ['bakery', 'garage']) {
       await ask('PUT /businesses/{id}', `/businesses/${business}`, bodyOf('PUT /businesses/{id}'));
@@ -288,7 +374,7 @@ describe('the OpenAPI document', () => {
       // A PUT makes what is not there.
       const address = template.replace('{userId}', 'unknown').replace('{id}', method === 'put' ? 'anew' : 'unknown');
       const body = operation.requestBody && (bodyOf(route) ?? {});
-      if (operation.security) {
+      if (operation.security.length > 0) {
         await ask(route, address, body, { authorization: '' });
         await ask(route, address, body, { authorization: scopeless });
         await ask(route, address, body, { authorization: 'Bearer junk' });
@@ -299,7 +385,7 @@ describe('the OpenAPI document', () => {
     }
     const unwalked = operations().flatMap(({ method, path: template, operation }) =>
       Object.keys(operation.responses)
-        .filter((status) => !['413', '500', '503', '504'].includes(status))
+        .filter((status) => !['413', '503', '5XX'].includes(status))
         .map((status) => `${method.toUpperCase()} ${template} ${status}`)
         // With another setting: test/http/access/certification.test.ts.
         .filter((answer) => !walked.has(answer) && answer !== 'GET /.well-known/authzen-configuration 404'),

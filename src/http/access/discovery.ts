@@ -27,6 +27,7 @@ const documentOf = (base: string): Record<'policy_decision_point' | keyof typeof
 
 const EXAMPLE = documentOf('https://authz.example.com');
 const documentShape = shape(
+  'AuthzenConfiguration',
   Object.fromEntries(Object.keys(EXAMPLE).map((name) => [name, z.url()])) as Record<keyof typeof EXAMPLE, z.ZodURL>,
   EXAMPLE,
 );

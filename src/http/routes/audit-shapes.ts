@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { type Column, type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../../audit/columns.ts';
-import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
+import { instant, nullableInstant, nullableText, shape, smallInt } from '../shared-shapes.ts';
 import { explanationExample, explanationFields, factsShape } from './explanation-shapes.ts';
 
 /** A column's value as the API shows it. */
@@ -15,8 +15,8 @@ const VALUES: Readonly<Record<ColumnType, () => z.ZodType>> = {
   uuid: z.uuid,
   'timestamptz(3)': () => instant,
   bigint: z.int,
-  integer: z.int,
-  smallint: z.int,
+  integer: () => smallInt,
+  smallint: () => smallInt,
   text: z.string,
   // The only one is `facts`.
   jsonb: () => factsShape,
@@ -29,8 +29,9 @@ const recordFields = Object.fromEntries(SHOWN_COLUMNS.map((column) => [column.ap
 const recordExample = Object.fromEntries(SHOWN_COLUMNS.map(({ api, example }) => [api, example])) as DecisionRecord;
 const noted = nullableText.describe('How far the search went, where no index leads straight to what is asked for');
 
-export const decisionRecordData = shape(recordFields, recordExample);
+export const decisionRecordData = shape('DecisionRecord', recordFields, recordExample);
 export const shownDecisionData = shape(
+  'ShownDecision',
   {
     ...recordFields,
     explanation: z.object(explanationFields).nullable().describe('Under the policy of its time'),
@@ -45,6 +46,7 @@ export const shownDecisionData = shape(
   },
 );
 export const decisionPage = shape(
+  'DecisionRecordPage',
   {
     items: z.array(decisionRecordData),
     nextCursor: nullableText,
@@ -55,6 +57,7 @@ export const decisionPage = shape(
   { items: [recordExample], nextCursor: null, from: '2030-01-30T12:00:00.000Z', to: null, note: null },
 );
 export const statsData = shape(
+  'Stats',
   {
     by: z.string(),
     from: instant,
@@ -78,6 +81,7 @@ export const statsData = shape(
   },
 );
 export const hygieneData = shape(
+  'KeyFinding',
   {
     finding: z.string(),
     subject: z.string().describe('The id of a key, the fingerprint of a credential, or an address'),
@@ -97,6 +101,7 @@ export const hygieneData = shape(
 );
 
 export const adminData = shape(
+  'AdminEvent',
   {
     id: z.uuid(),
     at: instant,

@@ -5,11 +5,13 @@ import type { Context } from '../../audit/record/entry.ts';
 import type { AuthorizeRequest } from '../../authorize.ts';
 import { keyOfHeader } from '../../credentials/token.ts';
 import { contextSchema } from '../../input/context.ts';
+import { notBoth } from '../../input/exclusive.ts';
 import { actionSchema, idSchema, OWN_SECRET } from '../../input/scalars.ts';
 import { holdsPieceOf, maskSecrets } from '../../mask.ts';
 
 const credentialSchema = z.string({ error: 'must be text' }).nullish();
 
+const ONE_CREDENTIAL = notBoth('authorization', 'apiKey');
 const questionSchema = z
   .strictObject({
     authorization: credentialSchema,
@@ -18,10 +20,8 @@ const questionSchema = z
     businessId: idSchema.nullish(),
     context: contextSchema.optional(),
   })
-  .refine((body) => (body.authorization ?? null) === null || (body.apiKey ?? null) === null, {
-    path: ['apiKey'],
-    message: 'send authorization or apiKey, not both',
-  });
+  .refine(ONE_CREDENTIAL.holds, { path: ['apiKey'], message: 'send authorization or apiKey, not both' })
+  .meta(ONE_CREDENTIAL.schema);
 type Body = z.output<typeof questionSchema>;
 
 const keepsSecret = (textOf: (body: Body) => string | null | undefined) => (body: Body) =>
@@ -59,7 +59,8 @@ export const authorizeSchema = questionSchema
       context: body.context ? masked(body.context) : NO_CONTEXT,
       attributes: body.context?.attributes,
     }),
-  );
+  )
+  .meta({ id: 'Question' });
 
 const NO_ATTRIBUTES: Readonly<Record<string, string | boolean>> = Object.freeze({});
 const NO_CONTEXT: Context = Object.freeze({});
@@ -71,6 +72,8 @@ const masked = ({ ip, userAgent, requestId }: Context): Context => ({
   requestId: requestId && maskSecrets(requestId),
 });
 
-export const batchSchema = z.strictObject({
-  requests: z.array(authorizeSchema).min(1, 'must hold 1-100 requests').max(100, 'must hold 1-100 requests'),
-});
+export const batchSchema = z
+  .strictObject({
+    requests: z.array(authorizeSchema).min(1, 'must hold 1-100 requests').max(100, 'must hold 1-100 requests'),
+  })
+  .meta({ id: 'Questions' });

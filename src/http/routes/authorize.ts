@@ -11,7 +11,7 @@ import type { State } from '../context.ts';
 import { decisionJson, decisionsJson } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { authorizeSchema, batchSchema } from './authorize-schema.ts';
-import { decisionData, decisionsData } from './authorize-shapes.ts';
+import { decisionReplyShape, decisionsData } from './authorize-shapes.ts';
 
 const EXAMPLE = {
   authorization: 'Token iqra_...',
@@ -35,7 +35,7 @@ export const authorizeRoutes = ({ authorizeThen, metrics }: Service): Route[] =>
       200: {
         description:
           'The decision, allow or deny: Success and Code say which, Data.status what to answer the client with.',
-        data: decisionData,
+        body: decisionReplyShape,
       },
     },
     settles: ({ caller, body, deadline, state }, settle) => {
@@ -64,6 +64,7 @@ export const authorizeRoutes = ({ authorizeThen, metrics }: Service): Route[] =>
     answers: {
       200: {
         description: 'The decisions, in the order of the questions, each as it would be alone.',
+        message: 'Every request was decided.',
         data: decisionsData,
       },
     },

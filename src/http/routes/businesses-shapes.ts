@@ -8,6 +8,7 @@ import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.
 export const memberParams = z.strictObject({ id: idSchema, userId: idSchema });
 
 export const businessData = shape(
+  'Business',
   {
     id: z.string(),
     disabled: z.boolean(),
@@ -27,6 +28,7 @@ export const businessData = shape(
 );
 
 export const memberData = shape(
+  'Member',
   { businessId: z.string(), userId: z.string(), role: roleSchema },
   { businessId: 'bakery', userId: 'ada', role: 'owner' },
 );

@@ -4,12 +4,12 @@ import { z } from 'zod';
 import { MOST_SETS } from '../../policy/analysis/smallest-changes.ts';
 import type { FactType } from '../../policy/facts.ts';
 import { BUILT_IN } from '../../policy/schema.ts';
-import { instant, nullableText, shape } from '../shared-shapes.ts';
+import { instant, nullableText, shape, smallInt } from '../shared-shapes.ts';
 
 /** The facts by group, with those that a policy declares. A record that is older than a fact lacks it, so none is required. */
-export const factsShape: z.ZodType<Readonly<Record<string, unknown>>> = z.looseObject(
-  Object.fromEntries(BUILT_IN.groups.map((group) => [group, groupShape(group).optional()])),
-);
+export const factsShape: z.ZodType<Readonly<Record<string, unknown>>> = z
+  .looseObject(Object.fromEntries(BUILT_IN.groups.map((group) => [group, groupShape(group).optional()])))
+  .meta({ id: 'Facts' });
 function groupShape(group: string): z.ZodType {
   const facts = BUILT_IN.factsOf(group).map(([fact, { type, says }]) => [
     fact,
@@ -25,23 +25,25 @@ function factValue(type: FactType): z.ZodType {
 
 const effect = z.enum(['allow', 'deny']);
 const value = z.union([z.string(), z.boolean()]);
-const tried = z.object({
-  rule: z.string(),
-  file: z.string(),
-  line: z.int(),
-  effect,
-  code: z.string(),
-  matched: z.boolean(),
-  reasons: z
-    .array(
-      z.object({
-        test: z.string().describe('In the rule language'),
-        value: z.boolean(),
-        fact: z.object({ path: z.string(), value }).optional(),
-      }),
-    )
-    .describe('What settled whether it matched'),
-});
+const tried = z
+  .object({
+    rule: z.string(),
+    file: z.string(),
+    line: smallInt,
+    effect,
+    code: z.string(),
+    matched: z.boolean(),
+    reasons: z
+      .array(
+        z.object({
+          test: z.string().describe('In the rule language'),
+          value: z.boolean(),
+          fact: z.object({ path: z.string(), value }).optional(),
+        }),
+      )
+      .describe('What settled whether it matched'),
+  })
+  .meta({ id: 'TriedRow' });
 
 export const explanationFields = {
   policy: z.string(),
@@ -91,10 +93,11 @@ const wayShape = z.object({
 });
 
 export const liveExplanationData = shape(
+  'LiveExplanation',
   {
     ...explanationFields,
     at: instant.describe('The moment that it is decided for'),
-    status: z.int().describe("What the calling service's client would be answered"),
+    status: smallInt.describe("What the calling service's client would be answered"),
     message: z.string(),
     freezes: z.array(z.object({ id: z.string(), until: instant, reason: z.string() })),
     smallestChanges: z

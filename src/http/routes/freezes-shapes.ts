@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
 
 export const freezeData = shape(
+  'Freeze',
   {
     id: z.string(),
     action: nullableText,

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { shape } from '../shared-shapes.ts';
 
 export const readinessData = shape(
+  'Readiness',
   {
     database: z.boolean(),
     migrations: z.boolean(),

@@ -2,11 +2,12 @@
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { Policy } from '../../policy/decide.ts';
 import type { Service } from '../../service.ts';
 import { discoveryRoutes } from '../access/discovery.ts';
 import { evaluationRoutes } from '../access/evaluation.ts';
 import { searchRoutes } from '../access/search.ts';
-import { openApi } from '../openapi.ts';
+import { type Document, openApi, withDenialCodes } from '../openapi/document.ts';
 import { type Route, route } from '../route.ts';
 import { auditRoutes } from './audit.ts';
 import { authorizeRoutes } from './authorize.ts';
@@ -52,13 +53,32 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
       200: { description: DOCUMENT, body: OPENAPI, headers: { ETag: 'Of the document, for If-None-Match.' } },
       304: { description: 'The document is the one that If-None-Match names.', headers: { ETag: 'Of the document.' } },
     },
-    handle: ({ headers }) => (isAmong(ETag, headers['If-None-Match']) ? { status: 304, headers: { ETag } } : answer),
+    handle: ({ headers }) => {
+      const answer = answerFor(service.live.policy());
+      const { ETag } = answer.headers;
+      return isAmong(ETag, headers['If-None-Match']) ? { status: 304, headers: { ETag } } : answer;
+    },
   });
-  // Made once, as bytes, which all connections share that wait to send them.
-  const text = Buffer.from(JSON.stringify(openApi([...routes, self])));
-  const ETag: string = `"${createHash('sha256').update(text).digest('base64url')}"`;
-  const answer = { text, headers: { ETag, 'Content-Type': 'application/json; charset=utf-8' } };
+  const answerFor = documentAnswers(openApi([...routes, self], service.config.AUTHZEN_BASE_URL));
   return [...routes, self];
+}
+
+interface DocumentAnswer {
+  readonly text: Buffer;
+  readonly headers: { readonly ETag: string; readonly 'Content-Type': string };
+}
+
+/** The document with the codes of a policy, made once for each, as bytes, which all connections share that wait to send them. */
+function documentAnswers(document: Document) {
+  let made: { readonly policy: Policy; readonly answer: DocumentAnswer } | undefined;
+  return (policy: Policy): DocumentAnswer => {
+    if (made?.policy !== policy) {
+      const text = Buffer.from(JSON.stringify(withDenialCodes(document, policy.codes.keys())));
+      const ETag = `"${createHash('sha256').update(text).digest('base64url')}"`;
+      made = { policy, answer: { text, headers: { ETag, 'Content-Type': 'application/json; charset=utf-8' } } };
+    }
+    return made.answer;
+  };
 }
 
 /** Whether the ETag is one of If-None-Match, which compares them weakly and takes `*` for any (RFC 9110, 13.1.2). */

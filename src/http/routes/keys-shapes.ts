@@ -17,6 +17,7 @@ export const ifMatchHeaders = z.object({
 });
 
 export const keyData = shape(
+  'Key',
   {
     id: z.string(),
     userId: z.string(),
@@ -57,4 +58,8 @@ export const keyData = shape(
   },
 );
 
-export const newKeyData = shape({ apiKey: z.string(), key: keyData }, { apiKey: 'iqra_...', key: exampleOf(keyData) });
+export const newKeyData = shape(
+  'NewKey',
+  { apiKey: z.string(), key: keyData },
+  { apiKey: 'iqra_...', key: exampleOf(keyData) },
+);

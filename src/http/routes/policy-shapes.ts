@@ -1,10 +1,11 @@
 /** The shape of what /policy answers of the live policy and the shadow policy, with examples for the OpenAPI document. */
 
 import { z } from 'zod';
-import { exampleOf, instant, shape } from '../shared-shapes.ts';
+import { exampleOf, instant, shape, smallInt } from '../shared-shapes.ts';
 
 const findingData = shape(
-  { file: z.string(), line: z.int(), column: z.int(), rule: z.string(), message: z.string() },
+  'PolicyFinding',
+  { file: z.string(), line: smallInt, column: smallInt, rule: z.string(), message: z.string() },
   {
     file: '20-limit.csv',
     line: 2,
@@ -15,11 +16,13 @@ const findingData = shape(
 );
 
 const refusedData = shape(
+  'RefusedPolicy',
   { at: instant, reason: z.string(), findings: z.array(findingData) },
   { at: '2030-01-31T12:00:00.000Z', reason: 'The check has findings. Mend them.', findings: [exampleOf(findingData)] },
 );
 
 const shadowData = shape(
+  'ShadowPolicy',
   {
     digest: z.string().nullable().describe('null while there is none that passes'),
     refused: refusedData.nullable(),
@@ -32,6 +35,7 @@ const shadowData = shape(
 );
 
 const rowData = shape(
+  'PolicyRow',
   {
     id: z.string(),
     action: z.string(),
@@ -39,7 +43,7 @@ const rowData = shape(
     effect: z.enum(['allow', 'deny']),
     code: z.string(),
     file: z.string(),
-    line: z.int(),
+    line: smallInt,
   },
   {
     id: 'user-disabled',
@@ -53,6 +57,7 @@ const rowData = shape(
 );
 
 export const policyData = shape(
+  'LivePolicy',
   {
     digest: z.string(),
     loadedAt: instant.describe('when it went live in the process that answers'),

@@ -6,6 +6,7 @@ import { rateLimitSchema } from '../../input/scalars.ts';
 import { instant, nullableInstant, nullableText, shape } from '../shared-shapes.ts';
 
 export const userData = shape(
+  'User',
   {
     id: z.string(),
     disabled: z.boolean(),
@@ -28,4 +29,4 @@ export const userData = shape(
   },
 );
 
-export const revokedData = shape({ revoked: z.int() }, { revoked: 3 });
+export const revokedData = shape('RevokedKeys', { revoked: z.int() }, { revoked: 3 });
