@@ -2,6 +2,7 @@
 
 export { createClient } from './create-client.ts';
 export { AuthzError, BadQuestion, type Issue, NotPermitted, TimedOut, Unavailable } from './errors.ts';
+export { type Refusal, refusalOfDenial, refusalOfFailure } from './refusal.ts';
 export type { ClientOptions } from './settings.ts';
 export type {
   Allowed,
