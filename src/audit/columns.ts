@@ -33,9 +33,10 @@ const bytes = { ...text, type: 'bytea' } as const;
 const FACTS = {
   key: { id: 'ada-main', status: 'active', userManagement: false, environment: 'production' },
   user: { id: 'ada', status: 'disabled', businesses: 'active' },
-  target: { id: 'bakery', status: 'active', role: 'owner', inRestriction: true },
+  target: { id: 'bakery', status: 'active', role: 'member', inRestriction: true },
   limit: { exceeded: false },
-  request: { action: 'call:create' },
+  request: { action: 'call:create', registered: true, addressed: true, byId: false },
+  freeze: { active: false },
 };
 const FACTS_VERSION_SAYS = 'Which version of the facts was recorded; those that came later are not in `facts`';
 const FINGERPRINT_SAYS = 'Of a credential that no key was found for';
@@ -55,7 +56,7 @@ export const COLUMNS = {
   code: { ...text, api: 'code', filter: true, indexed: { except: 'OK' }, example: 'USER_DISABLED' },
   rule: { ...text, api: 'rule', filter: true, example: 'user-disabled' },
   policy: { ...text, api: 'policy', example: 'sha256:5ed05654' },
-  facts_version: { ...text, type: 'smallint', api: 'factsVersion', says: FACTS_VERSION_SAYS, example: 1 },
+  facts_version: { ...text, type: 'smallint', api: 'factsVersion', says: FACTS_VERSION_SAYS, example: 4 },
   facts: { ...text, type: 'jsonb', api: 'facts', example: FACTS },
   ip: { ...nullable, api: 'ip', hashed: false, filter: true, example: '203.0.113.7' },
   user_agent: { ...nullable, api: 'userAgent', hashed: false, example: 'curl/8.5' },

@@ -36,6 +36,8 @@ export interface AnswerShape {
   readonly message?: string;
   /** The schema of `Data`, with an example (`shape`); undefined: no Data. */
   readonly data?: z.ZodType;
+  /** In place of the example of `data`, or of `body`. */
+  readonly example?: object;
   /** The schema of the whole body, where that has no Success, Code and Message. */
   readonly body?: z.ZodType;
   /** Of a body that is not JSON. */

@@ -9,6 +9,7 @@ import { type Found, type Place, searchBusinesses, searchSubjects } from '../../
 import type { Service } from '../../service.ts';
 import type { Answered } from '../exchange.ts';
 import { type Asked as Asking, type Route, route } from '../route.ts';
+import { exampleOf } from '../shared-shapes.ts';
 import { ASSUMES } from './answer.ts';
 import { JSON_BOUNDS } from './evaluation.ts';
 import { pageTokens } from './page-token.ts';
@@ -29,6 +30,7 @@ const [SUBJECT, RESOURCE] = [
   { type: 'business', id: 'bakery' },
 ];
 const page = { limit: 100 };
+const BUSINESSES = { ...exampleOf(entitiesShape), results: [RESOURCE] };
 
 /** A list, and so over a screen: each route is one value. */
 export const searchRoutes = (service: Service): Route[] => [
@@ -56,7 +58,7 @@ export const searchRoutes = (service: Service): Route[] => [
     summary: 'AuthZEN: the businesses on which this key or user may do this action, in pages.',
     body: resourceSearchSchema,
     bodyExample: { subject: SUBJECT, action, resource: { type: 'business' }, context, page },
-    answers: { 200: { description: 'A page of resources.', body: entitiesShape } },
+    answers: { 200: { description: 'A page of resources.', body: entitiesShape, example: BUSINESSES } },
     handle: (asking) =>
       answerPage(service, 'resource', asking, async (policy, place) => {
         const { subject, resource } = asking.body;

@@ -93,13 +93,14 @@ export const EVALUATION = {
 };
 
 const ANSWER = {
-  decision: false,
+  decision: true,
   context: {
-    code: 'PERMISSION_DENIED',
-    status: 403,
+    code: 'OK',
+    status: 200,
     decisionId: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e',
-    reason_user: { '403': 'The API key is not permitted to do this.' },
-    reason_admin: { '403': 'target-outside-restriction' },
+    reason_user: { '200': 'The API key may do this.' },
+    reason_admin: { '200': 'allow-on-target' },
+    rateLimit: { limit: 600, remaining: 599, resetSeconds: 60 },
   },
 };
 const decisionFields = {
@@ -132,5 +133,5 @@ export const entitiesShape = shape(
 export const actionsShape = shape(
   'FoundActions',
   { page: pageShape, context: searchContext, results: z.array(z.object({ name: z.string() })) },
-  { page: PAGE, context: ASSUMED, results: [{ name: 'call:create' }] },
+  { page: { ...PAGE, count: 2 }, context: ASSUMED, results: [{ name: 'call:create' }, { name: 'call:read' }] },
 );

@@ -122,9 +122,10 @@ function answerResponse(status: string, answer: AnswerShape, schemas: Schemas): 
 }
 
 function replyContent(succeeds: boolean, answer: AnswerShape, schemas: Schemas): Json {
-  const { description, message = description, data, body } = answer;
-  if (body) return { schema: schemas.of(body, 'output'), ...named(examplesOf(body)) };
-  const examples = data ? examplesOf(data).map((Data) => ({ Data })) : [{}];
+  const { description, message = description, example, data, body } = answer;
+  const own = example && [example];
+  if (body) return { schema: schemas.of(body, 'output'), ...named(own ?? examplesOf(body)) };
+  const examples = data ? (own ?? examplesOf(data)).map((Data) => ({ Data })) : [{}];
   const said = { Success: succeeds, Code: succeeds ? 'OK' : 'UNAVAILABLE', Message: message };
   return {
     schema: replySchema(succeeds, data && schemas.of(data, 'output')),

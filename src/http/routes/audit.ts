@@ -20,7 +20,13 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration }: Service): Rou
     scope: 'audit',
     summary: 'What was decided, newest first; of the last 24 hours unless `from` says otherwise.',
     query: decisionQuery,
-    answers: { 200: { description: 'A page of decisions, and the time range that it is of.', data: decisionPage } },
+    answers: {
+      200: {
+        description: 'A page of decisions, and the time range that it is of.',
+        message: 'A page of decisions.',
+        data: decisionPage,
+      },
+    },
     handle: async ({ query: { limit, cursor, ...filter }, actor }) => {
       const page = await listDecisions(db, filter, { limit, cursor }, cursors);
       await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
@@ -47,7 +53,11 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration }: Service): Rou
       'How many decisions, by code, key, user, business, caller, action or time; of the last 24 hours by default.',
     query: statsQuery,
     answers: {
-      200: { description: 'The counts, the largest first; or those of time buckets, newest first.', data: statsData },
+      200: {
+        description: 'The counts, the largest first; or those of time buckets, newest first.',
+        message: 'Decisions that were counted: 3.',
+        data: statsData,
+      },
     },
     handle: async ({ query: { by, limit, ...filter }, actor }) => {
       const counted = await countDecisions(db, by, filter, limit);
@@ -61,7 +71,13 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration }: Service): Rou
     scope: 'audit',
     summary: 'Which keys should not be as they are, and who tries bad credentials; what to do about each.',
     query: hygieneQuery,
-    answers: { 200: { description: 'A page of findings, kind after kind.', data: pageOf(hygieneData) } },
+    answers: {
+      200: {
+        description: 'A page of findings, kind after kind.',
+        message: 'A page of findings.',
+        data: pageOf(hygieneData),
+      },
+    },
     handle: async ({ query: { limit, cursor, finding, ...thresholds }, actor }) => {
       const page = await listHygieneFindings(
         db,

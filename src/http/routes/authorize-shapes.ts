@@ -47,7 +47,7 @@ const denied = shape(
     Success: false,
     Code: 'BUSINESS_DISABLED',
     Message: 'The business is disabled. The invoice of June is unpaid.',
-    Data: { ...uncounted, status: 403, rule: 'target-disabled' },
+    Data: { ...uncounted, status: 403, rule: 'target-disabled', businessId: 'garage' },
   },
 );
 

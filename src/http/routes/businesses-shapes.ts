@@ -19,10 +19,10 @@ export const businessData = shape(
   },
   {
     id: 'bakery',
-    disabled: false,
-    disabledReason: null,
-    disabledAt: null,
-    attributes: { region: 'eu' },
+    disabled: true,
+    disabledReason: 'The invoice of June is unpaid.',
+    disabledAt: '2030-01-31T12:00:00.000Z',
+    attributes: {},
     createdAt: '2029-06-01T08:00:00.000Z',
   },
 );
@@ -30,5 +30,5 @@ export const businessData = shape(
 export const memberData = shape(
   'Member',
   { businessId: z.string(), userId: z.string(), role: roleSchema },
-  { businessId: 'bakery', userId: 'ada', role: 'owner' },
+  { businessId: 'bakery', userId: 'ada', role: 'member' },
 );

@@ -38,8 +38,12 @@ const businesses = ({ adminDb: db, cursors, declaration }: Service): Route[] => 
     body: businessBody,
     bodyExample: { disabled: true, disabledReason: 'The invoice of June is unpaid.' },
     answers: {
-      200: { description: 'The business, changed or as it was.', data: businessData },
-      201: { description: 'The business, made.', data: businessData },
+      200: {
+        description: 'The business, changed or as it was.',
+        message: 'The business is as asked.',
+        data: businessData,
+      },
+      201: { description: 'The business, made.', message: 'The business was made.', data: businessData },
     },
     handle: async ({ params, body, caller, actor }) => {
       refuseToPutBusiness(caller.bounds, params.id);
@@ -102,8 +106,12 @@ const members = ({ adminDb: db, cursors, declaration }: Service): Route[] => [
     body: memberBody,
     bodyExample: { role: 'member' },
     answers: {
-      200: { description: 'The membership, changed or as it was.', data: memberData },
-      201: { description: 'The membership, made.', data: memberData },
+      200: {
+        description: 'The membership, changed or as it was.',
+        message: 'The membership is as asked.',
+        data: memberData,
+      },
+      201: { description: 'The membership, made.', message: 'The user is a member now.', data: memberData },
     },
     failures: ['NOT_FOUND'],
     handle: async ({ params, body, caller, actor }) => {

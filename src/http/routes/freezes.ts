@@ -24,7 +24,7 @@ export const freezeRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
       forSeconds: 7200,
       reason: 'Calls to premium numbers are being looked into.',
     },
-    answers: { 201: { description: 'The freeze, in force.', data: freezeData } },
+    answers: { 201: { description: 'The freeze, in force.', message: 'It is frozen.', data: freezeData } },
     handle: async ({ body: { reason, everything: _, until, forSeconds, ...scope }, actor }) => ({
       status: 201,
       reply: success('It is frozen.', await createFreeze(db, actor, scope, reason, endOf({ until, forSeconds }))),
@@ -62,7 +62,9 @@ export const freezeRoutes = ({ adminDb: db, cursors }: Service): Route[] => [
     params: idParams,
     body: freezeEndBody,
     bodyExample: { forSeconds: 3600 },
-    answers: { 200: { description: 'The freeze, with its new end.', data: freezeData } },
+    answers: {
+      200: { description: 'The freeze, with its new end.', message: 'The freeze has a new end.', data: freezeData },
+    },
     failures: ['NOT_FOUND', 'CONFLICT'],
     handle: async ({ params, body, actor }) => ({
       reply: success('The freeze has a new end.', await extendFreeze(db, actor, params.id, endOf(body))),

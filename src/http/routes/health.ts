@@ -11,7 +11,7 @@ export const healthRoutes = ({ readiness, live }: Service, isDraining: () => boo
     path: '/healthz',
     scope: null,
     summary: 'Is the process up?',
-    answers: { 200: { description: 'It is.' } },
+    answers: { 200: { description: 'It is.', message: 'The process is up.' } },
     handle: () => ({ reply: success('The process is up.') }),
   }),
   route({
@@ -20,8 +20,8 @@ export const healthRoutes = ({ readiness, live }: Service, isDraining: () => boo
     scope: null,
     summary: 'May it be sent requests?',
     answers: {
-      200: { description: 'It may.', data: readinessData },
-      503: { description: 'Not now; Data says why.', data: readinessData },
+      200: { description: 'It may.', message: 'The service is ready.', data: readinessData },
+      503: { description: 'Not now; Data says why.', message: 'The service is stopping.', data: readinessData },
     },
     handle: async () => {
       const draining = isDraining();

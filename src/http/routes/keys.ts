@@ -22,8 +22,22 @@ import type { Service } from '../../service.ts';
 import type { Answered } from '../exchange.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
-import { idParams, pageOf } from '../shared-shapes.ts';
+import { exampleOf, idParams, pageOf } from '../shared-shapes.ts';
 import { ifMatchHeaders, keyData, newKeyData } from './keys-shapes.ts';
+
+const KEY = exampleOf(keyData);
+const CHANGED = {
+  ...KEY,
+  friendlyName: 'The bakery, and the garage',
+  restrictedBusinessIds: ['bakery', 'garage'],
+};
+const REVOKED = {
+  ...KEY,
+  revokedAt: '2030-01-31T12:00:00.000Z',
+  revokedReason: 'Posted in a public channel.',
+  status: 'revoked',
+};
+const ROTATED = { ...exampleOf(newKeyData), key: { ...KEY, rotatedFrom: '019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e' } };
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
 export const keyRoutes = ({ adminDb: db, cursors, pepper, config, declaration }: Service): Route[] => [
@@ -41,7 +55,14 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config, declaration }:
       restrictedBusinessIds: ['bakery'],
       rateLimit: { requests: 100, windowSeconds: 60 },
     },
-    answers: { 201: { description: 'The key, in clear, and its resource.', data: newKeyData, headers: ETAG } },
+    answers: {
+      201: {
+        description: 'The key, in clear, and its resource.',
+        message: 'The key is shown this once. Keep it.',
+        data: newKeyData,
+        headers: ETAG,
+      },
+    },
     handle: async ({ body: { userId, ...given }, caller, actor }) => {
       const grants = { ...given, attributes: acceptAttributes(declaration(), 'key', given.attributes) };
       return made(await createKey(db, pepper, actor, rightsOf(caller, config), userId, grants));
@@ -81,7 +102,15 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config, declaration }:
     headers: ifMatchHeaders,
     body: keyChanges,
     bodyExample: { friendlyName: 'The bakery, and the garage', restrictedBusinessIds: ['bakery', 'garage'] },
-    answers: { 200: { description: 'The key, changed or as it was.', data: keyData, headers: ETAG } },
+    answers: {
+      200: {
+        description: 'The key, changed or as it was.',
+        message: 'The key is as asked.',
+        data: keyData,
+        example: CHANGED,
+        headers: ETAG,
+      },
+    },
     failures: ['NOT_FOUND', 'CONFLICT', 'PRECONDITION_FAILED'],
     handle: async ({ params, body, caller, actor, headers }) => {
       const mayChange = ifMatch(headers['If-Match']);
@@ -101,7 +130,15 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config, declaration }:
     body: rotateBody,
     bodyOptional: true,
     bodyExample: { overlapSeconds: 3600 },
-    answers: { 201: { description: 'The new key, in clear, and its resource.', data: newKeyData, headers: ETAG } },
+    answers: {
+      201: {
+        description: 'The new key, in clear, and its resource.',
+        message: 'The key is shown this once. Keep it.',
+        data: newKeyData,
+        example: ROTATED,
+        headers: ETAG,
+      },
+    },
     failures: ['NOT_FOUND', 'CONFLICT'],
     handle: async ({ params, body, caller, actor }) =>
       made(await rotateKey(db, pepper, actor, rightsOf(caller, config), params.id, body.overlapSeconds)),
@@ -116,7 +153,15 @@ export const keyRoutes = ({ adminDb: db, cursors, pepper, config, declaration }:
     body: reasonBody,
     bodyOptional: true,
     bodyExample: { reason: 'Posted in a public channel.' },
-    answers: { 200: { description: 'The key, revoked now or before.', data: keyData, headers: ETAG } },
+    answers: {
+      200: {
+        description: 'The key, revoked now or before.',
+        message: 'The key is revoked.',
+        data: keyData,
+        example: REVOKED,
+        headers: ETAG,
+      },
+    },
     failures: ['NOT_FOUND'],
     handle: async ({ params, body, caller, actor }) =>
       shown('The key is revoked.', await revokeKey(db, actor, params.id, body.reason, caller.bounds)),

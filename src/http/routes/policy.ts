@@ -53,6 +53,7 @@ export const policyRoutes = ({ live, shadowPolicy, shadow, adminDb: db, peppers 
     answers: {
       200: {
         description: 'The explanation. No decision was recorded, and nothing counted.',
+        message: 'The explanation.',
         data: liveExplanationData,
       },
     },

@@ -23,10 +23,10 @@ export const userData = shape(
     disabledReason: 'The account was closed on request.',
     disabledAt: '2030-01-31T12:00:00.000Z',
     businessesDisabled: false,
-    rateLimit: { requests: 600, windowSeconds: 60 },
-    attributes: { plan: 'pro' },
+    rateLimit: null,
+    attributes: {},
     createdAt: '2029-06-01T08:00:00.000Z',
   },
 );
 
-export const revokedData = shape('RevokedKeys', { revoked: z.int() }, { revoked: 3 });
+export const revokedData = shape('RevokedKeys', { revoked: z.int() }, { revoked: 1 });

@@ -24,8 +24,8 @@ export const userRoutes = ({ adminDb: db, cursors, declaration }: Service): Rout
     body: userBody,
     bodyExample: { disabled: true, disabledReason: 'The account was closed on request.' },
     answers: {
-      200: { description: 'The user, changed or as it was.', data: userData },
-      201: { description: 'The user, made.', data: userData },
+      200: { description: 'The user, changed or as it was.', message: 'The user is as asked.', data: userData },
+      201: { description: 'The user, made.', message: 'The user was made.', data: userData },
     },
     handle: async ({ params, body, caller, actor }) => {
       refuseToPutUser(caller.bounds, params.id);
@@ -87,7 +87,9 @@ export const userRoutes = ({ adminDb: db, cursors, declaration }: Service): Rout
     body: reasonBody,
     bodyOptional: true,
     bodyExample: { reason: 'The laptop was stolen.' },
-    answers: { 200: { description: 'How many were revoked by this.', data: revokedData } },
+    answers: {
+      200: { description: 'How many were revoked by this.', message: 'Keys that this revoked: 1.', data: revokedData },
+    },
     failures: ['NOT_FOUND'],
     handle: async ({ params, body, caller, actor }) => {
       refuseToEndUser(caller.bounds, params.id);
