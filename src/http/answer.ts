@@ -27,7 +27,7 @@ export interface Asking {
   readonly address?: Address;
 }
 
-/** Puts the routes into the router, each by its path for a name. What they settle with is what the router's middleware resolves to. */
+/** Puts the routes into the router, each by its path for a name. What they settle with is what its function resolves to. */
 export function mount(router: Router<State>, routes: readonly Route[], authenticate: Authenticate): void {
   for (const shape of routes) {
     router[shape.method](

@@ -38,10 +38,10 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], a
     return router;
   }) as [Router<State>, Router<State>];
   const app = new Koa<State>();
-  app.use((ctx, next) => {
+  app.use((ctx) => {
     const match = matchOf([often, others], ctx);
-    const name = match.pathAndMethod.at(-1)?.name;
-    const state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, name, faultOfFraming(ctx.req));
+    const [layer] = match.pathAndMethod;
+    const state = stateOf(ctx.req, service.config.DECISION_DEADLINE_MS, layer?.name, faultOfFraming(ctx.req));
     ctx.state = state;
     // The answer is written as that of the short way is.
     ctx.respond = false;
@@ -52,8 +52,8 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], a
         ctx.req,
         state,
         (end) => {
-          refuseUnknownRoute(match);
-          next().then(end as (answered: unknown) => void, (thrown: unknown) => end(asFailure(thrown)));
+          if (!match.route || !layer) throw unknownRoute(match);
+          run(layer, ctx).then(end as (answered: unknown) => void, (thrown: unknown) => end(asFailure(thrown)));
         },
         (answered) => {
           deliver(service, ctx.res, state, answered);
@@ -62,8 +62,6 @@ function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], a
       ),
     );
   });
-  app.use(often.routes());
-  app.use(others.routes());
   // Only what breaks after the middleware ends up here, such as a client that hangs up during its answer.
   app.on('error', (error: unknown) => service.log.debug({ error }, 'a reply could not be delivered'));
   return app;
@@ -89,12 +87,22 @@ function matchOf(routers: readonly Router<State>[], ctx: Context): Match {
   return match;
 }
 
-/** @throws Failure NOT_FOUND, or METHOD_NOT_ALLOWED with the methods of the address */
-function refuseUnknownRoute({ path, route }: Match): void {
-  if (path.length === 0) throw NOWHERE;
-  if (!route) {
-    throw new Failure('METHOD_NOT_ALLOWED', undefined, {
-      allow: [...new Set(path.flatMap((layer) => layer.methods))],
-    });
-  }
+/** NOT_FOUND, or METHOD_NOT_ALLOWED with the methods of the address. */
+const unknownRoute = ({ path }: Match): Failure =>
+  path.length === 0
+    ? NOWHERE
+    : new Failure('METHOD_NOT_ALLOWED', undefined, { allow: [...new Set(path.flatMap((layer) => layer.methods))] });
+
+/**
+ * What the router's own middleware would do for a route that is one function, which is all that are mounted here: it would match the address
+ * a second time, and compose a chain of the one. What the function settles with.
+ */
+function run(layer: Match['path'][number], ctx: Context): Promise<unknown> {
+  if (layer.paramNames.length > 0) ctx['params'] = layer.params(ctx.path, layer.captures(ctx.path));
+  const [handle] = layer.stack;
+  if (!handle) throw new Error('a route without a handler is mounted');
+  return handle(ctx as never, END);
 }
+
+/** Behind a route there is nothing. */
+const END = (): Promise<void> => Promise.resolve();
