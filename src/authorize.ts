@@ -11,7 +11,6 @@ import { type Awaitable, after, attempt, type Settle } from './awaitable.ts';
 import type { Deadline } from './deadline.ts';
 import { checkAttributes } from './directory/attributes.ts';
 import { Failure, type Issue, MAX_ISSUES } from './errors.ts';
-import type { Asked, AskedAttributes } from './facts/declared.ts';
 import type { Known, Question } from './facts/load.ts';
 import type { LoadNamed, Named } from './facts/load-named.ts';
 import type { Moments } from './facts/moment.ts';
@@ -21,6 +20,8 @@ import type { Usage } from './keys/usage.ts';
 import type { Limits, RateLimitState } from './limits/limits.ts';
 import type { Policy } from './policy/decide.ts';
 import type { Facts } from './policy/facts.ts';
+import type { Asked, AskedAttributes } from './policy/facts-under.ts';
+import { WANTED_FORM } from './policy/message.ts';
 import type { Effect } from './policy/row.ts';
 import type { Shadow } from './rollout/shadow.ts';
 import { uuidsBy } from './uuid.ts';
@@ -239,9 +240,6 @@ function situationOf(
     hint: apiKey === undefined && otherCredential ? WANTED_FORM : undefined,
   };
 }
-
-/** Which header is wanted, where another one was sent. It depends on that header's text alone, so it tells nothing of any key. */
-const WANTED_FORM = 'Send it as "Authorization: Token <API key>".';
 
 /** The log entry of what is decided. */
 function entryOf(

@@ -4,14 +4,15 @@
  * texts of replies and records are kept by.
  */
 
-import { type Asked, askedUnder, factsUnder, spanAt } from './facts/declared.ts';
 import type { Known } from './facts/load.ts';
 import type { Freeze } from './freezes/covering.ts';
 import { withFreeze } from './freezes/in-force.ts';
 import { withLimit } from './limits/limits.ts';
 import { type Decision, type Policy, UNMAPPED_RULE } from './policy/decide.ts';
 import type { Facts, Group } from './policy/facts.ts';
+import { type Asked, askedUnder, factsUnder, spanAt } from './policy/facts-under.ts';
 import { memoizedDecide } from './policy/memo.ts';
+import { toldOf } from './policy/message.ts';
 import type { Schema } from './policy/schema.ts';
 
 export interface Verdict extends Decision {
@@ -105,13 +106,9 @@ export function rememberedVerdicts(): (policy: Policy, situation: Situation) => 
 function verdictOf(policy: Policy, situation: Situation, decide: ReturnType<typeof memoizedDecide>): Verdict {
   const facts = factsOf(policy.schema, situation);
   const { effect, code, rule } = decide(policy, facts);
-  const means = policy.codes.get(code);
-  if (!means) throw new Error(`the policy has no code ${code}`);
   const { known, freeze, hint } = situation;
-  const reasons = { ...known.reasons, freeze: freeze?.reason };
-  const reason = code === 'INVALID_API_KEY' ? hint : means.reason && reasons[means.reason];
-  const message = reason === undefined ? means.message : `${means.message} ${reason}`;
-  return Object.freeze({ effect, code, rule, status: means.status, message, policy: policy.digest, facts });
+  const { status, message } = toldOf(policy.codes, code, { ...known.reasons, freeze: freeze?.reason }, hint);
+  return Object.freeze({ effect, code, rule, status, message, policy: policy.digest, facts });
 }
 
 /** The verdict on what nothing maps, whatever the policy says. */

@@ -1,11 +1,11 @@
 /**
  * Attributes of users, businesses and keys, and roles: which values may be written is what `facts.yaml` declares. What is stored and
- * no longer declared grants nothing (facts/declared.ts), so a policy may change at any time.
+ * no longer declared grants nothing (policy/facts-under.ts), so a policy may change at any time.
  */
 
 import type { Issue } from '../errors.ts';
 import { printPath, refused } from '../input/json.ts';
-import type { StoredAttributes } from '../input/resources.ts';
+import type { StoredAttributes } from '../policy/declared/declaration.ts';
 import {
   BUILT_IN_ROLES,
   type Declaration,

@@ -5,7 +5,7 @@ import { orFailure } from '../db/failure.ts';
 import { type Actor, type Mutation, mutate } from '../db/mutate.ts';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { Failure } from '../errors.ts';
-import type { StoredAttributes } from '../input/resources.ts';
+import type { StoredAttributes } from '../policy/declared/declaration.ts';
 import { inOrder } from './attributes.ts';
 import { type Bounds, within } from './bounds.ts';
 import { findOrCreate, notFound } from './common.ts';

@@ -37,7 +37,7 @@ export interface Question {
 }
 
 /**
- * What is stored of a key, its user and a business, whatever a policy declares: facts/declared.ts makes facts of it. Immutable, and the
+ * What is stored of a key, its user and a business, whatever a policy declares: policy/facts-under.ts makes facts of it. Immutable, and the
  * same object until it is invalidated, by which verdicts and the texts of records are kept.
  */
 export interface Known extends Pick<Facts, 'key' | 'user' | 'target'> {

@@ -8,8 +8,8 @@ import type { Breaker } from '../db/breaker.ts';
 import { CLOCK } from '../db/clock.ts';
 import { databaseFailure } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
+import { spanAt } from '../policy/facts-under.ts';
 import type { Schema } from '../policy/schema.ts';
-import { spanAt } from './declared.ts';
 import type { Freshness } from './freshness.ts';
 
 export interface Moments {

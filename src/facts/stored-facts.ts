@@ -4,7 +4,7 @@
  */
 
 import { databaseFailure } from '../db/failure.ts';
-import type { StoredAttributes } from '../input/resources.ts';
+import type { StoredAttributes } from '../policy/declared/declaration.ts';
 import { closed, type Facts } from '../policy/facts.ts';
 
 /** Which facts are stored. The id of the target is that of the question. */

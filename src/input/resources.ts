@@ -1,11 +1,9 @@
 /** Schemas of the bodies and queries that HTTP routes and commands share. */
 
 import { z } from 'zod';
+import type { StoredAttributes } from '../policy/declared/declaration.ts';
 import { given } from './exclusive.ts';
 import { environmentSchema, idSchema, instantSchema, nameSchema, rateLimitSchema, reasonSchema } from './scalars.ts';
-
-/** What the directory stores of what `facts.yaml` declares: `{"plan": "pro", "can": ["sms"]}`. */
-export type StoredAttributes = Readonly<Record<string, string | boolean | readonly string[]>>;
 
 /** Any object: directory/attributes.ts reads its fields, by what is declared. A record of zod would drop a field named `__proto__`. */
 export const attributesSchema = z

@@ -2,8 +2,8 @@
 
 import { inOrder } from '../directory/attributes.ts';
 import { rateLimitOf } from '../directory/users.ts';
-import type { StoredAttributes } from '../input/resources.ts';
 import type { RateLimit } from '../input/scalars.ts';
+import type { StoredAttributes } from '../policy/declared/declaration.ts';
 
 /** The fields of a key that can be set and changed. */
 export interface Grants {

@@ -64,7 +64,7 @@ export function memoizedDecide(): typeof decide {
  * INVARIANT: an entry is filed under every fact that its decision can depend on. Of key, user and target these are the values of all
  * facts, never joined to a text that two could share; of an id whether it is empty, which is all that constraints ask of it, and otherwise
  * which constant it is, as rules can do no more with a text than compare it (`Rule.constants`). Of the other groups it is their
- * identity: they are interned (facts/declared.ts), and a look-up takes one step for each, however many facts it has.
+ * identity: they are interned (policy/facts-under.ts), and a look-up takes one step for each, however many facts it has.
  */
 function keptBySituation({ schema, rows }: Policy): Kept {
   const ofCache = OF_CACHE.map((group) => ({

@@ -4,11 +4,11 @@
  */
 
 import type { Deadline } from '../deadline.ts';
-import { type Asked, factsUnder } from '../facts/declared.ts';
 import type { LoadNamed, Named } from '../facts/load-named.ts';
 import { type InForce, withFreeze } from '../freezes/in-force.ts';
 import { invalid } from '../input/json.ts';
 import { decide, type Policy } from '../policy/decide.ts';
+import { type Asked, factsUnder } from '../policy/facts-under.ts';
 import { runInTurn } from '../policy/time-slices.ts';
 
 export interface ActionSearch {

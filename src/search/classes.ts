@@ -3,10 +3,10 @@
  * that SQL needs to know, so a search costs as many decisions among a million candidates as among ten.
  */
 
-import { type Asked, factsUnder, type Stored } from '../facts/declared.ts';
 import { invalid } from '../input/json.ts';
 import { decide, type Policy } from '../policy/decide.ts';
 import { closed } from '../policy/facts.ts';
+import { type Asked, factsUnder, type Stored } from '../policy/facts-under.ts';
 import type { Dimension } from './dimensions.ts';
 
 type Value = string | boolean;

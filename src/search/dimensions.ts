@@ -3,11 +3,11 @@
  * SQL that says which of them a stored key, user, business or membership has. Whatever no row reads is no dimension.
  */
 
-import type { Asked } from '../facts/declared.ts';
 import { matchesPattern, unnamedWord } from '../policy/action-patterns.ts';
 import type { Policy } from '../policy/decide.ts';
 import { GROUP_OF_OWNER } from '../policy/declared/declaration.ts';
 import { UNKNOWN } from '../policy/declared/table.ts';
+import type { Asked } from '../policy/facts-under.ts';
 
 type Value = string | boolean;
 type Owner = keyof typeof GROUP_OF_OWNER;

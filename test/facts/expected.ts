@@ -3,8 +3,8 @@
  * hand, fact by fact, with its members in the order of RFC 8785.
  */
 
-import type { Asked, Stored } from '../../src/facts/declared.ts';
 import type { Freeze } from '../../src/freezes/covering.ts';
+import type { Asked, Stored } from '../../src/policy/facts-under.ts';
 
 export type Under = 'shipped' | 'every kind';
 

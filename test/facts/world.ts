@@ -7,11 +7,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Change } from '../../src/db/mutate.ts';
 import type { Found, Read } from '../../src/facts/cache.ts';
-import type { Stored } from '../../src/facts/declared.ts';
 import { digestTag, type Poll, tagOf } from '../../src/facts/freshness.ts';
 import { WITHOUT_ATTRIBUTES } from '../../src/facts/stored-facts.ts';
-import type { StoredAttributes } from '../../src/input/resources.ts';
+import type { StoredAttributes } from '../../src/policy/declared/declaration.ts';
 import { closed } from '../../src/policy/facts.ts';
+import type { Stored } from '../../src/policy/facts-under.ts';
 import { BUILT_IN } from '../../src/policy/schema.ts';
 
 /** Valid ids that code would mix up which joins strings, looks them up in an object, or ignores case. */

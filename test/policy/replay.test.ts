@@ -1,9 +1,9 @@
 /** What a replay takes for the same situation: records may share an outcome only where the policy decides all of them alike. */
 
 import { expect } from 'chai';
-import { factsUnder, type Stored } from '../../src/facts/declared.ts';
 import { decide } from '../../src/policy/decide.ts';
 import { closed, FACTS_VERSION, type Facts } from '../../src/policy/facts.ts';
+import { factsUnder, type Stored } from '../../src/policy/facts-under.ts';
 import { redecider } from '../../src/policy/replay.ts';
 import { BUILT_IN } from '../../src/policy/schema.ts';
 import { declaredPolicy, EVERY_KIND } from '../support/declared.ts';

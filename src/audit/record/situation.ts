@@ -57,7 +57,7 @@ function situationBy(facts: Facts, policy: string): Situation | undefined {
   return made;
 }
 
-/** Frozen groups are kept by identity: they are the same objects from one decision to the next (facts/declared.ts), and cannot change. */
+/** Frozen groups are kept by identity: they are the same objects from one decision to the next (policy/facts-under.ts), and cannot change. */
 function groupNumber(name: string, group: Group): number {
   const known = ofGroups.get(group);
   if (known !== undefined) return known;

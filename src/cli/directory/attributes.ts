@@ -3,8 +3,7 @@
 import type { Command } from 'commander';
 import { acceptAttributes, acceptRole, inOrder, isBuiltInRole, type Owner } from '../../directory/attributes.ts';
 import { Refusal } from '../../errors.ts';
-import type { StoredAttributes } from '../../input/resources.ts';
-import type { Declaration } from '../../policy/declared/declaration.ts';
+import type { Declaration, StoredAttributes } from '../../policy/declared/declaration.ts';
 import { declarationHere } from '../terminal/declaration.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 

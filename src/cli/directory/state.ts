@@ -3,8 +3,9 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { Failure, Refusal } from '../../errors.ts';
-import { pageQuery, type StoredAttributes } from '../../input/resources.ts';
+import { pageQuery } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
+import type { StoredAttributes } from '../../policy/declared/declaration.ts';
 import type { JsonOption } from '../terminal/options.ts';
 import { confirm } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';

@@ -4,13 +4,13 @@ import { isIP } from 'node:net';
 import type { Context } from '../../audit/record/entry.ts';
 import type { AuthorizeRequest } from '../../authorize.ts';
 import { keyOfHeader } from '../../credentials/token.ts';
-import type { Asked } from '../../facts/declared.ts';
 import type { Named } from '../../facts/load-named.ts';
 import { invalid } from '../../input/json.ts';
 import { maskSecrets } from '../../mask.ts';
 import type { Policy } from '../../policy/decide.ts';
 import type { MappedProperty, Names } from '../../policy/declared/names.ts';
 import { FACTS, fits } from '../../policy/facts.ts';
+import type { Asked } from '../../policy/facts-under.ts';
 import type { Evaluation } from './shapes.ts';
 
 /** The subject that shows its key. */

@@ -2,8 +2,8 @@
 
 import type { z } from 'zod';
 import { type Actor, mutate } from '../../db/mutate.ts';
-import type { Asked } from '../../facts/declared.ts';
 import type { Policy } from '../../policy/decide.ts';
+import type { Asked } from '../../policy/facts-under.ts';
 import { searchActions } from '../../search/actions.ts';
 import { type Found, type Place, searchBusinesses, searchSubjects } from '../../search/search.ts';
 import type { Service } from '../../service.ts';

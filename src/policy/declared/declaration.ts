@@ -81,5 +81,8 @@ export const GROUP_OF_OWNER = { key: 'key', user: 'user', business: 'target' } a
   string
 >;
 
+/** What the directory stores of what `facts.yaml` declares: `{"plan": "pro", "can": ["sms"]}`. */
+export type StoredAttributes = Readonly<Record<string, string | boolean | readonly string[]>>;
+
 /** The roles that are built in. */
 export const BUILT_IN_ROLES: readonly string[] = ['owner', 'member'];

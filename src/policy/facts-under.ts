@@ -7,13 +7,11 @@
  */
 
 import { Failure } from '../errors.ts';
-import type { StoredAttributes } from '../input/resources.ts';
-import { type DeclaredAttributes, GROUP_OF_OWNER } from '../policy/declared/declaration.ts';
-import type { ScheduleSpan } from '../policy/declared/schedules.ts';
-import { factsOfAttributes, UNKNOWN } from '../policy/declared/table.ts';
-import { closed, type Facts, fits, type Group, groupFrom } from '../policy/facts.ts';
-import type { Schema } from '../policy/schema.ts';
-import type { Known } from './load.ts';
+import { type DeclaredAttributes, GROUP_OF_OWNER, type StoredAttributes } from './declared/declaration.ts';
+import type { ScheduleSpan } from './declared/schedules.ts';
+import { factsOfAttributes, UNKNOWN } from './declared/table.ts';
+import { closed, type Facts, fits, type Group, groupFrom } from './facts.ts';
+import type { Schema } from './schema.ts';
 
 /** What a calling service states in `context.attributes`. */
 export type AskedAttributes = Readonly<Record<string, string | boolean>>;
@@ -39,7 +37,10 @@ export interface StoredSource {
 }
 
 /** What the facts of a decision come from; the same `stored` objects give the same groups. */
-export type Stored = Pick<Known, 'key' | 'user' | 'target' | 'stored'>;
+export interface Stored extends StoredGroups {
+  /** The attributes of each, as they are stored. */
+  readonly stored: Readonly<Record<keyof StoredGroups, StoredAttributes>>;
+}
 
 // Spelled out, as `request` is below: a fact that is added to these groups must not compile until it has a value.
 const WITHIN_LIMIT: Facts['limit'] = closed({ exceeded: false });
@@ -100,7 +101,7 @@ export const bytesUnder = ({ declaration: { attributes } }: Schema): number =>
 export const askedUnder = (schema: Schema, attributes: AskedAttributes | undefined): Group | undefined =>
   groupsOf(schema).askedGroup?.(attributes);
 
-type StoredGroups = Pick<Known, 'key' | 'user' | 'target'>;
+type StoredGroups = Pick<Facts, 'key' | 'user' | 'target'>;
 
 /** What makes and keeps the groups of one schema. */
 interface Groups {

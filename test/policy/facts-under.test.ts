@@ -2,10 +2,10 @@
 
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { type Asked, bytesUnder, factsUnder, type Stored } from '../../src/facts/declared.ts';
 import { WITHOUT_ATTRIBUTES } from '../../src/facts/stored-facts.ts';
 import type { Declaration, DeclaredValues } from '../../src/policy/declared/declaration.ts';
 import { closed, type Facts, type Group } from '../../src/policy/facts.ts';
+import { type Asked, bytesUnder, factsUnder, type Stored } from '../../src/policy/facts-under.ts';
 import { BUILT_IN, type Schema, schemaOf } from '../../src/policy/schema.ts';
 import { SEED, times } from '../policy/texts.ts';
 import { ACTIVE, inheritsNothing } from '../support/facts.ts';
