@@ -16,15 +16,29 @@ export interface Use {
   readonly redigest?: Redigest | undefined;
 }
 
+/** The latest use of a key that is not written. Changed in place: one is noted for each decision. */
+interface Noted {
+  readonly keyId: string;
+  at: number;
+  redigest: Redigest | undefined;
+  /** When the oldest use was noted that is not written, by the monotonic clock. */
+  since: number;
+}
+
 export interface Usage {
   readonly note: (use: Use) => void;
   /** Stops, and writes the pending uses, also where the flush under way fails. Logs those that could not be written. */
   readonly close: () => Promise<void>;
 }
 
-/** Three flushes within the promised minute, so that a key may be locked during the first two. */
-const INTERVAL_MS = 20_000;
-const CHUNK = 5000;
+const INTERVAL_MS = 5000;
+/**
+ * In intervals: how long the oldest use of a key waits, so that a key in steady use is written once in forty seconds, and the keys of a
+ * replica not all at once. Four flushes are left of the promised minute, so that a key may be locked during the first three.
+ */
+const WAIT = 8;
+/** Keys in one statement: short, because a commit of decisions may wait for the same disk. */
+const CHUNK = 1000;
 /** Milliseconds that a statement of the last flush may take. Short, because the end of the process waits for it. */
 const LAST_FLUSH_MS = 5000;
 
@@ -44,31 +58,43 @@ const WRITE = `
   select id from api_keys where id in (select id from used) and id not in (select id from free)`;
 
 export function createUsage(db: Knex, log: Log, { intervalMs = INTERVAL_MS, lastFlushMs = LAST_FLUSH_MS } = {}): Usage {
-  const noted = new Map<string, Use>();
+  const noted = new Map<string, Noted>();
 
-  const flush = async (limitMs?: number): Promise<void> => {
-    const uses = [...noted.values()];
-    for (let start = 0; start < uses.length; start += CHUNK) {
-      const chunk = uses.slice(start, start + CHUNK);
+  /** Those whose oldest use came before that moment. */
+  const flush = async (before: number, limitMs?: number): Promise<void> => {
+    const due = [...noted.values()].filter(({ since }) => since <= before);
+    for (let start = 0; start < due.length; start += CHUNK) {
+      const startedAt = performance.now();
+      const chunk = due.slice(start, start + CHUNK).map((use) => ({ use, at: use.at }));
       const { rows } = await db
-        .raw<{ rows: { id: string }[] }>(WRITE, [JSON.stringify(chunk.map(rowOf))])
+        .raw<{ rows: { id: string }[] }>(WRITE, [JSON.stringify(chunk.map(({ use }) => rowOf(use)))])
         // At 'start', where the pool sets its own, longer limit (connect.ts).
         .on('start', (statement: Knex.Raw) => limitMs !== undefined && statement.timeout(limitMs));
       const locked = new Set(rows.map((row) => row.id));
-      // A key that was locked, or used again meanwhile, stays noted for the next flush; after a failure, so do all.
-      for (const use of chunk) if (noted.get(use.keyId) === use && !locked.has(use.keyId)) noted.delete(use.keyId);
+      // A key that was locked, or used again meanwhile, stays noted for a later flush; after a failure, so do all.
+      for (const { use, at } of chunk) {
+        if (locked.has(use.keyId)) continue;
+        if (use.at === at) noted.delete(use.keyId);
+        else use.since = startedAt;
+      }
     }
   };
-  const loop = every(intervalMs, () => flush(), {
+  const loop = every(intervalMs, () => flush(performance.now() - WAIT * intervalMs), {
     first: 'later',
     onError: (error) => log.warn({ error }, 'last_used_at of keys could not be written; the next flush includes it'),
   });
 
   return {
-    note: (use) => void noted.set(use.keyId, { ...use, redigest: use.redigest ?? noted.get(use.keyId)?.redigest }),
+    note: ({ keyId, at, redigest }) => {
+      const known = noted.get(keyId);
+      if (known) {
+        known.at = at;
+        known.redigest = redigest ?? known.redigest;
+      } else noted.set(keyId, { keyId, at, redigest, since: performance.now() });
+    },
     close: async () => {
       await loop.close();
-      const last = (): Promise<void> => flush(lastFlushMs);
+      const last = (): Promise<void> => flush(Number.POSITIVE_INFINITY, lastFlushMs);
       // Twice: a connection that the server has just ended stays in the pool until its socket closes, and fails the first one.
       const error: unknown = await last()
         .catch(last)
@@ -84,7 +110,7 @@ export function createUsage(db: Knex, log: Log, { intervalMs = INTERVAL_MS, last
 
 const hex = (bytes: Buffer | undefined): string | null => (bytes ? `\\x${bytes.toString('hex')}` : null);
 
-const rowOf = ({ keyId, at, redigest }: Use) => ({
+const rowOf = ({ keyId, at, redigest }: Noted) => ({
   id: keyId,
   at: new Date(at).toISOString(),
   old_digest: hex(redigest?.from),

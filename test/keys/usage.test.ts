@@ -88,6 +88,23 @@ describe('the last use of a key', () => {
       await usage.close();
     });
 
+    it('of a key in steady use is written once in a while, not by every flush', async () => {
+      const own = connect({ url, poolSize: 1 });
+      let writes = 0;
+      own.on('query', () => {
+        writes += 1;
+      });
+      const usage = createUsage(own, LOG, { intervalMs: SOON });
+      const since = performance.now();
+      for (let at = AT; writes < 3; at += 1) {
+        usage.note({ keyId: 'k1', at });
+        await sleep(1);
+      }
+      expect(performance.now() - since).to.be.at.least(3 * 8 * SOON);
+      await usage.close();
+      await own.destroy();
+    });
+
     it('is written when the service closes', async () => {
       const usage = createUsage(db, LOG, { intervalMs: NEVER });
       for (const [index, keyId] of ['k1', 'k2', 'gone'].entries()) usage.note({ keyId, at: AT + index });
@@ -162,10 +179,12 @@ describe('the last use of a key', () => {
     });
 
     it('is written once a database that failed is back', async () => {
-      const usage = createUsage(db, LOG, { intervalMs: SOON });
+      const warnings: object[] = [];
+      const log = { warn: (fields: object) => void warnings.push(fields) } as unknown as Log;
+      const usage = createUsage(db, log, { intervalMs: SOON });
       await db.raw('alter table api_keys rename to hidden');
       usage.note({ keyId: 'k1', at: AT });
-      await new Promise((resolve) => setTimeout(resolve, 5 * SOON));
+      while (warnings.length === 0) await sleep(10);
       await db.raw('alter table hidden rename to api_keys');
       await becomes('k1', AT);
       await usage.close();
