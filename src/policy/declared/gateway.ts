@@ -54,7 +54,7 @@ export function parseTemplate(text: string): Template | string {
   const written = text.slice(1).split('/');
   const trailing = written.length > 1 && written.at(-1) === '';
   if (written.at(-1) === '') written.pop();
-  const open = written.at(-1) === '**';
+  const open = !trailing && written.at(-1) === '**';
   if (open) written.pop();
   if (written.length > MOST_SEGMENTS) return `a path has at most ${MOST_SEGMENTS} segments`;
   const parameters = new Map<string, number>();

@@ -34,7 +34,6 @@ const AMBIGUOUS: readonly (readonly [form: RegExp, names: string])[] = [
   [/%2f/i, 'an encoded slash'],
   [/;|%3b/i, 'a semicolon'],
   [/%25/, 'an encoded percent sign'],
-  [/%(?:[01][0-9a-f]|7f)/i, 'an encoded control character'],
   [
     /%(?:2[de]|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/i,
     'an encoded letter, digit or one of - . _ ~, which need no encoding',
@@ -65,7 +64,6 @@ export function readPath(target: string): RequestPath | Refused<PathReason> {
   } catch {
     return ambiguous('encoded bytes that are no UTF-8');
   }
-  // Of those, one byte alone was refused above; U+0080 to U+009F have two.
   if (segments.some((segment) => /\p{Cc}/u.test(segment))) return ambiguous('an encoded control character');
   return pathOf(segments);
 }

@@ -63,10 +63,12 @@ function routeOf(entry: unknown, at: Path, line: number, schema: Schema, fault: 
     return undefined;
   }
   const { methods, path, action, business } = partsOf(entry, ['methods', 'path', 'action', 'business'], at, fault);
-  const template = templateOf(path, [...at, 'path'], fault);
-  const allowed = methodsOf(methods, [...at, 'methods'], fault);
-  const asked = actionOf(action, [...at, 'action'], schema, fault);
-  const from = template && businessFrom(business, [...at, 'business'], template, fault);
+  // What is missing is missing from the route.
+  const placeOf = (name: string): Path => (Object.hasOwn(entry, name) ? [...at, name] : at);
+  const template = templateOf(path, placeOf('path'), fault);
+  const allowed = methodsOf(methods, placeOf('methods'), fault);
+  const asked = actionOf(action, placeOf('action'), schema, fault);
+  const from = template && businessFrom(business, placeOf('business'), template, fault);
   if (!template || allowed === undefined || asked === undefined || from === undefined) return undefined;
   return {
     methods: allowed === 'any' ? undefined : allowed,
@@ -127,7 +129,7 @@ function businessFrom(
 ): BusinessFrom | 'none' | undefined {
   if (business === undefined || business === null) {
     if (!parameters.has('business')) return 'none';
-    fault(at.slice(0, -1), 'the path has {business}: write business: {parameter: business}, or call it otherwise');
+    fault(at, 'the path has {business}: write business: {parameter: business}, or call it otherwise');
     return undefined;
   }
   const [first, ...more] = isMap(business) ? Object.entries(business) : [];
