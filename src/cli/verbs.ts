@@ -65,6 +65,11 @@ const GROUPS: readonly Group[] = [
     load: async () => (await import('./policy/index.ts')).addPolicyVerbs,
   },
   {
+    name: 'gateway',
+    description: 'what gateways ask about',
+    load: async () => (await import('./policy/gateway.ts')).addGatewayVerbs,
+  },
+  {
     name: 'import',
     description: 'load users, businesses, members and API keys, all of them or nothing',
     load: async () => (await import('./directory/import.ts')).addImportVerb,
