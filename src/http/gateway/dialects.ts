@@ -29,6 +29,9 @@ export const NAMED_IN: Readonly<Record<Exclude<Dialect, 'envoy'>, Original>> = {
   forwarded: { method: 'X-Forwarded-Method', target: 'X-Forwarded-Uri' },
 };
 
+/** Those that a gateway may ask with, but for Envoy, which asks with that of its client. */
+export const METHODS: readonly string[] = ['GET', 'HEAD', 'POST'];
+
 const PLACE = /^\/gateway\/(?:(nginx|forwarded|haproxy)(?:$|\?)|(envoy)(?:$|[/?]))/;
 const ENVOY = '/gateway/envoy';
 const PLACES: Readonly<Record<Dialect, Place>> = {

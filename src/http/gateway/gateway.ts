@@ -23,7 +23,7 @@ import { type State, stateOf } from '../context.ts';
 import { type Answered, deliver, type Phase, settle } from '../exchange.ts';
 import { faultOfMessage, repeatedHeader } from '../framing.ts';
 import { decisionAnswer, inDialect, refusalAnswer } from './answers.ts';
-import { originalOf, type Place, placeOf, valuesOf } from './dialects.ts';
+import { METHODS, originalOf, type Place, placeOf, valuesOf } from './dialects.ts';
 
 /** Why a request is denied without a decision. */
 export type GatewayReason = RouteReason | 'unset' | 'doubled' | 'bounds' | 'header';
@@ -140,7 +140,6 @@ function refuseMethod({ dialect }: Place, { method = '' }: IncomingMessage): voi
   if (dialect !== 'envoy' && !METHODS.includes(method))
     throw new Failure('METHOD_NOT_ALLOWED', undefined, { allow: METHODS });
 }
-const METHODS: readonly string[] = ['GET', 'HEAD', 'POST'];
 
 /** What the log keeps of the client: nothing that holds its API key. */
 function contextOf(request: IncomingMessage, credential: string | undefined, ip: string | undefined): Context {

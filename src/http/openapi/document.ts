@@ -13,11 +13,19 @@ export interface Document extends Json {
   readonly components: Json & { readonly schemas: Readonly<Record<string, Json>> };
 }
 
+/** What is answered and is no route: paths, and the components that they refer to. */
+export interface Besides {
+  readonly paths: Readonly<Record<string, Json>>;
+  readonly securitySchemes: Json;
+  readonly responses: Json;
+}
+
 /** The document of these routes. `server`: where they are reached; undefined: at the root of where the document is. */
-export function openApi(routes: readonly Route[], server = '/'): Document {
+export function openApi(routes: readonly Route[], besides: Besides, server = '/'): Document {
   const schemas = createSchemas();
   const paths: Record<string, Json> = {};
   for (const route of routes) paths[route.path] = { ...paths[route.path], [route.method]: operation(route, schemas) };
+  Object.assign(paths, besides.paths);
   const failures = failureComponents(routes);
   return {
     openapi: '3.1.0',
@@ -31,8 +39,11 @@ export function openApi(routes: readonly Route[], server = '/'): Document {
     tags: tagsOf(Object.keys(paths)),
     paths,
     components: {
-      securitySchemes: { callerToken: { type: 'http', scheme: 'bearer', description: TOKEN } },
-      responses: failures.responses,
+      securitySchemes: {
+        callerToken: { type: 'http', scheme: 'bearer', description: TOKEN },
+        ...besides.securitySchemes,
+      },
+      responses: { ...failures.responses, ...besides.responses },
       schemas: { Success: SUCCESS, Failure: failures.schema, ...schemas.named() },
     },
   };

@@ -12,6 +12,11 @@ const TAGS: readonly (Tag & { readonly paths: readonly string[] })[] = [
     paths: ['/access', '/.well-known'],
     description: 'The same decisions, and searches, in the words of the AuthZEN Authorization API 1.0.',
   },
+  {
+    name: 'gateways',
+    paths: ['/gateway'],
+    description: 'The same decisions, for gateways that ask before they let a request through.',
+  },
   { name: 'keys', paths: ['/keys'], description: 'API keys: make, change, rotate, revoke and delete them.' },
   {
     name: 'directory',

@@ -7,6 +7,7 @@ import type { Service } from '../../service.ts';
 import { discoveryRoutes } from '../access/discovery.ts';
 import { evaluationRoutes } from '../access/evaluation.ts';
 import { searchRoutes } from '../access/search.ts';
+import { gatewayComponents, gatewayPaths } from '../gateway/document.ts';
 import { type Document, openApi, withDenialCodes } from '../openapi/document.ts';
 import { type Route, route } from '../route.ts';
 import { auditRoutes } from './audit.ts';
@@ -59,7 +60,9 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
       return isAmong(ETag, headers['If-None-Match']) ? { status: 304, headers: { ETag } } : answer;
     },
   });
-  const answerFor = documentAnswers(openApi([...routes, self], service.config.AUTHZEN_BASE_URL));
+  const answerFor = documentAnswers(
+    openApi([...routes, self], { paths: gatewayPaths, ...gatewayComponents }, service.config.AUTHZEN_BASE_URL),
+  );
   return [...routes, self];
 }
 

@@ -95,10 +95,10 @@ describe('authz gateway explain', () => {
     const bad = await folderWith('bad', 'routes: [{ methods: any, path: "/**", action: calls }]\n');
     const outcome = await explain('PUT', '/x', '--policy', bad);
     expect([outcome.code, outcome.stdout]).to.deep.equal([1, '']);
-    expect(outcome.stderr).to.include('gateway.yaml:1:44: "calls" is no action').and.to.include('[gateway]');
+    expect(outcome.stderr).to.include('gateway.yaml:1:47: "calls" is no action').and.to.include('[gateway]');
     const checked = await authz(['policy', 'check', bad]);
     expect([checked.code, checked.stdout]).to.satisfy(
-      ([code, out]: [number, string]) => code === 1 && out.startsWith('gateway.yaml:1:44: "calls" is no action'),
+      ([code, out]: [number, string]) => code === 1 && out.startsWith('gateway.yaml:1:47: "calls" is no action'),
     );
   });
 

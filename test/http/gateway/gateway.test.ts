@@ -14,6 +14,7 @@ import { NAMED_IN } from '../../../src/http/gateway/dialects.ts';
 import { ROOT } from '../../support/cli.ts';
 import { type Client, clientOf, type MadeKey } from '../../support/client.ts';
 import { metricsOf } from '../../support/metrics.ts';
+import { checker, type Document, responseOf } from '../../support/openapi.ts';
 import { insertCaller, type Reply, startService, type TestService } from '../../support/service.ts';
 import { askRaw, countDecisions, type HeaderList } from '../wire.ts';
 
@@ -41,6 +42,8 @@ describe('what gateways ask', () => {
   let service: TestService;
   let client: Client;
   let key: MadeKey;
+  let document: Document;
+  let faults: ReturnType<typeof checker>;
   const log = new PassThrough();
   let logged = '';
 
@@ -62,17 +65,29 @@ describe('what gateways ask', () => {
     await client.newUser('ada', 'bakery', 'museum', 'shut');
     await client.data('PUT', '/businesses/shut', { disabled: true, disabledReason: 'Zürich “moved” \u{1F600}' });
     key = await client.newKey('ada');
+    document = (await client.call('GET', '/openapi.json')).body as unknown as Document;
+    faults = checker(document);
   });
   after(async () => {
     await service?.close();
     await rm(folder, { recursive: true });
   });
 
-  /** Asks as the gateway of a dialect does. */
-  const ask = (
-    dialect: Dialect,
-    { method = 'GET', target = CALLS, headers, caller }: Original = {},
-  ): Promise<Reply> => {
+  /** Asks as the gateway of a dialect does. The answer is as the OpenAPI document says. */
+  const ask = async (dialect: Dialect, original: Original = {}): Promise<Reply> => {
+    const reply = await send(dialect, original);
+    const [path, method] =
+      dialect === 'envoy' ? ['/gateway/envoy/{path}', original.method ?? 'GET'] : [`/gateway/${dialect}`, 'GET'];
+    const operation = document.paths[path]?.[method.toLowerCase()];
+    if (!operation) return reply;
+    const described = responseOf(document, operation, reply.status);
+    expect(described, `${dialect} ${reply.status}`).to.not.equal(undefined);
+    expect(faults(described?.content?.['application/json']?.schema ?? {}, reply.body)).to.equal('');
+    for (const header of Object.keys(described?.headers ?? {}))
+      expect(reply.headers.has(header), header).to.equal(true);
+    return reply;
+  };
+  const send = (dialect: Dialect, { method = 'GET', target = CALLS, headers, caller }: Original): Promise<Reply> => {
     const all: HeaderList = [
       ['Iqra-Caller', caller ?? `Bearer ${service.token}`],
       ...(headers ?? [['Authorization', `Token ${key.apiKey}`]]),
