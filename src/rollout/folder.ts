@@ -1,5 +1,6 @@
 /** Reads a policy folder into texts, and builds a policy of it or refuses it with every finding. */
 
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -14,11 +15,30 @@ import type { KnownFiles } from './known-files.ts';
 export const loadPolicy = async (folder: string): Promise<Policy> =>
   admitPolicy(folder, await readPolicyFolder(folder));
 
+/**
+ * The policy that passed the check last, while anything still uses it. A check takes a tenth of a second and more, and its result
+ * depends on the texts alone, so those of a shadow folder that is a copy of the live one are not checked a second time.
+ */
+let passed: { readonly hash: string; readonly policy: WeakRef<Policy> } | undefined;
+
 /** Builds and checks the policy of a folder's texts. @throws Refusal that names every finding with file, line, column and reason. */
 export async function admitPolicy(folder: string, texts: PolicyTexts): Promise<Policy> {
+  const hash = hashOf(texts);
+  const known = passed?.hash === hash ? passed.policy.deref() : undefined;
+  if (known) return known;
   const { policy, findings } = await buildPolicy(texts);
-  if (policy) return policy;
+  if (policy) {
+    passed = { hash, policy: new WeakRef(policy) };
+    return policy;
+  }
   throw refusal(`the policy in ${folder} is refused; correct it, or set POLICY_DIR to another folder`, findings);
+}
+
+/** Of all names and texts, the cases and invariants too, of which no decision depends and the check does. */
+function hashOf(texts: PolicyTexts): string {
+  const hash = createHash('sha256');
+  for (const [name, text] of texts) hash.update(`${name}\0${text.length}\0`).update(text);
+  return hash.digest('hex');
 }
 
 /** The policy of a folder, compiled but not checked, for tools that look at it. @throws Refusal when it does not compile */

@@ -172,7 +172,22 @@ describe('the policy of a folder', () => {
       .and.to.contain('model.conf:1:1');
   });
 
+  it('is checked once while it is in use, and anew where a text of it is another, moved, or gone', async () => {
+    const policy = await loadPolicy(folder);
+    expect(await loadPolicy(folder)).to.equal(policy);
+    const cases = path.join(folder, 'cases', 'order.yaml');
+    const text = await readFile(cases, 'utf8');
+    await writeFile(cases, text.replace('code: INVALID_API_KEY', 'code: RATE_LIMITED'));
+    expect(await thrownBy(() => loadPolicy(folder))).to.be.instanceOf(Refusal);
+    await writeFile(cases, text);
+    await rename(cases, path.join(folder, 'cases', 'another.yaml'));
+    const renamed = await loadPolicy(folder);
+    expect(renamed).not.to.equal(policy);
+    expect(renamed.digest).to.equal(policy.digest);
+  });
+
   it('is refused without its cases', async () => {
+    await loadPolicy(folder);
     await rm(path.join(folder, 'cases'), { recursive: true });
     expect((await thrownBy(() => loadPolicy(folder))).message).to.contain('[no-cases]');
   });

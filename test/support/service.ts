@@ -10,6 +10,7 @@ import { connect } from '../../src/db/connect.ts';
 import { mutate } from '../../src/db/mutate.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
+import type { Policy } from '../../src/policy/decide.ts';
 import { createService, type Service } from '../../src/service.ts';
 import { newDatabase } from './postgres.ts';
 
@@ -36,6 +37,9 @@ export interface TestService {
 /** A rate limit that no test reaches. */
 export const UNLIMITED = { requests: 2 ** 31 - 1, windowSeconds: 1 };
 
+/** Of the service that was started last: while it is there, the next service with the same folder does not check it again. */
+const lastPolicy: Policy[] = [];
+
 /** Starts a service in this process: real HTTP, real PostgreSQL. `environment` adds to its settings; `out` gets its log. */
 export async function startService(environment: Record<string, string> = {}, out?: Writable): Promise<TestService> {
   const secret = randomBytes(32);
@@ -56,6 +60,7 @@ export async function startService(environment: Record<string, string> = {}, out
   });
   const database = await openDatabase(config);
   const service = await createService(config, createLog(config.LOG_LEVEL, out), database);
+  lastPolicy[0] = service.live.policy();
   const server = await listen(service);
   const db = connect({ url, poolSize: 2 });
   return {
