@@ -89,15 +89,15 @@ export async function askAll(
   return answers.flat();
 }
 
-interface Batch {
+interface Batch<One> {
   /** The place of its first question among all. */
   readonly first: number;
-  readonly batch: Written[];
+  readonly batch: One[];
 }
 
 /** Splits questions, in their order, into batches that the service takes. */
-export function batchesOf(questions: readonly Written[]): Batch[] {
-  const batches: Batch[] = [];
+export function batchesOf<One extends Written>(questions: readonly One[]): Batch<One>[] {
+  const batches: Batch<One>[] = [];
   let room = 0;
   for (const [first, written] of questions.entries()) {
     const bytes = Buffer.byteLength(written.json) + 1;

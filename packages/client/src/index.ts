@@ -3,6 +3,7 @@
 export { createClient } from './create-client.ts';
 export { AuthzError, BadQuestion, type Issue, NotPermitted, TimedOut, Unavailable } from './errors.ts';
 export { type Refusal, refusalOfDenial, refusalOfFailure } from './refusal.ts';
+export type * from './resource-types.ts';
 export type { ClientOptions } from './settings.ts';
 export type {
   Allowed,
@@ -14,6 +15,9 @@ export type {
   DecisionData,
   DenialCode,
   Denied,
+  Evaluated,
+  EvaluateOptions,
+  Evaluation,
   Question,
   RateLimit,
   Told,

@@ -14,6 +14,8 @@ export interface ClientOptions {
   readonly deadlineMs?: number | undefined;
   /** In place of the global one. */
   readonly fetch?: typeof globalThis.fetch | undefined;
+  /** Whether questions that are asked in one turn of the event loop go as one batch. false unless told. */
+  readonly coalesce?: boolean | undefined;
   /** Hears of each decision and each failure; keys are not among what it is told. What it throws is a warning of the process. */
   readonly onDecision?: ((told: Told) => void) | undefined;
 }
@@ -23,11 +25,20 @@ export interface Settings {
   readonly token: Token;
   readonly deadlineMs: number;
   readonly fetch: typeof globalThis.fetch;
+  readonly coalesce: boolean;
   readonly onDecision: ((told: Told) => void) | undefined;
 }
 
 /** @throws TypeError that says what to change, and quotes no secret */
-export function readSettings({ url, urls, token, deadlineMs = 500, fetch, onDecision }: ClientOptions): Settings {
+export function readSettings({
+  url,
+  urls,
+  token,
+  deadlineMs = 500,
+  fetch,
+  coalesce = false,
+  onDecision,
+}: ClientOptions): Settings {
   if ((url === undefined) === (urls === undefined)) throw new TypeError('Give url or urls, one of them.');
   const addresses = urls ?? [url];
   if (addresses.length === 0) throw new TypeError('Give at least one address in urls.');
@@ -39,6 +50,7 @@ export function readSettings({ url, urls, token, deadlineMs = 500, fetch, onDeci
     deadlineMs: checkDeadline(deadlineMs),
     // Looked up at each call: who instruments the global one may do so later.
     fetch: fetch ?? ((...request) => globalThis.fetch(...request)),
+    coalesce,
     onDecision,
   };
 }

@@ -168,15 +168,33 @@ const UNSENT: ReadonlySet<string> = new Set([
 /** How long to wait before the second try; undefined: there is none. */
 function msBeforeAnother({ response, cause }: Outcome, call: Call, limits: Limits): number | undefined {
   if (limits.signal.aborted) return undefined;
-  if (!response) return call.repeatable || UNSENT.has(codeOf(cause)) ? 0 : undefined;
+  if (!response) return UNSENT.has(codeOf(cause)) || (call.repeatable && !isBegun(cause)) ? 0 : undefined;
   if (!call.repeatable || (response.status !== 503 && response.status !== 504)) return undefined;
   const wait = (secondsToWait(response) ?? Number.POSITIVE_INFINITY) * 1000;
   return wait < limits.msLeft() ? wait : undefined;
 }
 
-/** The code that says why a connection failed, which `fetch` wraps; '': none does. */
-function codeOf(thrown: unknown): string {
-  if (typeof thrown !== 'object' || thrown === null) return '';
-  const { code, cause } = thrown as { readonly code?: unknown; readonly cause?: unknown };
-  return typeof code === 'string' ? code : codeOf(cause);
+/**
+ * Whether something came that is no head: junk, or a switch of protocols. Of a head that breaks off in its midst `fetch` does not tell, as
+ * of a connection that was closed while it was idle.
+ */
+function isBegun(thrown: unknown): boolean {
+  const { code, message } = reasonOf(thrown) ?? {};
+  return (
+    code !== undefined && (code.startsWith('HPE_') || (code === 'UND_ERR_SOCKET' && message !== 'other side closed'))
+  );
+}
+
+/** The code that says why a connection failed; '': none does. */
+const codeOf = (thrown: unknown): string => reasonOf(thrown)?.code ?? '';
+
+/** The error with a code, which `fetch` wraps. */
+function reasonOf(thrown: unknown): { readonly code: string; readonly message?: unknown } | undefined {
+  if (typeof thrown !== 'object' || thrown === null) return undefined;
+  const { code, message, cause } = thrown as {
+    readonly code?: unknown;
+    readonly message?: unknown;
+    readonly cause?: unknown;
+  };
+  return typeof code === 'string' ? { code, message } : reasonOf(cause);
 }

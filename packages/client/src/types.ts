@@ -1,5 +1,7 @@
 /** The shapes of questions and answers. Names of fields are those of docs/http-api.md, so that one page explains both. */
 
+import type { Freezes, Keys } from './resource-types.ts';
+
 /** What is known of the client's request. Networks of the policy look at `ip`; the rest is kept in the log. */
 export interface Context {
   /** IPv4 or IPv6, without a zone. */
@@ -50,9 +52,9 @@ export interface DecisionData {
   readonly businessId: string | null;
   readonly action: string;
   /** With OK and RATE_LIMITED. */
-  readonly rateLimit?: RateLimit;
+  readonly rateLimit?: RateLimit | undefined;
   /** With RATE_LIMITED: for the Retry-After of your own client. */
-  readonly retryAfterSeconds?: number;
+  readonly retryAfterSeconds?: number | undefined;
 }
 
 /** The codes of the shipped policy but OK. A policy may have others: see `Denied`. */
@@ -116,6 +118,35 @@ export interface Authorizer<Own extends string = never> {
   readonly authorizeAll: (questions: readonly Question[], options?: AskOptions) => Promise<Decision<Own>[]>;
 }
 
+interface Entity {
+  readonly type: string;
+  readonly id: string;
+  readonly properties?: object | undefined;
+}
+
+/** An evaluation of AuthZEN 1.0. */
+export interface Evaluation {
+  /** `{"type": "credential", "id": "header"}` is whoever `subjectAuthorization` shows. */
+  readonly subject: Entity;
+  readonly action: { readonly name: string; readonly properties?: object | undefined };
+  readonly resource: Entity;
+  readonly context?: object | undefined;
+}
+
+export interface EvaluateOptions extends AskOptions {
+  /** Your client's Authorization header as it came, for the subject that shows its key. */
+  readonly subjectAuthorization?: string | undefined;
+}
+
+/** The answer of AuthZEN. */
+export interface Evaluated {
+  /** Nothing but true is a yes. */
+  readonly decision: boolean;
+  /** `code`, `status`, `decisionId`, `reason_user` and more: docs/authzen.md. */
+  readonly context: Readonly<Record<string, unknown>>;
+  readonly requestId: string;
+}
+
 /** What `onDecision` is told of one question: its decision, or why there is none. */
 export type Told = {
   readonly question: Pick<Question, 'action' | 'businessId'>;
@@ -129,6 +160,10 @@ export type Told = {
 
 /** A client of the service. */
 export interface Client<Own extends string = never> extends Authorizer<Own> {
+  /** A question in the words of AuthZEN (docs/authzen.md). @throws as `authorize` */
+  readonly evaluate: (evaluation: Evaluation, options?: EvaluateOptions) => Promise<Evaluated>;
+  readonly keys: Keys;
+  readonly freezes: Freezes;
   /** Ends what is under way with Unavailable; calls that come later fail alike. */
   readonly close: () => void;
 }
