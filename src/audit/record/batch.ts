@@ -3,9 +3,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
 import { type CopyIn, copyIn } from '../../db/copy-in.ts';
-import { FIRST_OPENING, FORMAT, field } from '../format/record-hash.ts';
+import { FIRST_OPENING, FORMAT } from '../format/record-hash.ts';
 import { type Entry, millisecondsOf } from './entry.ts';
-import { chainName, endRows, putRow, ROW_COLUMNS, startRows, type Time } from './row.ts';
+import { type ChainName, chainName, endRows, putRow, ROW_COLUMNS, startRows, type Time, timeAt } from './row.ts';
 import { createSharing, type Sharing } from './sharing.ts';
 import type { Situation } from './situation.ts';
 
@@ -54,10 +54,10 @@ export function numberBatch(chain: Chain, entries: readonly Entry[], sharing: Sh
   const moved = new Map<string, ChainEnd>();
   let last = chain.last.toString('latin1');
   let day = '';
-  let name = chainName(boot, day);
-  let at: Time = { ms: Number.NaN, field: '' };
+  let name: ChainName = { fields: '', row: '' };
+  let at: Time = { ms: Number.NaN, day, field: '', row: '' };
   let end = { opening: last, records: 0, hash: last };
-  const rows = startRows();
+  const rows = startRows(entries.length);
   const shared = sharing.begin();
   const keep = (): void => {
     if (day !== '') moved.set(day, endOf(end));
@@ -66,11 +66,10 @@ export function numberBatch(chain: Chain, entries: readonly Entry[], sharing: Sh
     const ms = millisecondsOf(entry.id);
     // Most are of the same millisecond as the one before.
     if (ms !== at.ms) {
-      const text = new Date(ms).toISOString();
-      at = { ms, field: field(text) };
-      if (day === '' || !text.startsWith(day)) {
+      at = timeAt(ms);
+      if (at.day !== day) {
         keep();
-        day = text.slice(0, 10);
+        day = at.day;
         name = chainName(boot, day);
         const known = moved.get(day) ?? chain.heads.get(day);
         end = known

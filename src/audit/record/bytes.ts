@@ -26,13 +26,6 @@ export function putInt32(bytes: Bytes, value: number): void {
   bytes.at = bytes.buffer.writeInt32BE(value, bytes.at);
 }
 
-/** 8 bytes, of a safe integer. */
-export function putInt64(bytes: Bytes, value: number): void {
-  const high = Math.floor(value / 2 ** 32);
-  bytes.at = bytes.buffer.writeInt32BE(high, bytes.at);
-  bytes.at = bytes.buffer.writeUInt32BE(value - high * 2 ** 32, bytes.at);
-}
-
 export function putBytes(bytes: Bytes, value: Uint8Array): void {
   bytes.buffer.set(value, bytes.at);
   bytes.at += value.length;

@@ -7,19 +7,8 @@
 import { hash, randomFillSync } from 'node:crypto';
 import { FACTS_VERSION } from '../../policy/facts.ts';
 import type { ColumnName } from '../columns.ts';
-import { FORMAT, field, NULL, personalDigest } from '../format/record-hash.ts';
-import {
-  type Bytes,
-  newBytes,
-  putBytes,
-  putHex,
-  putInt16,
-  putInt32,
-  putInt64,
-  putLatin1,
-  reserve,
-  written,
-} from './bytes.ts';
+import { FORMAT, field, NULL } from '../format/record-hash.ts';
+import { type Bytes, newBytes, putBytes, putHex, putInt16, putInt32, putLatin1, reserve, written } from './bytes.ts';
 import { canonicalFacts, type Entry } from './entry.ts';
 import { factsField, lengthOf, type Situation } from './situation.ts';
 
@@ -31,25 +20,35 @@ export const ROW_COLUMNS = [
   ...(['caller_id', 'action', 'effect', 'code', 'rule', 'situation', 'policy', 'facts_version', 'facts'] as const),
 ] satisfies readonly (ColumnName | 'situation')[];
 
-/** What names a chain, as the hash covers it and as the row has it. */
+/** What names a chain, as the hash covers it, and the column boot. */
 export interface ChainName {
   readonly fields: string;
-  readonly boot: Buffer;
+  readonly row: string;
 }
 
 /** Of the chain of a process on a day: YYYY-MM-DD, UTC. */
 export function chainName(boot: string, day: string): ChainName {
   const bytes = newBytes(UUID_BYTES);
   putUuid(bytes, boot);
-  return { fields: field(boot) + field(day), boot: written(bytes) };
+  return { fields: field(boot) + field(day), row: written(bytes).toString('latin1') };
 }
 
 /** Of a decision. */
 export interface Time {
   /** Milliseconds since 1970. */
   readonly ms: number;
+  /** YYYY-MM-DD, UTC. */
+  readonly day: string;
   /** ISO 8601 in UTC, as the hash covers it. */
   readonly field: string;
+  /** The column at. */
+  readonly row: string;
+}
+
+/** @param ms since 1970 */
+export function timeAt(ms: number): Time {
+  const text = new Date(ms).toISOString();
+  return { ms, day: text.slice(0, 10), field: field(text), row: int64((ms - EPOCH_MS) * 1000) };
 }
 
 /** The place of a record in its chain. */
@@ -64,6 +63,8 @@ const START = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer
 const LABEL = Buffer.from(`iqra-authz/decision/${FORMAT}\n`);
 /** Room for all of a record that is of a fixed size, and the lengths of its texts. */
 const FIXED_BYTES = 512;
+/** Of a row. */
+const USUAL_BYTES = 768;
 /** PostgreSQL counts from 2000. */
 const EPOCH_MS = Date.UTC(2000);
 /** With its length. */
@@ -71,8 +72,9 @@ const UUID_BYTES = 20;
 /** The length of a UUID as a text. */
 const UUID_LENGTH = '\0\0\0\x24';
 
-export function startRows(): Bytes {
-  const rows = newBytes(64 * 1024);
+/** For so many rows. */
+export function startRows(count: number): Bytes {
+  const rows = newBytes(START.length + count * USUAL_BYTES);
   putBytes(rows, START);
   return rows;
 }
@@ -101,7 +103,7 @@ export function putRow(
     textOf(fingerprint) + (shadow ? textOf(shadow.policy) + textOf(shadow.code) + textOf(shadow.rule) : NO_SHADOW);
   const personal = textOf(ip) + textOf(userAgent);
   const constant = decided(entry, shared);
-  const salted = ip === null && userAgent === null ? NOTHING_TOLD : salt(ip, userAgent);
+  const salted = ip === null && userAgent === null ? NOTHING_TOLD : salt(personal);
 
   const places = chain.fields + field(String(seq)) + UUID_LENGTH + entry.id + at.field;
   const after = salted.field + requests + field(String(durationUs)) + rest;
@@ -113,18 +115,23 @@ export function putRow(
   reserve(rows, FIXED_BYTES + requests.length + rest.length + personal.length + constant.row.length);
   putInt16(rows, ROW_COLUMNS.length);
   putUuid(rows, entry.id);
-  putInt32(rows, 8);
-  putInt64(rows, (at.ms - EPOCH_MS) * 1000);
-  putBytes(rows, chain.boot);
-  putInt32(rows, 8);
-  putInt64(rows, seq);
-  putLatin1(rows, `\0\0\0\x20${digest}`);
-  putBytes(rows, salted.row);
-  putInt32(rows, 4);
-  putInt32(rows, durationUs);
-  putLatin1(rows, requests + rest + personal + constant.row);
+  const place = `${at.row}${chain.row}${int64(seq)}\0\0\0\x20${digest}`;
+  // All the rest as one text: to write each part by itself takes longer than to join them.
+  putLatin1(rows, place + salted.row + int32(durationUs) + requests + rest + personal + constant.row);
   return digest;
 }
+
+/** A column integer. @throws RangeError: the number is none; its bytes would be another's, which the hash does not cover */
+function int32(value: number): string {
+  if ((value | 0) !== value) throw new RangeError('not an integer of 4 bytes');
+  return `\0\0\0\x04${lengthOf(value)}`;
+}
+
+/** A column bigint, of a safe integer. */
+const int64 = (value: number): string => {
+  const high = Math.floor(value / 2 ** 32);
+  return `\0\0\0\x08${lengthOf(high)}${lengthOf(value - high * 2 ** 32)}`;
+};
 
 const NO_SHADOW = NULL.repeat(3);
 
@@ -148,29 +155,38 @@ function putUuid(bytes: Bytes, uuid: string): void {
 interface Salted {
   readonly field: string;
   /** The columns personal_salt and personal_digest. */
-  readonly row: Buffer;
+  readonly row: string;
 }
 
 const SALT_BYTES = 16;
 const salts = Buffer.alloc(256 * SALT_BYTES);
-let unusedSalts = salts.subarray(salts.length);
+let usedSalts = salts.length;
 
-/** With 16 random bytes, drawn many at a time: a draw costs more than all the rest of a record. */
-function salt(ip: string | null, userAgent: string | null): Salted {
-  if (unusedSalts.length === 0) unusedSalts = randomFillSync(salts);
-  const random = unusedSalts.subarray(0, SALT_BYTES);
-  unusedSalts = unusedSalts.subarray(SALT_BYTES);
-  const digest = personalDigest(random, ip, userAgent);
-  const row = newBytes(8 + SALT_BYTES + digest.length);
-  for (const value of [random, digest]) {
-    putInt32(row, value.length);
-    putBytes(row, value);
+const PERSONAL_LABEL = Buffer.from('iqra-authz/personal/1\n');
+/** What the digest of personal data covers, written anew for each. */
+const covered = newBytes(1024);
+putBytes(covered, PERSONAL_LABEL);
+const digestBytes = newBytes(32);
+
+/** The salted digest (`personalDigest`) of the fields ip and user_agent. With 16 random bytes, drawn many at a time: a draw costs more than all the rest of a record. */
+function salt(personal: string): Salted {
+  if (usedSalts === salts.length) {
+    randomFillSync(salts);
+    usedSalts = 0;
   }
-  return { field: field(digest.toString('hex')), row: written(row) };
+  const random = salts.toString('latin1', usedSalts, usedSalts + SALT_BYTES);
+  usedSalts += SALT_BYTES;
+  covered.at = PERSONAL_LABEL.length;
+  reserve(covered, SALT_BYTES + personal.length);
+  putLatin1(covered, random + personal);
+  const digest = hash('sha256', written(covered), 'binary');
+  digestBytes.at = 0;
+  putLatin1(digestBytes, digest);
+  return { field: field(digestBytes.buffer.toString('hex')), row: `\0\0\0\x10${random}\0\0\0\x20${digest}` };
 }
 
 /** One for all records of the process whose caller told nothing of its client: there is nothing to hide. */
-const NOTHING_TOLD = salt(null, null);
+const NOTHING_TOLD = salt(NULL + NULL);
 
 /** What is the same in all records of a caller, a situation and a decision: texts of the bytes. */
 interface Constant extends Pick<Entry, 'callerId'> {
