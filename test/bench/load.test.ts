@@ -67,11 +67,12 @@ describe('the load generator', () => {
   });
 
   it('sends them again and again, as many as are answered, until the time is over', async () => {
-    const { succeeded, failed, seconds } = await run({ milliseconds: 100 });
+    // On one connection, since those of two may overtake each other.
+    const { succeeded, failed, seconds } = await run({ connections: 1, milliseconds: 300 });
     expect(failed).to.equal(0);
     expect(seen.length).to.equal(succeeded).and.to.be.above(BODIES.length);
-    expect(seen.slice(0, 8).sort()).to.deep.equal([...BODIES, ...BODIES].sort());
-    expect(seconds).to.be.at.least(0.09);
+    expect(seen.slice(0, 8)).to.deep.equal([...BODIES, ...BODIES]);
+    expect(seconds).to.be.at.least(0.29);
   });
 
   it('counts as a failure what has another status or another body, and shows the first', async () => {

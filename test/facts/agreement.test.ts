@@ -22,7 +22,7 @@ import { amount } from '../support/long.ts';
 import { expectedFacts, isCovered, type Under } from './expected.ts';
 import { BUSINESSES, createWorld, HOSTILE, KEYS, randomFrom } from './world.ts';
 
-const LOOKUPS = Number(process.env['LOOKUPS'] ?? amount(20_000, 50_000, 1_000_000));
+const LOOKUPS = Number(process.env['LOOKUPS'] ?? amount(20_000, 30_000, 1_000_000));
 const RUNS = 10;
 const ACTIONS = ['call:create', 'call:read', 'business:read', 'user:usage:read', 'account:read', 'user:create'];
 const ADDRESSES = [

@@ -48,7 +48,7 @@ describe('a policy with 20 attributes, 10 networks of 10,000 prefixes and 5 sche
   });
 
   it('has a table, and a difference to an edit of a rule, of a network, and of a schedule', async () => {
-    const texts = declaredLarge(await shippedTexts(), amount(5, 20));
+    const texts = declaredLarge(await shippedTexts(), amount(5, 10, 20));
     const policy = compiled(texts);
     expect(tableOf(policy).rows.map(({ situations }) => situations)).not.to.include(0);
     const edits = [

@@ -1,5 +1,5 @@
 /**
- * A policy folder is edited, correctly and not, under full load: every answer is by a policy that passed the check, and names
+ * A policy folder is edited, correctly and not, under load: every answer is by a policy that passed the check, and names
  * it. ROUNDS=300 makes a long run of it.
  */
 
@@ -16,8 +16,8 @@ import { insertKey, startService, type TestService } from '../support/service.ts
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? amount(8, 14));
 const CLIENTS = 8;
-/** Between two questions of a client; with LONG=1 the load is full. */
-const PAUSE_MS = amount(25, 0);
+/** Between two questions of a client; with LONG=2 the load is full. */
+const PAUSE_MS = amount(50, 25, 0);
 
 interface Seen {
   readonly policy: string;

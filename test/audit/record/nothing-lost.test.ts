@@ -1,5 +1,5 @@
 /**
- * Nothing that a client was told is missing from the log: two processes answer, with LONG=1 at full speed, while they are killed and
+ * Nothing that a client was told is missing from the log: two processes answer, with LONG=2 at full speed, while they are killed and
  * PostgreSQL is restarted at random. ROUNDS=60 SEED=n repeats it for longer; without them it is short. POOLER=1 puts PgBouncer
  * between them.
  */
@@ -22,7 +22,7 @@ const ROUNDS = Number(process.env['ROUNDS'] ?? amount(3, 8));
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const CLIENTS = 24;
 /** Between two questions of a client. */
-const PAUSE_MS = amount(30, 0);
+const PAUSE_MS = amount(100, 20, 0);
 
 interface Told {
   readonly Code: string;
@@ -115,7 +115,7 @@ describe('two processes that answer while they and their PostgreSQL are killed',
           await sleep(PAUSE_MS);
         } catch {
           failures += 1;
-          await sleep(5);
+          await sleep(20);
         }
       }
     };
