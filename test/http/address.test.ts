@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { loadConfig } from '../../src/config.ts';
 import { Refusal } from '../../src/errors.ts';
-import { addressOf, isTrusted } from '../../src/http/address.ts';
+import { addressOf, forwardedClient, isTrusted } from '../../src/http/address.ts';
 
 const proxies = (text: string) => loadConfig({ TRUSTED_PROXIES: text }).TRUSTED_PROXIES;
 const sent = (remoteAddress: string | undefined, forwarded?: string) => ({
@@ -31,6 +31,26 @@ describe('the address of a client', () => {
       expect(addressOf(sent(text), undefined), text).to.equal(address);
     }
     expect(addressOf(sent(undefined), undefined)).to.equal('');
+  });
+
+  it('is itself what a trusted proxy wrote, or not known', () => {
+    const trusted = proxies('10.0.0.0/8, 2001:db8:1::/48');
+    const clients: readonly (readonly [peer: string, header: string | undefined, address: string | undefined])[] = [
+      ['10.0.0.1', '198.51.100.1', '198.51.100.1'],
+      ['10.0.0.1', '203.0.113.9, 198.51.100.1, 10.0.0.2', '198.51.100.1'],
+      ['::ffff:10.0.0.1', '2001:db8::1', '2001:db8::1'],
+      ['10.0.0.1', undefined, undefined],
+      ['10.0.0.1', '', undefined],
+      ['10.0.0.1', '10.0.0.2', undefined],
+      ['10.0.0.1', '198.51.100.1, unknown', undefined],
+      ['203.0.113.7', '198.51.100.1', undefined],
+      ['203.0.113.7', undefined, undefined],
+    ];
+    for (const [peer, header, address] of clients) {
+      expect(forwardedClient(sent(peer, header), trusted), `${peer} ${header}`).to.equal(address);
+      expect(forwardedClient(sent(peer, header), undefined)).to.equal(undefined);
+    }
+    expect(forwardedClient(sent(undefined, '198.51.100.1'), trusted)).to.equal(undefined);
   });
 
   it('is what a trusted proxy wrote, and never what a client wrote', () => {

@@ -8,13 +8,18 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { createToken } from '../../../src/credentials/token.ts';
 import type { Dialect } from '../../../src/http/gateway/dialects.ts';
 import { NAMED_IN } from '../../../src/http/gateway/dialects.ts';
+import { routeOf } from '../../../src/policy/declared/gateway.ts';
+import { SEED, times } from '../../policy/texts.ts';
 import { ROOT } from '../../support/cli.ts';
 import { type Client, clientOf, type MadeKey } from '../../support/client.ts';
 import { metricsOf } from '../../support/metrics.ts';
 import { checker, type Document, responseOf } from '../../support/openapi.ts';
+import { newDatabase } from '../../support/postgres.ts';
+import { startProxy, type Proxy as TcpProxy } from '../../support/proxy.ts';
 import { insertCaller, type Reply, startService, type TestService } from '../../support/service.ts';
 import { askRaw, countDecisions, type HeaderList } from '../wire.ts';
 
@@ -37,8 +42,10 @@ interface Original {
   readonly caller?: string;
 }
 
-describe('what gateways ask', () => {
+describe('what gateways ask', function () {
+  this.timeout(60_000);
   let folder: string;
+  let proxy: TcpProxy;
   let service: TestService;
   let client: Client;
   let key: MadeKey;
@@ -60,7 +67,14 @@ describe('what gateways ask', () => {
     log.on('data', (bytes: Buffer) => {
       logged += bytes;
     });
-    service = await startService({ POLICY_DIR: folder, LOG_LEVEL: 'warn', TRUSTED_PROXIES: '127.0.0.1' }, log);
+    proxy = await startProxy(await newDatabase());
+    const settings = {
+      POLICY_DIR: folder,
+      LOG_LEVEL: 'warn',
+      TRUSTED_PROXIES: '127.0.0.1',
+      DECISION_DEADLINE_MS: '3000',
+    };
+    service = await startService({ DATABASE_URL: proxy.url, ...settings }, log);
     client = clientOf(service);
     await client.newUser('ada', 'bakery', 'museum', 'shut');
     await client.data('PUT', '/businesses/shut', { disabled: true, disabledReason: 'Zürich “moved” \u{1F600}' });
@@ -69,7 +83,9 @@ describe('what gateways ask', () => {
     faults = checker(document);
   });
   after(async () => {
+    await proxy?.heal();
     await service?.close();
+    await proxy?.close();
     await rm(folder, { recursive: true });
   });
 
@@ -356,5 +372,128 @@ describe('what gateways ask', () => {
     );
     expect(logged).to.include('Let the gateway set the header Iqra-Caller').and.to.include('lacks the scope authorize');
     expect(logged).to.not.include(service.token);
+  });
+
+  describe(`whatever headers come (seed ${SEED})`, () => {
+    const POOL: Readonly<Record<string, readonly [good: string, ...others: string[]]>> = {
+      'Iqra-Caller': ['good', 'Bearer junk', ''],
+      Authorization: ['key', 'Token junk', ''],
+      'X-Original-Method': ['GET', 'get', 'DELETE', '', 'GET, GET'],
+      'X-Original-URI': [CALLS, '/v1/account', '/nowhere', '//v1/account', '', `${CALLS}, ${CALLS}`],
+      'X-Forwarded-Method': ['DELETE'],
+      'X-Forwarded-Uri': ['/v1/account', '//'],
+      'X-Iqra-User': ['root'],
+      'Iqra-Body': ['{}'],
+      Referer: ['a'],
+    };
+    const named = ([name, [good, ...others]]: readonly [string, readonly [string, ...string[]]], weight: number) =>
+      fc.tuple(
+        fc.constantFrom(name, name.toLowerCase(), name.toUpperCase()),
+        fc.oneof({ arbitrary: fc.constant(good), weight }, fc.constantFrom(good, ...others)),
+      );
+    /** Usually each of the first four once, and good. */
+    const lists = fc
+      .tuple(
+        fc.tuple(
+          ...Object.entries(POOL)
+            .slice(0, 4)
+            .map((each) => named(each, 8)),
+        ),
+        fc.array(fc.oneof(...Object.entries(POOL).map((each) => named(each, 0))), { maxLength: 2 }),
+        fc.option(fc.nat(3), { freq: 2 }),
+      )
+      .chain(([base, more, without]) => {
+        const all = [...base.filter((_, index) => index !== without), ...more];
+        return fc.shuffledSubarray(all, { minLength: all.length, maxLength: all.length });
+      });
+
+    it('a request passes exactly where each that counts is there once, and good', async () => {
+      const seen = new Map<number, number>();
+      await fc.assert(
+        fc.asyncProperty(lists, async (list) => {
+          const of = (name: string) => list.filter(([each]) => each.toLowerCase() === name).map(([, value]) => value);
+          const only = (name: string, ...good: string[]) => of(name).length === 1 && good.includes(of(name)[0] ?? '');
+          const asks =
+            of('referer').length < 2 &&
+            only('x-original-method', 'GET') &&
+            only('x-original-uri', CALLS, '/v1/account');
+          const wanted = !only('iqra-caller', 'good') ? 503 : !asks ? 403 : only('authorization', 'key') ? 200 : 401;
+          const headers = list.map(([name, value]): [string, string] => [
+            name,
+            value === 'good' ? `Bearer ${service.token}` : value === 'key' ? `Token ${key.apiKey}` : value,
+          ]);
+          const reply = await askRaw(service.address, 'GET /gateway/nginx', headers);
+          expect(reply.status, JSON.stringify(reply.body)).to.equal(wanted);
+          seen.set(wanted, (seen.get(wanted) ?? 0) + 1);
+          if (wanted !== 200) return expectDenial('nginx', reply, wanted, reply.body.Code);
+          const business = of('x-original-uri')[0] === CALLS ? 'bakery' : '';
+          expect([reply.headers.get('x-iqra-user'), reply.headers.get('x-iqra-business')]).to.deep.equal([
+            'ada',
+            business,
+          ]);
+        }),
+        times(150),
+      );
+      for (const status of [200, 401, 403, 503]) expect(seen.get(status) ?? 0, `${status}`).to.be.above(5);
+    });
+
+    it('and whatever target: what passes is what has a route, as it came', async () => {
+      const pieces = fc.oneof(
+        fc.constantFrom('v1', 'businesses', 'bakery', 'calls', 'account', '..', '%2e', '%2f', ';', '//', '/', '?', '#'),
+        fc.string({ minLength: 1, maxLength: 3 }),
+      );
+      const targets = fc.oneof(
+        fc.array(pieces, { maxLength: 8 }).map((all) => `/${all.join('/')}`),
+        fc
+          .tuple(
+            fc.constantFrom(CALLS, '/v1/account', '/v1/businesses/bakery/calls/'),
+            fc.array(pieces, { maxLength: 2 }),
+          )
+          .map(([start, all]) => start + all.join('')),
+      );
+      const { gateway } = service.service.live.policy();
+      let passed = 0;
+      await fc.assert(
+        fc.asyncProperty(targets, async (given) => {
+          // What would end the request line.
+          const target = given.replace(/[\r\n ]/g, '');
+          const reply = await askRaw(service.address, `GET /gateway/envoy${target}`, [
+            ['Iqra-Caller', `Bearer ${service.token}`],
+            ...withKey(),
+          ]);
+          const routed = routeOf(gateway, 'GET', target);
+          const allowed =
+            !('reason' in routed) && (routed.route.action === 'account:read' || routed.path.segments[2] === 'bakery');
+          // A line that is no HTTP is a 400 of the server itself.
+          expect(reply.status, target).to.be.oneOf(allowed ? [200] : [400, 403]);
+          if (allowed) passed += 1;
+        }),
+        times(150),
+      );
+      expect(passed).to.be.above(10);
+    });
+  });
+
+  describe('without the database', () => {
+    it('never passes without the database, and does again with it', async () => {
+      const statuses = async () =>
+        Promise.all(
+          DIALECTS.map(async (dialect) => {
+            const reply = await ask(dialect);
+            if (reply.status !== 200) expectDenial(dialect, reply, 503, 'UNAVAILABLE');
+            return reply.status;
+          }),
+        );
+      expect(await statuses()).to.deep.equal([200, 200, 200, 200]);
+      const answered = async (status: number) => {
+        for (let all: number[] = []; all.some((each) => each !== status) || all.length === 0; ) all = await statuses();
+      };
+      proxy.swallow();
+      await answered(503);
+      await proxy.refuse();
+      expect(await statuses()).to.deep.equal([503, 503, 503, 503]);
+      await proxy.heal();
+      await answered(200);
+    });
   });
 });
