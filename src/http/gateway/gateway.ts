@@ -80,7 +80,7 @@ function answer({ authorizeThen, metrics, live, config }: Service, asking: Askin
     return;
   }
   const question: AuthorizeRequest = {
-    apiKey: valuesOf(request, 'authorization').length > 1 ? undefined : keyOfHeader(credential ?? ''),
+    apiKey: keyOfHeader(credential ?? ''),
     otherCredential: credential,
     action: asked.action,
     businessId: asked.businessId,
@@ -123,7 +123,7 @@ function askedBy(
   return { action: routed.route.action, businessId: id };
 }
 
-/** The client's Authorization; of several, all of them, which is the form of no key. */
+/** The client's Authorization; of several all of them, with a space between, which is the form of no key. */
 function credentialOf(request: IncomingMessage): string | undefined {
   const values = valuesOf(request, 'authorization');
   return values.length > 1 ? values.join(', ') : values[0];
