@@ -123,7 +123,7 @@ function unmapped({ route, handle, slash }: Layer): string[] {
   const { name, length } = handle as { readonly name: string; readonly length: number };
   if (name === 'mounted_app') return ['an app that is used in this one (make it a Router)'];
   // Functions of four parameters handle errors.
-  if (isRouter(handle) || length === 4 || slash || isMarked(handle)) return [];
+  if (isRouter(handle) || length === 4 || slash) return [];
   return [`${name || 'a function'} that is used at a path (make it a route)`];
 }
 
