@@ -12,7 +12,7 @@ import type { World } from './world.ts';
 export const CALLS = '/v1/businesses/b1/calls';
 
 /** What a client says to pass for somebody else, to be taken for the gateway, or to have its request taken for another. */
-const FORGED = [
+export const FORGED = [
   ...['X-Iqra-User', 'x-iqra-key', 'X-IQRA-Business', 'X-Iqra-Decision', 'X_Iqra_User', 'X-Iqra_User', 'x_iqra-key'],
   ...['Iqra-Caller', 'X-Original-Method', 'X-Original-URI', 'X-Original-URL', 'X-Rewrite-URL'],
   ...['X-HTTP-Method', 'X-HTTP-Method-Override', 'X-Method-Override', 'Forwarded'],
@@ -20,7 +20,7 @@ const FORGED = [
 ].map((name) => [name, 'forged'] as const);
 
 /** Paths that a service may read another way than a gateway, or iqra-authz. */
-const TRICKS = [
+export const TRICKS = [
   ...[
     '/v1/account/..%2fbusinesses/b1/calls',
     '/v1/account/%2e%2e/reports/1',
@@ -39,7 +39,7 @@ const TRICKS = [
   ...['/v1/account/a%0ab', 'v1/account/', '*', '/nothing/of/the/map'],
 ];
 
-const namesWith = (headers: Arrival['headers'], text: string): string[] =>
+export const namesWith = (headers: ReadonlyMap<string, readonly string[]>, text: string): string[] =>
   [...headers].filter(([, values]) => values.some((value) => value.includes(text))).map(([name]) => name);
 
 /** The single one that has arrived. */

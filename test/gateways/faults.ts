@@ -13,7 +13,7 @@ import type { World } from './world.ts';
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok';
 
 /** By row of the table. */
-const FAULTS: readonly (readonly [row: string, behaviour: Behaviour])[] = [
+export const FAULTS: readonly (readonly [row: string, behaviour: Behaviour])[] = [
   ['iqra-authz is down', 'refused'],
   ['it resets the connection', 'reset'],
   ['its answer breaks off', 'cut'],

@@ -58,10 +58,17 @@ export function exchangeBytes(address: string, bytes: string, idleMs = 60_000): 
 /** @throws Error where what came back is not one answer */
 export async function askGateway(address: string, asked: Asked): Promise<Answer> {
   const text = await exchangeBytes(address, bytesOf(asked));
+  const answer = answerIn(text);
+  if (!answer) throw new Error(`this is no answer: ${JSON.stringify(text)}`);
+  return answer;
+}
+
+/** undefined: it is not one whole answer. */
+export function answerIn(text: string): Answer | undefined {
   const end = text.indexOf('\r\n\r\n');
   const [line = '', ...lines] = text.slice(0, end).split('\r\n');
   const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(line)?.[1]);
-  if (end < 0 || Number.isNaN(status)) throw new Error(`this is no answer: ${JSON.stringify(text)}`);
+  if (end < 0 || Number.isNaN(status)) return undefined;
   const headers = new Headers(
     lines.map((each): [string, string] => {
       const colon = each.indexOf(':');
