@@ -23,3 +23,9 @@ export function checksum(text: string): string {
   }
   return digits;
 }
+
+/**
+ * The API key in a client's Authorization header: the scheme `Token`, in any case, one space, the key, nothing more.
+ * Undefined for any other header.
+ */
+export const keyOfHeader = (header: string): string | undefined => /^token ([^\s]+)$/i.exec(header)?.[1];

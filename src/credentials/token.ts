@@ -81,12 +81,6 @@ export function digestTextOf(pepper: Pepper, token: string): string {
 export const hintOf = (token: string): string => `${token.slice(0, PREFIX.apiKey.length + 4)}...${token.slice(-4)}`;
 
 /**
- * The API key in a client's Authorization header: the scheme `Token`, in any case, one space, the key, nothing more.
- * Undefined for any other header.
- */
-export const keyOfHeader = (header: string): string | undefined => /^token ([^\s]+)$/i.exec(header)?.[1];
-
-/**
  * Fingerprints unknown credentials for the log: 16 hex digits of an HMAC, equal for equal credentials under one pepper, and
  * not reversible without it. The HMAC key is derived from the pepper (HKDF), so that a fingerprint reveals nothing of digests.
  */

@@ -11,6 +11,7 @@ import type { FactChange } from '../policy/analysis/change-sets.ts';
 import { MOST_SETS, type SmallestChanges, smallestChanges } from '../policy/analysis/smallest-changes.ts';
 import type { Policy } from '../policy/decide.ts';
 import { type Explanation, explaining } from '../policy/explain.ts';
+import { toldOf } from '../policy/message.ts';
 import { runInTurn } from '../policy/time-slices.ts';
 import { type Advice, adviceOn } from './advice.ts';
 import { type Live, readLive } from './live.ts';
@@ -59,7 +60,7 @@ export async function explainLive(
   return {
     ...explanation,
     at,
-    ...answerOf(policy, explanation, live),
+    ...toldOf(policy.codes, explanation.decision.code, { ...live.reasons, freeze: freezes[0]?.reason }, undefined),
     freezes: freezes.map(({ id, until, reason }) => ({ id, until, reason })),
     smallestChanges: found.sets.map((set) => ({ changes: set.changes, advice: adviceOn(set, live) })),
     note: explanation.decision.effect === 'allow' ? null : noteOn(found),
@@ -72,13 +73,6 @@ function noteOn({ sets, incomplete }: SmallestChanges): string | null {
   return sets.length === 0
     ? 'No change of these facts makes it an allow: the rows deny this action whatever else is so.'
     : null;
-}
-
-function answerOf({ codes }: Policy, { decision: { code } }: Explanation, { reasons, freezes }: Live) {
-  const means = codes.get(code);
-  if (!means) throw new Error(`the policy has no code ${code}`);
-  const reason = means.reason && { ...reasons, freeze: freezes[0]?.reason }[means.reason];
-  return { status: means.status, message: reason === undefined ? means.message : `${means.message} ${reason}` };
 }
 
 /** INVARIANT: who asks what a key may do awaits this before anything of it is shown. */

@@ -1,10 +1,11 @@
 /** What a credential is called in the log: by the id of the key that it was, and by its fingerprint while it was none. */
 
 import type { Knex } from 'knex';
-import { digestOf, fingerprinter, hintOf, isToken, keyOfHeader, type Pepper } from '../../credentials/token.ts';
+import { digestOf, fingerprinter, hintOf, isToken, type Pepper } from '../../credentials/token.ts';
 import { orFailure } from '../../db/failure.ts';
 import { Refusal } from '../../errors.ts';
 import { findIds } from '../../keys/keys.ts';
+import { keyOfHeader } from '../../token-form.ts';
 
 export interface Credential {
   readonly apiKeyIds: readonly string[];

@@ -3,7 +3,6 @@
 import { isIP } from 'node:net';
 import type { Context } from '../../audit/record/entry.ts';
 import type { AuthorizeRequest } from '../../authorize.ts';
-import { keyOfHeader } from '../../credentials/token.ts';
 import type { Named } from '../../facts/load-named.ts';
 import { invalid } from '../../input/json.ts';
 import { maskSecrets } from '../../mask.ts';
@@ -11,6 +10,7 @@ import type { Policy } from '../../policy/decide.ts';
 import type { MappedProperty, Names } from '../../policy/declared/names.ts';
 import { FACTS, fits } from '../../policy/facts.ts';
 import type { Asked } from '../../policy/facts-under.ts';
+import { keyOfHeader } from '../../token-form.ts';
 import type { Evaluation } from './shapes.ts';
 
 /** The subject that shows its key. */

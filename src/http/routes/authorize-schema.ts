@@ -3,11 +3,11 @@
 import { z } from 'zod';
 import type { Context } from '../../audit/record/entry.ts';
 import type { AuthorizeRequest } from '../../authorize.ts';
-import { keyOfHeader } from '../../credentials/token.ts';
 import { contextSchema } from '../../input/context.ts';
 import { notBoth } from '../../input/exclusive.ts';
 import { actionSchema, idSchema, OWN_SECRET } from '../../input/scalars.ts';
 import { holdsPieceOf, maskSecrets } from '../../mask.ts';
+import { keyOfHeader } from '../../token-form.ts';
 
 const credentialSchema = z.string({ error: 'must be text' }).nullish();
 
