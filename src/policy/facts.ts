@@ -170,8 +170,22 @@ export const groupOf = (facts: Facts, group: string): Group => (facts as Readonl
 
 /** The value of a fact by its path, such as `r.key.can.sms`. */
 export function valueAt(facts: Facts, path: string): string | boolean {
-  const [, ...names] = path.split('.');
-  return names.reduce<unknown>((group, name) => (group as Group | undefined)?.[name], facts) as string | boolean;
+  let value: unknown = facts;
+  for (const name of namesIn(path)) value = (value as Group | undefined)?.[name];
+  return value as string | boolean;
+}
+
+/** The names in paths, kept: a check asks for the same paths a million times, and splitting them took a tenth of its time. */
+const namesByPath = new Map<string, readonly string[]>();
+const MOST_PATHS = 10_000;
+
+function namesIn(path: string): readonly string[] {
+  const known = namesByPath.get(path);
+  if (known) return known;
+  const names = path.split('.').slice(1);
+  if (namesByPath.size >= MOST_PATHS) namesByPath.clear();
+  namesByPath.set(path, names);
+  return names;
 }
 
 /** A group of these facts, by their names in the table, closed. */
@@ -179,11 +193,11 @@ export function groupFrom(values: Iterable<readonly [name: string, value: unknow
   const group: Record<string, unknown> = {};
   const inner = new Map<string, Record<string, unknown>>();
   for (const [name, value] of values) {
-    const [outer = '', within] = name.split('.');
-    if (within === undefined) {
-      group[outer] = value;
+    if (!name.includes('.')) {
+      group[name] = value;
       continue;
     }
+    const [outer = '', within = ''] = name.split('.');
     const values = inner.get(outer) ?? {};
     values[within] = value;
     inner.set(outer, values);
