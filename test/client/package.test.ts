@@ -66,7 +66,7 @@ describe('the package of the client', () => {
     expect(peers.filter(({ version }) => version !== undefined)).to.deep.equal([]);
     const script = `
       import { createRequire } from 'node:module';
-      const names = ['', '/koa', '/express', '/fastify'].map((name) => '@iqra/authz' + name);
+      const names = ['', '/koa', '/express', '/fastify', '/testing'].map((name) => '@iqra/authz' + name);
       const imported = await Promise.all(names.map((name) => import(name)));
       const required = names.map(createRequire(import.meta.url));
       console.log(JSON.stringify(imported.map((one, at) => [Object.keys(one), one.createClient === required[at].createClient])));`;
@@ -89,13 +89,14 @@ describe('the package of the client', () => {
       [['koaAuthz'], true],
       [['expressAuthz'], true],
       [['fastifyAuthz'], true],
+      [['createTestClient'], true],
     ]);
   });
 
   it('does what its README shows', async () => {
     const readme = await readFile(path.join(PACKAGE, 'README.md'), 'utf8');
     const blocks = [...readme.matchAll(/```js\n([\s\S]*?)```/g)].map(([, block = '']) => block);
-    expect(blocks).to.have.length(7);
+    expect(blocks).to.have.length(8);
     for (const name of ['koa', '@koa', 'express', 'fastify'])
       await symlink(path.join(ROOT, 'node_modules', name), path.join(installed, 'node_modules', name));
     const ports = await freePorts(blocks.length);
@@ -140,6 +141,7 @@ describe('the package of the client', () => {
       "[ 'bakery', 'garage' ]",
       '503 for my client: Unavailable',
       'true',
+      'OK,Unavailable,TimedOut 3',
       ...served,
       ...served,
       ...served,
