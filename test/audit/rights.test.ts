@@ -112,6 +112,7 @@ const WITHOUT: Readonly<Record<string, readonly string[]>> = {
   'policy table': [POLICIES],
   'policy diff': [POLICIES, POLICIES],
   'policy review': [POLICIES, POLICIES],
+  'gateway explain': ['GET', '/', '--policy', POLICIES],
   config: [],
 };
 
@@ -164,7 +165,8 @@ describe('who may do what', () => {
       const { code, stderr } = await authz([...verb.split(' '), ...args], {
         DATABASE_URL: 'postgres://x@127.0.0.1:1/x',
       });
-      expect(code, `${verb}: ${stderr}`).to.equal(0);
+      // The shipped folder has no route.
+      expect(code, `${verb}: ${stderr}`).to.equal(verb === 'gateway explain' ? 1 : 0);
     }
   });
 
