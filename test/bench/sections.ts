@@ -3,6 +3,7 @@
 import { auditBench } from './audit.ts';
 import { benchCerbos } from './cerbos.ts';
 import { benchChanges } from './changes.ts';
+import { benchClient } from './client.ts';
 import { benchDeadline } from './deadline.ts';
 import { benchDeclared } from './declared.ts';
 import { benchHostile } from './hostile.ts';
@@ -44,6 +45,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   policy: alone('checks of policies, and single decisions', benchPolicy),
   declared: alone('attributes, networks and schedules against the shipped policy', benchDeclared),
   deadline: alone('answers while PostgreSQL is suspended or killed', benchDeadline),
+  client: alone('a call of @iqra/authz against a bare fetch; how late it settles', benchClient),
   hostile: alone('the slowest answers beside attackers', benchHostile),
 };
 
