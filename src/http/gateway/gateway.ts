@@ -12,7 +12,7 @@ import { outOfBounds } from '../../directory/bounds.ts';
 import type { Caller } from '../../directory/find-caller.ts';
 import { Failure } from '../../errors.ts';
 import { holdsPieceOf, maskSecrets } from '../../mask.ts';
-import { businessOf, type RouteReason, routeOf } from '../../policy/declared/gateway.ts';
+import { businessOf, type Gateway, type RouteReason, routeOf } from '../../policy/declared/gateway.ts';
 import type { Refused } from '../../policy/declared/request-path.ts';
 import type { Service } from '../../service.ts';
 import { keyOfHeader } from '../../token-form.ts';
@@ -72,7 +72,7 @@ interface Asking {
 
 function answer({ authorizeThen, metrics, live, config }: Service, asking: Asking, end: Settle<Answered>): void {
   const { place, request, state, caller, credential } = asking;
-  // In this very turn `authorizeThen` takes the same policy for the decision.
+  // INVARIANT: nothing is awaited between this and `authorizeThen`, which takes the live policy at once: the route is one of the policy that decides.
   const asked = askedBy(live.policy().gateway, asking);
   if ('reason' in asked) {
     metrics.gatewayRefused(place.dialect, asked.reason);
@@ -101,7 +101,7 @@ const refused = <Reason extends GatewayReason>(reason: Reason, says: string): Re
 
 /** The action and the business of a request. @throws Failure FORBIDDEN: the token is one of a caller that may ask nothing */
 function askedBy(
-  gateway: Parameters<typeof routeOf>[0],
+  gateway: Gateway,
   { place, request, caller: { bounds }, credential = '' }: Asking,
 ): { readonly action: string; readonly businessId: string | undefined } | Refused<GatewayReason> {
   const repeated = repeatedHeader(request);
