@@ -113,8 +113,9 @@ describe('the double of the client, with rules', () => {
     const facts = path.join(folder, 'facts.yaml');
     await writeFile(facts, (await readFile(facts, 'utf8')) + FACTS);
     await writeFile(path.join(folder, '45-more.csv'), ROWS);
-    const [rules, started] = await Promise.all([loadPolicy(folder), startService({ POLICY_DIR: folder })]);
-    service = started;
+    // One after the other: each checks the policy, and a connection waits for its turn of the event loop only so long.
+    const rules = await loadPolicy(folder);
+    service = await startService({ POLICY_DIR: folder });
     http = clientOf(service);
     client = createClient({ url: service.address, token: service.token, deadlineMs: 30_000 });
     double = createTestClient<World>({ rules });
@@ -183,7 +184,36 @@ describe('the double of the client, with rules', () => {
     expect((await evaluated(double, apiKey, 'call:create', 'record')).decision).to.equal(false);
   });
 
+  it('goes by the times of the world, and takes none that cannot be read', async () => {
+    const at = '2026-01-31T12:00:00Z';
+    const freeze = { businessId: 'bakery', reason: 'It is looked into.' };
+    const outcome = async (expiresAt: string | null, until: string, now = at): Promise<string> => {
+      double.setWorld({
+        users: { ada: {} },
+        businesses: { bakery: { members: { ada: 'owner' } } },
+        keys: { 'ada-main': { userId: 'ada', expiresAt } },
+        freezes: [{ ...freeze, until }],
+        at: now,
+      });
+      const question = { apiKey: 'ada-main', action: 'call:create', businessId: 'bakery' };
+      return double.authorize(question).then(
+        ({ Code }) => Code,
+        ({ name }) => name,
+      );
+    };
+    expect(await outcome(null, at)).to.equal('OK');
+    expect(await outcome('2026-01-31T12:00:01Z', at)).to.equal('OK');
+    expect(await outcome(at, at)).to.equal('INVALID_API_KEY');
+    expect(await outcome(null, '2026-01-31T12:00:01Z')).to.equal('FROZEN');
+    for (const none of ['tomorrow', '']) {
+      expect(await outcome(none, at), none).to.equal('Unavailable');
+      expect(await outcome(null, none), none).to.equal('Unavailable');
+      expect(await outcome(null, at, none), none).to.equal('Unavailable');
+    }
+  });
+
   it('refuses the questions that the service refuses, with the same paths', async () => {
+    double.setWorld({});
     const question = { authorization: 'Token x', action: 'call:create', businessId: 'b' };
     const bad: readonly Question[] = [
       { ...question, apiKey: 'x' },

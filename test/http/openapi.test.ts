@@ -180,6 +180,24 @@ describe('the OpenAPI document', () => {
     expect(['OK', ...(codes as string[])]).to.deep.equal([...service.service.live.policy().codes.keys()]);
   });
 
+  it('has another ETag with other codes, and the same again with the same policy', async () => {
+    const policies = ['A', 'B'].map((code) => ({ codes: new Map([[code, {}]]) }));
+    let live = policies[0];
+    const routes = allRoutes({ config: {}, live: { policy: () => live } } as unknown as Service, () => false);
+    const route = routes.find(({ path }) => path === '/openapi.json');
+    const etag = () =>
+      new Promise<unknown>((resolve) => {
+        const asked = { headers: {} } as unknown as Parameters<NonNullable<typeof route>['handle']>[0];
+        route?.handle(asked, (answered) => resolve('headers' in answered ? answered.headers?.['ETag'] : answered));
+      });
+    const first = await etag();
+    live = policies[1];
+    const second = await etag();
+    live = policies[0];
+    expect([await etag(), await etag()]).to.deep.equal([first, first]);
+    expect(second).to.match(/^"/).and.not.equal(first);
+  });
+
   it('says no large shape twice: code that is generated has one type for it', () => {
     const seen = new Map<string, string>();
     const walk = (value: unknown, place: string): void => {

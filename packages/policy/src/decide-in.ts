@@ -8,7 +8,7 @@ import { factsUnder } from '../../../src/policy/facts-under.ts';
 import { toldOf, WANTED_FORM } from '../../../src/policy/message.ts';
 import type { Effect } from '../../../src/policy/row.ts';
 import { keyOfHeader } from '../../../src/token-form.ts';
-import { knownIn, type World, type WorldFreeze } from './world.ts';
+import { knownIn, momentOf, type World, type WorldFreeze } from './world.ts';
 
 /** As of POST /authorize. */
 export interface Question {
@@ -42,12 +42,12 @@ export interface Ruling {
   readonly action: string;
 }
 
-/** @throws Failure INVALID_REQUEST, UNAVAILABLE */
+/** @throws Failure INVALID_REQUEST, UNAVAILABLE; TypeError: a time of the world is none */
 export function decideIn(policy: Policy, question: Question, world: World): Ruling {
   const { authorization, action, context } = question;
   const businessId = question.businessId === null ? undefined : question.businessId?.toString();
   refuseFaults(policy, question, businessId);
-  const now = world.at === undefined ? Date.now() : Date.parse(world.at);
+  const now = world.at === undefined ? Date.now() : momentOf(world.at, 'at');
   const apiKey = question.apiKey ?? keyOfHeader(authorization ?? '');
   const known = knownIn(world, apiKey, businessId, now);
   const asked = { action, ip: context?.ip, attributes: context?.attributes, moment: now };
@@ -82,7 +82,7 @@ function freezeOf(freezes: readonly WorldFreeze[], question: Coverable, now: num
   const { key, user, target, request } = question;
   const patterns = patternsOf(request.action);
   const endOf = ({ until }: WorldFreeze): number =>
-    until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until);
+    until === undefined ? Number.POSITIVE_INFINITY : momentOf(until, 'until');
   const fits = (named: string | null | undefined, value: string): boolean => (named ?? value) === value;
   return freezes
     .filter(

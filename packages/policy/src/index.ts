@@ -19,7 +19,7 @@ export interface Rules {
   /**
    * Decides as the service would if the world were as it is given.
    * @throws Failure, with a `code`: INVALID_REQUEST, and `issues`, where the service would refuse the question; UNAVAILABLE where the
-   *   policy cannot decide it
+   *   policy cannot decide it. TypeError: a time of the world is none
    */
   readonly decide: (question: Question, world: World) => Ruling;
 }

@@ -79,7 +79,8 @@ export function knownIn(
   businessId: string | undefined,
   now: number,
 ): KnownInWorld {
-  const [id, key] = Object.entries(world.keys ?? {}).find(([id, one]) => (one.apiKey ?? id) === apiKey) ?? [];
+  const isSent = ([id, one]: [string, WorldKey]): boolean => (one.apiKey ?? id) === apiKey;
+  const [id, key] = (apiKey ? Object.entries(world.keys ?? {}).find(isSent) : undefined) ?? [];
   if (id === undefined || !key) {
     const target = businessId === undefined ? NO_TARGET : { ...NO_TARGET, id: businessId, status: 'unknown' as const };
     const stored = { key: NO_ATTRIBUTES, user: NO_ATTRIBUTES, target: NO_ATTRIBUTES };
@@ -114,7 +115,14 @@ export function knownIn(
 
 function statusOf({ revoked, expiresAt }: WorldKey, now: number): Facts['key']['status'] {
   if (revoked) return 'revoked';
-  return expiresAt && Date.parse(expiresAt) <= now ? 'expired' : 'active';
+  return (expiresAt ?? null) !== null && momentOf(expiresAt, 'expiresAt') <= now ? 'expired' : 'active';
+}
+
+/** Milliseconds since 1970. @throws TypeError: it is no time, and so neither before nor after any other */
+export function momentOf(text: string | null | undefined, name: string): number {
+  const moment = Date.parse(text ?? '');
+  if (Number.isNaN(moment)) throw new TypeError(`${name} of the world must be a time such as 2030-01-31T12:00:00Z`);
+  return moment;
 }
 
 function targetOf(
