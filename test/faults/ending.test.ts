@@ -65,7 +65,8 @@ describe('a process whose database', () => {
     await Promise.all(Array.from({ length: 10 }, ask));
     await begin(proxy);
     const accepted = Promise.all([ask(), ask()]);
-    await sleep(50);
+    // Far longer than accepting them takes.
+    await sleep(400);
     child.kill('SIGTERM');
     const [code] = await once(child, 'exit', { signal: AbortSignal.timeout(HANGS_MS) });
     return { code, statuses: await accepted };

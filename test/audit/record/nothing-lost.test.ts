@@ -68,7 +68,9 @@ describe('two processes that answer while they and their PostgreSQL are killed',
         });
         return;
       } catch (error) {
-        expect(String(error)).to.match(/cannot be used|ECONNREFUSED|starting up|terminat/);
+        expect(String(error)).to.match(
+          /cannot be used|ECONNREFUSED|starting up|terminat|UNAVAILABLE|DEADLINE_EXCEEDED|timeout/,
+        );
       }
     }
   }
@@ -80,7 +82,7 @@ describe('two processes that answer while they and their PostgreSQL are killed',
     );
 
   it(`${ROUNDS} times lose no decision, record none twice, and leave chains that verify`, async function () {
-    this.timeout(60_000 + ROUNDS * 10_000);
+    this.timeout(120_000 + ROUNDS * 60_000);
     const random = randomFrom(SEED);
     await db('users').insert({ id: 'ann' });
     await db('businesses').insert([{ id: '42' }, { id: 'other' }]);
