@@ -462,6 +462,83 @@ describe('the client and faults', () => {
     );
   });
 
+  it('takes nothing else for an answer of AuthZEN, a key, a page or the end of one', async () => {
+    const client = clientOf({ urls: [pdp.url] });
+    const answers = (body: unknown, status = 200) => {
+      pdp.behave = (_heard, response) => reply(response, body as object, status);
+    };
+    const fails = async (ask: () => Promise<unknown>, what: string): Promise<void> => {
+      expect(await rejection(ask()), what).to.be.instanceOf(Unavailable);
+    };
+    const evaluation = {
+      subject: { type: 'user', id: 'ann' },
+      action: { name: 'read' },
+      resource: { type: 'account', id: 'x' },
+    };
+    const context = { code: 'OK', status: 200, decisionId: 'x' };
+    answers({ decision: true, context });
+    expect((await client.evaluate(evaluation)).decision).to.equal(true);
+    for (const body of [
+      { decision: true },
+      { decision: 'true', context },
+      { decision: true, context: { ...context, code: 'FROZEN' } },
+      { decision: true, context: { ...context, status: 403 } },
+      { decision: true, context: { ...context, decisionId: undefined } },
+      { decision: false, context },
+      { decision: true, context: [context] },
+      [true],
+    ]) {
+      answers(body);
+      await fails(() => client.evaluate(evaluation), JSON.stringify(body));
+    }
+    answers({ decision: true, context }, 201);
+    await fails(() => client.evaluate(evaluation), '201');
+
+    const success = (Data: unknown) => ({ Success: true, Code: 'OK', Message: 'x', Data });
+    const wanted = { userId: 'ann', friendlyName: 'x', allowUserManagementApiRequests: false };
+    for (const body of [
+      null,
+      success(null),
+      success({}),
+      success({ id: 7 }),
+      { ...success({ id: 'x' }), Success: false },
+      success({ key: { id: 'x' } }),
+      success({ apiKey: 'x', key: {} }),
+      success({ items: {} }),
+      success({ items: [], nextCursor: 7 }),
+      success({ items: [{}], nextCursor: null }),
+    ]) {
+      answers(body);
+      for (const ask of [
+        () => client.keys.get('x'),
+        () => client.keys.create(wanted),
+        () => client.keys.list(),
+        () => client.keys.delete('x'),
+        () => client.freezes.get('x'),
+        () => client.authorizeAll([QUESTION]),
+      ])
+        await fails(ask, JSON.stringify(body));
+    }
+  });
+
+  it('waits for another try no longer than it is wanted', async () => {
+    const client = clientOf({ urls: [pdp.url] });
+    for (const end of [(controller: AbortController) => controller.abort(new Error('enough')), () => client.close()]) {
+      const controller = new AbortController();
+      const heard = new Promise<void>((resolve) => {
+        pdp.behave = (...asked) => {
+          fail(503, 'UNAVAILABLE', { 'retry-after': '30' })(...asked);
+          setTimeout(resolve, 50);
+        };
+      });
+      const asked = rejection(client.authorize(QUESTION, { signal: controller.signal }));
+      await heard;
+      end(controller);
+      expect((await asked).message).to.be.oneOf(['enough', 'This client is closed.']);
+    }
+    expect(pdp.heard).to.have.length(2);
+  });
+
   it('takes no decision on another question', async () => {
     const client = clientOf({ urls: [pdp.url] });
     for (const other of [

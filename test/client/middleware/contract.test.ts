@@ -156,6 +156,15 @@ describe('the middlewares', () => {
         expect(ran).to.deep.equal([]);
       });
 
+      it('takes what is no decision for a failure', async () => {
+        for (const answer of [{}, { allowed: true }, { allowed: 1, Code: 'OK' }, { allowed: false }, undefined]) {
+          const odd = await start({ authorize: async () => answer as never }, (what) => ran.push(what));
+          expect((await send(odd.url, '/account')).status, JSON.stringify(answer)).to.equal(503);
+          await odd.close();
+        }
+        expect(ran).to.deep.equal([]);
+      });
+
       it('blames the client for what only the client can mend', async () => {
         pdp.behave = fail(
           400,
