@@ -6,6 +6,7 @@ import { benchChanges } from './changes.ts';
 import { benchClient } from './client.ts';
 import { benchDeadline } from './deadline.ts';
 import { benchDeclared } from './declared.ts';
+import { benchGateways } from './gateways.ts';
 import { benchHostile } from './hostile.ts';
 import { benchKeys } from './keys.ts';
 import { benchLatency } from './latency.ts';
@@ -38,6 +39,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   keys: inTable('a million keys: cold questions, memory', benchKeys),
   records: inTable('what a record costs PostgreSQL: time, bytes on disk, WAL', benchRecords),
   verify: inTable('authz audit verify', benchVerify),
+  gateways: inTable('nginx that asks about each request, against nginx alone', benchGateways),
   changes: inTable('what the chain of events costs a change, alone and of twenty at once', benchChanges),
   audit: alone('pages, statistics and exports of a log of ten million decisions', auditBench),
   replay: alone('recorded decisions under another policy', benchReplay),

@@ -24,6 +24,8 @@ export interface Wiring {
   readonly caller: string;
   /** Whether the gateway waits ten times as long as it does as shipped, so that no busy machine makes a 503 of an answer. */
   readonly patient?: boolean;
+  /** false: nginx proxies without asking, to compare with. */
+  readonly asks?: boolean;
 }
 
 export interface Gateway {
@@ -82,17 +84,33 @@ const addresses = ({ authz, app }: Wiring): Replacements => [
   ['127.0.0.1:3000', `127.0.0.1:${app}`],
 ];
 
+const askingNginx = (wiring: Wiring, { http1, http2 }: Ports, caller: string): string =>
+  shipped('nginx/iqra.conf', [
+    ...addresses(wiring),
+    ['listen 8000;', `listen 127.0.0.1:${http1};\n    listen 127.0.0.1:${http2} http2;`],
+    ['/etc/nginx/iqra-caller.conf', caller],
+    ...(wiring.patient ? [['_timeout 1s;', '_timeout 10s;'] as const] : []),
+  ]);
+
+const withoutAsking = ({ app }: Wiring, { http1, http2 }: Ports): string => `
+  upstream app { server 127.0.0.1:${app}; keepalive 32; }
+  server {
+    listen 127.0.0.1:${http1};
+    listen 127.0.0.1:${http2} http2;
+    location / {
+      proxy_pass http://app;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+    }
+  }`;
+
 /** Writes what each needs into its folder, and tells how it is started. */
 const PREPARE: Readonly<Record<GatewayName, (folder: string, wiring: Wiring, ports: Ports) => Program>> = {
-  nginx: (folder, wiring, { http1, http2 }) => {
+  nginx: (folder, wiring, ports) => {
     const caller = path.join(folder, 'iqra-caller.conf');
     writeFileSync(caller, `proxy_set_header Iqra-Caller "Bearer ${wiring.caller}";\n`, { mode: 0o600 });
-    const recipe = shipped('nginx/iqra.conf', [
-      ...addresses(wiring),
-      ['listen 8000;', `listen 127.0.0.1:${http1};\n    listen 127.0.0.1:${http2} http2;`],
-      ['/etc/nginx/iqra-caller.conf', caller],
-      ...(wiring.patient ? [['_timeout 1s;', '_timeout 10s;'] as const] : []),
-    ]);
+    const recipe = wiring.asks === false ? withoutAsking(wiring, ports) : askingNginx(wiring, ports, caller);
     writeFileSync(path.join(folder, 'iqra.conf'), recipe);
     const kept = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
       (name) => `${name}_temp_path ${path.join(folder, name)};`,
@@ -101,7 +119,7 @@ const PREPARE: Readonly<Record<GatewayName, (folder: string, wiring: Wiring, por
     writeFileSync(
       main,
       `daemon off; pid ${folder}/pid; error_log stderr; worker_processes 1; events {}
-      http { access_log off; ${kept.join(' ')} include ${folder}/iqra.conf; }`,
+      http { access_log off; keepalive_requests 1000000000; ${kept.join(' ')} include ${folder}/iqra.conf; }`,
     );
     return { args: ['-e', 'stderr', '-c', main] };
   },
