@@ -343,6 +343,21 @@ describe('the client and faults', () => {
     expect(bare.tries).to.equal(2);
   });
 
+  it('begins at another address where one fails', async () => {
+    const failing = await startPdp();
+    failing.behave = fail(503, 'UNAVAILABLE');
+    const client = clientOf({ urls: [failing.url, pdp.url] });
+    expect((await failure(client)).constructor).to.equal(Unavailable);
+    expect((await client.authorize(QUESTION)).allowed).to.equal(true);
+    expect((await client.authorize(QUESTION)).allowed).to.equal(true);
+    expect([failing.heard.length, pdp.heard.length]).to.deep.equal([1, 2]);
+    await failing.close();
+    // A change has all of the time: there is no other try.
+    bare.script = () => undefined;
+    const changing = clientOf({ urls: [bare.url, pdp.url], deadlineMs: SHORT });
+    expect(await rejection(changing.keys.revoke('x'))).to.be.instanceOf(TimedOut);
+  });
+
   it('makes a change once', async () => {
     const client = clientOf();
     bare.script = (socket) => socket.resetAndDestroy();

@@ -23,8 +23,10 @@ export interface Incoming<Request> {
   readonly request: Request;
   /** Names and values in turns, as they came: `headers` of Node keeps one Authorization of two. */
   readonly rawHeaders: readonly string[];
-  /** By the framework, which knows the proxies that it trusts. */
+  /** By the framework, which knows the proxies that it trusts; '' or undefined: there is none. */
   readonly ip: string | undefined;
+  /** Whether the client's connection is closed. */
+  readonly isGone: boolean;
   readonly params: unknown;
 }
 
@@ -91,12 +93,15 @@ function businessOf<Request>(
 const isBusiness = (id: unknown): boolean =>
   id === null || Number.isSafeInteger(id) || (typeof id === 'string' && /^(?!\.\.?$)[A-Za-z0-9._:-]{1,64}$/.test(id));
 
-/** What is known of the client; undefined: its address is none, so that a row which denies by it would be passed over. */
-function contextOf({ rawHeaders, ip }: Incoming<unknown>): Context | undefined {
+/**
+ * What is known of the client; undefined: its address cannot be told, so that a row which denies by it would be passed over. A closed connection
+ * has none, so a client could hide its own by closing; one over a Unix socket never had any.
+ */
+function contextOf({ rawHeaders, ip, isGone }: Incoming<unknown>): Context | undefined {
   const [userAgent] = valuesOf(rawHeaders, 'user-agent');
   const [requestId = ''] = valuesOf(rawHeaders, 'x-request-id');
-  const address = ip?.replace(/%.*$/, '');
-  if (address !== undefined && isIP(address) === 0) return undefined;
+  const address = ip?.replace(/%.*$/, '') || undefined;
+  if (address === undefined ? isGone : isIP(address) === 0) return undefined;
   return {
     ...(address !== undefined && { ip: address }),
     ...(userAgent !== undefined && { userAgent: userAgent.slice(0, 512) }),

@@ -21,6 +21,7 @@ declare global {
 /** What is used of a request of Express. */
 export interface ExpressRequest {
   readonly rawHeaders: readonly string[];
+  readonly socket: { readonly destroyed: boolean };
   readonly ip?: string | undefined;
   readonly params: unknown;
   authz?: Decision<string> | undefined;
@@ -58,8 +59,9 @@ export function expressAuthz(client: Pick<Authorizer<string>, 'authorize'>): Exp
       checkMapping(mapping);
       return mark(async function check(request, response, next) {
         requireSealed(check, ADVICE);
-        const { rawHeaders, ip, params } = request;
-        const { decision, refusal } = await checkRequest(client, mapping, { request, rawHeaders, ip, params });
+        const { rawHeaders, socket, ip, params } = request;
+        const incoming = { request, rawHeaders, ip, isGone: socket.destroyed, params };
+        const { decision, refusal } = await checkRequest(client, mapping, incoming);
         request.authz = decision;
         if (!refusal) return next();
         response.status(refusal.status);

@@ -52,12 +52,8 @@ export function fastifyAuthz(client: Pick<Authorizer<string>, 'authorize'>): Fas
       throw new Error(`No mapping for ${request.method} ${request.routeOptions.url}. ${ADVICE}`);
     if (mapping === null) return undefined;
     const { raw, ip, params } = request;
-    const { decision, refusal } = await checkRequest(client, mapping, {
-      request,
-      rawHeaders: raw.rawHeaders,
-      ip,
-      params,
-    });
+    const incoming = { request, rawHeaders: raw.rawHeaders, ip, isGone: raw.socket.destroyed, params };
+    const { decision, refusal } = await checkRequest(client, mapping, incoming);
     request.authz = decision ?? null;
     return refusal && reply.code(refusal.status).headers(refusal.headers).send(refusal.body);
   }

@@ -11,7 +11,7 @@ export type { Mapping } from './check-request.ts';
 
 /** What is used of a context of Koa. */
 export interface KoaContext {
-  readonly req: { readonly rawHeaders: readonly string[] };
+  readonly req: { readonly rawHeaders: readonly string[]; readonly socket: { readonly destroyed: boolean } };
   readonly ip: string;
   readonly params?: unknown;
   readonly query: Readonly<Record<string, string | string[] | undefined>>;
@@ -53,7 +53,8 @@ export function koaAuthz(client: Pick<Authorizer<string>, 'authorize'>): KoaAuth
         requireSealed(check, ADVICE);
         const context = given as Context;
         const { req, ip, params } = context;
-        const incoming = { request: context, rawHeaders: req.rawHeaders, ip: ip || undefined, params };
+        const { rawHeaders, socket } = req;
+        const incoming = { request: context, rawHeaders, ip, isGone: socket.destroyed, params };
         const { decision, refusal } = await checkRequest(client, mapping, incoming);
         (context.state as { authz?: unknown }).authz = decision;
         if (!refusal) return next();

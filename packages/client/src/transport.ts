@@ -77,7 +77,8 @@ export function createTransport({ urls, token, fetch }: TransportOptions): Trans
   /** INVARIANT: at most two tries, and the second only where no answer was begun, or a 503 or 504 asks for it. */
   async function inTwoTries(call: Call, headers: Headed, requestId: string, limits: Limits): Promise<Response> {
     const at = preferred;
-    const first = await tryAt(at, call, headers, limits, urls.length > 1 ? limits.msLeft() * FIRST_SHARE : undefined);
+    const another = urls.length > 1 && call.repeatable;
+    const first = await tryAt(at, call, headers, limits, another ? limits.msLeft() * FIRST_SHARE : undefined);
     const wait = msBeforeAnother(first, call, limits);
     if (wait === undefined) return answered(first, at, requestId);
     if (first.response) discard(first.response);
@@ -107,10 +108,8 @@ export function createTransport({ urls, token, fetch }: TransportOptions): Trans
   }
 
   function answered({ response, cause }: Outcome, at: number, requestId: string): Response {
-    if (response) {
-      preferred = at;
-      return response;
-    }
+    preferred = response && response.status < 500 ? at : (at + 1) % urls.length;
+    if (response) return response;
     const code = codeOf(cause);
     throw new Unavailable(
       `${urls[at]} gives no answer${code && ` (${code})`}. See that the service runs there, and that this machine may reach it.`,

@@ -7,13 +7,14 @@ import Router from '@koa/router';
 import { expect } from 'chai';
 import express from 'express';
 import Koa from 'koa';
+import { checkRequest } from '../../../packages/client/src/check-request.ts';
 import { expressAuthz } from '../../../packages/client/src/express.ts';
 import { type Client, createClient } from '../../../packages/client/src/index.ts';
 import { koaAuthz } from '../../../packages/client/src/koa.ts';
 import { withService } from '../../support/client.ts';
 import { rejection } from '../../support/rejection.ts';
 import { insertKey, type TestService } from '../../support/service.ts';
-import { fail, type Pdp, startPdp } from '../pdp.ts';
+import { allow, fail, type Pdp, startPdp } from '../pdp.ts';
 import { FRAMEWORKS, type Ran, type Running } from './services.ts';
 
 interface Seen {
@@ -239,6 +240,24 @@ describe('the middlewares', () => {
           expect((await rejection((async () => make(client))())).message).to.include(says);
         });
     });
+
+  it('refuse a client that hides its address by closing', async () => {
+    const before = pdp.heard.length;
+    const closing = async (ip: string | undefined, isGone: boolean): Promise<number | undefined> => {
+      const incoming = { request: {}, rawHeaders: [], ip, isGone, params: {} };
+      return (await checkRequest(ofPdp, { action: 'account:read' }, incoming)).refusal?.status;
+    };
+    expect([await closing(undefined, true), await closing('', true), await closing('nowhere', false)]).to.deep.equal([
+      400, 400, 400,
+    ]);
+    expect(pdp.heard.length).to.equal(before);
+    pdp.behave = allow;
+    expect([await closing(undefined, false), await closing('::1%eth0', true)]).to.deep.equal([undefined, undefined]);
+    expect(pdp.heard.slice(before).map(({ body }) => (body as { context: object }).context)).to.deep.equal([
+      {},
+      { ip: '::1' },
+    ]);
+  });
 
   it('let nothing through where nobody sealed the router', async () => {
     const router = new Router();
