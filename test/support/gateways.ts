@@ -93,7 +93,7 @@ const askingNginx = (wiring: Wiring, { http1, http2 }: Ports, caller: string): s
   ]);
 
 const withoutAsking = ({ app }: Wiring, { http1, http2 }: Ports): string => `
-  upstream app { server 127.0.0.1:${app}; keepalive 32; }
+  upstream app { server 127.0.0.1:${app}; keepalive 64; }
   server {
     listen 127.0.0.1:${http1};
     listen 127.0.0.1:${http2} http2;
