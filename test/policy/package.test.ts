@@ -72,6 +72,13 @@ describe('the package of the policy', () => {
     );
   });
 
+  it('has the libraries of the service, in its versions', async () => {
+    const [own, root] = await Promise.all(
+      [PACKAGE, ROOT].map(async (place) => JSON.parse(await readFile(path.join(place, 'package.json'), 'utf8'))),
+    );
+    expect(root.dependencies).to.include(own.dependencies);
+  });
+
   it('does what its README shows', async () => {
     const readme = await readFile(path.join(PACKAGE, 'README.md'), 'utf8');
     const blocks = [...readme.matchAll(/```js\n([\s\S]*?)```/g)].map(([, block = '']) => block);
