@@ -205,7 +205,8 @@ describe('the client and faults', () => {
       bare.script = script;
       const error = await failure(clientOf({ deadlineMs: kind === TimedOut ? SHORT : GENEROUS }));
       expect(error.constructor, String(error)).to.equal(kind);
-      expect(bare.tries).to.equal(tries);
+      // On a busy machine, a short deadline may pass before the first is made.
+      expect(bare.tries).to.be.within(kind === TimedOut ? 0 : tries, tries);
     });
 
   it('reads an answer behind hints', async () => {
@@ -339,7 +340,7 @@ describe('the client and faults', () => {
     expect([bare.tries, pdp.heard.length]).to.deep.equal([1, 3]);
     // One that is silent leaves time for the other.
     bare.script = () => undefined;
-    expect((await clientOf({ urls, deadlineMs: 3000 }).authorize(QUESTION)).allowed).to.equal(true);
+    expect((await clientOf({ urls, deadlineMs: 5000 }).authorize(QUESTION)).allowed).to.equal(true);
     expect(bare.tries).to.equal(2);
   });
 

@@ -45,8 +45,9 @@ export function refuseUnmapped(routes: readonly string[]): void {
   );
 }
 
-/** Lets nothing be added to a list of routes or handlers: nobody would look at it. */
+/** Lets nothing be added to a list of routes or handlers: nobody would look at it. A router that is used twice is closed once. */
 export function close(list: unknown[], advice: string): void {
+  if (Object.isFrozen(list)) return;
   const refuse = (): never => {
     throw new Error(`No route can be added behind seal(). ${advice}`);
   };

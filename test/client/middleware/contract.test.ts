@@ -259,6 +259,19 @@ describe('the middlewares', () => {
     ]);
   });
 
+  it('seal a router that is used twice, and what was sealed before', () => {
+    const [authz, shared] = [expressAuthz(ofPdp), express.Router()];
+    shared.get('/x', authz.public(), () => undefined);
+    const app = express().use('/a', shared).use('/b', shared);
+    authz.seal(authz.seal(app));
+    const [koa, inner, outer] = [koaAuthz(ofPdp), new Router(), new Router()];
+    inner.get('/x', koa.public(), () => undefined);
+    koa.seal(inner);
+    outer.use('/a', inner.routes()).use('/b', inner.routes());
+    koa.seal(koa.seal(outer));
+    expect(() => shared.get('/late', authz.public(), () => undefined)).to.throw('No route can be added');
+  });
+
   it('let nothing through where nobody sealed the router', async () => {
     const router = new Router();
     router.get('/x', koaAuthz(ofPdp).check({ action: 'account:read' }), (context) => {
