@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import type { Pepper } from '../../src/credentials/token.ts';
@@ -138,5 +139,6 @@ export async function backendAt(db: Knex, statement: string): Promise<number> {
       [statement],
     );
     if (rows[0]) return rows[0].pid;
+    await sleep(5);
   }
 }

@@ -8,13 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { attacks } from '../support/attacks.ts';
+import { amount } from '../support/long.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
 import { killProcesses, type ServiceProcess, settingsOf, startProcess } from './process.ts';
 
 /** As many as leave the other tests of this machine their descriptors; the bench opens 10,000. */
 const IDLE = 1500;
-const QUESTIONS = 40;
+const QUESTIONS = amount(12, 40);
 /** Far more than the service needs, and far less than what it took before anything was bounded. */
 const MOST_MB = 100;
 

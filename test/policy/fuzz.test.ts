@@ -13,6 +13,7 @@ import type { PolicyTexts } from '../../src/policy/folder/files.ts';
 import { byPlace } from '../../src/policy/folder/findings.ts';
 import { buildPolicy } from '../../src/policy/policy.ts';
 import { BUILT_IN } from '../../src/policy/schema.ts';
+import { amount } from '../support/long.ts';
 import { attempt, factsLike, holds, readPrint, ruleText as text } from './rules.ts';
 import { SEED, shippedPolicy, shippedTexts, stockArguments, stockEnforcer, times } from './texts.ts';
 
@@ -68,7 +69,7 @@ describe(`a mutated text (seed ${SEED})`, function () {
             expect(stock.enforceSync(...stockArguments(sample))).to.equal(holds(print, sample));
           }
         }),
-        times(2000),
+        times(amount(1000, 2000)),
       );
       expect(accepted, 'how many were accepted').to.be.above(10);
     });
@@ -116,7 +117,7 @@ describe(`a mutated text (seed ${SEED})`, function () {
             if (decide(policy, sample).effect === 'allow') expect(mayBeAllowed(sample, BUILT_IN)).to.equal(true);
           }
         }),
-        times(30),
+        times(amount(15, 30)),
       );
       expect(accepted, 'how many were accepted').to.be.above(0);
     });
@@ -198,7 +199,7 @@ describe(`a mutated text (seed ${SEED})`, function () {
               /constructor|proto|this|call|eval|Function|value|\[/,
             );
         }),
-        times(3000),
+        times(amount(1500, 3000)),
       );
       expect(canary).not.to.have.property('canary');
     });

@@ -1,5 +1,6 @@
 /** A client of a test's service, and its view of what the database holds before and after a request. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { type Reply, startService, type TestService } from './service.ts';
 
@@ -134,6 +135,7 @@ export function clientOf({ address, token, db }: TestService): Client {
           `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
         );
         if (rows[0].n >= count) return;
+        await sleep(5);
       }
     },
   };

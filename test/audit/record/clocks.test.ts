@@ -120,7 +120,7 @@ describe('the time of a record', () => {
         while (going) {
           const id = await ask(one);
           if (id !== undefined) ids.push(id);
-          await sleep(5);
+          await sleep(15);
         }
       });
       await eventually(async () => (await readFile(file, 'utf8')).split('\n').length > 4);

@@ -37,8 +37,7 @@ describe('two processes that answer while they and their PostgreSQL are killed',
   const pepper = { id: 'p', secret: randomBytes(32) };
   const services: ServiceProcess[] = [];
 
-  before(async function () {
-    this.timeout(60_000);
+  before(async () => {
     cluster = await startCluster();
     db = connect({ url: cluster.url, poolSize: 2 });
     await migrate(db);
