@@ -79,13 +79,24 @@ export async function createLimits({ fallback, redis: options, ...memory }: Opti
     return places.map((place) => place && stateAt(place, counts.get(place.window)));
   };
 
+  /** As `consumeShared`, of a lone question, which most are: without what a batch needs, and at once where nothing is counted. */
+  const consumeOne = (redis: RedisCounter, { key, user, limit = fallback }: Counted) => {
+    if (!isActive({ key, user })) return [undefined];
+    const window = { name: windowName(key.id, limit), points: 1, seconds: limit.windowSeconds };
+    return add(redis, window).then((count) => [stateOf(limit, count)]);
+  };
+
   const consumeHere = ({ key, user, limit = fallback }: Counted): RateLimitState | undefined =>
     isActive({ key, user })
       ? stateOf(limit, addLocally(windowName(key.id, limit), 1, limit.windowSeconds * 1000))
       : undefined;
 
   return {
-    consume: (known) => (redis ? consumeShared(redis, known) : known.map(consumeHere)),
+    consume: (known) => {
+      if (!redis) return known.map(consumeHere);
+      const [first, ...others] = known;
+      return first && others.length === 0 ? consumeOne(redis, first) : consumeShared(redis, known);
+    },
     stats: () => ({ redisUp: redis?.up(), countedLocally }),
     close: () => redis?.close(),
   };

@@ -38,14 +38,13 @@ const PREFIX = 'iqra-authz:limit:';
 const MOST = 500;
 
 /**
- * For each key and its points and seconds in ARGV: begins a window where there is none, adds, and returns the total and the milliseconds
- * until the window ends. A key that has lost its end, which only somebody else can have taken from it, gets one anew.
+ * For each key and its points and seconds in ARGV: adds, and returns the total and the milliseconds until the window ends. A key without an
+ * end gets one: it is new, and begins its window; or somebody else has taken its end away.
  */
 const ADD_ALL = `
   local counts = {}
   for n, key in ipairs(KEYS) do
     local points, seconds = ARGV[2 * n - 1], ARGV[2 * n]
-    redis.call('SET', key, 0, 'EX', seconds, 'NX')
     counts[2 * n - 1] = redis.call('INCRBY', key, points)
     local left = redis.call('PTTL', key)
     if left == -1 then
