@@ -7,8 +7,8 @@ import { createClient } from '@iqra/authz';
 import { expressAuthz } from '@iqra/authz/express';
 import express from 'express';
 
-const { AUTHZ_URL = 'http://127.0.0.1:8080', AUTHZ_TOKEN, PORT = '3000' } = process.env;
-const authz = expressAuthz(createClient({ url: AUTHZ_URL, token: AUTHZ_TOKEN }));
+const { AUTHZ_URL = 'http://127.0.0.1:8080', AUTHZ_TOKEN, AUTHZ_DEADLINE_MS = '500', PORT = '3000' } = process.env;
+const authz = expressAuthz(createClient({ url: AUTHZ_URL, token: AUTHZ_TOKEN, deadlineMs: Number(AUTHZ_DEADLINE_MS) }));
 
 const app = express();
 app.get('/health', authz.public(), (_req, res) => res.json({ up: true }));

@@ -8,8 +8,8 @@ import { koaAuthz } from '@iqra/authz/koa';
 import Router from '@koa/router';
 import Koa from 'koa';
 
-const { AUTHZ_URL = 'http://127.0.0.1:8080', AUTHZ_TOKEN, PORT = '3000' } = process.env;
-const authz = koaAuthz(createClient({ url: AUTHZ_URL, token: AUTHZ_TOKEN }));
+const { AUTHZ_URL = 'http://127.0.0.1:8080', AUTHZ_TOKEN, AUTHZ_DEADLINE_MS = '500', PORT = '3000' } = process.env;
+const authz = koaAuthz(createClient({ url: AUTHZ_URL, token: AUTHZ_TOKEN, deadlineMs: Number(AUTHZ_DEADLINE_MS) }));
 
 const router = new Router();
 router.get('/health', authz.public(), (ctx) => {

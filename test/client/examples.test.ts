@@ -25,6 +25,8 @@ describe('the examples of services', () => {
           ...ENVIRONMENT,
           AUTHZ_URL: service.address,
           AUTHZ_TOKEN: await insertCaller(service, ['authorize']),
+          // A busy machine must not make a denial, or an allow, a failure.
+          AUTHZ_DEADLINE_MS: '30000',
           PORT: '0',
         },
       });
