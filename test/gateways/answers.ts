@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import type { Gateway } from '../support/gateways.ts';
 import { type Arrival, FROM_APP } from './app.ts';
 import type { Column, Table } from './table.ts';
-import { type Answer, type Asked, askGateway, cellOf } from './wire.ts';
+import { type Answer, type Asked, askGateway, bytesOf, cellOf, exchangeBytes } from './wire.ts';
 import type { World } from './world.ts';
 
 export const CALLS = '/v1/businesses/b1/calls';
@@ -17,7 +17,11 @@ export const FORGED = [
   ...['Iqra-Caller', 'X-Original-Method', 'X-Original-URI', 'X-Original-URL', 'X-Rewrite-URL'],
   ...['X-HTTP-Method', 'X-HTTP-Method-Override', 'X-Method-Override', 'Forwarded'],
   ...['X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Proto', 'X-Forwarded-Method', 'X-Forwarded-Uri'],
+  ...['X-Forwarded-Prefix', 'X-HTTP-Method_Override', 'X_HTTP_Method', 'X_Method-Override', 'SCRIPT_NAME', 'PATH_INFO'],
 ].map((name) => [name, 'forged'] as const);
+
+/** Names of which servers make that of another header: each is allowed by RFC 9110. */
+export const ODD_NAMES = [...".!#$%&'*+^`|~"].map((mark) => [`X${mark}Iqra${mark}User`, 'forged'] as const);
 
 /** Paths that a service may read another way than a gateway, or iqra-authz. */
 export const TRICKS = [
@@ -68,7 +72,7 @@ export function describeAnswers(world: () => World, gateway: () => Gateway, tabl
 
   it('passes on what is allowed, with who it is, and nothing that the client says of that', async () => {
     const { keys, goodKeyId, caller, service } = world();
-    const answer = await ask({ target: `${CALLS}?q=1&r=%2F`, key: keys.good, headers: FORGED });
+    const answer = await ask({ target: `${CALLS}?q=1&r=%2F`, key: keys.good, headers: [...FORGED, ...ODD_NAMES] });
     expect([answer.status, answer.body]).to.deep.equal([200, FROM_APP]);
     const { method, target, headers } = theArrival(world());
     expect([method, target]).to.deep.equal(['GET', `${CALLS}?q=1&r=%2F`]);
@@ -164,6 +168,43 @@ export function describeAnswers(world: () => World, gateway: () => Gateway, tabl
       if (length === 7000 || status === 200) expect(arrival?.headers.get('x-long')?.[0]?.length).to.equal(length);
       else expect([status >= 400, arrival], `${status}`).to.deep.equal([true, undefined]);
     }
+  });
+
+  it('hands on no upgrade but that to WebSocket, and nothing that has a header removed further on', async () => {
+    const { keys } = world();
+    const handedOn = async (...headers: (readonly [string, string])[]): Promise<Arrival['headers'] | undefined> => {
+      // Where Caddy speaks HTTP/2 without TLS, it takes the connection over itself, and never closes it.
+      await exchangeBytes(gateway().address, bytesOf({ target: CALLS, key: keys.good, headers }), 1000);
+      return world().app.arrived()[0]?.headers;
+    };
+    for (const upgrades of [['h2c'], ['websocket, h2c'], ['websocket', 'h2c'], ['h2c', 'websocket'], ['TLS/1.0']]) {
+      const lines = upgrades.map((upgrade) => ['Upgrade', upgrade] as const);
+      const headers = await handedOn(
+        ['Connection', 'Upgrade, HTTP2-Settings'],
+        ['HTTP2-Settings', 'AAMAAABk'],
+        ...lines,
+      );
+      expect(headers?.get('upgrade') ?? ['websocket'], upgrades.join('+')).to.deep.equal(['websocket']);
+    }
+    const [connection, upgrade] = [['Connection', 'keep-alive, Upgrade, X-Iqra-Key'] as const, 'WebSocket'];
+    const websocket = await handedOn(
+      connection,
+      ['Upgrade', upgrade],
+      ...([
+        ['Sec-WebSocket-Version', '13'],
+        ['Sec-WebSocket-Key', 'AAAAAAAAAAAAAAAAAAAAAA=='],
+      ] as const),
+    );
+    expect(websocket?.get('x-iqra-key')).to.deep.equal([world().goodKeyId]);
+    // Configured so, nginx asks for none.
+    const expected = gateway().name === 'nginx' ? undefined : ['websocket'];
+    expect([websocket?.get('upgrade'), websocket?.get('connection')?.join().toLowerCase()]).to.deep.equal([
+      expected,
+      expected && 'upgrade',
+    ]);
+    const named = await handedOn(['Connection', 'X-Iqra-User, X-Iqra-Business']);
+    expect([named?.get('x-iqra-user'), named?.get('x-iqra-business')]).to.deep.equal([['u1'], ['b1']]);
+    expect(named?.get('connection')?.join() ?? '').to.not.match(/iqra/i);
   });
 
   it('leaves the answers of the service behind as they are', async () => {

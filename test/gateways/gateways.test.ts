@@ -4,8 +4,8 @@
  */
 
 import { expect } from 'chai';
-import { GATEWAYS, type Gateway, type GatewayName, versionOf } from '../support/gateways.ts';
-import { describeAnswers } from './answers.ts';
+import { GATEWAYS, type Gateway, type GatewayName, startGateway, versionOf } from '../support/gateways.ts';
+import { describeAnswers, FORGED, namesWith } from './answers.ts';
 import { describeDouble } from './describe-double.ts';
 import { envoyDouble } from './envoy.ts';
 import { describeEnding, describeFaults } from './faults.ts';
@@ -13,6 +13,7 @@ import { describeArrivals } from './fuzz.ts';
 import { hasLua, kongDouble } from './kong.ts';
 import { readTable } from './table.ts';
 import { traefikDouble } from './traefik.ts';
+import { askGateway } from './wire.ts';
 import { startWorld, type World } from './world.ts';
 
 const table = readTable();
@@ -35,7 +36,33 @@ describe('gateways', () => {
       describeAnswers(world, () => gateway(name), table);
       describeFaults(world, () => gateway(name), table);
       it('has no complaint', () => expect(gateway(name).log()).to.not.match(/emerg|\[alert\]|panic/i));
+
+      it('has written no secret to its log', () => {
+        const { caller, keys } = world();
+        for (const secret of [caller, ...Object.values(keys)]) expect(gateway(name).log()).to.not.include(secret);
+      });
     });
+
+  describeWhere(versionOf('nginx') !== undefined, 'a location of nginx that is added', 'it is', () => {
+    it('is protected, and gets the identity, with nothing said in it', async () => {
+      const { front, app, caller, keys } = world();
+      const own = 'location /v1/account/own { proxy_pass http://$iqra_upstream; }\n    location @iqra_refused {';
+      const changes = [['location @iqra_refused {', own]] as const;
+      const nginx = await startGateway('nginx', { authz: front.port, app: app.port, caller, patient: true, changes });
+      try {
+        app.arrived();
+        const asked = { target: '/v1/account/own', headers: FORGED };
+        expect(await askGateway(nginx.address, asked)).to.have.property('status', 401);
+        expect(app.arrived()).to.deep.equal([]);
+        expect(await askGateway(nginx.address, { ...asked, key: keys.good })).to.have.property('status', 200);
+        const [arrival] = app.arrived();
+        expect(arrival?.headers.get('x-iqra-user')).to.deep.equal(['u1']);
+        expect(namesWith(arrival?.headers ?? new Map(), 'forged')).to.deep.equal([]);
+      } finally {
+        await nginx.close();
+      }
+    });
+  });
 
   describe('a double of Envoy', () => describeDouble(world, 'envoy', envoyDouble, table));
   describe('a double of Traefik', () => describeDouble(world, 'traefik', traefikDouble, table));

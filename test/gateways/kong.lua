@@ -113,6 +113,10 @@ for line in io.lines() do
   local ok, fault = pcall(plugin.access, plugin, config)
   -- Kong answers an error of a plugin with 500.
   if not ok and fault ~= ended then ended = { status = 500, body = tostring(fault), headers = {} } end
+  -- Behind all plugins Kong removes what Connection names.
+  for _, value in ipairs(headers["connection"] or {}) do
+    for name in value:lower():gmatch("[^,%s]+") do headers[name] = nil end
+  end
   print(json.encode(ended and { answer = ended, logged = logged } or { passed = headers }))
   io.stdout:flush()
 end

@@ -26,6 +26,8 @@ export interface Wiring {
   readonly patient?: boolean;
   /** false: nginx proxies without asking, to compare with. */
   readonly asks?: boolean;
+  /** What else an operator has changed in the recipe of nginx. */
+  readonly changes?: Replacements;
 }
 
 export interface Gateway {
@@ -90,6 +92,7 @@ const askingNginx = (wiring: Wiring, { http1, http2 }: Ports, caller: string): s
     ['listen 8000;', `listen 127.0.0.1:${http1};\n    listen 127.0.0.1:${http2} http2;`],
     ['/etc/nginx/iqra-caller.conf', caller],
     ...(wiring.patient ? [['_timeout 1s;', '_timeout 10s;'] as const] : []),
+    ...(wiring.changes ?? []),
   ]);
 
 const withoutAsking = ({ app }: Wiring, { http1, http2 }: Ports): string => `

@@ -10,11 +10,24 @@ local UNAVAILABLE =
   '{"Success":false,"Code":"UNAVAILABLE","Message":"The authorization service cannot answer now. Try again later."}'
 
 -- What a client may not say, and headers by which a service may take the request for another one than was decided on. The first:
--- CGI-like servers read X_Iqra_User for X-Iqra-User, so no name may have underscores; nginx alone would drop such, too, Kong does not.
+-- CGI-like servers read X_Iqra_User for X-Iqra-User, some X.Iqra.User, too; nginx alone would drop such, Kong does not.
 local FORBIDDEN = {
-  "_", "^x%-iqra%-", "^iqra%-", "^x%-original%-", "^x%-rewrite%-", "^x%-http%-method", "^x%-method%-override$",
-  "^x%-forwarded%-method$", "^x%-forwarded%-uri$", "^forwarded$",
+  "[^%w%-]", "^x%-iqra%-", "^iqra%-", "^x%-original%-", "^x%-rewrite%-", "^x%-http%-method", "^x%-method%-override$",
+  "^x%-forwarded%-method$", "^x%-forwarded%-uri$", "^x%-forwarded%-prefix$", "^forwarded$",
 }
+
+-- All that a client has to name in Connection.
+local HOP = { close = true, ["keep-alive"] = true, upgrade = true, te = true, ["http2-settings"] = true }
+local NAMED =
+  '{"Success":false,"Code":"PERMISSION_DENIED","Message":"The header Connection names another header. Send it without that."}'
+
+-- The first name in Connection, of all its values, that is none of those.
+local function named_in(connection)
+  local text = type(connection) == "table" and table.concat(connection, ",") or connection or ""
+  for name in text:gmatch("[^,%s]+") do
+    if not HOP[name:lower()] then return name end
+  end
+end
 
 local function clear_forbidden(headers)
   for name in pairs(headers) do
@@ -48,6 +61,10 @@ end
 function IqraAuthz:access(conf)
   -- 0: all of them. By default those behind the first hundred would be neither seen nor cleared.
   local headers = ngx.req.get_headers(0)
+  -- INVARIANT: Kong removes what Connection names when all plugins have run, and would remove what is set below.
+  if named_in(headers["connection"]) then
+    return kong.response.exit(403, NAMED, { ["Content-Type"] = "application/json" })
+  end
   clear_forbidden(headers)
 
   local target = ngx.var.request_uri
