@@ -227,6 +227,12 @@ export function describeAnswers(world: () => World, gateway: () => Gateway, tabl
     await expects(row, { target: '/v1/account/a;x=1', key: world().keys.good });
   });
 
+  it('sends on the path alone of a request for an absolute URL', async () => {
+    const { status } = await ask({ target: 'http://api.example/v1/account/?q=1', key: world().keys.good });
+    expect(status).to.equal(200);
+    expect(theArrival(world()).target).to.equal('/v1/account/?q=1');
+  });
+
   it('does the same where clients speak HTTP/2', async () => {
     const { keys, goodKeyId } = world();
     const forged = Object.fromEntries(FORGED.map(([name, value]) => [name.toLowerCase(), value]));

@@ -72,7 +72,7 @@ const target = fc
   .tuple(
     fc.constantFrom(...TARGETS),
     fc.array(fc.tuple(fc.constantFrom(...ODD), fc.nat(40)), { maxLength: 2 }),
-    mostly('', 'http://other'),
+    mostly('', 'http://other', 'http://api.example'),
   )
   .map(([base, pieces, before]) =>
     pieces.reduce((text, [piece, at]) => text.slice(0, at) + piece + text.slice(at), before + base),
