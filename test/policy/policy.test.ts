@@ -105,6 +105,7 @@ describe('a policy', () => {
         'rows',
         'codes',
         'names',
+        'gateway',
         'match',
         'matchesAlone',
         'costOf',
