@@ -81,7 +81,7 @@ function literalFault(segment: string): string | undefined {
   return `${quoted} is neither a literal (A-Z a-z 0-9 . _ ~ ! $ & ' ( ) + , = : @ -), nor {name} with a-z 0-9 _, nor *, nor ** at the end`;
 }
 
-/** `nearly`: a server that ignores case, or a slash at the end, would say that it does. */
+/** `nearly`: a server that ignores case, a slash at the end or an ending such as .json would say that it does. */
 function meets(template: Template, path: RequestPath): boolean | 'nearly' {
   const { length } = template.segments;
   if (template.open ? path.segments.length < length : path.segments.length !== length) return false;
@@ -89,17 +89,28 @@ function meets(template: Template, path: RequestPath): boolean | 'nearly' {
   for (let index = 0; index < length; index += 1) {
     const literal = template.folded[index];
     if (literal === undefined) continue;
-    if (literal !== path.folded[index]) return false;
+    const segment = path.folded[index];
+    const ends = index === path.segments.length - 1 && isWithEnding(literal, segment);
+    if (literal !== segment && !ends) return false;
     if (template.segments[index] !== path.segments[index]) exactly = false;
   }
   return exactly ? true : 'nearly';
 }
 
+/** Whether a last segment is a literal with an ending, such as `calls.json`: Rails and others take that for a format, and route it as `calls`. */
+const isWithEnding = (literal: string, segment: string | undefined): boolean =>
+  segment?.startsWith(`${literal}.`) === true;
+
 /** Whether each path that meets `inner`, even nearly, meets `outer`, even nearly. */
 export function covers(outer: Template, inner: Template): boolean {
   const [most, least] = [outer.segments.length, inner.segments.length];
   if (outer.open ? least < most : inner.open || least !== most) return false;
-  return outer.folded.every((literal, index) => literal === undefined || literal === inner.folded[index]);
+  return outer.folded.every((literal, index) => {
+    const other = inner.folded[index];
+    return (
+      literal === undefined || literal === other || (!inner.open && index === least - 1 && isWithEnding(literal, other))
+    );
+  });
 }
 
 /** A request that has a route. */
@@ -115,7 +126,7 @@ const NO_METHOD: Refused<'malformed'> = {
 };
 const NEARLY: Refused<'ambiguous'> = {
   reason: 'ambiguous',
-  says: 'The path differs from a route in case, or in a slash at the end, and servers may take it for that. Send it as the route has it.',
+  says: 'The path differs from a route in case, a slash at the end or an ending such as .json, and servers may take it for that. Send it as the route has it.',
 };
 const UNMATCHED: Refused<'unmatched'> = {
   reason: 'unmatched',

@@ -158,5 +158,5 @@ function hiddenBy(above: readonly GatewayRoute[], route: GatewayRoute): string |
   const lines = [...new Set(hiding.map((one) => one?.line))];
   if (lines.length === 0) return undefined;
   const where = `${lines.length === 1 ? 'line' : 'lines'} ${lines.join(', ')}`;
-  return `no request gets to ${requestsOf(route)}: ${where} above it has all of them, case and a slash at the end aside; move it up, or remove it`;
+  return `no request gets to ${requestsOf(route)}: ${where} above it has all of them, case, a slash at the end and endings such as .json aside; move it up, or remove it`;
 }

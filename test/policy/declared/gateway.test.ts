@@ -65,6 +65,14 @@ describe('the route of a request', () => {
     ['GET /v1/calls/7/8', 'unmatched'],
     ['GET /v1/calls/MINE', 'ambiguous'],
     ['GET /V1/calls/7', 'ambiguous'],
+    ['GET /v1/calls/mine.json', 'ambiguous'],
+    ['GET /v1/calls/MINE.', 'ambiguous'],
+    ['GET /v1/calls/mine.json/', 'ambiguous'],
+    ['GET /v1/calls/mine.json/7', 'unmatched'],
+    ['GET /v1/calls/7.json', 1],
+    ['GET /v1/calls/mined', 1],
+    ['POST /v1/calls.json', 'ambiguous'],
+    ['GET /v1/businesses.json', 'unmatched'],
     ['GET /v1/call%C5%BF/7', 'ambiguous'],
     ['GET /v1/businesses/b', 2],
     ['PURGE /v1/businesses/b/', 2],
@@ -166,7 +174,7 @@ describe('the route of a request', () => {
   });
 });
 
-const PIECES = ['a', 'b', 'admin', 'x:y'];
+const PIECES = ['a', 'b', 'admin', 'admin.json', 'x:y'];
 const templates = fc
   .tuple(fc.array(fc.constantFrom(...PIECES, 'A', '*', '{p}'), { maxLength: 3 }), fc.constantFrom('', '', '/', '/**'))
   .map(([parts, end]) =>
@@ -212,15 +220,18 @@ const trickyTargets = fc
   )
   .map(([parts, start, end]) => start + parts.join('/') + end);
 
-/** The template as a regular expression over a decoded path, from its grammar. */
-function patternOf(text: string, flags = ''): RegExp {
+/** The template as a regular expression over a decoded path, from its grammar. `ending`: what may follow the last part. */
+function patternOf(text: string, flags = '', ending = ''): RegExp {
   const escaped = (literal: string): string => literal.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const open = text.endsWith('/**');
   const parts = (open ? text.slice(0, -3) : text)
     .split('/')
     .map((part) => (/^(?:\*|\{.*\})$/.test(part) ? '[^/]+' : escaped(part)));
-  return new RegExp(`^${parts.join('/')}${open ? '(?:/.*)?' : ''}$`, flags);
+  return new RegExp(`^${parts.join('/')}(?:${open ? '/.*|' : ''}${ending})?$`, flags);
 }
+/** The same without case, a slash at the end, and an ending of the last part. */
+const lenientOf = (text: string): RegExp =>
+  text === '/' ? patternOf(text) : patternOf(text.replace(/\/$/, ''), 'iu', '\\.[^/]*');
 const methodFits = (route: string, method: string): boolean =>
   /^any /.test(route) || (route.split(' ')[0] ?? '').split(',').includes(method);
 const pathIn = (route: string): string => route.split(' ')[1] ?? '';
@@ -232,8 +243,7 @@ function expectedOf(routes: readonly string[], method: string, path: string): nu
   for (const [index, route] of routes.entries()) {
     if (!methodFits(route, method)) continue;
     if (patternOf(pathIn(route)).test(decoded)) return index;
-    const lenient = pathIn(route).length > 1 ? pathIn(route).replace(/\/$/, '') : pathIn(route);
-    if (patternOf(lenient, 'iu').test(bare)) return 'ambiguous';
+    if (lenientOf(pathIn(route)).test(bare)) return 'ambiguous';
   }
   return 'unmatched';
 }
@@ -251,6 +261,7 @@ const READINGS: readonly ((path: string) => string)[] = [
   (path) => new URL(`http://h${path.startsWith('/') ? path : `/${path}`}`).pathname,
   (path) => decodeLoosely(new URL(`http://h${path}`).pathname),
   (path) => new URL(`http://h${decodeLoosely(path).replace(/^\/{2,}/, '/')}`).pathname,
+  (path) => path.replace(/([^/])\.\w+$/, '$1'),
   (path) => path.split(/%00|\0/)[0] ?? '',
 ];
 const decodeLoosely = (text: string): string =>
@@ -299,7 +310,7 @@ describe(`gateways of random routes (seed ${SEED})`, () => {
   });
 
   it('have a template cover another exactly where it meets all of its paths', () => {
-    const all = ['', 'a', 'b', 'admin', 'x:y', 'other'];
+    const all = ['', 'a', 'b', 'admin', 'admin.json', 'x:y', 'other'];
     const paths = all.flatMap((one) =>
       all.flatMap((two) =>
         all.flatMap((three) =>
@@ -307,12 +318,11 @@ describe(`gateways of random routes (seed ${SEED})`, () => {
         ),
       ),
     );
-    const lenient = (text: string): RegExp => patternOf(text.length > 1 ? text.replace(/\/$/, '') : text, 'i');
     fc.assert(
       fc.property(templates, templates, (outer, inner) => {
-        const meeting = paths.filter((path) => lenient(inner).test(path));
+        const meeting = paths.filter((path) => lenientOf(inner).test(path));
         expect(covers(templateOf(outer), templateOf(inner))).to.equal(
-          meeting.every((path) => lenient(outer).test(path)),
+          meeting.every((path) => lenientOf(outer).test(path)),
         );
       }),
       times(1000),
