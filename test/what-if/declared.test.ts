@@ -109,7 +109,7 @@ describe('an explanation under declared facts', function () {
       'r.asked.kind': 'call',
       'r.request.addressed': true,
     };
-    expect((await ask({ set })).decision.code).to.equal('OK');
+    expect((await ask({ at: MONDAY, set })).decision.code).to.equal('OK');
     const refuses = (more: object, says: string): Promise<void> =>
       client.refuses([400, 'INVALID_REQUEST', says], 'POST', '/policy/explain', {
         apiKeyId: key.id,
