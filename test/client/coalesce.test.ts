@@ -12,7 +12,7 @@ import {
 } from '../../packages/client/src/index.ts';
 import { withService } from '../support/client.ts';
 import { rejection } from '../support/rejection.ts';
-import { allow, fail, type Pdp, startPdp } from './pdp.ts';
+import { allow, fail, grant, type Pdp, reply, startPdp } from './pdp.ts';
 
 const about = (businessId: string, more = {}): Question => ({
   apiKey: 'k',
@@ -150,6 +150,20 @@ describe('the client that makes batches', () => {
     const both = ['a', 'b'].map((id) => rejection(client.authorize(about(id), { signal: all.signal })));
     setImmediate(() => all.abort(new Error('all gone')));
     expect((await Promise.all(both)).map(({ message }) => message)).to.deep.equal(['all gone', 'all gone']);
+  });
+
+  it('is not changed by an onDecision that would turn it round', async () => {
+    pdp.behave = ({ body }, response) => {
+      const { Data } = grant(body) as { Data: object };
+      reply(response, { Success: false, Code: 'FROZEN', Message: 'x', Data: { ...Data, status: 403 } });
+    };
+    const onDecision = ({ decision }: Told): void => {
+      Reflect.set(decision ?? {}, 'allowed', true);
+      Reflect.set(decision?.Data ?? {}, 'status', 200);
+    };
+    const watched = createClient({ url: pdp.url, token: 'iqra_svc_x', deadlineMs: 30_000, onDecision });
+    const { allowed, Data } = await watched.authorize(about('a'));
+    expect([allowed, Data.status]).to.deep.equal([false, 403]);
   });
 
   it('is not changed by an onDecision that fails', async () => {

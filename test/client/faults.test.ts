@@ -428,6 +428,8 @@ describe('the client and faults', () => {
       { token, url: 'authz' },
       { token, url: 'http://user:iqra_svc_secret@a' },
       { token, url: 'http://a?token=iqra_svc_secret' },
+      { token, url: 'http://a/?' },
+      { token, url: 'http://a#' },
       { token: 'iqra_svc_secret iqra_svc_secret', url: 'http://a' },
       { token: undefined as never, url: 'http://a' },
       { token, url: 'http://a', deadlineMs: 0 },
@@ -553,6 +555,29 @@ describe('the client and faults', () => {
       expect((await asked).message).to.be.oneOf(['enough', 'This client is closed.']);
     }
     expect(pdp.heard).to.have.length(2);
+  });
+
+  it('takes no answer to another request', async () => {
+    const client = clientOf({ urls: [pdp.url] });
+    pdp.behave = ({ body }, response) => reply(response, grant(body), 200, { 'x-request-id': 'of-another-key' });
+    expect((await failure(client)).message).to.include('X-Request-Id');
+    pdp.behave = ({ body, headers }, response) =>
+      reply(response, grant(body), 200, { 'x-request-id': headers['x-request-id'] });
+    expect((await client.authorize(QUESTION)).allowed).to.equal(true);
+  });
+
+  it('takes a decision on what was asked, whatever becomes of the question', async () => {
+    const told: unknown[] = [];
+    const client = clientOf({ urls: [pdp.url], onDecision: ({ question: { businessId } }) => told.push(businessId) });
+    pdp.behave = ({ body }, response) => reply(response, grant(body));
+    const question = { ...QUESTION, businessId: 'bakery' };
+    const pending = client.authorize(question);
+    question.businessId = 'garage';
+    expect((await pending).Data.businessId).to.equal('bakery');
+    expect(told).to.deep.equal(['bakery']);
+    expect(await rejection(clientOf().authorize(null as never))).to.be.instanceOf(BadQuestion);
+    pdp.behave = (_heard, response) => reply(response, grant({ businessId: '42' }));
+    expect(await rejection(client.authorize({ businessId: '42' } as never))).to.be.instanceOf(Unavailable);
   });
 
   it('takes no decision on another question', async () => {

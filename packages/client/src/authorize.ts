@@ -1,7 +1,7 @@
 /** Asks /authorize, and /authorize/batch for many. */
 
 import { BadQuestion } from './errors.ts';
-import { readDecision } from './read-decision.ts';
+import { type Asked, readDecision } from './read-decision.ts';
 import { isObject } from './read-json.ts';
 import { noAnswer } from './read-reply.ts';
 import type { Sending, Transport } from './transport.ts';
@@ -17,9 +17,9 @@ const [BEFORE, AFTER] = ['{"requests":[', ']}'];
 /** Batches of one call that are under way at once. */
 const AT_ONCE = 4;
 
-/** A question, and its JSON. */
+/** A question as JSON, and what its decision must say: as they are when it is asked, whatever becomes of the object. */
 export interface Written {
-  readonly question: Question;
+  readonly question: Asked;
   readonly json: string;
 }
 
@@ -130,7 +130,8 @@ function renumbered(error: unknown, first: number): unknown {
 export function write(question: Question, requestId: string): Written {
   try {
     const json: unknown = JSON.stringify(question);
-    if (typeof json === 'string') return { question, json };
+    const { action, businessId } = question;
+    if (typeof json === 'string') return { question: { action, businessId }, json };
   } catch {
     // A BigInt or a circle. The error may quote the question.
   }

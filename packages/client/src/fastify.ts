@@ -20,6 +20,8 @@ declare module 'fastify' {
 /** Options of a route: `app.get(path, authz.check(...), handler)`, or spread among others. */
 export interface MappedOptions {
   readonly config: { readonly authz: object };
+  /** Of a check: lets no handler run that the plugin has not checked. */
+  readonly preParsing?: typeof requireAllowed;
 }
 
 export interface FastifyAuthz {
@@ -69,7 +71,7 @@ export function fastifyAuthz(client: Pick<Authorizer<string>, 'authorize'>): Fas
   return {
     check: (mapping) => {
       checkMapping(mapping);
-      return options(mapping);
+      return { ...options(mapping), preParsing: requireAllowed };
     },
     public: () => options(null),
     // Without a scope of its own: what it adds is for every route of the app that it is registered in.
@@ -78,6 +80,17 @@ export function fastifyAuthz(client: Pick<Authorizer<string>, 'authorize'>): Fas
       [Symbol.for('fastify.display-name')]: '@iqra/authz',
     }),
   };
+}
+
+/** A mapping alone does nothing: where the plugin is not registered, or only for other routes, its handler must not run. */
+function requireAllowed(
+  { authz }: Pick<FastifyRequest, 'authz'>,
+  _reply: unknown,
+  _payload: unknown,
+  done: (error?: Error) => void,
+): void {
+  if (authz?.allowed === true) done();
+  else done(new Error(`The plugin does not check this route. ${ADVICE}`));
 }
 
 const ADVICE = 'await app.register(authz.plugin) before the first route.';

@@ -3,12 +3,15 @@
 import { isObject } from './read-json.ts';
 import type { Allowed, Decision, DecisionData, Denied, Question } from './types.ts';
 
+/** What of a question its decision says again. */
+export type Asked = Pick<Question, 'action' | 'businessId'>;
+
 /**
  * The decision on that question; undefined: the value is none.
  * INVARIANT: `allowed` is true only for Success true, Code OK, status 200 and the ids of a key and its user, on the very action and business
  * that were asked about. The HTTP status is the caller's to check.
  */
-export function readDecision(value: unknown, question: Question, requestId: string): Decision<string> | undefined {
+export function readDecision(value: unknown, question: Asked, requestId: string): Decision<string> | undefined {
   if (!isObject(value) || typeof value['Message'] !== 'string' || !isDataOf(value['Data'], question)) return undefined;
   const { Success, Code, Message, Data } = value as {
     readonly Success: unknown;
@@ -17,9 +20,9 @@ export function readDecision(value: unknown, question: Question, requestId: stri
     readonly Data: DecisionData;
   };
   if (Success === true && Code === 'OK' && isGrant(Data))
-    return { allowed: true, Success, Code, Message, Data, requestId };
+    return Object.freeze({ allowed: true, Success, Code, Message, Data: Object.freeze(Data), requestId });
   if (Success === false && isDenialCode(Code) && Data.status >= 400)
-    return { allowed: false, Success, Code, Message, Data, requestId };
+    return Object.freeze({ allowed: false, Success, Code, Message, Data: Object.freeze(Data), requestId });
   return undefined;
 }
 
@@ -30,9 +33,10 @@ const isDenialCode = (code: unknown): code is Denied['Code'] =>
   typeof code === 'string' && code !== 'OK' && /^[A-Z][A-Z0-9_]*$/.test(code);
 
 /** Whether it is the data of a decision on that question, and of no other. */
-function isDataOf(data: unknown, { action, businessId = null }: Question): data is DecisionData {
+function isDataOf(data: unknown, { action, businessId = null }: Asked): data is DecisionData {
   return (
     isObject(data) &&
+    isText(action) &&
     data['action'] === action &&
     data['businessId'] === (businessId === null ? null : String(businessId)) &&
     isText(data['decisionId']) &&

@@ -12,7 +12,8 @@ export interface Reply {
 }
 
 /**
- * The answer of a response.
+ * The answer of a response. INVARIANT: one to another request is none: a decision does not say which key it is on, so what a proxy mixes up
+ * would be an allow of somebody else's.
  * @throws Unavailable, TimedOut, NotPermitted, BadQuestion: the service failed, or what came is no answer of it
  */
 export async function readReply(response: Response, maxBytes: number, requestId: string): Promise<Reply> {
@@ -26,6 +27,10 @@ export async function readReply(response: Response, maxBytes: number, requestId:
         `The answer is a redirection (${status}), which is not followed. Give the address behind it as url.`,
         about,
       );
+    }
+    if (response.ok && (headers.get('x-request-id') ?? requestId) !== requestId) {
+      discard(response);
+      throw noAnswer('its X-Request-Id is another, which must come back as it was sent', about);
     }
     const body = await readJson(response, maxBytes);
     if (response.ok) return { status, headers, body };

@@ -65,7 +65,8 @@ function addressOf(text: unknown): string {
   const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : undefined;
   if (!url || (url.protocol !== 'http:' && url.protocol !== 'https:'))
     throw new TypeError('url must be an address such as https://authz.internal:8080.');
-  if (url.username || url.password || url.search || url.hash)
+  // An empty query or fragment is none by `search` and `hash`, but would swallow the path all the same.
+  if (url.username || url.password || /[?#]/.test(url.href))
     throw new TypeError('url must have no user, password, query or fragment. The token goes into token.');
   return url.href.replace(/\/+$/, '');
 }

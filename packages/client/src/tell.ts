@@ -12,10 +12,12 @@ export async function telling(
   ask: () => Promise<Decision<string>[]>,
 ): Promise<Decision<string>[]> {
   if (!onDecision) return ask();
+  // As they are asked: the objects may be put to another use by the time of the answer.
+  const asked = questions.map(({ action, businessId }) => ({ action, businessId }));
   const tell = (id: string, outcomeOf: (at: number) => { decision: Decision<string> } | { error: unknown }): void => {
     const milliseconds = performance.now() - startedAt;
-    for (const [at, { action, businessId }] of questions.entries())
-      tellOne(onDecision, { question: { action, businessId }, requestId: id, milliseconds, ...outcomeOf(at) });
+    for (const [at, question] of asked.entries())
+      tellOne(onDecision, { question, requestId: id, milliseconds, ...outcomeOf(at) });
   };
   try {
     const decisions = await ask();

@@ -6,9 +6,11 @@ import { json } from 'node:stream/consumers';
 import Router from '@koa/router';
 import { expect } from 'chai';
 import express from 'express';
+import fastify from 'fastify';
 import Koa from 'koa';
 import { checkRequest } from '../../../packages/client/src/check-request.ts';
 import { expressAuthz } from '../../../packages/client/src/express.ts';
+import { fastifyAuthz } from '../../../packages/client/src/fastify.ts';
 import { type Client, createClient } from '../../../packages/client/src/index.ts';
 import { koaAuthz } from '../../../packages/client/src/koa.ts';
 import { withService } from '../../support/client.ts';
@@ -291,5 +293,15 @@ describe('the middlewares', () => {
       expect((await send(`http://127.0.0.1:${port}`, '/x')).status).to.equal(500);
       server.close();
     }
+  });
+
+  it('let nothing through where the plugin of Fastify is not registered, or only for others', async () => {
+    const authz = fastifyAuthz(ofPdp);
+    const nowhere = fastify();
+    nowhere.get('/x', authz.check({ action: 'account:read' }), () => 'through');
+    const elsewhere = fastify();
+    await elsewhere.register(async (nested) => void (await nested.register(authz.plugin)));
+    elsewhere.get('/x', authz.check({ action: 'account:read' }), () => 'through');
+    for (const app of [nowhere, elsewhere]) expect((await app.inject('/x')).statusCode).to.equal(500);
   });
 });
