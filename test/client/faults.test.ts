@@ -575,7 +575,10 @@ describe('the client and faults', () => {
     question.businessId = 'garage';
     expect((await pending).Data.businessId).to.equal('bakery');
     expect(told).to.deep.equal(['bakery']);
-    expect(await rejection(clientOf().authorize(null as never))).to.be.instanceOf(BadQuestion);
+    const plain = clientOf({ urls: [pdp.url] });
+    for (const none of [null, [], 'x', { id: 1n }])
+      for (const ask of [plain.authorize, plain.evaluate])
+        expect(await rejection(ask(none as never))).to.be.instanceOf(BadQuestion);
     pdp.behave = (_heard, response) => reply(response, grant({ businessId: '42' }));
     expect(await rejection(client.authorize({ businessId: '42' } as never))).to.be.instanceOf(Unavailable);
   });

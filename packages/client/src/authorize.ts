@@ -128,10 +128,16 @@ function renumbered(error: unknown, first: number): unknown {
 
 /** A question as JSON. @throws BadQuestion: it is none */
 export function write(question: Question, requestId: string): Written {
+  const json = jsonOf(question, requestId);
+  const { action, businessId } = question;
+  return { question: { action, businessId }, json };
+}
+
+/** What is asked, as JSON. @throws BadQuestion: it is no object, or cannot be written */
+export function jsonOf(asked: object, requestId: string): string {
   try {
-    const json: unknown = JSON.stringify(question);
-    const { action, businessId } = question;
-    if (typeof json === 'string') return { question: { action, businessId }, json };
+    const json: unknown = JSON.stringify(asked);
+    if (typeof json === 'string' && json.startsWith('{')) return json;
   } catch {
     // A BigInt or a circle. The error may quote the question.
   }

@@ -1,5 +1,6 @@
 /** Asks in the words of AuthZEN. */
 
+import { jsonOf } from './authorize.ts';
 import { BadQuestion } from './errors.ts';
 import { isObject } from './read-json.ts';
 import { noAnswer } from './read-reply.ts';
@@ -20,7 +21,7 @@ export async function evaluateOne(
   if (subjectAuthorization !== undefined && !/^[\t\x20-\x7e\x80-\xff]*$/.test(subjectAuthorization))
     throw new BadQuestion('subjectAuthorization must be a header as it came.', { requestId });
   const headers = subjectAuthorization === undefined ? {} : { 'iqra-subject-authorization': subjectAuthorization };
-  const body = JSON.stringify(evaluation);
+  const body = jsonOf(evaluation, requestId);
   const call = { method: 'POST', path: '/access/v1/evaluation', body, headers, maxBytes: MOST_BYTES, repeatable: true };
   const reply = await send(call, sending);
   const evaluated = reply.status === 200 ? readEvaluated(reply.body, requestId) : undefined;
