@@ -37,4 +37,7 @@ const runs = readFileSync(report, { encoding: 'utf8', flag: 'a+' })
 rmSync(folder, { recursive: true });
 printResults(runs);
 // A run that ended without results has failed, whatever the others say.
-process.exit(failed.length > 0 || runs.length < 2 ? 1 : 0);
+const isGood = failed.length === 0 && runs.length === 2;
+if (!isGood && runs.every(({ failures }) => failures === 0))
+  console.log('But a run broke off, or covers less than .c8rc.json asks for: it says so at its end, above.');
+process.exit(isGood ? 0 : 1);
