@@ -23,7 +23,7 @@ import { type DatabaseClock, databaseClock } from '../../support/database-clock.
 import { newDatabase, POSTGRES } from '../../support/postgres.ts';
 import { rejection } from '../../support/rejection.ts';
 import { entry } from '../entries.ts';
-import { verifiedRows } from '../oracle.ts';
+import { verifiedRows } from '../verify/independent.ts';
 import { makePartition } from '../written-log.ts';
 
 const DAY_MS = 86_400_000;

@@ -5,7 +5,7 @@ import { createToken } from '../../../src/credentials/token.ts';
 import { withService } from '../../support/client.ts';
 import { factsWith } from '../../support/facts.ts';
 import { insertKey, startService, type TestService } from '../../support/service.ts';
-import { type Row, verifiedRows } from '../oracle.ts';
+import { type Row, verifiedRows } from '../verify/independent.ts';
 
 describe('a record', () => {
   let service: TestService;

@@ -9,7 +9,7 @@ import { expect } from 'chai';
 import { connect } from '../../../src/db/connect.ts';
 import { type Cluster, startCluster } from '../../support/cluster.ts';
 import { startService, type TestService } from '../../support/service.ts';
-import { type Row, verifiedRows } from '../oracle.ts';
+import { type Row, verifiedRows } from '../verify/independent.ts';
 
 const CLIENTS = 8;
 

@@ -16,7 +16,7 @@ import { type Cluster, startCluster } from '../../support/cluster.ts';
 import { amount } from '../../support/long.ts';
 import { type PgBouncer, startPgBouncer } from '../../support/pgbouncer.ts';
 import { insertKey } from '../../support/service.ts';
-import { verifiedRows } from '../oracle.ts';
+import { verifiedRows } from '../verify/independent.ts';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? amount(3, 8));
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);

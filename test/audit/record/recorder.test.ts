@@ -21,7 +21,7 @@ import { newDatabase, POSTGRES } from '../../support/postgres.ts';
 import { startProxy, type Proxy as TcpProxy } from '../../support/proxy.ts';
 import { rejection } from '../../support/rejection.ts';
 import { entry } from '../entries.ts';
-import { type Row, verifiedRows } from '../oracle.ts';
+import { type Row, verifiedRows } from '../verify/independent.ts';
 
 const LOG = createLog('silent');
 const LONG_MS = 20_000;

@@ -15,7 +15,7 @@ import { factsWith } from '../../support/facts.ts';
 import { newDatabase, POSTGRES } from '../../support/postgres.ts';
 import { rejection } from '../../support/rejection.ts';
 import { entry } from '../entries.ts';
-import { verifiedRows } from '../oracle.ts';
+import { verifiedRows } from '../verify/independent.ts';
 
 const known = (id: string, environment: string): Entry =>
   entry({

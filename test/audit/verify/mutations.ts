@@ -257,6 +257,23 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
       return placeOf(record);
     },
   ],
+  [
+    'swap what two situations say',
+    async ({ db, records }, draw) => {
+      const { record, situation } = await pickShared(db, records, draw);
+      const other = randomBytes(32);
+      await db.raw(
+        `insert into situations select ?, last_day, policy, facts_version, facts || '{"limit": {"exceeded": true}}' from situations where digest = ?`,
+        [other, situation],
+      );
+      await db.raw(
+        `update situations s set facts = o.facts from situations o
+         where s.digest <> o.digest and s.digest in (:situation, :other) and o.digest in (:situation, :other)`,
+        { situation, other },
+      );
+      return placeOf(record);
+    },
+  ],
   ['edit duration_us', edit('duration_us', 'duration_us + 1')],
   ['edit hash', edit('hash', NEW_HASH)],
   ['edit at', edit('at', `at + interval '1 ms'`)],

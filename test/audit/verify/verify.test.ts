@@ -20,7 +20,7 @@ import { databaseClock } from '../../support/database-clock.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { ownFacts } from '../own-facts.ts';
 import { createWriter, makeDays } from '../written-log.ts';
-import { verifyIndependently } from './independent.ts';
+import { verifiedRows, verifyIndependently } from './independent.ts';
 
 const TOKEN = randomBytes(16).toString('hex');
 
@@ -306,6 +306,8 @@ describe('the verification', () => {
       `update decision_records set facts = jsonb_set(facts, '{key,n}', '0.1000000000000000000001') where seq = 2`,
     );
     expect((await verifyLog(db, {})).findings[0]).to.include({ code: 'altered', seq: 2 });
+    const told = await verifiedRows(db).catch((error: Error) => error.message);
+    expect(told).to.equal('0.1000000000000000000001 is no number of canonical JSON');
   });
 
   it('names swapped records as reordered, and one edit once', async () => {
