@@ -48,11 +48,10 @@ describe('the embedded PostgreSQL', function () {
     after(() => server.close());
 
     it('answers as the user authz on the database authz, and flushes what it commits', async () => {
-      const settings = ['fsync', 'full_page_writes', 'synchronous_commit', 'wal_init_zero'].map(
-        (setting) => `current_setting('${setting}')`,
+      const settings = "current_user || ' ' || current_database() || ' ' || current_setting('fsync')";
+      expect(await ask(server.url, `select ${settings} || ' ' || current_setting('full_page_writes')`)).to.equal(
+        'authz authz on on',
       );
-      const shown = ['current_user', 'current_database()', ...settings].join(", ' ', ");
-      expect(await ask(server.url, `select concat(${shown})`)).to.equal('authz authz on on on off');
     });
 
     it('requires its password', async () => {

@@ -32,11 +32,6 @@ const STOP_MS = 15_000;
 /** How long a watchdog may take to notice that the last holder released the lease. */
 const LEFT_MS = 100;
 const DATABASE = 'authz';
-/**
- * A new segment of the WAL is one write, not 16 MB of zeroes and a flush, for which every commit would wait some 40 ms; and of those that are
- * no longer needed more are used again. Neither changes what a commit promises: it is flushed as before.
- */
-const WAL = ['wal_init_zero=off', 'min_wal_size=256MB'];
 
 /**
  * Joins the running server of `dataDir`, or creates its database and starts it. It listens on a Unix socket only
@@ -63,7 +58,7 @@ export async function openEmbedded({ dataDir, binDir }: Options): Promise<Embedd
   const start = async (): Promise<Lease> => {
     await removeOrphan(cluster, bin, account, leaseFile);
     const folder = await socketFolder(cluster.folder, account);
-    const settings = [`port=${PORT}`, 'listen_addresses=', `unix_socket_directories=${quoted(folder)}`, ...WAL];
+    const settings = [`port=${PORT}`, 'listen_addresses=', `unix_socket_directories=${quoted(folder)}`];
     const options = ['-D', cluster.folder, ...settings.flatMap((setting) => ['-c', setting])];
     const command = [path.join(bin, 'postgres'), ...options];
     return startWatchdog(leaseFile, account, { command, pidFile: pidFile(cluster), log });
