@@ -4,17 +4,11 @@ import { type AuthzError, BadQuestion, type ErrorDetails, NotPermitted, TimedOut
 import type { Decision, DecisionData, Evaluation, Question } from './types.ts';
 
 /** What rules say of a question: the `Ruling` of @iqra/authz-policy. */
-export interface Ruled {
+export interface Ruled
+  extends Pick<DecisionData, 'status' | 'rule' | 'policy' | 'apiKeyId' | 'userId' | 'businessId' | 'action'> {
   readonly effect: 'allow' | 'deny';
   readonly code: string;
   readonly message: string;
-  readonly status: number;
-  readonly rule: string;
-  readonly policy: string;
-  readonly apiKeyId: string | null;
-  readonly userId: string | null;
-  readonly businessId: string | null;
-  readonly action: string;
 }
 
 /** What a question must have to be allowed. What is left out may be anything. */

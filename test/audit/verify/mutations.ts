@@ -73,6 +73,16 @@ const edit =
     return placeOf(record);
   };
 
+/** Adds a situation that says otherwise, with its digest. */
+async function addOther(db: Knex, situation: Buffer): Promise<Buffer> {
+  const other = randomBytes(32);
+  await db.raw(
+    `insert into situations select ?, last_day, policy, facts_version, facts || '{"limit": {"exceeded": true}}' from situations where digest = ?`,
+    [other, situation],
+  );
+  return other;
+}
+
 /** One of the records that name a situation. */
 async function pickShared(db: Knex, records: readonly WrittenRecord[], draw: Draw) {
   const rows = await db('decision_records')
@@ -248,11 +258,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     'have a record name another situation',
     async ({ db, records }, draw) => {
       const { record, situation } = await pickShared(db, records, draw);
-      const other = randomBytes(32);
-      await db.raw(
-        `insert into situations select ?, last_day, policy, facts_version, facts || '{"limit": {"exceeded": true}}' from situations where digest = ?`,
-        [other, situation],
-      );
+      const other = await addOther(db, situation);
       await db('decision_records').where({ id: record.id }).update({ situation: other });
       return placeOf(record);
     },
@@ -261,11 +267,7 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
     'swap what two situations say',
     async ({ db, records }, draw) => {
       const { record, situation } = await pickShared(db, records, draw);
-      const other = randomBytes(32);
-      await db.raw(
-        `insert into situations select ?, last_day, policy, facts_version, facts || '{"limit": {"exceeded": true}}' from situations where digest = ?`,
-        [other, situation],
-      );
+      const other = await addOther(db, situation);
       await db.raw(
         `update situations s set facts = o.facts from situations o
          where s.digest <> o.digest and s.digest in (:situation, :other) and o.digest in (:situation, :other)`,
