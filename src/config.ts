@@ -7,6 +7,7 @@ import { z } from 'zod';
 import type { Pepper } from './credentials/token.ts';
 import { Refusal } from './errors.ts';
 import { rateLimitSchema } from './input/scalars.ts';
+import { othersMayRead, readSettingFile } from './setting-file.ts';
 
 /** The package's root: above src/, or above dist/src/ in the build. */
 const PARENT = path.dirname(import.meta.dirname);
@@ -239,6 +240,7 @@ const SETTINGS = {
 interface Setting {
   readonly schema: z.ZodType<unknown, string>;
   readonly default?: string;
+  /** Masked wherever it is shown; and `X_FILE` may name a file that holds it, in place of X. */
   readonly secret?: true;
   readonly help: string;
 }
@@ -253,30 +255,90 @@ export type Config = {
 };
 
 /** Reads the settings; an empty variable counts as unset. @throws Refusal that names each bad setting, without its value. */
-export function loadConfig(environment: NodeJS.ProcessEnv): Config {
+export const loadConfig = (environment: NodeJS.ProcessEnv): Config => loadSettings(environment, NAMES);
+
+/** Some of the settings, whatever the others are. @throws Refusal, as loadConfig */
+export function loadSettings<Name extends keyof Config>(
+  environment: NodeJS.ProcessEnv,
+  names: readonly Name[],
+): Pick<Config, Name> {
   const faults: string[] = [];
-  const entries = Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
-    const text = environment[name] || setting.default;
-    if (text === undefined) return [name, undefined];
-    const parsed = setting.schema.safeParse(text);
-    if (!parsed.success) faults.push(`${name} ${parsed.error.issues[0]?.message ?? 'is not valid'}`);
-    return [name, parsed.data];
+  const entries = names.map((name) => {
+    try {
+      return [name, readSetting(name, environment)];
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      faults.push(error.message);
+      return [name, undefined];
+    }
   });
   if (faults.length > 0) throw new Refusal(`the settings are refused:\n  ${faults.join('\n  ')}`);
-  return Object.fromEntries(entries) as Config;
+  return Object.fromEntries(entries) as Pick<Config, Name>;
+}
+
+const NAMES = Object.keys(SETTINGS) as (keyof Config)[];
+const settingOf = (name: keyof Config): Setting => SETTINGS[name];
+
+/** The path of the file that holds a secret, if `X_FILE` names one for the setting X. */
+const fileOf = (name: keyof Config, environment: NodeJS.ProcessEnv): string | undefined =>
+  settingOf(name).secret ? environment[`${name}_FILE`] || undefined : undefined;
+
+/** The parsed value. @throws Refusal that names the variable, without its value */
+function readSetting(name: keyof Config, environment: NodeJS.ProcessEnv): unknown {
+  const file = fileOf(name, environment);
+  const source = file === undefined ? name : `${name}_FILE`;
+  if (file !== undefined && environment[name])
+    throw new Refusal(`${name} and ${source} are both set; unset one of them`);
+  const text = file === undefined ? environment[name] || settingOf(name).default : textOf(source, file);
+  if (text === undefined) return undefined;
+  const parsed = settingOf(name).schema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  const fault = parsed.error.issues[0]?.message ?? 'is not valid';
+  throw new Refusal(file === undefined ? `${name} ${fault}` : `${source}: the file's text ${fault}`);
+}
+
+function textOf(source: string, file: string): string {
+  try {
+    return readSettingFile(file);
+  } catch (error) {
+    throw error instanceof Refusal ? new Refusal(`${source} ${error.message}`) : error;
+  }
+}
+
+/** What is unwise about the files that secrets are read from, for the log. To be called when `loadConfig` has read them. */
+export const warningsOn = (environment: NodeJS.ProcessEnv): string[] =>
+  NAMES.filter((name) => {
+    const file = fileOf(name, environment);
+    return file !== undefined && othersMayRead(file);
+  }).map(
+    (name) =>
+      `every account of this machine may read the file that ${name}_FILE names: take that from its mode (chmod o-r)`,
+  );
+
+/** A setting as `authz config` shows it. */
+export interface SettingShown {
+  readonly name: string;
+  readonly value: string | null;
+  readonly source: 'environment' | 'file' | 'default';
+  /** The path of the file that it is read from. */
+  readonly file?: string;
+  readonly help: string;
 }
 
 /** Every setting for a person to read: secrets are masked, whatever their value. */
-export function describeConfig(
-  environment: NodeJS.ProcessEnv,
-): { name: string; value: string | null; source: 'environment' | 'default'; help: string }[] {
+export function describeConfig(environment: NodeJS.ProcessEnv): SettingShown[] {
   loadConfig(environment);
-  return Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
+  return NAMES.map((name) => {
+    const { secret, help, default: preset = null } = settingOf(name);
+    const file = fileOf(name, environment);
+    if (file !== undefined) return { name, value: MASK, source: 'file', file, help };
     const set = environment[name] || undefined;
-    const value = set !== undefined && setting.secret ? '********' : (set ?? setting.default ?? null);
-    return { name, value, source: set === undefined ? 'default' : 'environment', help: setting.help };
+    if (set === undefined) return { name, value: preset, source: 'default', help };
+    return { name, value: secret ? MASK : set, source: 'environment', help };
   });
 }
+
+const MASK = '********';
 
 /** Parses `id:base64,id:base64`; the first is the current one, for new digests. */
 export function parsePeppers(text: string, context: z.RefinementCtx): readonly [Pepper, ...Pepper[]] {

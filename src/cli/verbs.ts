@@ -74,6 +74,11 @@ const GROUPS: readonly Group[] = [
     description: 'load users, businesses, members and API keys, all of them or nothing',
     load: async () => (await import('./directory/import.ts')).addImportVerb,
   },
+  {
+    name: 'health',
+    description: 'ask the running service whether it is up, or ready: for probes',
+    load: async () => (await import('./health.ts')).addHealthVerb,
+  },
 ];
 
 /** Adds every verb to `program`, and to the groups that `argv` names what is in them: no other can be run or explained. */
@@ -109,8 +114,13 @@ async function migrateVerb(terminal: Terminal, { json }: JsonOption): Promise<vo
     terminal.print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');
 }
 
+const IN_FILES = 'Of a secret X, in place of X, X_FILE may name a file that holds it.';
+
 function configVerb(terminal: Terminal, { json }: JsonOption): void {
   const settings = describeConfig(terminal.env);
   if (json) terminal.printJson(settings);
-  else terminal.print(table(settings.map(({ name, value, source, help }) => ({ name, value, from: source, help }))));
+  else {
+    const rows = settings.map(({ name, value, source, file, help }) => ({ name, value, from: file ?? source, help }));
+    terminal.print(`${table(rows)}\n\n${IN_FILES}`);
+  }
 }
