@@ -37,6 +37,14 @@ test: check build ## every check and every test; COVERAGE=1 measures, LONG=1 doe
 bench: build ## measure what is promised of speed and memory; ARGS="--help" says more
 	@node --import tsx test/bench/main.ts $(ARGS)
 
+.PHONY: sbom
+sbom: setup ## list what is shipped of others, and refuse a licence that is not allowed: dist/notices/
+	@node deploy/sbom.mjs dist/notices
+
+.PHONY: image
+image: ## build the image with docker; DOCKER=podman takes another engine
+	$(or $(DOCKER),docker) build -f deploy/Dockerfile -t iqra-authz:$$(node -p "require('./package.json').version") .
+
 .PHONY: format
 format: setup ## let the formatter write the style
 	$(BIN)/biome check --write

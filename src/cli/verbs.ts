@@ -3,11 +3,16 @@
  * database's client take most of the time that a short command has.
  */
 
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { Command } from 'commander';
-import { describeConfig } from '../config.ts';
+import { describeConfig, ROOT } from '../config.ts';
 import type { JsonOption } from './terminal/options.ts';
 import { table } from './terminal/output.ts';
 import type { Terminal } from './terminal/terminal.ts';
+
+/** One file, for psql and for here. */
+const ROLES = path.join(ROOT, 'deploy', 'roles.sql');
 
 type Define = (command: Command, terminal: Terminal) => void;
 
@@ -92,9 +97,13 @@ export async function addVerbs(program: Command, terminal: Terminal, argv: reado
   program
     .command('migrate')
     .description('bring the database to the tables that this version needs')
+    .option(
+      '--roles',
+      'then give the roles of the service and of auditors their rights, as deploy/roles.sql says; for the owner',
+    )
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://... authz migrate')
-    .action((options: JsonOption) => migrateVerb(terminal, options));
+    .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://... authz migrate --roles')
+    .action((options: MigrateOptions) => migrateVerb(terminal, options));
 
   program
     .command('config')
@@ -104,11 +113,20 @@ export async function addVerbs(program: Command, terminal: Terminal, argv: reado
     .action((options: JsonOption) => configVerb(terminal, options));
 }
 
-async function migrateVerb(terminal: Terminal, { json }: JsonOption): Promise<void> {
+interface MigrateOptions extends JsonOption {
+  readonly roles?: boolean;
+}
+
+async function migrateVerb(terminal: Terminal, { json, roles }: MigrateOptions): Promise<void> {
   const { openWithoutPeppers } = await import('../database.ts');
   const { orForbidden } = await import('./terminal/database.ts');
-  const { migrated, close } = await orForbidden(openWithoutPeppers(terminal.config()));
-  await close();
+  const { db, migrated, close } = await orForbidden(openWithoutPeppers(terminal.config()));
+  try {
+    // After the migrations: a table that they made has no rights yet.
+    if (roles) await orForbidden(db.raw(await readFile(ROLES, 'utf8')));
+  } finally {
+    await close();
+  }
   if (json) terminal.printJson({ migrated });
   else
     terminal.print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');

@@ -12,7 +12,7 @@ import { mutate } from '../../src/db/mutate.ts';
 import { authz } from '../support/cli.ts';
 import { clientOf } from '../support/client.ts';
 import { newDatabase } from '../support/postgres.ts';
-import { createRoles, loginOf } from '../support/roles.ts';
+import { loginOf } from '../support/roles.ts';
 import { insertCaller, insertKey, startService } from '../support/service.ts';
 
 export type Role = 'owner' | 'service' | 'auditor' | 'other';
@@ -55,10 +55,9 @@ export async function makeWorld(postgres: string): Promise<World> {
   const name = new URL(ownerUrl).username;
   for (const database of [url, empty])
     await superuser.raw(`alter database ${new URL(database).pathname.slice(1)} owner to ${name}`);
-  const migrated = await authz(['migrate'], { DATABASE_URL: ownerUrl });
+  const migrated = await authz(['migrate', '--roles'], { DATABASE_URL: ownerUrl });
   expect(migrated.code, migrated.stderr).to.equal(0);
   const owner = connect({ url: ownerUrl, poolSize: 2 });
-  await createRoles(owner);
   const urls = {
     owner: ownerUrl,
     service: await loginOf(superuser, url, 'authz_service'),

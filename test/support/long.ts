@@ -5,5 +5,4 @@
 
 const LEVEL = Number(process.env['LONG'] ?? 0);
 
-export const amount = (usual: number, long: number, all = long): number =>
-  LEVEL >= 2 ? all : LEVEL === 1 ? long : usual;
+export const amount = <T = number>(usual: T, long: T, all = long): T => (LEVEL >= 2 ? all : LEVEL === 1 ? long : usual);
