@@ -53,6 +53,8 @@ export type Requests = readonly AuthorizeRequest[] | ((policy: Policy) => readon
 export interface Origin {
   /** What the caller calls the request that they came in, for the log. */
   readonly callerRequestId?: string | undefined;
+  /** Of the trace that it came in. */
+  readonly traceId?: string | undefined;
   /** Where the request of an index stands in the body, such as `requests[3].`, for issues; undefined: it is the body. */
   readonly placeOf?: (index: number) => string;
   /** The effect of an answer behind which no more is asked: the requests after it are neither counted, decided nor recorded. */
@@ -135,8 +137,9 @@ interface Decided {
 export function authorizer(parts: Parts): AuthorizeThen {
   const { livePolicy, enqueue } = parts;
   const decideOn = decider(parts);
-  return (callerId, given, deadline, { callerRequestId, placeOf, until }, settle) => {
+  return (callerId, given, deadline, { callerRequestId, traceId, placeOf, until }, settle) => {
     const since = performance.now();
+    const asked = { callerId, callerRequestId, traceId };
     // INVARIANT: one policy for the whole batch, from what may be asked to the decision, though another may go live meanwhile.
     const policy = livePolicy();
     const loadAndDecide = (): Awaitable<readonly Decided[]> => {
@@ -148,7 +151,7 @@ export function authorizer(parts: Parts): AuthorizeThen {
     };
     const record = (decided: readonly Decided[]): void => {
       const durationUs = Math.round((performance.now() - since) * 1000);
-      const entries = decided.map((each) => entryOf(parts, each, callerId, callerRequestId, durationUs));
+      const entries = decided.map((each) => entryOf(parts, each, asked, durationUs));
       // INVARIANT: no answer but by this call of the recorder, which comes once all the entries are durable.
       enqueue(entries, deadline, (failure) =>
         attempt(() => failure ?? answersOf(parts, policy, decided), settle, settle),
@@ -245,15 +248,27 @@ function situationOf(
 function entryOf(
   { compare, fingerprintOf }: Pick<Parts, 'compare' | 'fingerprintOf'>,
   { id, request, situation, verdict }: Decided,
-  callerId: string,
-  callerRequestId: string | undefined,
+  asked: Pick<Entry, 'callerId' | 'callerRequestId' | 'traceId'>,
   durationUs: number,
 ): Entry {
+  const { callerId, callerRequestId, traceId } = asked;
   const { facts, policy } = verdict;
   const { apiKey, otherCredential, context, unmapped } = request;
   const unknown = facts.key.status === 'unknown' ? apiKey || otherCredential : undefined;
   const fingerprint = unknown ? fingerprintOf(unknown) : undefined;
   // What nothing maps is decided by no policy.
   const shadow = unmapped ? undefined : compare((schema) => factsOf(schema, situation), verdict);
-  return { id, callerId, callerRequestId, facts, decision: verdict, policy, context, durationUs, fingerprint, shadow };
+  return {
+    id,
+    callerId,
+    callerRequestId,
+    traceId,
+    facts,
+    decision: verdict,
+    policy,
+    context,
+    durationUs,
+    fingerprint,
+    shadow,
+  };
 }

@@ -6,13 +6,34 @@ import { maskSecrets } from './mask.ts';
 
 export type Log = pino.Logger;
 
+/** What each line names as its source. */
+export interface LoggedBy {
+  readonly service?: string;
+  readonly version?: string;
+}
+
+/** What this service is called where nobody has named it otherwise. */
+export const SERVICE = 'iqra-authz';
+
 /**
+ * A line has the name of its level, its time in RFC 3339 (UTC), and what it comes from.
  * Whatever has the form of an API key or caller token is masked. Of errors only name, code, message, stack and causes are logged: other fields may hold secrets, such as `detail` of a
  * PostgreSQL error, which quotes values of the row.
  */
-export function createLog(level: string, out: Writable & { readonly fd?: number } = process.stderr): Log {
+export function createLog(
+  level: string,
+  out: Writable & { readonly fd?: number } = process.stderr,
+  { service = SERVICE, version }: LoggedBy = {},
+): Log {
   return pino(
-    { level, serializers: { error: describe }, base: { pid: process.pid }, hooks: { streamWrite: maskSecrets } },
+    {
+      level,
+      serializers: { error: describe },
+      base: { service, version, pid: process.pid },
+      formatters: { level: (name) => ({ level: name }) },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      hooks: { streamWrite: maskSecrets },
+    },
     // By descriptor, where there is one: at once, and a reader that went away (EPIPE) is no crash.
     out.fd === undefined ? out : pino.destination({ fd: out.fd, sync: true }),
   );

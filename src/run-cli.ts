@@ -101,7 +101,7 @@ async function serve(terminal: Terminal, { demo = false }: { demo?: boolean }): 
     import('./cli/demo.ts'),
   ]);
   const config = terminal.config();
-  const log = createLog(config.LOG_LEVEL, terminal.stderr);
+  const log = createLog(config.LOG_LEVEL, terminal.stderr, { version: VERSION });
   for (const warning of warningsOn(terminal.env)) log.warn(warning);
   const database = await openDatabase(config);
   try {

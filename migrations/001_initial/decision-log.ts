@@ -11,7 +11,7 @@ export const DECISIONS = `
     case when r.situation is null then r.facts else
       jsonb_set(jsonb_set(jsonb_set(s.facts, '{key,id}', to_jsonb(coalesce(r.api_key_id, ''))),
         '{user,id}', to_jsonb(coalesce(r.user_id, ''))), '{target,id}', to_jsonb(coalesce(r.business_id, ''))) end as facts,
-    r.duration_us, r.fingerprint, r.request_id, r.caller_request_id, r.ip, r.user_agent, r.personal_salt, r.personal_digest,
+    r.duration_us, r.fingerprint, r.request_id, r.caller_request_id, r.trace_id, r.ip, r.user_agent, r.personal_salt, r.personal_digest,
     r.shadow_policy, r.shadow_code, r.shadow_rule
   from decision_records r left join situations s on s.digest = r.situation`;
 
@@ -42,6 +42,7 @@ export const DECISION_LOG = `
     fingerprint text collate "C",
     request_id text collate "C",
     caller_request_id text collate "C",
+    trace_id text collate "C",
     -- The hash covers ip and user_agent by their salted digest alone. Erasing sets the first three to null.
     ip text,
     user_agent text,

@@ -41,6 +41,7 @@ const FACTS = {
 const FACTS_VERSION_SAYS = 'Which version of the facts was recorded; those that came later are not in `facts`';
 const FINGERPRINT_SAYS = 'Of a credential that no key was found for';
 const CALLER_REQUEST_ID_SAYS = "The caller's own X-Request-Id; requestId is what it told of its client's request";
+const TRACE_ID_SAYS = 'Of the W3C trace that the question was asked in, where traces are configured: 32 hex digits';
 const BOOT_SAYS = 'With the day of `at` it names the chain that the record stands in';
 
 /** In the order in which the fields of a record are shown. */
@@ -64,6 +65,7 @@ export const COLUMNS = {
   personal_digest: { ...bytes, api: null },
   request_id: { ...nullable, api: 'requestId', filter: true, example: '7f3a' },
   caller_request_id: { ...nullable, api: 'callerRequestId', says: CALLER_REQUEST_ID_SAYS, example: 'gateway-9c1' },
+  trace_id: { ...nullable, api: 'traceId', filter: true, says: TRACE_ID_SAYS },
   duration_us: { ...nullable, type: 'integer', api: 'durationUs', example: 412 },
   fingerprint: { ...nullable, api: 'fingerprint', says: FINGERPRINT_SAYS },
   shadow_policy: { ...nullable, api: 'shadowPolicy' },

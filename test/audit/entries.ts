@@ -9,6 +9,7 @@ export const entry = (parts: Partial<Entry> = {}): Entry => ({
   id: uuidv7(),
   callerId: 'caller',
   callerRequestId: undefined,
+  traceId: undefined,
   facts: factsWith({ request: { action: 'account:read' } }),
   decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'key-not-active' },
   policy: 'sha256:',

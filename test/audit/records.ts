@@ -21,6 +21,7 @@ export interface TestRecord {
   readonly user_agent: string | null;
   readonly request_id: string | null;
   readonly caller_request_id: string | null;
+  readonly trace_id: string | null;
   readonly duration_us: number | null;
   readonly fingerprint: string | null;
 }
@@ -71,6 +72,7 @@ export function makeRecord(at: number, draw: (below: number) => number, over: Pa
     duration_us: pick([412, null]),
     fingerprint: unknown ? pick(['00112233445566aa', '00112233445566bb']) : null,
     caller_request_id: pick(['c1', 'r1', null]),
+    trace_id: pick(['0a'.repeat(16), '0b'.repeat(16), null]),
     ...over,
   };
 }
@@ -124,6 +126,7 @@ export const shown = (record: TestRecord) => ({
   userAgent: record.user_agent,
   requestId: record.request_id,
   callerRequestId: record.caller_request_id,
+  traceId: record.trace_id,
   durationUs: record.duration_us,
   fingerprint: record.fingerprint,
 });

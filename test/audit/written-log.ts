@@ -106,6 +106,7 @@ export function exampleRecord(boot: string, day: string, seq: number): Omit<Writ
     personal_digest: personalDigest(salt, ip, userAgent).toString('hex'),
     request_id: seq % 2 === 0 ? null : `request-${seq}`,
     caller_request_id: seq % 3 === 0 ? null : `caller-${seq}`,
+    trace_id: seq % 4 === 0 ? randomBytes(16).toString('hex') : null,
     duration_us: 1000 + seq,
     fingerprint: seq % 5 === 0 ? randomBytes(8).toString('hex') : null,
     shadow_policy: seq % 4 === 0 ? `sha256:${'cd'.repeat(32)}` : null,

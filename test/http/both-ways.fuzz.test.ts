@@ -312,7 +312,7 @@ const withoutVariables = (text: string): string =>
     .replace(/"Code":"UNAVAILABLE","Message":"[^"]*"/g, '"Code":"UNAVAILABLE","Message":<varies>');
 
 const COLUMNS =
-  'caller_id, api_key_id, user_id, business_id, action, effect, code, rule, policy, facts, ip, user_agent, request_id, caller_request_id, fingerprint, shadow_code';
+  'caller_id, api_key_id, user_id, business_id, action, effect, code, rule, policy, facts, ip, user_agent, request_id, caller_request_id, trace_id, fingerprint, shadow_code';
 
 async function recordsOf({ service }: Way): Promise<string[]> {
   const { rows } = await service.db.raw<{ rows: object[] }>(`select ${COLUMNS} from decisions`);

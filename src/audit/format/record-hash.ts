@@ -58,6 +58,7 @@ export function recordHash(previous: Buffer, record: LogRecord): Buffer {
     field(record.personal_digest) +
     field(record.request_id) +
     field(record.caller_request_id) +
+    field(record.trace_id) +
     field(record.duration_us === null ? null : String(record.duration_us)) +
     field(record.fingerprint) +
     field(record.shadow_policy) +

@@ -31,6 +31,10 @@ export const decisionFilter = {
     .optional(),
   ip: ipSchema.optional(),
   requestId: searchText(128).optional(),
+  traceId: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/, 'must be the id of a trace: 32 hex digits in lower case')
+    .optional(),
   from: instantSchema.optional(),
   to: instantSchema.optional(),
 } satisfies Readonly<Record<FilterField | 'action' | 'policy' | 'from' | 'to', z.ZodType>>;

@@ -16,6 +16,8 @@ export interface Entry {
   readonly callerId: string;
   /** What the caller calls its own request to us. */
   readonly callerRequestId: string | undefined;
+  /** Of the trace that it was asked in: 32 hex digits. */
+  readonly traceId: string | undefined;
   readonly facts: Facts;
   readonly decision: Decision;
   /** Digest of the policy that decided. */

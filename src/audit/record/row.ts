@@ -15,7 +15,15 @@ import { factsField, lengthOf, type Situation } from './situation.ts';
 /** The columns of a row in their order, which is ours: what differs in each, texts that many lack, and what is the same of many. */
 export const ROW_COLUMNS = [
   ...(['id', 'at', 'boot', 'seq', 'hash', 'personal_salt', 'personal_digest', 'duration_us'] as const),
-  ...(['request_id', 'caller_request_id', 'fingerprint', 'shadow_policy', 'shadow_code', 'shadow_rule'] as const),
+  ...([
+    'request_id',
+    'caller_request_id',
+    'trace_id',
+    'fingerprint',
+    'shadow_policy',
+    'shadow_code',
+    'shadow_rule',
+  ] as const),
   ...(['ip', 'user_agent', 'api_key_id', 'user_id', 'business_id'] as const),
   ...(['caller_id', 'action', 'effect', 'code', 'rule', 'situation', 'policy', 'facts_version', 'facts'] as const),
 ] satisfies readonly (ColumnName | 'situation')[];
@@ -96,9 +104,9 @@ export function putRow(
   { chain, seq, previous }: Place,
   shared: Situation | undefined,
 ): string {
-  const { context, shadow, durationUs, fingerprint = null, callerRequestId = null } = entry;
+  const { context, shadow, durationUs, fingerprint = null, callerRequestId = null, traceId = null } = entry;
   const { ip = null, userAgent = null, requestId = null } = context;
-  const requests = textOf(requestId) + textOf(callerRequestId);
+  const requests = textOf(requestId) + textOf(callerRequestId) + textOf(traceId);
   const rest =
     textOf(fingerprint) + (shadow ? textOf(shadow.policy) + textOf(shadow.code) + textOf(shadow.rule) : NO_SHADOW);
   const personal = textOf(ip) + textOf(userAgent);

@@ -32,6 +32,7 @@ const denialAt = (clock: number): Entry => ({
   id: uuidsBy()(clock),
   callerId: 'readiness',
   callerRequestId: undefined,
+  traceId: undefined,
   facts: BUILT_IN.nothingKnown,
   decision: { effect: 'deny', code: 'INVALID_API_KEY', rule: 'readiness' },
   policy: '',

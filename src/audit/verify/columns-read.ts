@@ -8,7 +8,7 @@ export const READ_COLUMNS = [
   ...(['boot', 'seq', 'id', 'at', 'hash', 'duration_us', 'facts_version', 'facts', 'personal_digest'] as const),
   // Those of each line stand in the hash as they stand in a row, one behind the other.
   ...(['caller_id', 'api_key_id', 'user_id', 'business_id', 'action', 'effect', 'code', 'rule', 'policy'] as const),
-  ...(['request_id', 'caller_request_id'] as const),
+  ...(['request_id', 'caller_request_id', 'trace_id'] as const),
   ...(['fingerprint', 'shadow_policy', 'shadow_code', 'shadow_rule'] as const),
   ...(['personal_salt', 'ip', 'user_agent'] as const),
 ] satisfies readonly ColumnName[];

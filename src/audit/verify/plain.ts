@@ -71,7 +71,7 @@ export function createProver(situations: Situations): TakeNext {
     if (end < 0) return false;
     at = putLength(to, end, 2 * HASH_BYTES);
     at = putHex(to, at, bytes, digestAt, digestAt + HASH_BYTES);
-    at = copy(fields, AT.request_id, AT.caller_request_id, to, at);
+    at = copy(fields, AT.request_id, AT.trace_id, to, at);
     at = putAscii(to, at, String(int32(bytes, of(start, AT.duration_us))));
     at = copy(fields, AT.fingerprint, AT.shadow_rule, to, at);
     if (digestOf('sha256', to.subarray(0, at), 'hex') !== bytes.toString('hex', hashAt, hashAt + HASH_BYTES))

@@ -24,6 +24,7 @@ const OPTIONS = {
   policy: ['policy', 'digest', 'decided by this policy; its first 8 or more hex digits will do'],
   ip: ['ip', 'address', "from this client's address"],
   requestId: ['request-id', 'id', 'of this request of the client, or of the caller (X-Request-Id)'],
+  traceId: ['trace-id', 'id', 'asked in this trace: 32 hex digits'],
   from: ['from', 'time', 'RFC 3339, inclusive; default: 24 hours before --to'],
   to: ['to', 'time', 'RFC 3339, exclusive; default: now'],
 } as const satisfies Readonly<Record<FilterName, readonly [flag: string, takes: string, help: string]>>;

@@ -27,6 +27,7 @@ const RECORD = {
   personal_digest: '11'.repeat(32),
   request_id: 'r-1',
   caller_request_id: 'c-1',
+  trace_id: '22'.repeat(16),
   duration_us: 812,
   fingerprint: '00112233445566aa',
   shadow_policy: `sha256:${'1'.repeat(64)}`,
@@ -41,7 +42,7 @@ describe('the hash of a record', () => {
     expect(FORMAT).to.equal(1);
     expect(RECORD_HASHES.get(1)).to.equal(recordHash);
     const hash = recordHash(Buffer.alloc(32, 7), RECORD).toString('hex');
-    expect(hash).to.equal('3a1a5c9f53e30f01cec4c92bf0bd79168baa6f802eafb0118c9c6c4985fc9f54');
+    expect(hash).to.equal('812d2f3339a378d1a1e92dc4a3ac9b5047fcbac2f42d6d893dac0991cdb293a5');
     const texts = Object.fromEntries(Object.entries(RECORD).map(([name, value]) => [name, String(value)]));
     expect(hashOfRecord(Buffer.alloc(32, 7), texts).toString('hex')).to.equal(hash);
   });

@@ -45,6 +45,7 @@ const FILTERS: Record<
   ],
   ip: [['203.0.113.7', '2001:db8::1'], (record, value) => record.ip === value],
   requestId: [['r1', 'c1', '%'], (record, value) => record.request_id === value || record.caller_request_id === value],
+  traceId: [['0a'.repeat(16), '0b'.repeat(16)], (record, value) => record.trace_id === value],
   from: [[MIDDLE, iso(NOON)], (record, value) => Date.parse(record.at) >= Date.parse(value)],
   to: [[MIDDLE], (record, value) => Date.parse(record.at) < Date.parse(value)],
 };

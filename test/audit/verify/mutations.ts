@@ -225,10 +225,9 @@ const MUTATIONS: readonly (readonly [string, Mutation])[] = [
   editText('code'),
   editText('rule'),
   editText('policy'),
-  ...['api_key_id', 'user_id', 'business_id', 'request_id', 'caller_request_id', 'fingerprint'].flatMap((column) => [
-    editText(column),
-    clearText(column),
-  ]),
+  ...['api_key_id', 'user_id', 'business_id', 'request_id', 'caller_request_id', 'trace_id', 'fingerprint'].flatMap(
+    (column) => [editText(column), clearText(column)],
+  ),
   ...['shadow_policy', 'shadow_code', 'shadow_rule', 'ip', 'user_agent'].flatMap((column) => [
     editText(column),
     clearText(column),

@@ -66,7 +66,7 @@ export function parseExactly(text: string): unknown {
 
 const RECORD_FIELDS = (
   'boot day seq id at caller_id api_key_id user_id business_id action effect code rule policy ' +
-  'facts_version facts personal_digest request_id caller_request_id duration_us fingerprint ' +
+  'facts_version facts personal_digest request_id caller_request_id trace_id duration_us fingerprint ' +
   'shadow_policy shadow_code shadow_rule'
 ).split(' ');
 
