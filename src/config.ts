@@ -117,6 +117,11 @@ const rateLimitOrNone = z.string().transform((text, context) => {
 const SETTINGS = {
   PORT: { schema: integer(0, 65535), default: '8080', help: 'port of the HTTP service; 0: any free one' },
   HOST: { schema: z.string(), default: '127.0.0.1', help: 'address that the HTTP service listens on' },
+  ADMIN_PORT: {
+    schema: integer(0, 65535),
+    help: 'port of a second listener for all that is no question: administration, /readyz, /metrics, /openapi.json; unset: PORT has all',
+  },
+  ADMIN_HOST: { schema: z.string(), help: 'address that it listens on; unset: HOST' },
   DATABASE_URL: { schema: databaseUrl, secret: true, help: 'PostgreSQL 15 or later; unset: embedded, under DATA_DIR' },
   DATABASE_DIRECT_URL: {
     schema: databaseUrl,
@@ -211,7 +216,11 @@ const SETTINGS = {
     default: 'on',
     help: 'on: plain questions are answered past Koa; off: every request goes through Koa, with the same answers',
   },
-  MAX_CONNECTIONS: { schema: integer(1, 1_000_000), default: '10000', help: 'most connections of HTTP clients' },
+  MAX_CONNECTIONS: {
+    schema: integer(1, 1_000_000),
+    default: '10000',
+    help: 'most connections of HTTP clients; with ADMIN_PORT, of each listener',
+  },
   MAX_CONNECTIONS_PER_ADDRESS: {
     schema: integer(1, 1_000_000),
     help: 'most connections of one client address, those of trusted proxies aside; unset: any number',

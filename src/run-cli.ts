@@ -109,7 +109,8 @@ async function serve(terminal: Terminal, { demo = false }: { demo?: boolean }): 
     const service = await createService(config, log, database);
     try {
       const server = await listen(service);
-      log.info({ address: server.address, policy: service.live.policy().digest }, 'listening');
+      const { address, adminAddress: admin } = server;
+      log.info({ address, admin, policy: service.live.policy().digest }, 'listening');
       if (secrets) await showDemo(terminal, server.address, secrets);
       else if (demo) terminal.print(NO_DEMO);
       log.info({ signal: await whenAborted(signal) }, 'stopping');

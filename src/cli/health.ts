@@ -13,7 +13,7 @@ import { escaped } from './terminal/output.ts';
 import type { Terminal } from './terminal/terminal.ts';
 
 interface Options extends JsonOption {
-  readonly ready?: true;
+  readonly ready?: boolean;
   readonly url?: string;
   readonly timeoutMs: string;
 }
@@ -25,7 +25,10 @@ const MOST = 65_536;
 export function addHealthVerb(health: Command, terminal: Terminal): void {
   health
     .option('--ready', 'may it be sent requests? (/readyz; without it: is the process up? /healthz)')
-    .option('--url <url>', 'where it listens, such as http://127.0.0.1:8080; default: by HOST and PORT')
+    .option(
+      '--url <url>',
+      'where it listens, such as http://127.0.0.1:8080; default: by HOST and PORT, or ADMIN_HOST and ADMIN_PORT',
+    )
     .option('--timeout-ms <n>', 'milliseconds that it may take to answer', '5000')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExit code 1: it is not, or there was no answer.\n\nExample:\n  authz health --ready')
@@ -43,8 +46,8 @@ interface Health {
   readonly checks: Readonly<Record<string, unknown>> | null;
 }
 
-async function healthVerb(terminal: Terminal, { ready, url, timeoutMs, json }: Options): Promise<void> {
-  const place = url === undefined ? ours(terminal) : given(url);
+async function healthVerb(terminal: Terminal, { ready = false, url, timeoutMs, json }: Options): Promise<void> {
+  const place = url === undefined ? ours(terminal, ready) : given(url);
   const health = await ask(new URL(ready ? '/readyz' : '/healthz', place), wholeNumber(timeoutMs));
   if (json) terminal.printJson(health);
   else terminal.print(textOf(health));
@@ -66,13 +69,17 @@ function given(text: string): URL {
   return url;
 }
 
-/** Where this machine reaches the service that has the same settings. @throws Refusal */
-function ours({ env }: Terminal): URL {
-  const { HOST, PORT } = loadSettings(env, ['HOST', 'PORT']);
-  if (PORT === 0) throw new Refusal('PORT is 0, any free one; say with --url where the service listens');
+/** Where this machine reaches what has the same settings: who is to say whether it is ready, where ADMIN_PORT has that. @throws Refusal */
+function ours({ env }: Terminal, ready: boolean): URL {
+  const { HOST, PORT, ADMIN_HOST = HOST, ADMIN_PORT } = loadSettings(env, ['HOST', 'PORT', 'ADMIN_HOST', 'ADMIN_PORT']);
+  const [name, port, from] =
+    ready && ADMIN_PORT !== undefined
+      ? (['ADMIN_PORT', ADMIN_PORT, ADMIN_HOST] as const)
+      : (['PORT', PORT, HOST] as const);
+  if (port === 0) throw new Refusal(`${name} is 0, any free one; say with --url where the service listens`);
   // What listens on every address is reached on that of the machine itself.
-  const host = HOST === '0.0.0.0' ? '127.0.0.1' : HOST === '::' ? '::1' : HOST;
-  return new URL(`http://${host.includes(':') ? `[${host}]` : host}:${PORT}`);
+  const host = from === '0.0.0.0' ? '127.0.0.1' : from === '::' ? '::1' : from;
+  return new URL(`http://${host.includes(':') ? `[${host}]` : host}:${port}`);
 }
 
 async function ask(url: URL, limitMs: number): Promise<Health> {

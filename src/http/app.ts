@@ -1,7 +1,7 @@
 /**
  * Routes a request to its answer: through Koa and its router, in which every route is mounted; but for plain questions, which have a short
  * way (short-way.ts) unless FAST_PATH is `off`, both of which pass one contract suite (test/http/both-ways.test.ts); and for what gateways ask
- * (gateway/), where every byte of the address counts.
+ * (gateway/), where every byte of the address counts. With ADMIN_PORT, what is no question has a listener of its own.
  */
 
 import type { RequestListener } from 'node:http';
@@ -16,17 +16,30 @@ import { deliver, type Phase, settle } from './exchange.ts';
 import { faultOfFraming } from './framing.ts';
 import { gateways } from './gateway/gateway.ts';
 import type { Route } from './route.ts';
-import { allRoutes } from './routes/index.ts';
+import { routesOf } from './routes/index.ts';
 import { shortWay } from './short-way.ts';
 
-/** The request listener of a server. */
-export function createApp(service: Service, phase: () => Phase): RequestListener {
-  const routes = allRoutes(service, () => phase() !== 'serving');
+/** The request listeners of a server. */
+export interface App {
+  /** What services and gateways ask; without ADMIN_PORT all else, too. */
+  readonly main: RequestListener;
+  /** Of ADMIN_PORT; undefined where it is unset. */
+  readonly admin: RequestListener | undefined;
+}
+
+export function createApp(service: Service, phase: () => Phase): App {
+  const { FAST_PATH, ADMIN_PORT } = service.config;
+  const { questions, health, administration } = routesOf(service, () => phase() !== 'serving');
+  const apart = ADMIN_PORT !== undefined;
+  const own = [...questions, ...health, ...(apart ? [] : administration)];
+  // One for both listeners: an address that has failed too often has done so on either.
   const authenticate = authenticator(service);
-  const throughKoa = koaOf(service, phase, routes, authenticate).callback();
-  const others =
-    service.config.FAST_PATH === 'off' ? throughKoa : shortWay(service, phase, routes, authenticate, throughKoa);
-  return gateways(service, phase, authenticate, others);
+  const through = (routes: readonly Route[]): RequestListener => koaOf(service, phase, routes, authenticate).callback();
+  const others = FAST_PATH === 'off' ? through(own) : shortWay(service, phase, own, authenticate, through(own));
+  return {
+    main: gateways(service, phase, authenticate, others),
+    admin: apart ? through([...health, ...administration]) : undefined,
+  };
 }
 
 function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], authenticate: Authenticate): Koa<State> {

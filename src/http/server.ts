@@ -1,6 +1,6 @@
-/** The HTTP server: its timeouts and limits of connections, and its graceful shutdown. */
+/** The HTTP server: its one or two listeners, their timeouts and limits of connections, and its graceful shutdown. */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Refusal } from '../errors.ts';
@@ -22,6 +22,8 @@ const LIMITS = {
 
 export interface HttpServer {
   readonly address: string;
+  /** Of ADMIN_PORT; undefined where it is unset. */
+  readonly adminAddress: string | undefined;
   /**
    * Graceful shutdown: readiness fails while requests are served for DRAIN_DELAY_MS; then the server stops listening and
    * finishes the requests under way. Connections that are open after SHUTDOWN_LIMIT_MS are destroyed. Idempotent.
@@ -29,16 +31,72 @@ export interface HttpServer {
   readonly close: () => Promise<void>;
 }
 
-/** @throws Refusal when the address cannot be listened on. */
+/** @throws Refusal when an address cannot be listened on. */
 export async function listen(service: Service, limits: Partial<typeof LIMITS> = {}): Promise<HttpServer> {
-  const { config, log } = service;
-  const { HOST, PORT, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, DRAIN_DELAY_MS, SHUTDOWN_LIMIT_MS } = config;
-  const { stallTimeout, ...timeouts } = { ...LIMITS, ...limits };
+  const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, DRAIN_DELAY_MS, SHUTDOWN_LIMIT_MS } = service.config;
+  if (ADMIN_HOST !== undefined && ADMIN_PORT === undefined)
+    throw new Refusal(
+      'ADMIN_HOST is set, so ADMIN_PORT must be too: without it there is one listener, of HOST and PORT',
+    );
   let phase: Phase = 'serving';
   const app = createApp(service, () => phase);
+  const main = await open(service, app.main, limits, { host: HOST, port: PORT, settings: 'HOST or PORT' });
+  const listeners = [main];
+  if (app.admin) {
+    const place = { host: ADMIN_HOST ?? HOST, port: ADMIN_PORT ?? 0, settings: 'ADMIN_HOST or ADMIN_PORT' };
+    const opening = open(service, app.admin, limits, place);
+    listeners.push(
+      await opening.catch(async (error: unknown) => {
+        await main.close(0);
+        throw error;
+      }),
+    );
+  }
+
+  const close = async (): Promise<void> => {
+    phase = 'draining';
+    await sleep(DRAIN_DELAY_MS);
+    phase = 'refusing';
+    await Promise.all(listeners.map((listener) => listener.close(SHUTDOWN_LIMIT_MS)));
+  };
+  let closing: Promise<void> | undefined;
+  return {
+    address: main.address,
+    adminAddress: listeners[1]?.address,
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+/** Where to listen, and the settings that say so. */
+interface Place {
+  readonly host: string;
+  readonly port: number;
+  readonly settings: string;
+}
+
+interface Listener {
+  readonly address: string;
+  /** Stops listening, and resolves when the requests under way are answered, or cut off after so many milliseconds. */
+  readonly close: (limitMs: number) => Promise<void>;
+}
+
+async function open(
+  { config, log }: Service,
+  app: RequestListener,
+  limits: Partial<typeof LIMITS>,
+  place: Place,
+): Promise<Listener> {
+  const { stallTimeout, ...timeouts } = { ...LIMITS, ...limits };
   // The application refuses a missing Host: Node's own answer has no body.
   const server = createServer({ ...timeouts, requireHostHeader: false });
-  const [most, perAddress, trusted] = [MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, config.TRUSTED_PROXIES];
+  const [most, perAddress, trusted] = [
+    config.MAX_CONNECTIONS,
+    config.MAX_CONNECTIONS_PER_ADDRESS,
+    config.TRUSTED_PROXIES,
+  ];
   const connections = trackConnections(server, { most, perAddress, trusted, stallTimeout }, log);
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     if (connections.admits(request, response)) app(request, response);
@@ -48,34 +106,26 @@ export async function listen(service: Service, limits: Partial<typeof LIMITS> = 
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);
   server.on('clientError', (error, socket) => answerUnreadable(error, socket as Socket, connections));
-  await listening(server, HOST, PORT);
+  await listening(server, place);
   const { port } = server.address() as AddressInfo;
-
-  const close = async (): Promise<void> => {
-    phase = 'draining';
-    await sleep(DRAIN_DELAY_MS);
-    phase = 'refusing';
-    const closed = new Promise((resolve) => server.close(resolve));
-    connections.closeUnused();
-    const limit = setTimeout(() => server.closeAllConnections(), SHUTDOWN_LIMIT_MS);
-    await closed;
-    clearTimeout(limit);
-  };
-  let closing: Promise<void> | undefined;
+  const { host } = place;
   return {
-    address: `http://${HOST.includes(':') ? `[${HOST}]` : HOST}:${port}`,
-    close: () => {
-      closing ??= close();
-      return closing;
+    address: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    close: async (limitMs) => {
+      const closed = new Promise((resolve) => server.close(resolve));
+      connections.closeUnused();
+      const limit = setTimeout(() => server.closeAllConnections(), limitMs);
+      await closed;
+      clearTimeout(limit);
     },
   };
 }
 
-function listening(server: Server, host: string, port: number): Promise<void> {
+function listening(server: Server, { host, port, settings }: Place): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new Refusal(`cannot listen on ${host} port ${port} (${cause.message}); set HOST or PORT to another`, cause),
+        new Refusal(`cannot listen on ${host} port ${port} (${cause.message}); set ${settings} to another`, cause),
       ),
     );
     server.listen(port, host, resolve);

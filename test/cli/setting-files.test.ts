@@ -96,7 +96,7 @@ describe('a secret in a file', () => {
 
   it('is refused beside the variable itself, even where both are the same', async () => {
     const env = { KEY_PEPPERS: `a:${PEPPER}`, KEY_PEPPERS_FILE: await file(`a:${PEPPER}`) };
-    const { code, stderr } = await authz(['serve'], env);
+    const { code, stderr } = await authz(['config'], env);
     expect(code).to.equal(1);
     expect(stderr).to.include('KEY_PEPPERS and KEY_PEPPERS_FILE are both set; unset one of them');
     expect(stderr).to.not.match(/AQEB|hush/);

@@ -53,7 +53,7 @@ const JSON_TYPE = ['Content-Type', 'application/json'] as const;
 
 async function listenTo(service: Service, phase: () => Phase) {
   // What `listen` sets, as far as it reaches the answers.
-  const server = createServer({ requireHostHeader: false, keepAliveTimeout: 65_000 }, createApp(service, phase));
+  const server = createServer({ requireHostHeader: false, keepAliveTimeout: 65_000 }, createApp(service, phase).main);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {

@@ -22,6 +22,8 @@ export interface Reply {
 
 export interface TestService {
   readonly address: string;
+  /** Of ADMIN_PORT. */
+  readonly adminAddress: string | undefined;
   /** A caller token with every scope. */
   readonly token: string;
   readonly pepper: Pepper;
@@ -65,6 +67,7 @@ export async function startService(environment: Record<string, string> = {}, out
   const db = connect({ url, poolSize: 2 });
   return {
     address: server.address,
+    adminAddress: server.adminAddress,
     token,
     pepper: database.peppers[0],
     db,

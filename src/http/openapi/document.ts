@@ -1,6 +1,6 @@
 /** Makes the OpenAPI 3.1 document from the routes and the zod schemas that validate their requests. */
 
-import { VERSION } from '../../config.ts';
+import { type Config, VERSION } from '../../config.ts';
 import type { AnswerShape, Route } from '../route.ts';
 import { DENIAL_CODE, examplesOf } from '../shared-shapes.ts';
 import { failureComponents, failureResponses } from './failures.ts';
@@ -10,6 +10,7 @@ import { tagOf, tagsOf } from './tags.ts';
 const REPLY = 'application/json';
 
 export interface Document extends Json {
+  readonly paths: Readonly<Record<string, Json>>;
   readonly components: Json & { readonly schemas: Readonly<Record<string, Json>> };
 }
 
@@ -20,8 +21,8 @@ export interface Besides {
   readonly responses: Json;
 }
 
-/** The document of these routes. `server`: where they are reached; undefined: at the root of where the document is. */
-export function openApi(routes: readonly Route[], besides: Besides, server = '/'): Document {
+/** The document of these routes, which are at the root of where it is itself. */
+export function openApi(routes: readonly Route[], besides: Besides): Document {
   const schemas = createSchemas();
   const paths: Record<string, Json> = {};
   for (const route of routes) paths[route.path] = { ...paths[route.path], [route.method]: operation(route, schemas) };
@@ -35,7 +36,7 @@ export function openApi(routes: readonly Route[], besides: Besides, server = '/'
       description: DESCRIPTION,
       license: { name: 'MIT', identifier: 'MIT' },
     },
-    servers: [{ url: server }],
+    servers: [HERE],
     tags: tagsOf(Object.keys(paths)),
     paths,
     components: {
@@ -53,6 +54,26 @@ const DESCRIPTION =
   'May this API key do this action on this business? The policy decision point of the Iqra AI platform. Every answer has an ' +
   'X-Request-Id: the one that was sent, where it is plain text of at most 128 characters, or a new one.';
 const TOKEN = 'A caller token, iqra_svc_... An operation names the scopes that do for it, any one of them.';
+
+const HERE: Json = { url: '/' };
+
+type Places = Pick<Config, 'AUTHZEN_BASE_URL' | 'PORT' | 'ADMIN_PORT'>;
+
+/**
+ * The document with where its paths are reached: those of `administration` where the document is itself, if that is not where questions are
+ * asked (ADMIN_PORT).
+ */
+export function withServers(document: Document, config: Places, administration: ReadonlySet<string>): Document {
+  const { AUTHZEN_BASE_URL: base, PORT, ADMIN_PORT } = config;
+  if (ADMIN_PORT === undefined) return { ...document, servers: [base === undefined ? HERE : { url: base }] };
+  const variables = { host: { default: 'localhost' }, port: { default: String(PORT) } };
+  const main = base === undefined ? { url: 'http://{host}:{port}', variables } : { url: base };
+  const paths = Object.entries(document.paths).map(([path, item]) => [
+    path,
+    administration.has(path) ? item : { ...item, servers: [main] },
+  ]);
+  return { ...document, paths: Object.fromEntries(paths) };
+}
 
 /** The document for a policy: the codes that its denials can have are an enumeration. */
 export function withDenialCodes(document: Document, codes: Iterable<string>): Json {

@@ -5,7 +5,7 @@ import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { readinessData } from './health-shapes.ts';
 
-export const healthRoutes = ({ readiness, live }: Service, isDraining: () => boolean): Route[] => [
+export const healthRoutes = (): Route[] => [
   route({
     method: 'get',
     path: '/healthz',
@@ -14,6 +14,9 @@ export const healthRoutes = ({ readiness, live }: Service, isDraining: () => boo
     answers: { 200: { description: 'It is.', message: 'The process is up.' } },
     handle: () => ({ reply: success('The process is up.') }),
   }),
+];
+
+export const readinessRoutes = ({ readiness, live }: Service, isDraining: () => boolean): Route[] => [
   route({
     method: 'get',
     path: '/readyz',

@@ -8,13 +8,13 @@ import { discoveryRoutes } from '../access/discovery.ts';
 import { evaluationRoutes } from '../access/evaluation.ts';
 import { searchRoutes } from '../access/search.ts';
 import { gatewayComponents, gatewayPaths } from '../gateway/document.ts';
-import { type Document, openApi, withDenialCodes } from '../openapi/document.ts';
+import { type Document, openApi, withDenialCodes, withServers } from '../openapi/document.ts';
 import { type Route, route } from '../route.ts';
 import { auditRoutes } from './audit.ts';
 import { authorizeRoutes } from './authorize.ts';
 import { businessRoutes } from './businesses.ts';
 import { freezeRoutes } from './freezes.ts';
-import { healthRoutes } from './health.ts';
+import { healthRoutes, readinessRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
 import { metricsRoutes } from './metrics.ts';
 import { policyRoutes } from './policy.ts';
@@ -29,19 +29,33 @@ const ifNoneMatchHeaders = z.object({
     .optional(),
 });
 
-export function allRoutes(service: Service, isDraining: () => boolean): Route[] {
-  const routes = [
+/** All routes, by the listener that has them where ADMIN_PORT makes two. */
+export interface Routes {
+  /** What services and gateways ask: of the main listener alone. */
+  readonly questions: readonly Route[];
+  /** Whether the process is up: of both. */
+  readonly health: readonly Route[];
+  /** All else: of the listener of ADMIN_PORT alone. */
+  readonly administration: readonly Route[];
+}
+
+export function routesOf(service: Service, isDraining: () => boolean): Routes {
+  const { config, live } = service;
+  const questions = [
     ...authorizeRoutes(service),
     ...evaluationRoutes(service),
     ...searchRoutes(service),
     ...discoveryRoutes(service),
+  ];
+  const health = healthRoutes();
+  const others = [
     ...keyRoutes(service),
     ...userRoutes(service),
     ...businessRoutes(service),
     ...auditRoutes(service),
     ...freezeRoutes(service),
     ...policyRoutes(service),
-    ...healthRoutes(service, isDraining),
+    ...readinessRoutes(service, isDraining),
     ...metricsRoutes(service),
   ];
   const self: Route = route({
@@ -55,16 +69,20 @@ export function allRoutes(service: Service, isDraining: () => boolean): Route[] 
       304: { description: 'The document is the one that If-None-Match names.', headers: { ETag: 'Of the document.' } },
     },
     handle: ({ headers }) => {
-      const answer = answerFor(service.live.policy());
+      const answer = answerFor(live.policy());
       const { ETag } = answer.headers;
       return isAmong(ETag, headers['If-None-Match']) ? { status: 304, headers: { ETag } } : answer;
     },
   });
-  const answerFor = documentAnswers(
-    openApi([...routes, self], { paths: gatewayPaths, ...gatewayComponents }, service.config.AUTHZEN_BASE_URL),
-  );
-  return [...routes, self];
+  const administration = [...others, self];
+  const document = openApi([...questions, ...health, ...administration], { paths: gatewayPaths, ...gatewayComponents });
+  const answerFor = documentAnswers(withServers(document, config, new Set(administration.map(({ path }) => path))));
+  return { questions, health, administration };
 }
+
+/** Those of both listeners, which are one where ADMIN_PORT is unset. */
+export const allRoutes = (service: Service, isDraining: () => boolean): Route[] =>
+  Object.values(routesOf(service, isDraining)).flat();
 
 interface DocumentAnswer {
   readonly text: Buffer;
