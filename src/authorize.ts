@@ -106,10 +106,11 @@ export const promised =
       ),
     );
 
-interface Parts {
+/** What the path of a decision is put together from. */
+export interface Parts {
   readonly loadFacts: (questions: readonly Question[], deadline: Deadline) => Awaitable<readonly Known[]>;
   readonly loadNamed: LoadNamed;
-  readonly consume: Limits['consume'];
+  readonly consume: (known: Parameters<Limits['consume']>[0], deadline: Deadline) => ReturnType<Limits['consume']>;
   readonly moments: Moments;
   readonly freezes: Pick<InForce, 'current'>;
   /** The policy that is live now. */
@@ -171,7 +172,7 @@ function decider({ consume, moments, freezes }: Parts) {
     deadline: Deadline,
   ): Awaitable<readonly Decided[]> =>
     // A key that is only named is not loaded, and so not counted.
-    after(consume(loaded), (rateLimits) =>
+    after(consume(loaded, deadline), (rateLimits) =>
       after(moments.momentFor(policy.schema, deadline), (moment) =>
         // INVARIANT: the last thing that is awaited before deciding, so that what is held is current when it is used.
         after(freezes.current(deadline), (freezeOf) =>

@@ -7,6 +7,8 @@ import { z } from 'zod';
 import type { Pepper } from './credentials/token.ts';
 import { Refusal } from './errors.ts';
 import { rateLimitSchema } from './input/scalars.ts';
+import { OTEL_SETTINGS } from './otel-settings.ts';
+import { SERVICE } from './service-name.ts';
 import { othersMayRead, readSettingFile } from './setting-file.ts';
 
 /** The package's root: above src/, or above dist/src/ in the build. */
@@ -244,6 +246,7 @@ const SETTINGS = {
     default: '10000',
     help: 'milliseconds that accepted requests may take after SIGTERM',
   },
+  ...OTEL_SETTINGS,
 } as const satisfies Record<string, Setting>;
 
 interface Setting {
@@ -348,6 +351,20 @@ export function describeConfig(environment: NodeJS.ProcessEnv): SettingShown[] {
 }
 
 const MASK = '********';
+
+/** Where traces go; undefined: none are made. */
+export const tracesUrl = (config: Config): string | undefined => {
+  if (config.OTEL_SDK_DISABLED === 'true') return undefined;
+  const base = config.OTEL_EXPORTER_OTLP_ENDPOINT;
+  return config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base && `${base.replace(/\/$/, '')}/v1/traces`);
+};
+
+/** What this process is called in its log and in traces. */
+export const serviceNameOf = ({
+  OTEL_SERVICE_NAME: name,
+  OTEL_RESOURCE_ATTRIBUTES: attributes,
+}: Pick<Config, 'OTEL_SERVICE_NAME' | 'OTEL_RESOURCE_ATTRIBUTES'>): string =>
+  name ?? attributes?.['service.name'] ?? SERVICE;
 
 /** Parses `id:base64,id:base64`; the first is the current one, for new digests. */
 export function parsePeppers(text: string, context: z.RefinementCtx): readonly [Pepper, ...Pepper[]] {

@@ -3,6 +3,7 @@
 import type { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { maskSecrets } from './mask.ts';
+import { SERVICE } from './service-name.ts';
 
 export type Log = pino.Logger;
 
@@ -11,9 +12,6 @@ export interface LoggedBy {
   readonly service?: string;
   readonly version?: string;
 }
-
-/** What this service is called where nobody has named it otherwise. */
-export const SERVICE = 'iqra-authz';
 
 /**
  * A line has the name of its level, its time in RFC 3339 (UTC), and what it comes from.

@@ -5,7 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { escapedLines } from './cli/terminal/output.ts';
 import { createTerminal, type Output, type RunInput, type Terminal } from './cli/terminal/terminal.ts';
 import { addVerbs } from './cli/verbs.ts';
-import { ROOT, VERSION, warningsOn } from './config.ts';
+import { ROOT, serviceNameOf, VERSION, warningsOn } from './config.ts';
 import { Failure, Refusal } from './errors.ts';
 import { maskSecrets } from './mask.ts';
 
@@ -101,7 +101,7 @@ async function serve(terminal: Terminal, { demo = false }: { demo?: boolean }): 
     import('./cli/demo.ts'),
   ]);
   const config = terminal.config();
-  const log = createLog(config.LOG_LEVEL, terminal.stderr, { version: VERSION });
+  const log = createLog(config.LOG_LEVEL, terminal.stderr, { service: serviceNameOf(config), version: VERSION });
   for (const warning of warningsOn(terminal.env)) log.warn(warning);
   const database = await openDatabase(config);
   try {

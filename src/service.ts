@@ -8,7 +8,7 @@ import { keepPartitions } from './audit/record/partitions.ts';
 import { createRecorder, type Recorder, recorderMetrics } from './audit/record/recorder.ts';
 import { createRefusals, type Refusals } from './audit/refusals.ts';
 import { type Authorize, type AuthorizeThen, authorizer, promised } from './authorize.ts';
-import type { Config } from './config.ts';
+import { type Config, tracesUrl } from './config.ts';
 import { fingerprinter, type Pepper } from './credentials/token.ts';
 import type { Database } from './database.ts';
 import { breakerMetrics, createBreaker } from './db/breaker.ts';
@@ -29,7 +29,7 @@ import { freezeMetrics, holdFreezes, type InForce } from './freezes/in-force.ts'
 import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
-import { counter } from './metric.ts';
+import { counter, type Sample } from './metric.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Declaration } from './policy/declared/declaration.ts';
 import { bytesUnder } from './policy/facts-under.ts';
@@ -39,6 +39,7 @@ import { policyMetrics } from './rollout/live.ts';
 import { followPolicies, type Policies } from './rollout/policies.ts';
 import { reportReplica } from './rollout/replicas.ts';
 import { shadowMetrics } from './rollout/shadow.ts';
+import type { Tracing } from './telemetry/tracing.ts';
 
 export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shadow'> {
   readonly config: Config;
@@ -66,6 +67,8 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   readonly peppers: Database['peppers'];
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
+  /** Undefined: no traces are made. */
+  readonly tracing: Tracing | undefined;
   /** What tests and benchmarks must know of them and no metric says. */
   readonly changeFeed: Pick<Changes, 'stats'>;
   readonly recorder: Pick<Recorder, 'stats'>;
@@ -136,6 +139,9 @@ async function compose(
     return made;
   };
 
+  // Before all that makes spans, and so closed after it.
+  const tracing = await tracingOf(config, log);
+  if (tracing) part(tracing);
   // Opened before the recorder and so closed after it: the last checkpoint covers the last record.
   const checkpoints = await openCheckpoints(config, directUrl, log);
   if (checkpoints) part(checkpoints);
@@ -143,7 +149,7 @@ async function compose(
   const { live, shadowPolicy, shadow } = policies;
   const partitions = part(keepPartitions(backgroundDb, log));
   await partitions.made;
-  const recorder = part(createRecorder(logDb, log));
+  const recorder = part(createRecorder(logDb, log, tracing?.sendBatch));
   const usage = part(createUsage(backgroundDb, log));
   const refusals = part(createRefusals(backgroundDb, log));
   const memory = config.CACHE_MB * 2 ** 20;
@@ -183,19 +189,17 @@ async function compose(
     ...checkpointMetrics(checkpoints),
     ...limitMetrics(limits.stats),
     ...freezeMetrics(freezes),
+    counter('spans_total', 'Spans of traces, by what became of them.', () => sampleCounts(tracing), ['outcome']),
   ]);
-  const loadFacts = factsLoader(db, peppers, breaker, facts);
-  const loadNamed = namedLoader(db, namedBreaker);
+  const loadFacts = factsLoader(db, peppers, breaker, facts, tracing?.aroundStatement);
+  const loadNamed = namedLoader(db, namedBreaker, tracing?.aroundStatement);
   const moments = momentsOf(db, breaker, freshness);
+  const parts = { loadFacts, loadNamed, consume: limits.consume, freezes, enqueue: recorder.enqueue };
   const authorizeThen = authorizer({
-    loadFacts,
-    loadNamed,
-    consume: limits.consume,
+    ...(tracing ? tracing.parts(parts) : parts),
     moments,
-    freezes,
     livePolicy: live.policy,
     compare: shadow.compare,
-    enqueue: recorder.enqueue,
     fingerprintOf: fingerprinter(peppers[0]),
     noteUse: usage.note,
     noteUnregistered: (decisions) => {
@@ -223,6 +227,7 @@ async function compose(
     findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
     readiness: readinessOf({ db, logDb, recorder, freshness, changes, limitMs, log }),
     metrics,
+    tracing,
     changeFeed: changes,
     recorder,
     adminDb,
@@ -233,3 +238,15 @@ async function compose(
     peppers,
   };
 }
+
+/** Loaded only where a collector is configured: nothing of it, nor of OpenTelemetry, is there otherwise. */
+async function tracingOf(config: Config, log: Log): Promise<Tracing | undefined> {
+  const url = tracesUrl(config);
+  if (url === undefined) return undefined;
+  const { openTracing } = await import('./telemetry/tracing.ts');
+  log.info({ url, sampler: config.OTEL_TRACES_SAMPLER }, 'traces are sent');
+  return openTracing(config, url, log);
+}
+
+const sampleCounts = (tracing: Tracing | undefined): Sample[] =>
+  Object.entries(tracing?.counts() ?? {}).map(([outcome, spans]) => [spans, outcome]);

@@ -25,6 +25,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['http/access', 'http/gateway'],
   ['http'],
   ['service'],
+  ['telemetry'],
   ['database'],
   ['authorize', 'metrics', 'readiness', 'verdicts'],
   ['key-hygiene'],
@@ -50,6 +51,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy/decide'],
   ['policy', 'policy/declared'],
   ['awaitable', 'deadline', 'histogram', 'log', 'loop', 'metric', 'secret-file', 'setting-file', 'sparingly', 'uuid'],
+  ['otel-settings', 'service-name'],
   ['mask', 'nearest'],
   ['token-form'],
   ['errors'],
@@ -89,6 +91,10 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   canonicalize: ['audit/verify'],
   commander: ['run-cli', 'cli'],
   'fastest-levenshtein': ['nearest'],
+  '@opentelemetry/api': ['telemetry'],
+  '@opentelemetry/otlp-transformer': ['telemetry'],
+  '@opentelemetry/resources': ['telemetry'],
+  '@opentelemetry/sdk-trace': ['telemetry'],
 };
 const TYPES_TOO = ['casbin', '@casbin/expression-eval', 'jsep'];
 
@@ -96,6 +102,7 @@ interface Import {
   readonly file: string;
   readonly to: string;
   readonly typeOnly: boolean;
+  readonly lazy: boolean;
 }
 
 const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
@@ -112,6 +119,7 @@ const imports: Import[] = files.flatMap((file) => {
     file,
     to: groups['to'] ?? groups['bare'] ?? groups['lazy'] ?? '',
     typeOnly: /^\s*type\b/.test(groups['head'] ?? ''),
+    lazy: groups['lazy'] !== undefined,
   }));
 });
 
@@ -181,6 +189,13 @@ describe('the source', () => {
   it('finds a circle where there is one', () => {
     const arrows: Record<string, string[]> = { a: ['b'], b: ['c', 'd'], c: ['a'], d: [] };
     expect(circlesOf(Object.keys(arrows), (name) => arrows[name] ?? [])).to.deep.equal(['a -> b -> c -> a']);
+  });
+
+  it('loads telemetry, and so OpenTelemetry, by import() alone', () => {
+    const loading = imports.filter(
+      ({ file, to, typeOnly }) => /\btelemetry\//.test(to) && !typeOnly && !isIn(file, 'telemetry'),
+    );
+    expect(loading.map(({ file, lazy }) => [file, lazy])).to.deep.equal([['service.ts', true]]);
   });
 
   it('imports each library in its own room only', () => {

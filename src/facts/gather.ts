@@ -24,10 +24,14 @@ const MOST = 200;
 
 /**
  * `send` sends one statement for all that it is given; `isWanted` says whether anybody still waits for its answer, and is for when a
- * connection is there. The promise of each is settled as its own answer is, or rejects as the statement did.
+ * connection is there; `waiting` is who does. The promise of each is settled as its own answer is, or rejects as the statement did.
  */
 export function gathering<A, R>(
-  send: (asked: readonly (readonly A[])[], isWanted: () => boolean) => Promise<Answers<R>>,
+  send: (
+    asked: readonly (readonly A[])[],
+    isWanted: () => boolean,
+    waiting: readonly { readonly deadline: Deadline }[],
+  ) => Promise<Answers<R>>,
   patienceMs = PATIENCE_MS,
 ): (asked: readonly A[], deadline: Deadline) => Promise<R> {
   const waiting: Waiting<A, R>[] = [];
@@ -43,6 +47,7 @@ export function gathering<A, R>(
       const answers = await send(
         those.map(({ asked }) => asked),
         () => those.some(isLive),
+        those,
       );
       for (const [place, { resolve, reject }] of those.entries()) {
         try {

@@ -8,7 +8,7 @@ import type { Breaker } from '../db/breaker.ts';
 import { databaseFailure, requirePrimary } from '../db/failure.ts';
 import type { Deadline } from '../deadline.ts';
 import { invalid } from '../input/json.ts';
-import { type Known, knownOf, unknownKey } from './load.ts';
+import { type AroundStatement, type Known, knownOf, unknownKey } from './load.ts';
 import { type StoredRow, selectFacts } from './stored-facts.ts';
 
 /** Whom a question is about. */
@@ -76,10 +76,13 @@ const BY_USER = `${FOUND}
   ) found on true`;
 
 /** Makes a loader that reads `db`, which must be the primary. */
-export function namedLoader(db: Knex, breaker: Breaker): LoadNamed {
+export function namedLoader(db: Knex, breaker: Breaker, around: AroundStatement = (_waiting, run) => run()): LoadNamed {
   const read = async (sql: string, bindings: readonly unknown[], deadline: Deadline): Promise<readonly StoredRow[]> => {
     const { rows } = await breaker(
-      async () => db.raw<{ rows: StoredRow[] }>(sql, bindings as Knex.RawBinding[]).on('start', deadline.check),
+      () =>
+        around([{ deadline }], async () =>
+          db.raw<{ rows: StoredRow[] }>(sql, bindings as Knex.RawBinding[]).on('start', deadline.check),
+        ),
       deadline,
     );
     requirePrimary(rows[0]?.standby);

@@ -66,6 +66,12 @@ export interface LoadFacts {
   readonly warm: (asked: readonly AskedByDigest[], deadline: Deadline) => Promise<void>;
 }
 
+/** Runs a statement that reads facts, for those who wait for its rows. */
+export type AroundStatement = <T>(
+  waiting: readonly { readonly deadline: Deadline }[],
+  run: () => Promise<T>,
+) => Promise<T>;
+
 /** A question whose key has the form and checksum of one. */
 type Asked = Question & { readonly apiKey: string };
 
@@ -75,9 +81,10 @@ export function factsLoader(
   peppers: readonly [Pepper, ...Pepper[]],
   breaker: Breaker,
   cache: Cache<Known>,
+  around: AroundStatement = (_waiting, run) => run(),
 ): LoadFacts {
   const [current] = peppers;
-  const read = factsReader(db, breaker);
+  const read = factsReader(db, breaker, around);
   const named = (question: Question): Named | undefined => {
     if (!isAsked(question)) return undefined;
     const { apiKey, businessId } = question;
@@ -153,10 +160,10 @@ export async function tryToLoad(db: Knex): Promise<void> {
 }
 
 /** Reads what is stored of the questions, each call through the breaker, all calls of a turn by one statement. */
-function factsReader(db: Knex, breaker: Breaker) {
+function factsReader(db: Knex, breaker: Breaker, around: AroundStatement) {
   const send = preparedStatement(db);
-  const gathered = gathering<AskedByDigest, Read<Known>>((calls, isWanted) =>
-    readAll(calls, (bindings) => send(bindings, isWanted)),
+  const gathered = gathering<AskedByDigest, Read<Known>>((calls, isWanted, waiting) =>
+    readAll(calls, (bindings) => around(waiting, () => send(bindings, isWanted))),
   );
   return (asked: readonly AskedByDigest[], deadline: Deadline): Promise<Read<Known>> =>
     breaker(() => gathered(asked, deadline), deadline);

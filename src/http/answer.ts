@@ -6,6 +6,7 @@ import { attempt, type Settle } from '../awaitable.ts';
 import type { Caller } from '../directory/find-caller.ts';
 import { Failure } from '../errors.ts';
 import { parseJson } from '../input/json.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import type { Authenticate } from './authenticate.ts';
 import { readBody } from './body.ts';
 import type { State } from './context.ts';
@@ -17,10 +18,16 @@ const SLOW_BODY_MS = 100;
 const BARE: Address = { params: NONE, query: '' };
 const NOBODY: Caller = { id: 'nobody', scopes: new Set(), bounds: undefined };
 
-/** A request on its way to an answer of its route. */
-export interface Asking {
-  readonly shape: Route;
+/** What lets requests in. */
+export interface Entrance {
   readonly authenticate: Authenticate;
+  /** Undefined: no traces are made. */
+  readonly tracing: Tracing | undefined;
+}
+
+/** A request on its way to an answer of its route. */
+export interface Asking extends Entrance {
+  readonly shape: Route;
   readonly request: IncomingMessage;
   readonly state: State;
   /** Undefined: the very path, without parameters and query. */
@@ -28,7 +35,7 @@ export interface Asking {
 }
 
 /** Puts the routes into the router, each by its path for a name. What they settle with is what its function resolves to. */
-export function mount(router: Router<State>, routes: readonly Route[], authenticate: Authenticate): void {
+export function mount(router: Router<State>, routes: readonly Route[], entrance: Entrance): void {
   for (const shape of routes) {
     router[shape.method](
       shape.path,
@@ -36,7 +43,7 @@ export function mount(router: Router<State>, routes: readonly Route[], authentic
       ({ req: request, state, params, querystring: query }) => {
         const address = query === '' && !shape.params ? BARE : { params: shape.params ? params : NONE, query };
         return new Promise<Answered | Failure>((resolve) =>
-          answer({ shape, authenticate, request, state, address }, resolve),
+          answer({ ...entrance, shape, request, state, address }, resolve),
         );
       },
     );
@@ -55,7 +62,8 @@ export function answer(asking: Asking, settle: Settle<Answered>): void {
 
 /** As `answer`, to a caller who is authenticated. */
 export function answerTo(caller: Caller, asking: Asking, settle: Settle<Answered>): void {
-  const { shape, authenticate, request, state } = asking;
+  const { shape, authenticate, tracing, request, state } = asking;
+  if (tracing && caller !== NOBODY) state.trace = tracing.begin(request, state);
   if (!shape.body || (shape.bodyOptional && hasNoBody(request))) {
     handle(caller, asking, undefined, settle);
     return;

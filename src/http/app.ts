@@ -9,8 +9,8 @@ import Router from '@koa/router';
 import Koa, { type Context } from 'koa';
 import { asFailure, Failure } from '../errors.ts';
 import type { Service } from '../service.ts';
-import { mount } from './answer.ts';
-import { type Authenticate, authenticator } from './authenticate.ts';
+import { type Entrance, mount } from './answer.ts';
+import { authenticator } from './authenticate.ts';
 import { type State, stateOf } from './context.ts';
 import { deliver, type Phase, settle } from './exchange.ts';
 import { faultOfFraming } from './framing.ts';
@@ -33,21 +33,21 @@ export function createApp(service: Service, phase: () => Phase): App {
   const apart = ADMIN_PORT !== undefined;
   const own = [...questions, ...health, ...(apart ? [] : administration)];
   // One for both listeners: an address that has failed too often has done so on either.
-  const authenticate = authenticator(service);
-  const through = (routes: readonly Route[]): RequestListener => koaOf(service, phase, routes, authenticate).callback();
-  const others = FAST_PATH === 'off' ? through(own) : shortWay(service, phase, own, authenticate, through(own));
+  const entrance: Entrance = { authenticate: authenticator(service), tracing: service.tracing };
+  const through = (routes: readonly Route[]): RequestListener => koaOf(service, phase, routes, entrance).callback();
+  const others = FAST_PATH === 'off' ? through(own) : shortWay(service, phase, own, entrance, through(own));
   return {
-    main: gateways(service, phase, authenticate, others),
+    main: gateways(service, phase, entrance, others),
     admin: apart ? through([...health, ...administration]) : undefined,
   };
 }
 
-function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], authenticate: Authenticate): Koa<State> {
+function koaOf(service: Service, phase: () => Phase, routes: readonly Route[], entrance: Entrance): Koa<State> {
   // Those that have a short way are asked for far more often than all others: they are looked for first.
   const [often, others] = [true, false].map((isShort) => {
     const router = new Router<State>({ strict: true, sensitive: true });
     const some = routes.filter((shape) => shape.isShort === isShort);
-    mount(router, some, authenticate);
+    mount(router, some, entrance);
     return router;
   }) as [Router<State>, Router<State>];
   const app = new Koa<State>();

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Deadline, deadlineIn } from '../deadline.ts';
 import { holdsSecret } from '../mask.ts';
+import type { Trace } from '../telemetry/tracing.ts';
 import { uuidv7 } from '../uuid.ts';
 
 export interface State {
@@ -19,7 +20,20 @@ export interface State {
   readonly route: string | undefined;
   /** What is wrong with how it is framed; undefined: nothing. */
   readonly fault: string | undefined;
+  /** The trace that it is part of, from when its caller is known. */
+  trace: Trace | undefined;
 }
+
+/** What lines of the log say of the trace of a request. */
+export const traceFields = ({ trace }: State): { readonly trace_id?: string; readonly span_id?: string } =>
+  trace ? { trace_id: trace.id, ...(trace.span && { span_id: trace.span.id }) } : {};
+
+/** What the log of decisions has of the request that a question came in. */
+export const originOf = ({ sentRequestId, requestId, trace }: State) => ({
+  // None where the caller sent one that is no plain text.
+  callerRequestId: sentRequestId === requestId ? sentRequestId : undefined,
+  traceId: trace?.id,
+});
 
 /** `fault`: of its framing (`faultOfFraming`). */
 export function stateOf(
@@ -38,6 +52,7 @@ export function stateOf(
     since: performance.now(),
     route,
     fault,
+    trace: undefined,
   };
 }
 

@@ -8,7 +8,7 @@ import { type Log, logSampled } from '../log.ts';
 import type { Service } from '../service.ts';
 import { noteRefusal } from './authenticate.ts';
 import { DRAIN_BYTES } from './body.ts';
-import { isForGateway, isStandard, type State } from './context.ts';
+import { isForGateway, isStandard, type State, traceFields } from './context.ts';
 import { failureReply, type Reply } from './replies.ts';
 
 /** Of a shutdown: `serving`; `draining`, where readiness fails and requests are served; `refusing`, where each gets a 503. */
@@ -50,17 +50,21 @@ export function settle(
       noteRefusal(service, request, state.route, failure);
     }
     // The path of the route, not of the request: that may hold anything, such as a key, and is not a closed set of labels.
-    const { requestId, since, route, fault } = state;
+    const { requestId, since, route, fault, trace } = state;
     const { status = 200 } = answered;
     const ms = performance.now() - since;
     metrics.answered(route, status, ms);
     if (log.isLevelEnabled('debug')) {
-      log.debug({ requestId, method: request.method, route, status, ms: Math.round(ms) }, 'request');
+      const fields = { requestId, ...traceFields(state), method: request.method, route, status };
+      log.debug({ ...fields, ms: Math.round(ms) }, 'request');
     }
     // Where requests begin is in doubt behind a fault of framing. While refusing, the answer of a request that was accepted earlier
     // closes its connection, too: no further request may follow on it.
     const closes = fault !== undefined || phase() === 'refusing';
-    finish(closes ? { ...answered, headers: { ...answered.headers, ...CLOSE } } : answered);
+    const sent = closes ? { ...answered, headers: { ...answered.headers, ...CLOSE } } : answered;
+    if (!trace?.span) return finish(sent);
+    trace.span.end(status, failure);
+    finish({ ...sent, headers: { ...sent.headers, traceresponse: trace.span.header } });
   };
   try {
     if (state.fault !== undefined) throw invalid('', state.fault);
@@ -84,13 +88,15 @@ function failureAt(route: string | undefined, failure: Failure): Failure {
 }
 
 /** The answer of a failure. The cause of a 5xx is logged, never sent. */
-function failureAnswer(failure: Failure, request: IncomingMessage, { route, requestId }: State, log: Log): Answered {
+function failureAnswer(failure: Failure, request: IncomingMessage, state: State, log: Log): Answered {
+  const { route, requestId } = state;
   const shown = failureAt(route, failure);
   const { code, status, allow, retryAfterSeconds } = shown;
   if (status >= 500) {
     const level = failure.code === 'INTERNAL' ? 'error' : 'warn';
     const error = failure.cause ?? (shown === failure ? undefined : failure);
-    logSampled(log, level, `${failure.code} ${kindOf(error)}`, { requestId, code: failure.code, error }, FAILED);
+    const fields = { requestId, ...traceFields(state), code: failure.code, error };
+    logSampled(log, level, `${failure.code} ${kindOf(error)}`, fields, FAILED);
   }
   return {
     status,

@@ -7,7 +7,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import type { Caller } from '../directory/find-caller.ts';
 import type { Service } from '../service.ts';
-import { answerTo } from './answer.ts';
+import { answerTo, type Entrance } from './answer.ts';
 import type { Authenticate } from './authenticate.ts';
 import { isJson } from './body.ts';
 import { stateOf } from './context.ts';
@@ -20,7 +20,7 @@ export function shortWay(
   service: Service,
   phase: () => Phase,
   routes: readonly Route[],
-  authenticate: Authenticate,
+  { authenticate, tracing }: Entrance,
   otherwise: RequestListener,
 ): RequestListener {
   const shortOf = new Map(routes.filter(({ isShort }) => isShort).map((shape) => [shape.path, shape]));
@@ -38,7 +38,7 @@ export function shortWay(
       phase,
       request,
       state,
-      (end) => answerTo(caller, { shape, authenticate, request, state }, end),
+      (end) => answerTo(caller, { shape, authenticate, tracing, request, state }, end),
       (answered) => deliver(service, response, state, answered),
     );
   };

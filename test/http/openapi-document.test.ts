@@ -103,7 +103,10 @@ describe('the OpenAPI document, by itself', () => {
     mount(
       router,
       allRoutes({ config: {} } as Service, () => false),
-      Object.assign(() => Promise.reject(new Error('nobody asks')), { known: () => undefined }),
+      {
+        authenticate: Object.assign(() => Promise.reject(new Error('nobody asks')), { known: () => undefined }),
+        tracing: undefined,
+      },
     );
     const mounted = router.stack.flatMap(({ methods, path }) =>
       methods

@@ -76,6 +76,11 @@ interface Waiting {
   settle: Settle | undefined;
 }
 
+/** As `sendBatch`, with the requests whose entries the batch has. */
+export type SendBatch = (
+  ...of: [...Parameters<typeof sendBatch>, requests: readonly { readonly deadline: Deadline }[]]
+) => Promise<void>;
+
 interface Outcome {
   /** `again`: nothing was sent, or this chain cannot go on; number the same entries anew. */
   readonly is: 'committed' | 'again' | 'refused' | 'failed';
@@ -89,7 +94,7 @@ interface Outcome {
  * INVARIANT: one batch is in flight at a time, and the chain advances when it is known to be committed; while its outcome
  * is unknown, nothing but the same rows is sent. So no two records have one number, and no number is left out.
  */
-export function createRecorder(db: Knex, log: Log): Recorder {
+export function createRecorder(db: Knex, log: Log, send: SendBatch = sendBatch): Recorder {
   let chain = newChain();
   const sharing = createSharing();
   let queue: Waiting[] = [];
@@ -236,11 +241,12 @@ export function createRecorder(db: Knex, log: Log): Recorder {
     for (let attempt = 1; ; attempt += 1) {
       let sent = uncertain;
       try {
-        await sendBatch(db, batch, () => {
+        const whenSending = (): void => {
           // The deadline passed while waiting for a connection: send nothing.
           if (!uncertain && inTime(requests).length < requests.length) throw new Failure('DEADLINE_EXCEEDED');
           sent = true;
-        });
+        };
+        await send(db, batch, whenSending, requests);
         chain = batch.chain;
         sharing.keep(batch.added);
         totals.recorded += batch.records;

@@ -8,6 +8,7 @@ import { Failure } from '../../errors.ts';
 import { validate } from '../../input/scalars.ts';
 import type { Service } from '../../service.ts';
 import { lacking } from '../authenticate.ts';
+import { originOf } from '../context.ts';
 import type { Answered } from '../exchange.ts';
 import { type Asked, type Route, route } from '../route.ts';
 import { decisionOf, faultyDecision, orFault } from './answer.ts';
@@ -135,7 +136,6 @@ async function evaluate(
   shown: readonly Shown[],
   until?: Answer['effect'],
 ): Promise<readonly Answer[]> {
-  const { sentRequestId, requestId } = state;
   const answers = await authorize(
     caller.id,
     (policy) => {
@@ -144,7 +144,7 @@ async function evaluate(
       return questions;
     },
     deadline,
-    { callerRequestId: sentRequestId === requestId ? requestId : undefined, until },
+    { ...originOf(state), until },
   );
   for (const { code } of answers) metrics.decided(code);
   return answers;

@@ -18,8 +18,8 @@ import type { Service } from '../../service.ts';
 import { keyOfHeader } from '../../token-form.ts';
 import { uuidv7 } from '../../uuid.ts';
 import { forwardedClient } from '../address.ts';
-import type { Authenticate } from '../authenticate.ts';
-import { type State, stateOf } from '../context.ts';
+import type { Entrance } from '../answer.ts';
+import { originOf, type State, stateOf } from '../context.ts';
 import { type Answered, deliver, type Phase, settle } from '../exchange.ts';
 import { faultOfMessage, repeatedHeader } from '../framing.ts';
 import { decisionAnswer, inDialect, refusalAnswer } from './answers.ts';
@@ -32,7 +32,7 @@ export type GatewayReason = RouteReason | 'unset' | 'doubled' | 'bounds' | 'head
 export function gateways(
   service: Service,
   phase: () => Phase,
-  authenticate: Authenticate,
+  { authenticate, tracing }: Entrance,
   otherwise: RequestListener,
 ): RequestListener {
   return (request, response) => {
@@ -53,7 +53,10 @@ export function gateways(
         refuseMethod(place, request);
         attempt(
           () => authenticate(request, 'authorize', true, state.deadline),
-          (caller) => answer(service, { place, request, state, caller, credential }, end),
+          (caller) => {
+            state.trace = tracing?.begin(request, state);
+            answer(service, { place, request, state, caller, credential }, end);
+          },
           end,
         );
       },
@@ -86,9 +89,7 @@ function answer({ authorizeThen, metrics, live, config }: Service, asking: Askin
     businessId: asked.businessId,
     context: contextOf(request, credential, forwardedClient(request, config.TRUSTED_PROXIES)),
   };
-  const { sentRequestId, requestId, deadline } = state;
-  const callerRequestId = sentRequestId === requestId ? requestId : undefined;
-  authorizeThen(caller.id, [question], deadline, { callerRequestId }, (answers) => {
+  authorizeThen(caller.id, [question], state.deadline, originOf(state), (answers) => {
     if (answers instanceof Failure) return end(answers);
     const [only] = answers;
     if (!only) throw new Error('a question was left without an answer');

@@ -7,7 +7,7 @@ import { OWN_SECRET } from '../../input/scalars.ts';
 import { holdsPieceOf } from '../../mask.ts';
 import type { Service } from '../../service.ts';
 import { uuidv7 } from '../../uuid.ts';
-import type { State } from '../context.ts';
+import { originOf, type State } from '../context.ts';
 import { decisionJson, decisionsJson } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { authorizeSchema, batchSchema } from './authorize-schema.ts';
@@ -41,7 +41,7 @@ export const authorizeRoutes = ({ authorizeThen, metrics }: Service): Route[] =>
     settles: ({ caller, body, deadline, state }, settle) => {
       const questions = [body];
       if (caller.bounds) refuseQuestions(caller.bounds, questions);
-      authorizeThen(caller.id, questions, deadline, { callerRequestId: callerRequestId(state) }, (answers) => {
+      authorizeThen(caller.id, questions, deadline, originOf(state), (answers) => {
         if (answers instanceof Failure) return settle(answers);
         const [answer] = answers;
         if (!answer) throw new Error('a question was left without an answer');
@@ -70,7 +70,7 @@ export const authorizeRoutes = ({ authorizeThen, metrics }: Service): Route[] =>
     },
     settles: ({ caller, body: { requests }, deadline, state }, settle) => {
       if (caller.bounds) refuseQuestions(caller.bounds, requests);
-      const origin = { callerRequestId: callerRequestId(state), placeOf: (index: number) => `requests[${index}].` };
+      const origin = { ...originOf(state), placeOf: (index: number) => `requests[${index}].` };
       authorizeThen(caller.id, requests, deadline, origin, (answers) => {
         if (answers instanceof Failure) return settle(answers);
         for (const { code } of answers) metrics.decided(code);
@@ -79,10 +79,6 @@ export const authorizeRoutes = ({ authorizeThen, metrics }: Service): Route[] =>
     },
   }),
 ];
-
-/** The caller's X-Request-Id for the log; undefined where it sent none, or one that is no plain text. */
-const callerRequestId = ({ sentRequestId, requestId }: State): string | undefined =>
-  sentRequestId === requestId ? sentRequestId : undefined;
 
 /**
  * Looks at a body that nobody has validated yet: the answer and the log have the request id, whatever else is wrong.
