@@ -133,7 +133,7 @@ const skipped = canReplay
         };
         await command('business', 'put', 'bakery');
         await command('user', 'put', 'ada');
-        await command('member', 'put', 'bakery', 'ada');
+        await command('member', 'put', 'bakery', 'ada', '--role', 'owner');
         const { apiKey } = await command('key', 'create', '--user', 'ada', '--name', 'try');
         const { token } = await command('caller', 'create', '--name', 'try', '--scope', 'authorize');
         const ask = async (businessId: string): Promise<string> => {
