@@ -1,7 +1,7 @@
-/** Renders deploy/chart with the real helm, where .ci/run has fetched it, and mounts what it rendered as a kubelet would. */
+/** Renders deploy/chart with the real helm, where CI has fetched it, and finds its way among the objects. */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { ENVIRONMENT, ROOT } from '../support/cli.ts';
@@ -40,7 +40,7 @@ export interface KubeObject {
     readonly labels: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
   };
-  // biome-ignore lint/suspicious/noExplicitAny: what is asked of it differs by kind; types.test holds it against Kubernetes' types
+  // biome-ignore lint/suspicious/noExplicitAny: what is asked of it differs by kind; chart.test.ts holds it against Kubernetes' types
   readonly spec: any;
   readonly data?: Readonly<Record<string, string>>;
 }
@@ -61,49 +61,44 @@ export const objectsOf = (text: string): KubeObject[] =>
     .map((document) => document.toJS() as KubeObject | null)
     .filter((object) => object !== null);
 
-/** The files of a projected volume, by their paths. @throws where it names a ConfigMap or a key that there is not, as a kubelet does */
-export function filesOf(
-  // biome-ignore lint/suspicious/noExplicitAny: part of a KubeObject
-  volume: any,
-  configMaps: readonly KubeObject[],
-): Map<string, string> {
-  const files = new Map<string, string>();
-  for (const { configMap } of volume.projected.sources) {
-    const data = configMaps.find(
-      ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === configMap.name,
-    )?.data;
-    if (!data) throw new Error(`there is no ConfigMap ${configMap.name}`);
-    const items: { key: string; path: string }[] =
-      configMap.items ?? Object.keys(data).map((key) => ({ key, path: key }));
-    for (const { key, path } of items) {
-      const text = data[key];
-      if (text === undefined) throw new Error(`${configMap.name} has no key ${key}`);
-      files.set(path, text);
-    }
-  }
-  return files;
-}
+/** Values that turn on all that can be. */
+export const ALL = {
+  settings: { RATE_LIMIT: '600/60', MAX_CONNECTIONS: 1_000_000, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://otel:4318' },
+  secrets: Object.fromEntries(
+    ['REDIS_URL', 'AUDIT_SIGNING_KEY', 'BOOTSTRAP_TOKEN'].map((name) => [name, { name: 'other', key: name }]),
+  ),
+  image: { digest: `sha256:${'a'.repeat(64)}` },
+  imagePullSecrets: [{ name: 'registry' }],
+  autoscaling: { enabled: true },
+  checkpoints: { claim: 'checkpoints' },
+  networkPolicy: {
+    administrators: [{ podSelector: { matchLabels: { app: 'console' } } }],
+    postgresql: { to: [{ ipBlock: { cidr: '10.1.0.0/16' } }] },
+    egress: [{ ports: [{ port: 443, protocol: 'TCP' }] }],
+  },
+  monitoring: {
+    serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
+    rules: { enabled: true },
+    dashboard: { enabled: true },
+  },
+  podLabels: { team: 'security' },
+  podAnnotations: { note: 'x' },
+  nodeSelector: { disk: 'ssd' },
+  tolerations: [{ key: 'authz', operator: 'Exists' }],
+  priorityClassName: 'high',
+};
 
-let versions = 0;
-
-/**
- * Writes files into a folder as a kubelet updates a volume: into a folder of their own, to which the link `..data` is then
- * turned in one step; what is seen in the folder are links through it.
- */
-export function mount(folder: string, files: ReadonlyMap<string, string>): void {
-  versions += 1;
-  const version = `..2026_01_01_00_00_00.${versions}`;
-  for (const [name, text] of files) {
-    const file = path.join(folder, version, name);
-    mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(file, text);
-  }
-  symlinkSync(version, path.join(folder, '..data_tmp'));
-  renameSync(path.join(folder, '..data_tmp'), path.join(folder, '..data'));
-  const entries = new Set([...files.keys()].map((name) => name.split('/')[0] ?? ''));
-  const seen = readdirSync(folder).filter((name) => !name.startsWith('..'));
-  for (const name of seen) if (!entries.has(name)) rmSync(path.join(folder, name));
-  for (const name of entries) if (!seen.includes(name)) symlinkSync(path.join('..data', name), path.join(folder, name));
-  for (const name of readdirSync(folder))
-    if (name.startsWith('..2') && name !== version) rmSync(path.join(folder, name), { recursive: true });
-}
+/** The only object of a kind whose name ends so. */
+export const one = (objects: readonly KubeObject[], kind: string, suffix = ''): KubeObject => {
+  const [found, ...more] = objects.filter((object) => object.kind === kind && object.metadata.name.endsWith(suffix));
+  if (!found || more.length > 0) throw new Error(`${more.length + (found ? 1 : 0)} ${kind} *${suffix}`);
+  return found;
+};
+/** The specification of the pods of a Deployment, a Job or a Pod. */
+export const podOf = ({ kind, metadata, spec }: KubeObject) => (kind === 'Pod' ? { metadata, spec } : spec.template);
+export const pods = (objects: readonly KubeObject[]) =>
+  objects.filter(({ kind }) => ['Deployment', 'Job', 'Pod'].includes(kind)).map(podOf);
+export const containersOf = ({ spec }: { spec: KubeObject['spec'] }) => [
+  ...(spec.initContainers ?? []),
+  ...spec.containers,
+];

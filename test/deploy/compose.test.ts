@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Ajv } from 'ajv';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { describeConfig } from '../../src/config.ts';
@@ -19,6 +20,7 @@ import { versionOf } from '../support/gateways.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { freePort } from '../support/redis.ts';
 import { startService } from '../support/service.ts';
+import { describeWithTools, TOOLS } from './chart.ts';
 
 interface Service {
   readonly image: string;
@@ -63,6 +65,17 @@ describe('deploy/compose.yaml', () => {
       if (!service.build && name !== 'prometheus') expect(service.user, name).to.match(/^[1-9]\d*:[1-9]\d*$/);
       for (const port of service.ports ?? []) expect(port, name).to.match(/^127\.0\.0\.1:/);
     }
+  });
+
+  describeWithTools('by the schema of compose files', () => {
+    it('has no key that there is not', () => {
+      const file = path.join(TOOLS, 'node_modules', 'dclint', 'schemas', 'compose.schema.json');
+      const { $schema: _, ...schema } = JSON.parse(readFileSync(file, 'utf8'));
+      const validate = new Ajv({ strict: false, validateFormats: false }).compile(schema);
+      expect(validate(compose), JSON.stringify(validate.errors)).to.equal(true);
+      const misspelt = { ...serviceOf('redis'), stop_grace_time: '1s' };
+      expect(validate({ ...compose, services: { redis: misspelt } })).to.equal(false);
+    });
   });
 
   it('refers only to what there is', () => {

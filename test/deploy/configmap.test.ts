@@ -8,7 +8,7 @@ import { readPolicyFolder } from '../../src/rollout/folder.ts';
 import { ROOT } from '../support/cli.ts';
 import { eventually } from '../support/embedded.ts';
 import { startService } from '../support/service.ts';
-import { mount } from './chart.ts';
+import { mount } from './kubelet.ts';
 
 const BAD = 'bad.yaml';
 

@@ -12,7 +12,8 @@ import { loadConfig } from '../../src/config.ts';
 import { readPolicyFolder } from '../../src/rollout/folder.ts';
 import { ROOT } from '../support/cli.ts';
 import { runGuide } from '../support/guide.ts';
-import { describeWithTools, filesOf, HELM, KUBECTL, type KubeObject, objectsOf } from './chart.ts';
+import { describeWithTools, HELM, KUBECTL, type KubeObject, objectsOf } from './chart.ts';
+import { filesOf } from './kubelet.ts';
 
 const STAND_INS = `
 for name in make docker systemctl npm; do eval "$name() { echo \\"# $name \\$*\\"; }"; done

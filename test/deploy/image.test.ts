@@ -1,7 +1,8 @@
-/** deploy/Dockerfile: what may never be in it; and, with LONG=1, its steps and the image that they make, which answers questions. */
+/** The steps of deploy/Dockerfile, and the image that they make: it answers questions, alone and as the chart runs it. LONG=1. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { connect } from '../../src/db/connect.ts';
@@ -12,65 +13,11 @@ import { newDatabase } from '../support/postgres.ts';
 import { startProxy } from '../support/proxy.ts';
 import { freePort } from '../support/redis.ts';
 import { loginOf } from '../support/roles.ts';
-import { readDockerfile, type Stage } from './dockerfile.ts';
+import { describeWithTools, render } from './chart.ts';
+import { filesOf, mount } from './kubelet.ts';
 import { buildImage, type Container, type Image, runImage, startImage } from './replay.ts';
 
 const DOCKERFILE = path.join(ROOT, 'deploy', 'Dockerfile');
-const shipped = readFileSync(DOCKERFILE, 'utf8');
-
-/** What is wrong with a Dockerfile, each fault by a word. */
-function faultsOf(text: string): string[] {
-  const stages = readDockerfile(text);
-  const last = stages.at(-1);
-  const find = (keyword: string) => last?.steps.find((step) => step.keyword === keyword);
-  const steps = stages.flatMap((stage) => stage.steps);
-  const [user = ''] = find('USER')?.words ?? [];
-  const faults: readonly (readonly [fault: string, there: boolean])[] = [
-    ['unpinned', stages.some(({ image }) => !isPinned(image, stages))],
-    ['one stage', stages.length < 2],
-    ['user', !/^[1-9]\d*:[1-9]\d*$/.test(user)],
-    ['add', steps.some(({ keyword }) => keyword === 'ADD')],
-    ['shell', steps.some(({ keyword, exec }) => /^(?:RUN|CMD|ENTRYPOINT|HEALTHCHECK)$/.test(keyword) && !exec)],
-    ['health', find('HEALTHCHECK') === undefined],
-    ['run last', find('RUN') !== undefined],
-    ['secret', steps.some(({ keyword, words }) => /^(?:ENV|ARG)$/.test(keyword) && SECRET.test(words.join()))],
-    [
-      'dev',
-      !steps.some(
-        ({ words }) => words[0] === 'npm' && words.includes('--omit=dev') && words.includes('--omit=optional'),
-      ),
-    ],
-  ];
-  return faults.filter(([, there]) => there).map(([fault]) => fault);
-}
-
-const SECRET = /PEPPER|TOKEN|PASSWORD|DATABASE_URL|REDIS_URL|SIGNING_KEY/;
-const isPinned = (image: string, stages: readonly Stage[]): boolean =>
-  /^[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}$/.test(image) || stages.some(({ name }) => name === image);
-
-describe('deploy/Dockerfile', () => {
-  it('is of pinned images, without a shell, without root and without a secret', () => {
-    expect(faultsOf(shipped)).to.deep.equal([]);
-  });
-
-  for (const [fault, from, to] of [
-    ['unpinned', /@sha256:[0-9a-f]{64}/, ''],
-    ['user', 'USER 65532:65532', 'USER nonroot'],
-    ['user', 'USER 65532:65532\n', ''],
-    ['add', 'COPY bin bin', 'ADD bin bin'],
-    ['shell', 'CMD ["serve"]', 'CMD serve'],
-    ['shell', '["node", "deploy/sbom.mjs", "notices"]', 'node deploy/sbom.mjs notices'],
-    ['health', /^HEALTHCHECK.*$/m, ''],
-    ['secret', 'PORT=8080', 'BOOTSTRAP_TOKEN=x'],
-    ['dev', '"--omit=optional", ', ''],
-  ] as const) {
-    it(`would not be with ${JSON.stringify(to)} for ${from}`, () => {
-      const changed = shipped.replace(from, to);
-      expect(changed).to.not.equal(shipped);
-      expect(faultsOf(changed)).to.deep.equal([fault]);
-    });
-  }
-});
 
 const canReplay = process.platform === 'linux' && process.getuid?.() === 0;
 const title = 'the image, built and run without an engine';
@@ -114,13 +61,17 @@ const skipped = canReplay
       const proxies = [await startProxy(owner)];
       const env = (url: string) => ({ DATABASE_URL: url, KEY_PEPPERS: `p1:${Buffer.alloc(32, 7).toString('base64')}` });
       try {
-        const migrated = await runImage(image, ['migrate', '--roles'], { DATABASE_URL: proxies[0]?.url ?? '' });
+        const migrated = await runImage(image, ['migrate', '--roles'], {
+          env: { DATABASE_URL: proxies[0]?.url ?? '' },
+        });
         expect(migrated.code, migrated.stderr).to.equal(0);
         const login = await startProxy(await loginOf(db, owner, 'authz_service'));
         proxies.push(login);
 
         const [port, adminPort] = [await freePort(), await freePort()];
-        container = await startImage(image, { ...env(login.url), PORT: `${port}`, ADMIN_PORT: `${adminPort}` });
+        container = await startImage(image, {
+          env: { ...env(login.url), PORT: `${port}`, ADMIN_PORT: `${adminPort}` },
+        });
         const running = container;
         await eventually(async () => ((await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok ? true : undefined));
         const healthy = await running.exec(image.healthcheck);
@@ -166,6 +117,69 @@ const skipped = canReplay
         for (const proxy of proxies) await proxy.close();
         await db.destroy();
       }
+    });
+
+    describeWithTools('as the chart runs it', () => {
+      it('checks the policy, migrates, and answers its probes, with what the pods mount and no other setting', async () => {
+        const owner = await newDatabase(undefined, 'template1');
+        const db = connect({ url: owner, poolSize: 1 });
+        const [asOwner, asService] = [
+          await startProxy(owner),
+          await startProxy(await loginOf(db, owner, 'authz_service')),
+        ];
+        const volumes = mkdtempSync(path.join(tmpdir(), 'authz-volumes-'));
+        let replica: Container | undefined;
+        try {
+          const objects = render();
+          const podOf = (kind: string) => objects.find((object) => object.kind === kind)?.spec.template.spec;
+          const [job, deployment] = [podOf('Job'), podOf('Deployment')];
+          const policy = path.join(volumes, 'etc', 'iqra-authz', 'policy');
+          const secrets = path.join(volumes, 'run', 'secrets', 'iqra-authz');
+          for (const folder of [policy, secrets]) mkdirSync(folder, { recursive: true });
+          // mkdtemp has made it for its owner alone.
+          chmodSync(volumes, 0o755);
+          mount(policy, filesOf(job.volumes[0], objects));
+          /** As a kubelet writes Secrets: for the group of the pod. */
+          const give = (name: string, text: string): void => {
+            writeFileSync(path.join(secrets, name), text);
+            chownSync(path.join(secrets, name), 0, 65_532);
+            chmodSync(path.join(secrets, name), 0o440);
+          };
+          const envOf = ({ env = [] }): Record<string, string> =>
+            Object.fromEntries(env.map(({ name, value }: { name: string; value: string }) => [name, value]));
+
+          give('DATABASE_URL', asOwner.url);
+          for (const container of [...job.initContainers, ...job.containers]) {
+            const { code, stderr } = await runImage(image, container.args, { env: envOf(container), volumes });
+            expect(code, stderr).to.equal(0);
+          }
+
+          give('DATABASE_URL', asService.url);
+          give('KEY_PEPPERS', `p1:${Buffer.alloc(32, 9).toString('base64')}`);
+          const [container] = deployment.containers;
+          const ports: Record<string, string> = { http: `${await freePort()}`, admin: `${await freePort()}` };
+          const env = { ...envOf(container), PORT: ports['http'] ?? '', ADMIN_PORT: ports['admin'] ?? '' };
+          replica = await startImage(image, { env, volumes });
+          for (const { httpGet } of [container.startupProbe, container.livenessProbe, container.readinessProbe]) {
+            const url = `http://127.0.0.1:${ports[httpGet.port]}${httpGet.path}`;
+            await eventually(async () => ((await fetch(url)).ok ? true : undefined));
+          }
+          const [test] = objects.filter(({ kind }) => kind === 'Pod');
+          const address = /http:\/\/prod-iqra-authz:9090/;
+          const args = test?.spec.containers[0].args.map((word: string) =>
+            word.replace(address, `http://127.0.0.1:${ports['admin']}`),
+          );
+          expect(args.join(' ')).to.include('127.0.0.1');
+          const healthy = await replica.exec([...image.entrypoint, ...args]);
+          expect(healthy.code, healthy.stderr).to.equal(0);
+          expect(await replica.stop(), replica.log()).to.equal(0);
+        } finally {
+          replica?.kill();
+          for (const proxy of [asOwner, asService]) await proxy.close();
+          await db.destroy();
+          rmSync(volumes, { recursive: true });
+        }
+      });
     });
   },
 );

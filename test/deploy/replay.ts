@@ -94,17 +94,17 @@ const CONFIGURES = ['ENV', 'USER', 'EXPOSE', 'HEALTHCHECK', 'ENTRYPOINT', 'CMD']
 
 /**
  * The root: a tmpfs with the image's folders, Node and the system's libraries, all read-only before anything runs in it. $1: the
- * image's files; $2: Node; $3: uid:gid; what follows is run.
+ * image's files; $2: Node; $3: uid:gid; $4: a folder whose files are seen beside the image's, as volumes, or nothing; what follows is run.
  */
 const ENTER = `
 set -e
-root=$1 node=$2 user=$3
-shift 3
+root=$1 node=$2 user=$3 volumes=$4
+shift 4
 new=$root.mounted
 mkdir -p "$new"
 mount -t tmpfs -o mode=0755 root "$new"
 readonly_bind() { mount --bind "$1" "$new$2"; mount -o remount,bind,ro "$new$2"; }
-for folder in "$root"/*; do
+for folder in "$root"/* \${volumes:+"$volumes"/*}; do
   mkdir "$new/\${folder##*/}"
   readonly_bind "$folder" "/\${folder##*/}"
 done
@@ -135,21 +135,23 @@ export interface Container {
   readonly kill: () => void;
 }
 
-const argumentsOf = (image: Image, words: readonly string[]): string[] => {
+export interface Setup {
+  readonly env?: Readonly<Record<string, string>>;
+  /** A folder whose own folders are seen in the root, beside the image's. */
+  readonly volumes?: string;
+}
+
+const enter = (image: Image, { env, volumes = '' }: Setup, command: readonly string[]): ChildProcess => {
+  const shell = ['/bin/sh', '-c', ENTER, 'sh', image.root, process.execPath, image.user, volumes];
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child'];
-  return [...namespaces, '/bin/sh', '-c', ENTER, 'sh', image.root, process.execPath, image.user, ...words];
+  return spawn('unshare', [...namespaces, ...shell, ...image.entrypoint, ...command], {
+    env: { PATH, ...image.env, ...env },
+  });
 };
 
 /** Runs a command of the image to its end; it stands in place of CMD. */
-export async function runImage(
-  image: Image,
-  command: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<Outcome> {
-  return outcomeOf(
-    spawn('unshare', argumentsOf(image, [...image.entrypoint, ...command]), { env: { PATH, ...image.env, ...env } }),
-  );
-}
+export const runImage = (image: Image, command: readonly string[], setup: Setup = {}): Promise<Outcome> =>
+  outcomeOf(enter(image, setup, command));
 
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -161,26 +163,23 @@ async function outcomeOf(child: ChildProcess): Promise<Outcome> {
 }
 
 /** Starts the image as it is. */
-export async function startImage(image: Image, env: Readonly<Record<string, string>>): Promise<Container> {
-  const settings = { PATH, ...image.env, ...env };
-  const words = argumentsOf(image, [...image.entrypoint, ...image.command]);
-  const child = spawn('unshare', words, { env: settings });
+export async function startImage(image: Image, setup: Setup): Promise<Container> {
+  const child = enter(image, setup, image.command);
   let log = '';
-  child.stderr.on('data', (chunk) => (log += chunk));
+  child.stderr?.on('data', (chunk) => (log += chunk));
   const closed = once(child, 'close');
   const pid = await eventually(async () => {
     if (child.exitCode !== null) throw new Error(log);
     const [first] = (await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')).split(' ');
     return first ? Number(first) : undefined;
   });
-  const inside = ['--target', `${pid}`, '--mount', '--pid', '--root', '--setuid', image.user.split(':')[0] ?? ''];
+  const [uid = '', gid = ''] = image.user.split(':');
+  const inside = ['--target', `${pid}`, '--mount', '--pid', '--root', '--setuid', uid, '--setgid', gid, '--'];
   return {
     pid,
     log: () => log,
     exec: (command) =>
-      outcomeOf(
-        spawn('nsenter', [...inside, '--setgid', image.user.split(':')[1] ?? '', '--', ...command], { env: settings }),
-      ),
+      outcomeOf(spawn('nsenter', [...inside, ...command], { env: { PATH, ...image.env, ...setup.env } })),
     stop: async () => {
       process.kill(pid, 'SIGTERM');
       const [code] = await closed;

