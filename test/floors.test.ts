@@ -51,7 +51,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy/decide'],
   ['policy', 'policy/declared'],
   ['awaitable', 'deadline', 'histogram', 'log', 'loop', 'metric', 'secret-file', 'setting-file', 'sparingly', 'uuid'],
-  ['otel-settings', 'service-name'],
+  ['npm-ancestors', 'otel-settings', 'service-name'],
   ['mask', 'nearest'],
   ['token-form'],
   ['errors'],
