@@ -3,7 +3,8 @@
  * inherit and `docker inspect` shows.
  */
 
-import { closeSync, constants, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, statfsSync, statSync } from 'node:fs';
+import path from 'node:path';
 import { Refusal } from './errors.ts';
 
 const MOST_BYTES = 65_536;
@@ -47,12 +48,15 @@ function bytesOf(file: string): Buffer {
 }
 
 /**
- * Whether every account of the machine may read the file by its mode. Not where it is kept in memory: Kubernetes and systemd mount
- * secrets so, with modes that nobody can change there, for the accounts of one container or unit.
+ * Whether every account of the machine may read the file by its mode. Not where it is handed over to one container or unit, whose modes nobody
+ * can change from within: in memory, as by Kubernetes and systemd, or as a mount of this file alone, as by compose.
  */
 export function othersMayRead(file: string): boolean {
   try {
-    return (statSync(file).mode & OTHERS_READ) !== 0 && !IN_MEMORY.includes(statfsSync(file).type);
+    const real = realpathSync(file);
+    const { mode, dev } = statSync(real);
+    const isMount = dev !== statSync(path.dirname(real)).dev;
+    return (mode & OTHERS_READ) !== 0 && !isMount && !IN_MEMORY.includes(statfsSync(real).type);
   } catch {
     // It was there when it was read, and is gone: nobody reads it.
     return false;
