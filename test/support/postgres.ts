@@ -60,6 +60,7 @@ async function start(name: string): Promise<Running> {
   const binDir = PROGRAMS.get(name);
   const server = await openEmbedded({ dataDir: path.join(folder, 'data'), ...(binDir && { binDir }) });
   await withoutFlushes(server.url);
+  await withoutAutovacuum(server.url);
   const template = await createDatabase(server.url, TEMPLATE);
   const db = connect({ url: template, poolSize: 1 });
   await migrate(db);
@@ -73,12 +74,20 @@ async function start(name: string): Promise<Running> {
  * Turns fsync off: nobody cuts the power, and what a killed server wrote is in the page cache. So no test waits for the disk,
  * or fails because a busy one takes longer than a decision may.
  */
-export async function withoutFlushes(url: string): Promise<void> {
+export const withoutFlushes = (url: string): Promise<void> => turnOff(url, ['fsync', 'full_page_writes']);
+
+async function turnOff(url: string, settings: readonly string[]): Promise<void> {
   const db = connect({ url, poolSize: 1 });
-  for (const setting of ['fsync', 'full_page_writes']) await db.raw(`alter system set ${setting} = off`);
+  for (const setting of settings) await db.raw(`alter system set ${setting} = off`);
   await db.raw('select pg_reload_conf()');
   await db.destroy();
 }
+
+/**
+ * Turns autovacuum off: its launcher means to see each database once a minute, and there are hundreds, so that it starts up to ten workers
+ * a second, a third of all processes of a run. Tests that hang on statistics make them.
+ */
+const withoutAutovacuum = (url: string): Promise<void> => turnOff(url, ['autovacuum']);
 
 async function createDatabase(serverUrl: string, name: string, template = 'template1'): Promise<string> {
   const db = connect({ url: serverUrl, poolSize: 1 });
