@@ -54,7 +54,7 @@ describeWithTools('the pods of deploy/chart', () => {
       const files = secrets.map(({ secret }: KubeObject['spec']) => `/run/secrets/iqra-authz/${secret.items[0].path}`);
       for (const { name, value, valueFrom } of containersOf(pod).flatMap(({ env = [] }) => env)) {
         expect(valueFrom?.secretKeyRef, name).to.equal(undefined);
-        if (name === 'POD' || name.startsWith('OTEL_')) continue;
+        if (name === 'POD') continue;
         const [, setting] = /^(.*)_FILE$/.exec(name) ?? [];
         expect([...names], name).to.include(setting ?? name);
         if (setting !== undefined) expect(files).to.include(value);
