@@ -9,15 +9,16 @@ import type { Parent } from './trace-context.ts';
 export type Sample = (parent: Parent | undefined) => string | undefined;
 
 /** `ratio`: the share that the samplers with one keep, by the id of the trace, so that all who go by it keep the same. */
-export function samplerOf(name: Config['OTEL_TRACES_SAMPLER'], ratio: number, newTraceId: () => string): Sample {
+export function samplerOf(name: Config['OTEL_TRACES_SAMPLER'], ratio: number): Sample {
   const byRatio = new TraceIdRatioBasedSampler(ratio);
-  const idOf = (parent: Parent | undefined): string => parent?.traceId ?? newTraceId();
+  const keeps = (id: string): boolean =>
+    byRatio.shouldSample(ROOT_CONTEXT, id).decision !== SamplingDecision.NOT_RECORD;
   const roots: Readonly<Record<string, Sample>> = {
-    always_on: idOf,
+    always_on: (parent) => parent?.traceId ?? drawTrace(1),
     always_off: () => undefined,
     traceidratio: (parent) => {
-      const id = idOf(parent);
-      return byRatio.shouldSample(ROOT_CONTEXT, id).decision === SamplingDecision.NOT_RECORD ? undefined : id;
+      if (!parent) return drawTrace(ratio);
+      return keeps(parent.traceId) ? parent.traceId : undefined;
     },
   };
   const root = roots[name.replace('parentbased_', '')];
@@ -28,3 +29,18 @@ export function samplerOf(name: Config['OTEL_TRACES_SAMPLER'], ratio: number, ne
     return parent.sampled ? parent.traceId : undefined;
   };
 }
+
+/**
+ * The id of a new trace, where the SDK's sampler would keep that share of ids with it: the exclusive or of its four words is below the share. Drawn as
+ * numbers, because most are not kept, and a text for each costs a request more than all else that is done for one that is not traced.
+ */
+function drawTrace(share: number): string | undefined {
+  const [a, b, c, d] = [word(), word(), word(), word()];
+  if (share < 1 && (a ^ b ^ c ^ d) >>> 0 >= Math.floor(share * 0xffffffff)) return undefined;
+  const id = digits(a) + digits(b) + digits(c) + digits(d);
+  // All zeros name no trace.
+  return /[1-9a-f]/.test(id) ? id : drawTrace(share);
+}
+
+const word = (): number => Math.floor(Math.random() * 2 ** 32);
+const digits = (word: number): string => word.toString(16).padStart(8, '0');

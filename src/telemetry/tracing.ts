@@ -67,18 +67,17 @@ export function openTracing(config: Config, url: string, log: Log): Tracing {
   });
   const queue = createSpanQueue(send, log);
   const ids = new RandomIdGenerator();
-  const newId = (): string => ids.generateTraceId();
   /** Of the trace that the next root span begins: it was drawn before, to be sampled by. */
   let drawn: string | undefined;
   const provider = new TracerProvider({
     // What is not to be recorded has no span at all.
     sampler: new AlwaysOnSampler(),
-    idGenerator: { generateTraceId: () => drawn ?? newId(), generateSpanId: () => ids.generateSpanId() },
+    idGenerator: { generateTraceId: () => drawn ?? ids.generateTraceId(), generateSpanId: () => ids.generateSpanId() },
     resource: resourceOf(config),
     spanProcessors: [queue],
   });
   const tracer = provider.getTracer('iqra-authz', VERSION);
-  const sample = samplerOf(config.OTEL_TRACES_SAMPLER, config.OTEL_TRACES_SAMPLER_ARG, newId);
+  const sample = samplerOf(config.OTEL_TRACES_SAMPLER, config.OTEL_TRACES_SAMPLER_ARG);
   const ofDeadline = new WeakMap<Deadline, RequestSpans>();
   const spansOf = (deadline: Deadline): RequestSpans | undefined => ofDeadline.get(deadline);
 

@@ -16,6 +16,7 @@ import { benchReplay } from './replay.ts';
 import type { Bench } from './report.ts';
 import { benchRollout } from './rollout.ts';
 import { benchSpeed } from './speed.ts';
+import { benchTelemetry } from './telemetry.ts';
 import { benchVerify } from './verify.ts';
 
 export interface Section {
@@ -39,6 +40,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   keys: inTable('a million keys: cold questions, memory', benchKeys),
   records: inTable('what a record costs PostgreSQL: time, bytes on disk, WAL', benchRecords),
   verify: inTable('authz audit verify', benchVerify),
+  telemetry: inTable('what traces cost a question', benchTelemetry),
   gateways: inTable('nginx that asks about each request, against nginx alone', benchGateways),
   changes: inTable('what the chain of events costs a change, alone and of twenty at once', benchChanges),
   audit: alone('pages, statistics and exports of a log of ten million decisions', auditBench),

@@ -46,11 +46,11 @@ export interface World {
   readonly databaseSeconds: () => Promise<number>;
   /** A new database, migrated by the build that is measured, with `keys` keys of which `inUse` are asked about. */
   readonly database: (name: string, keys: number, inUse?: number) => Promise<Filling>;
-  /** Our service. */
+  /** Our service; `build`: the folder of another checkout. */
   readonly service: (
     filling: Filling,
     environment?: Record<string, string>,
-    options?: { readonly probe?: boolean },
+    options?: { readonly probe?: boolean; readonly build?: string },
   ) => Promise<ServerProcess>;
   /** A server to compare with (bare.mjs). */
   readonly bare: (kind: 'koa' | 'raw' | 'socket', reply: string) => Promise<ServerProcess>;
@@ -106,7 +106,7 @@ async function makeWorld(bench: Bench, endings: (() => unknown)[]): Promise<Worl
       started(
         await startServer(
           ['service', ...Object.keys(environment)].join('-'),
-          [mainOf(bench.build), 'serve'],
+          [mainOf(options?.build ?? bench.build), 'serve'],
           {
             PORT: '0',
             DATABASE_URL: url,

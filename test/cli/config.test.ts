@@ -13,6 +13,8 @@ describe('authz config', () => {
       DATABASE_URL: 'postgres://u:hidden@h/d',
       REDIS_URL: 'redis://:hidden-too@h:6379/1',
       PORT: '9',
+      OTEL_EXPORTER_OTLP_HEADERS: 'api-key=hidden-from-all',
+      OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'api-key=hidden-from-all',
     };
     for (const args of [['config'], ['config', '--json']]) {
       const { code, stdout, stderr } = await authz(args, env);
@@ -40,6 +42,27 @@ describe('authz config', () => {
     for (const name of ['PORT', 'DATABASE_URL', 'KEY_PEPPERS', 'LOG_LEVEL', 'REDIS_URL'])
       expect(stderr).to.include(name);
     expect(stderr).to.not.include('hidden').and.not.include('c2hvcnQ');
+  });
+
+  it('takes the settings of OpenTelemetry as that has them, and refuses others without their values', async () => {
+    const read = (text: string) => loadConfig({ OTEL_RESOURCE_ATTRIBUTES: text }).OTEL_RESOURCE_ATTRIBUTES;
+    expect(read('a=b, c.d = e%2C%3D=f ,')).to.deep.equal({ a: 'b', 'c.d': 'e,==f' });
+    for (const value of ['a', '=b', 'a=%zz', 'ä=b', 'a=%00', 'a=%0A'])
+      expect(() => read(value), value).to.throw(Refusal, 'OTEL_RESOURCE_ATTRIBUTES must be');
+    const bad = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://user:hidden@collector:4318',
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://collector:4318/v1/traces?api-key=hidden',
+      OTEL_EXPORTER_OTLP_HEADERS: 'api key=hidden',
+      OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'api-key=hidd%C3%A4n,b=hidden',
+      OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
+      OTEL_EXPORTER_OTLP_TIMEOUT: '0',
+      OTEL_TRACES_SAMPLER: 'jaeger_remote',
+      OTEL_TRACES_SAMPLER_ARG: '1.5',
+    };
+    const { code, stderr } = await authz(['config'], bad);
+    expect(code).to.equal(1);
+    for (const name of Object.keys(bad)) expect(stderr).to.include(`  ${name} `);
+    expect(stderr).to.not.include('hidd');
   });
 
   it('refuses a database URL whose password is not encoded, with advice, and without a piece of it', async () => {

@@ -1,5 +1,7 @@
 /** Which trace a request is part of, and whether it is recorded: headers as callers send them, samplers by their names. */
 
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { SamplingDecision, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { samplerOf } from '../../src/telemetry/sampler.ts';
@@ -61,36 +63,40 @@ describe('the header traceparent', () => {
 
 describe('samplers', () => {
   const parent = (sampled: boolean, traceId = TRACE) => ({ traceId, spanId: SPAN, sampled });
-  const fresh = () => 'f'.repeat(32);
   const low = `${'0'.repeat(31)}1`;
+  const ID = /^(?!0{32})[0-9a-f]{32}$/;
 
   it('record what their names say: without a parent, with one that is recorded, with one that is not', () => {
     const expected = {
-      always_on: [fresh(), TRACE, TRACE],
+      always_on: ['new', TRACE, TRACE],
       always_off: [undefined, undefined, undefined],
-      parentbased_always_on: [fresh(), TRACE, undefined],
+      parentbased_always_on: ['new', TRACE, undefined],
       parentbased_always_off: [undefined, TRACE, undefined],
     } as const;
     for (const [name, wanted] of Object.entries(expected)) {
-      const sample = samplerOf(name as keyof typeof expected, 0, fresh);
-      expect([sample(undefined), sample(parent(true)), sample(parent(false))], name).to.deep.equal(wanted);
+      const sample = samplerOf(name as keyof typeof expected, 0);
+      const root = sample(undefined);
+      if (root !== undefined) expect(root).to.match(ID).and.not.equal(sample(undefined));
+      expect([root && 'new', sample(parent(true)), sample(parent(false))], name).to.deep.equal(wanted);
     }
   });
 
   it('keep a share by the id of the trace, so that all who go by it keep the same', () => {
-    expect(samplerOf('traceidratio', 0, fresh)(parent(true))).to.equal(undefined);
-    expect(samplerOf('traceidratio', 1, fresh)(parent(false))).to.equal(TRACE);
-    expect(samplerOf('traceidratio', 0.5, fresh)(parent(false, low))).to.equal(low);
-    expect(samplerOf('parentbased_traceidratio', 0, fresh)(parent(true))).to.equal(TRACE);
-    expect(samplerOf('parentbased_traceidratio', 1, fresh)(parent(false))).to.equal(undefined);
-    let state = 1;
-    const draw = (): string =>
-      Array.from({ length: 4 }, () => {
-        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-        return state.toString(16).padStart(8, '0');
-      }).join('');
-    const sample = samplerOf('parentbased_traceidratio', 0.1, draw);
-    const kept = Array.from({ length: 10_000 }, () => sample(undefined)).filter((id) => id !== undefined);
-    expect(kept.length).to.be.within(800, 1200);
+    expect(samplerOf('traceidratio', 0)(parent(true))).to.equal(undefined);
+    expect(samplerOf('traceidratio', 1)(parent(false))).to.equal(TRACE);
+    expect(samplerOf('traceidratio', 0.5)(parent(false, low))).to.equal(low);
+    expect(samplerOf('parentbased_traceidratio', 0)(parent(true))).to.equal(TRACE);
+    expect(samplerOf('parentbased_traceidratio', 1)(parent(false))).to.equal(undefined);
+    for (const share of [0, 0.1, 0.7, 1]) {
+      const drawn = Array.from({ length: 10_000 }, () => samplerOf('parentbased_traceidratio', share)(undefined));
+      const kept = drawn.filter((id) => id !== undefined);
+      // Of 10,000, five times the standard deviation on either side.
+      expect(kept.length, `${share}`).to.be.within(share * 10_000 - 250, share * 10_000 + 250);
+      const sdk = new TraceIdRatioBasedSampler(share);
+      for (const id of kept) {
+        expect(id).to.match(ID);
+        expect(sdk.shouldSample(ROOT_CONTEXT, id).decision).to.equal(SamplingDecision.RECORD_AND_SAMPLED);
+      }
+    }
   });
 });

@@ -2,11 +2,13 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
+import { deadlineIn } from '../../src/deadline.ts';
 import { createApp } from '../../src/http/app.ts';
+import { openTracing } from '../../src/telemetry/tracing.ts';
 import { eventually } from '../support/embedded.ts';
 import { metricsOf } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
@@ -171,6 +173,41 @@ describe('traces', () => {
     expect(treeOf(spans, spanId)[0]).to.deep.include(['facts.load', ['SELECT api_keys']]);
     expect(named(spans, 'facts.load').attributes).to.deep.equal({ 'iqra.cache.hit': false });
     expect(named(spans, 'SELECT api_keys').attributes).to.include({ 'db.query.summary': 'SELECT api_keys' });
+  });
+
+  it('show a statement that reads for several requests in one of them, and link the others to it', async () => {
+    const keys = await Promise.all(Array.from({ length: 12 }, () => insertKey(service, { user_id: 'ada-the-user' })));
+    const callers = keys.map(callersSpan.bind(undefined, true));
+    await Promise.all(
+      callers.map(({ traceparent }, at) =>
+        send(service.address, '/authorize', question({ authorization: `Token ${keys[at]}` }), { traceparent }),
+      ),
+    );
+    const loads: Span[] = [];
+    for (const { traceId } of callers) loads.push(named(await spansOf(traceId), 'facts.load'));
+    const statements = collector.spans().filter(({ name }) => name === 'SELECT api_keys');
+    const reading = loads.map(({ spanId, links }) =>
+      statements.filter((one) => one.parentSpanId === spanId || links.some((link) => link.spanId === one.spanId)),
+    );
+    expect(reading.every((those) => those.length === 1)).to.equal(true);
+    expect(new Set(reading.flat()).size).to.be.below(12);
+  });
+
+  it('begin here where no caller has one and the sampler says so, and what waits is sent at the end', async () => {
+    const other = await startCollector();
+    const config = { ...service.service.config, OTEL_TRACES_SAMPLER: 'parentbased_always_on' as const };
+    const tracing = openTracing(config, `${other.url}/v1/traces`, service.service.log);
+    const request = { headers: {}, method: 'BREW', httpVersion: '1.1' } as IncomingMessage;
+    const begun = { route: '/authorize', since: performance.now(), deadline: deadlineIn(1000) };
+    const trace = tracing.begin(request, begun);
+    trace?.span?.end(500, undefined);
+    await tracing.close();
+    await other.close();
+    const [span, ...more] = other.spans();
+    expect(more).to.deep.equal([]);
+    expect(span).to.include({ traceId: trace?.id, spanId: trace?.span?.id, parentSpanId: undefined });
+    expect(span).to.include({ name: 'HTTP /authorize', status: ERROR });
+    expect(span?.attributes).to.include({ 'http.request.method': '_OTHER', 'error.type': '500' });
   });
 
   it('have an event for each decision of several questions, of a batch and of AuthZEN', async () => {
