@@ -91,6 +91,8 @@ describeWithTools('deploy/chart', () => {
       'minItems: got 0': { networkPolicy: { callers: [] } },
       'minProperties: got 0': { networkPolicy: { callers: [{}] } },
       'minimum: got 0': { disruption: { minAvailable: 0 } },
+      'no node could be drained': { replicas: 2 },
+      'of replicas (2)': { autoscaling: { enabled: true, minReplicas: 2 } },
       "missing property 'key'": { secrets: { REDIS_URL: { name: 'x' } } },
     };
     for (const [message, values] of Object.entries(wrong))
