@@ -36,7 +36,8 @@ grant select, insert, update, delete
 grant select, insert on peppers to authz_service;
 grant select, insert, update on policies to authz_service;
 grant select, insert on policy_files to authz_service;
-grant select, insert, update, delete on replicas to authz_service;
+grant select, insert, update, delete on replicas, findings, finding_kinds, finding_messages to authz_service;
+grant select, update on finding_turn to authz_service;
 
 grant select on admin_events to authz_service;
 grant select, delete on changes to authz_service;
@@ -52,7 +53,7 @@ grant execute on function authz_make_partition to authz_service;
 grant select on decisions, decision_records, situations, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes,
     replicas
   to authz_auditor;
-grant select on audited_keys, audited_callers, audited_members to authz_service, authz_auditor;
+grant select on audited_keys, audited_callers, audited_members, audited_values to authz_service, authz_auditor;
 -- read_rates is for the function alone.
 grant execute on function authz_by_index, authz_record_read, authz_find_keys, authz_pepper_faults to authz_service, authz_auditor;
 

@@ -14,6 +14,7 @@ import { CHANGES, DROP_CHANGES } from './001_initial/changes.ts';
 import { CHECKPOINT_FUNCTIONS, DROP_CHECKPOINT_FUNCTIONS } from './001_initial/checkpoint-functions.ts';
 import { DECISION_LOG, DROP_DECISION_LOG } from './001_initial/decision-log.ts';
 import { DIRECTORY, DROP_DIRECTORY } from './001_initial/directory.ts';
+import { DROP_FINDINGS, FINDINGS } from './001_initial/findings.ts';
 import { DROP_FREEZES, FREEZES } from './001_initial/freezes.ts';
 import { DROP_LOG_FUNCTIONS, LOG_FUNCTIONS } from './001_initial/log-functions.ts';
 import { DROP_READS, READS } from './001_initial/reads.ts';
@@ -23,7 +24,7 @@ import { DROP_ROLLOUT, ROLLOUT } from './001_initial/rollout.ts';
 export async function up(knex: Knex): Promise<void> {
   const { rows } = await knex.raw<{ rows: { schema: string }[] }>('select quote_ident(current_schema()) as schema');
   const schema = rows[0]?.schema ?? '';
-  const parts = [DIRECTORY, FREEZES, CHANGES, ROLLOUT, DECISION_LOG];
+  const parts = [DIRECTORY, FREEZES, CHANGES, ROLLOUT, DECISION_LOG, FINDINGS];
   const functions = [LOG_FUNCTIONS, RECORD_FUNCTIONS, CHECKPOINT_FUNCTIONS, ADMIN_CHAIN, READS, AUDITED].map((part) =>
     part(schema),
   );
@@ -39,6 +40,6 @@ export async function down(knex: Knex): Promise<void> {
     DROP_RECORD_FUNCTIONS,
     DROP_LOG_FUNCTIONS,
   ];
-  const parts = [DROP_DECISION_LOG, DROP_ROLLOUT, DROP_CHANGES, DROP_FREEZES, DROP_DIRECTORY];
+  const parts = [DROP_FINDINGS, DROP_DECISION_LOG, DROP_ROLLOUT, DROP_CHANGES, DROP_FREEZES, DROP_DIRECTORY];
   for (const sql of [...functions, ...parts]) await knex.schema.raw(sql);
 }

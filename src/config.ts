@@ -62,6 +62,28 @@ const redisUrl = z.string().refine((text) => {
   return (url?.protocol === 'redis:' || url?.protocol === 'rediss:') && url.hostname !== '' && url.search === '';
 }, 'must be redis://user:password@host:port/number, or rediss:// for TLS, without a query');
 
+const webhookUrl = z
+  .string()
+  .refine((text) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url?.hostname ?? '');
+    return (url?.protocol === 'https:' || (url?.protocol === 'http:' && loopback)) && url.username === '';
+  }, 'must be https://host/path, or http:// on this machine, without a user')
+  .transform((text) => new URL(text));
+
+const WEBHOOK_SECRET_FORM =
+  'must be whsec_ and base64 of 24 to 64 bytes (echo "whsec_$(openssl rand -base64 32)"); or two, the new one and the old one, with a comma between';
+
+function parseWebhookSecrets(text: string, context: z.RefinementCtx): readonly Buffer[] {
+  const secrets = text.split(',').map((entry) => {
+    const [, base64 = ''] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(entry.trim()) ?? [];
+    return Buffer.from(base64, 'base64');
+  });
+  if (secrets.length <= 2 && secrets.every(({ length }) => length >= 24 && length <= 64)) return secrets;
+  context.addIssue({ code: 'custom', message: WEBHOOK_SECRET_FORM });
+  return z.NEVER;
+}
+
 const RATE_LIMIT_FORM = 'must be requests/seconds such as 600/60: 1 to 2^31-1 requests in 1 to 86400 seconds';
 const rateLimit = z
   .string()
@@ -200,6 +222,21 @@ const SETTINGS = {
         'must be https://host or https://host/path, without a query, a fragment or a slash at its end; the path of letters, digits and . _ ~ % -',
       ),
     help: 'what AuthZEN clients know this service by; unset: /.well-known/authzen-configuration is not served',
+  },
+  FINDINGS_INTERVAL_SECONDS: {
+    schema: integer(0, 21_600),
+    default: '300',
+    help: 'seconds after which findings are looked for again, by one of the replicas; 0: never',
+  },
+  FINDINGS_WEBHOOK_URL: {
+    schema: webhookUrl,
+    secret: true,
+    help: 'where new findings are posted to, signed with FINDINGS_WEBHOOK_SECRET; unset: nowhere',
+  },
+  FINDINGS_WEBHOOK_SECRET: {
+    schema: z.string().transform(parseWebhookSecrets),
+    secret: true,
+    help: 'secrets that these messages are signed with, whsec_base64,..; a signature by each',
   },
   LOG_LEVEL: {
     schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),

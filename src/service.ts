@@ -40,6 +40,8 @@ import { followPolicies, type Policies } from './rollout/policies.ts';
 import { reportReplica } from './rollout/replicas.ts';
 import { shadowMetrics } from './rollout/shadow.ts';
 import type { Tracing } from './telemetry/tracing.ts';
+import { createWatch, type Watch, watchMetrics } from './watching/watch.ts';
+import { webhookOf } from './watching/webhook.ts';
 
 export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shadow'> {
   readonly config: Config;
@@ -72,6 +74,8 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   /** What tests and benchmarks must know of them and no metric says. */
   readonly changeFeed: Pick<Changes, 'stats'>;
   readonly recorder: Pick<Recorder, 'stats'>;
+  /** Undefined where nothing is watched. */
+  readonly watch: Watch | undefined;
   /** Ends background work and closes connections. To be called once, when no request is in flight. */
   readonly close: () => Promise<void>;
 }
@@ -121,6 +125,7 @@ async function compose(
     log.warn(
       'BOOTSTRAP_TOKEN is set: whoever has it may do everything. Make callers with their own scopes, then unset it',
     );
+  const webhook = webhookOf(config);
   const limitMs = config.DECISION_DEADLINE_MS;
   const pool = (options: Partial<Parameters<typeof connect>[0]> & { readonly poolSize: number }): Knex => {
     const db = connect({ url, limitMs: SLOW_LIMIT_MS, ...options });
@@ -167,6 +172,11 @@ async function compose(
   part(pruneChanges(backgroundDb, log));
   part(reportReplica(backgroundDb, { position: freshness.position, policy: live.state }, log));
 
+  const declaration = (): Declaration => live.policy().schema.declaration;
+  const intervalSeconds = config.FINDINGS_INTERVAL_SECONDS;
+  const watching = { intervalSeconds, webhook, declaration };
+  const watch = intervalSeconds > 0 ? part(await createWatch(backgroundDb, watching, log)) : undefined;
+
   const breaker = createBreaker();
   // A breaker of its own: a user of thousands of keys can take longer to read than a question has, and must not end all reads of facts.
   const namedBreaker = createBreaker();
@@ -190,6 +200,7 @@ async function compose(
     ...limitMetrics(limits.stats),
     ...freezeMetrics(freezes),
     counter('spans_total', 'Spans of traces, by what became of them.', () => sampleCounts(tracing), ['outcome']),
+    ...watchMetrics(watch),
   ]);
   const loadFacts = factsLoader(db, peppers, breaker, facts, tracing?.aroundStatement);
   const loadNamed = namedLoader(db, namedBreaker, tracing?.aroundStatement);
@@ -230,10 +241,11 @@ async function compose(
     tracing,
     changeFeed: changes,
     recorder,
+    watch,
     adminDb,
     auditDb,
     cursors: createCursors(peppers[0].secret),
-    declaration: () => live.policy().schema.declaration,
+    declaration,
     pepper: peppers[0],
     peppers,
   };

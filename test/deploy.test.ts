@@ -5,6 +5,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { FAILURES } from '../src/errors.ts';
+import { HYGIENE_KINDS } from '../src/key-hygiene/rules.ts';
 import { ROOT } from './support/cli.ts';
 import { withService } from './support/client.ts';
 import { exists, metricsOf, namesIn, type ReadMetrics } from './support/metrics.ts';
@@ -80,6 +81,15 @@ describe('what deploy/ holds', () => {
       expect(annotations.summary.length, alert).to.be.above(10);
       expect(annotations.description.length, alert).to.be.above(20);
     }
+  });
+
+  it('is an alert for each kind of findings', () => {
+    const kinds = rules.flatMap(({ expr }) =>
+      [...expr.matchAll(/authz_findings\{kind=~"([^"]*)"\}/g)].flatMap(([, values = '']) => values.split('|')),
+    );
+    // Of freezes that end an alert goes by gauges of their own, which every replica has at each moment.
+    expect(rules.map(({ alert }) => alert)).to.include('AuthzFreezeEndsSoon');
+    expect([...kinds, 'freeze-ending']).to.have.members(Object.keys(HYGIENE_KINDS));
   });
 
   it('is a dashboard whose panels have something to show', () => {

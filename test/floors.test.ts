@@ -28,6 +28,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['telemetry'],
   ['database'],
   ['authorize', 'metrics', 'readiness', 'verdicts'],
+  ['watching'],
   ['key-hygiene'],
   ['audit/retention'],
   ['audit/query', 'audit/verify'],

@@ -1,4 +1,4 @@
-/** What auditors may see of keys, callers and members: everything but digests, and what digests were made under. */
+/** What auditors may see of keys, callers, members and attributes: everything but digests, and what digests were made under. */
 
 /**
  * Views read with the rights of their owner, who is that of the tables: a role that may read them may read nothing else of those.
@@ -18,6 +18,10 @@ export const AUDITED = (schema: string): string => {
   create view audited_callers as
     select id, name, scopes, bound_users, bound_businesses, created_at, expires_at, revoked_at, rotated_from from callers;
   create view audited_members as select business_id, user_id, role from business_members;
+  -- Each value of an attribute and each role, once for each that has it, and not who has it. Of a list each member, with the form array.
+  create view audited_values as
+    ${VALUES_OF('key', 'api_keys')} union all ${VALUES_OF('user', 'users')} union all ${VALUES_OF('business', 'businesses')}
+    union all select 'member', 'role', 'string', role from business_members;
   ${FIND_KEYS(path)}
   ${PEPPER_FAULTS(path)}
   revoke all on function authz_find_keys, authz_pepper_faults from public;`;
@@ -25,7 +29,7 @@ export const AUDITED = (schema: string): string => {
 
 export const DROP_AUDITED = `
   drop function authz_pepper_faults, authz_find_keys;
-  drop view audited_members, audited_callers, audited_keys;`;
+  drop view audited_values, audited_members, audited_callers, audited_keys;`;
 
 /** The ids of the keys with these digests. Nothing is learnt from it without a key in clear and its pepper, which make a digest. */
 const FIND_KEYS = (path: string): string => `
@@ -46,3 +50,9 @@ const PEPPER_FAULTS = (path: string): string => `
       select p.id, 'other' from peppers p join unnest(ids, proofs) as held (id, proof) on held.id = p.id
       where p.proof <> held.proof)
   $$;`;
+
+const VALUES_OF = (owner: string, table: string): string => `
+    select '${owner}' as of, a.key as name, jsonb_typeof(a.value) as form, v.value
+    from ${table} t, jsonb_each(t.attributes) a, jsonb_array_elements_text(
+      case when jsonb_typeof(a.value) = 'array' then a.value else jsonb_build_array(a.value) end) v
+    where t.attributes <> '{}'`;

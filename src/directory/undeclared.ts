@@ -22,49 +22,36 @@ export interface Undeclared {
   readonly count: number;
 }
 
-interface Stored extends Undeclared {
-  /** `jsonb_typeof` of what the name has; `array`: `value` is one of several. */
-  readonly form: string;
-}
-
 /** More different ones than any series of policies declares; those that most have come first. */
 const MOST = 10_000;
 
-const valuesOf = (owner: Owner, table: string): string => `
-  select '${owner}' as of, a.key as name, jsonb_typeof(a.value) as form, v.value
-  from ${table} t, jsonb_each(t.attributes) a, jsonb_array_elements_text(
-    case when jsonb_typeof(a.value) = 'array' then a.value else jsonb_build_array(a.value) end) v
-  where t.attributes <> '{}'`;
-
-const COUNT_STORED = `
-  select of, name, form, value, count(*)::float8 as count
-  from (
-    ${valuesOf('key', 'api_keys')} union all ${valuesOf('user', 'users')} union all ${valuesOf('business', 'businesses')}
-    union all select 'member', 'role', 'string', role from business_members
-  ) stored
-  group by of, name, form, value order by count desc, of, name, value limit ?`;
+const COUNT_UNDECLARED = `
+  select of, name, value, count(*)::float8 as count from audited_values
+  where of || ' ' || name || ' ' || form || ' ' || value <> all(:declared::text[])
+  group by of, name, form, value order by count desc, of, name, value limit :most`;
 
 /** What is stored and not declared, the most frequent first. @throws Failure UNAVAILABLE */
 export async function countUndeclared(db: Knex, declaration: Declaration): Promise<Undeclared[]> {
-  const { rows } = await orFailure(db.raw<{ rows: Stored[] }>(COUNT_STORED, [MOST]));
-  return rows
-    .filter(({ of, name, form, value }) =>
-      of === 'member'
-        ? ![...BUILT_IN_ROLES, ...declaration.roles].includes(value)
-        : !isDeclared(declaration.attributes[of].get(name), form, value),
-    )
-    .map(({ of, name, value, count }) => ({ of, name, value, count }));
+  const bindings = { declared: declaredValues(declaration), most: MOST };
+  const { rows } = await orFailure(db.raw<{ rows: Undeclared[] }>(COUNT_UNDECLARED, bindings));
+  return rows;
 }
 
-function isDeclared(declared: DeclaredValues | DeclaredGrants | undefined, form: string, value: string): boolean {
-  switch (declared?.kind) {
-    case undefined:
-      return false;
+/** What a policy declares of attributes and roles: of each value the columns of `audited_values`, with spaces between. */
+export const declaredValues = ({ attributes, roles }: Declaration): string[] => [
+  ...Object.entries(attributes).flatMap(([of, declared]) =>
+    [...declared].flatMap(([name, one]) => formsOf(one).map((form) => `${of} ${name} ${form}`)),
+  ),
+  ...[...BUILT_IN_ROLES, ...roles].map((role) => `member role string ${role}`),
+];
+
+function formsOf(declared: DeclaredValues | DeclaredGrants): string[] {
+  switch (declared.kind) {
     case 'boolean':
-      return form === 'boolean';
+      return ['boolean true', 'boolean false'];
     case 'values':
-      return form === 'string' && declared.values.includes(value);
+      return declared.values.map((value) => `string ${value}`);
     case 'grants':
-      return form === 'array' && declared.grants.includes(value);
+      return declared.grants.map((grant) => `array ${grant}`);
   }
 }

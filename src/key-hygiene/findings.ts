@@ -1,21 +1,16 @@
 /**
- * Lists hygiene findings: what is wrong with a key or its use, by queries over keys, memberships and the decision log.
+ * Lists findings: what is wrong with a key or its use, by queries over keys, memberships and the decision log.
  * docs/key-hygiene.md has a section for each kind.
  */
 
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
+import { declaredValues } from '../directory/undeclared.ts';
 import { pageQuery } from '../input/resources.ts';
-import {
-  HYGIENE_KINDS,
-  type HygieneName,
-  type HygieneRow,
-  type Kind,
-  type Register,
-  THRESHOLDS,
-  type Thresholds,
-} from './rules.ts';
+import type { Declaration } from '../policy/declared/declaration.ts';
+import { type Declared, type HygieneRow, type Kind, THRESHOLDS, type Thresholds } from './kind.ts';
+import { HYGIENE_KINDS, type HygieneName } from './rules.ts';
 
 export interface HygieneFinding {
   readonly finding: HygieneName;
@@ -34,10 +29,10 @@ export interface HygieneFilter {
   readonly finding?: HygieneName | undefined;
   readonly thresholds: Thresholds;
   /** Of the policy that decides now. */
-  readonly register: Register;
+  readonly declaration: Declaration;
 }
 
-const NAMES = Object.keys(HYGIENE_KINDS) as [HygieneName, ...HygieneName[]];
+export const NAMES = Object.keys(HYGIENE_KINDS) as [HygieneName, ...HygieneName[]];
 
 const threshold = (value: number) =>
   z
@@ -56,17 +51,13 @@ export const hygieneQuery = z.strictObject({
   ) as Record<keyof Thresholds, ReturnType<typeof threshold>>),
 });
 
-interface RowOfKind extends HygieneRow {
-  readonly finding: HygieneName;
-}
-
 /**
  * A keyset page of the findings of this moment, ordered by kind (as in HYGIENE_KINDS), then by subject.
  * @throws Failure INVALID_REQUEST (the cursor), UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export const listHygieneFindings = (
   db: Knex,
-  { finding, thresholds, register }: HygieneFilter,
+  { finding, thresholds, declaration }: HygieneFilter,
   page: PageRequest,
   cursors: Cursors,
 ): Promise<Page<HygieneFinding>> =>
@@ -75,48 +66,57 @@ export const listHygieneFindings = (
     cursors,
     `findings ${JSON.stringify([finding, thresholds])}`,
     async (place, limit) => {
-      const [from, after = ''] = place === '' ? [finding ?? NAMES[0]] : place.split(' ');
+      const [from, after = ''] = place === '' ? [finding ?? NAMES[0]] : place.split(/ (.*)/s);
       const names = finding === undefined ? NAMES.slice(NAMES.indexOf(from as HygieneName)) : [finding];
-      const rows: RowOfKind[] = [];
+      const rows: HygieneFinding[] = [];
       for (const name of names) {
         if (rows.length >= limit) break;
-        const found = await findingsOf(
-          db,
-          name,
-          { thresholds, register },
-          name === from ? after : '',
-          limit - rows.length,
-        );
-        rows.push(...found.map((row) => ({ finding: name, ...row })));
+        const asked = { thresholds, declaration, after: name === from ? after : '', limit: limit - rows.length };
+        rows.push(...(await findingsOf(db, name, asked)).findings);
       }
       return rows;
     },
     ({ finding: name, subject }) => `${name} ${subject}`,
-    ({ finding: name, subject, ...evidence }) => ({
-      finding: name,
-      subject,
-      ...HYGIENE_KINDS[name].describe({ subject, ...evidence }, thresholds, register),
-      evidence,
-    }),
+    (found) => found,
   );
 
-async function findingsOf(
+interface Found {
+  readonly findings: readonly HygieneFinding[];
+  /** How many there are, those that were not asked for as well. */
+  readonly total: number;
+}
+
+/** The first `limit` findings of a kind behind the subject `after`, ordered by subject. @throws what the database throws */
+export async function findingsOf(
   db: Knex,
   name: HygieneName,
-  { thresholds, register }: Pick<HygieneFilter, 'thresholds' | 'register'>,
-  after: string,
-  limit: number,
-): Promise<HygieneRow[]> {
-  const { sql, needs, needsRegister }: Kind = HYGIENE_KINDS[name];
+  { thresholds, declaration, after, limit }: Omit<HygieneFilter, 'finding'> & { after: string; limit: number },
+): Promise<Found> {
+  const { sql, needs, needsDeclared, describe }: Kind = HYGIENE_KINDS[name];
+  const declared: Declared = {
+    register: [...declaration.actions.known.keys()],
+    values: declaredValues(declaration),
+  };
   const bindings = {
     ...Object.fromEntries(needs.map((need) => [need, thresholds[need]])),
-    ...(needsRegister && { register: [...register] }),
+    ...(needsDeclared && { [needsDeclared]: [...declared[needsDeclared]] }),
     after,
     limit,
   };
-  const { rows } = await db.raw<{ rows: HygieneRow[] }>(
-    `select * from (${sql}) as found where subject > :after order by subject limit :limit`,
+  const { rows } = await db.raw<{ rows: (HygieneRow & { total: number })[] }>(
+    `select *, count(*) over ()::float8 as total from (${sql}) as found where subject > :after order by subject limit :limit`,
     bindings,
   );
-  return rows;
+  const findings = rows.map(({ total: _, subject, ...evidence }) => ({
+    finding: name,
+    subject,
+    ...describe({ subject, ...evidence }, thresholds, declared),
+    evidence,
+  }));
+  return { findings, total: rows[0]?.total ?? 0 };
 }
+
+/** Each threshold as it is where nobody says otherwise. */
+export const DEFAULTS = Object.fromEntries(
+  Object.entries(THRESHOLDS).map(([name, { default: value }]) => [name, value]),
+) as Thresholds;

@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { HygieneFinding } from '../../src/key-hygiene/findings.ts';
-import { HYGIENE_KINDS, type HygieneName, THRESHOLDS } from '../../src/key-hygiene/rules.ts';
-import { drawer, insertRecords, makeRecord, type TestRecord } from '../audit/records.ts';
+import { THRESHOLDS } from '../../src/key-hygiene/kind.ts';
+import { HYGIENE_KINDS, type HygieneName } from '../../src/key-hygiene/rules.ts';
+import { drawer, idAt, insertRecords, makeRecord, type TestRecord } from '../audit/records.ts';
 import { POLICY_FOLDER } from '../policy/texts.ts';
 import { authz, ROOT } from '../support/cli.ts';
 import { type Client, clientOf } from '../support/client.ts';
@@ -227,6 +228,71 @@ describe('hygiene findings', () => {
     expect(other?.says).to.match(/^1 question with 1 key asked for invoice:annul/);
     expect(other?.advice).to.equal('Correct the service that asks, or add it to actions.known.');
     expect(await subjects('action-unregistered', '&watchHours=26')).to.include('call:raed');
+  });
+
+  it('caller-refused', async () => {
+    const event = (id: string, kind: string, subject: string, counts: Record<string, number>) => ({
+      id,
+      ...{ at: new Date(), actor: 'authz', action: 'access.refused', subject_kind: kind, subject_id: subject },
+      after: { seconds: 60, refused: Object.entries(counts).map(([code, count]) => ({ code, route: '/x', count })) },
+    });
+    await service
+      .db('admin_events')
+      .insert([
+        event(idAt(Date.now() - HOUR), 'address', '203.0.113.7', { UNAUTHENTICATED: 60 }),
+        event(idAt(Date.now() - 2 * HOUR), 'address', '203.0.113.7', { UNAUTHENTICATED: 39, TOO_MANY_REQUESTS: 1 }),
+        event(idAt(Date.now() - HOUR), 'address', '203.0.113.8', { UNAUTHENTICATED: 99 }),
+        event(idAt(Date.now() - 25 * HOUR), 'address', '203.0.113.9', { UNAUTHENTICATED: 500 }),
+        event(idAt(Date.now() - HOUR), 'caller', 'voice', { FORBIDDEN: 100 }),
+      ]);
+    expect(await subjects('caller-refused')).to.deep.equal(['address:203.0.113.7', 'caller:voice']);
+    const [address] = await found('caller-refused');
+    expect(address?.says).to.match(
+      /^100 requests of the address 203\.0\.113\.7 were refused \(TOO_MANY_REQUESTS, UNAUTHENTICATED\), last at /,
+    );
+    expect(address?.commands).to.deep.equal([
+      "authz audit admin --action access.refused --kind address --subject '203.0.113.7'",
+    ]);
+  });
+
+  it('freeze-ending', async () => {
+    const freeze = (id: string, endsInMs: number, row = {}) => ({
+      ...{ id, action: 'call:*', reason: 'an incident', until: ago(-endsInMs), ...row },
+    });
+    await service
+      .db('freezes')
+      .insert([
+        freeze('soon', 59 * MINUTE),
+        freeze('later', 61 * MINUTE),
+        freeze('over', -MINUTE),
+        freeze('lifted', MINUTE, { lifted_at: ago(MINUTE) }),
+      ]);
+    expect(await subjects('freeze-ending')).to.deep.equal(['soon']);
+    expect(await subjects('freeze-ending', '&freezeMinutes=62')).to.deep.equal(['later', 'soon']);
+    const [finding] = await found('freeze-ending');
+    expect(finding?.commands).to.deep.equal(['authz freeze extend soon --for 2h']);
+  });
+
+  it('attribute-undeclared', async () => {
+    const declared = service.service.declaration();
+    expect([...declared.attributes.user.keys(), ...declared.roles], 'the shipped policy').to.deep.equal([]);
+    await service
+      .db('users')
+      .where({ id: 'ada' })
+      .update({ attributes: { plan: 'pro', beta: true } });
+    await service
+      .db('users')
+      .where({ id: 'bob' })
+      .update({ attributes: { plan: 'pro' } });
+    await service.db('business_members').where({ user_id: 'bob' }).update({ role: 'viewer' });
+    expect(await subjects('attribute-undeclared')).to.deep.equal([
+      'member.role=viewer',
+      'user.beta=true',
+      'user.plan=pro',
+    ]);
+    const [role, , plan] = await found('attribute-undeclared');
+    expect(plan?.says).to.match(/^2 stored values are user\.plan=pro, /);
+    expect(role?.says).to.match(/^1 stored value is member\.role=viewer, /);
   });
 
   it('come in keyset pages, by kind, then by subject, none twice', async () => {

@@ -4,7 +4,9 @@ import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
 import { validate } from '../../input/scalars.ts';
 import { hygieneQuery, listHygieneFindings } from '../../key-hygiene/findings.ts';
-import { THRESHOLDS } from '../../key-hygiene/rules.ts';
+import { type Kind, THRESHOLDS } from '../../key-hygiene/kind.ts';
+import { HYGIENE_KINDS } from '../../key-hygiene/rules.ts';
+import { NOTHING_DECLARED } from '../../policy/declared/declaration.ts';
 import { withPresentDatabase } from '../terminal/database.ts';
 import { declarationHere } from '../terminal/declaration.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
@@ -34,10 +36,11 @@ const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${
 const findings = (terminal: Terminal, { json, ...options }: Options): Promise<void> =>
   withPresentDatabase(terminal, async ({ db, actor, cursors }) => {
     const { limit, cursor, finding, ...thresholds } = validate(hygieneQuery, options);
-    // Of no other kind, so that a folder that is being edited is in nobody's way.
-    const needed = finding === undefined || finding === 'action-unregistered';
-    const register = needed ? [...(await declarationHere(terminal)).actions.known.keys()] : [];
-    const page = await listHygieneFindings(db, { finding, thresholds, register }, { limit, cursor }, cursors);
+    // For no other kind, so that a folder that is being edited is in nobody's way.
+    const { needsDeclared }: Partial<Kind> =
+      finding === undefined ? { needsDeclared: 'values' } : HYGIENE_KINDS[finding];
+    const declaration = needsDeclared ? await declarationHere(terminal) : NOTHING_DECLARED;
+    const page = await listHygieneFindings(db, { finding, thresholds, declaration }, { limit, cursor }, cursors);
     await recordAccess(db, actor, 'findings', { finding, ...thresholds, limit, cursor });
     if (json) return terminal.printJson(page);
     if (page.items.length === 0) return terminal.print('nothing was found');

@@ -85,7 +85,11 @@ export const hygieneData = shape(
   'KeyFinding',
   {
     finding: z.string(),
-    subject: z.string().describe('The id of a key, the fingerprint of a credential, or an address'),
+    subject: z
+      .string()
+      .describe(
+        'What it is about: the id of a key, user or freeze, the fingerprint of a credential, an address, a caller, an action or an attribute',
+      ),
     says: z.string(),
     advice: z.string(),
     commands: z.array(z.string()).describe('What does so, to be pasted'),

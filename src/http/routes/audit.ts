@@ -81,7 +81,7 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration }: Service): Rou
     handle: async ({ query: { limit, cursor, finding, ...thresholds }, actor }) => {
       const page = await listHygieneFindings(
         db,
-        { finding, thresholds, register: [...declaration().actions.known.keys()] },
+        { finding, thresholds, declaration: declaration() },
         { limit, cursor },
         cursors,
       );
