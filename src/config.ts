@@ -355,14 +355,18 @@ function textOf(source: string, file: string): string {
 }
 
 /** What is unwise about the files that secrets are read from, for the log. To be called when `loadConfig` has read them. */
-export const warningsOn = (environment: NodeJS.ProcessEnv): string[] =>
-  NAMES.filter((name) => {
-    const file = fileOf(name, environment);
-    return file !== undefined && othersMayRead(file);
-  }).map(
-    (name) =>
-      `every account of this machine may read the file that ${name}_FILE names: take that from its mode (chmod o-r)`,
-  );
+export function warningsOn(environment: NodeJS.ProcessEnv): string[] {
+  const files = NAMES.map((name) => [`${name}_FILE`, fileOf(name, environment) ?? '']);
+  const key = environment['AUDIT_SIGNING_KEY'] ?? '';
+  // Which is a path, or the key itself.
+  if (!key.includes('\n') && path.isAbsolute(key)) files.push(['AUDIT_SIGNING_KEY', key]);
+  return files
+    .filter(([, file = '']) => file !== '' && othersMayRead(file))
+    .map(
+      ([name]) =>
+        `every account of this machine may read the file that ${name} names: take that from its mode (chmod o-r)`,
+    );
+}
 
 /** A setting as `authz config` shows it. */
 export interface SettingShown {

@@ -1,13 +1,18 @@
 /** The CLI as a function: parses the arguments, runs a verb, returns the exit code. The only file that joins service and HTTP. */
 
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
+import type { DemoSecrets } from './cli/demo.ts';
 import { escapedLines } from './cli/terminal/output.ts';
 import { createTerminal, type Output, type RunInput, type Terminal } from './cli/terminal/terminal.ts';
 import { addVerbs } from './cli/verbs.ts';
-import { ROOT, serviceNameOf, VERSION, warningsOn } from './config.ts';
+import { type Config, ROOT, serviceNameOf, VERSION, warningsOn } from './config.ts';
 import { Failure, Refusal } from './errors.ts';
+import type { HttpServer } from './http/server.ts';
+import type { Log } from './log.ts';
 import { maskSecrets } from './mask.ts';
+import type { Service } from './service.ts';
 
 const NO_DEMO =
   'No demo: its data are loaded into a new embedded database only. Unset DATABASE_URL, or name a new DATA_DIR.';
@@ -92,42 +97,85 @@ async function programOn(terminal: Terminal, argv: readonly string[]): Promise<C
 async function serve(terminal: Terminal, { demo = false }: { demo?: boolean }): Promise<void> {
   // Read now, so that a signal during the start is not lost.
   const { signal } = terminal;
-  // Imported lazily, so that other verbs start without loading the service and the HTTP server.
-  const [{ createLog }, { openDatabase }, { createService }, { listen }, { loadDemo, showDemo }] = await Promise.all([
-    import('./log.ts'),
+  const config = terminal.config();
+  const { createLog } = await import('./log.ts');
+  const log = createLog(config.LOG_LEVEL, terminal.stderr, { service: serviceNameOf(config), version: VERSION });
+  for (const warning of warningsOn(terminal.env)) log.warn(warning);
+  const starting = start(config, log, demo);
+  // A start can wait for its database as long as another process migrates it. An embedded one is let finish, so that nothing half-made stays.
+  const running = await (config.DATABASE_URL === undefined
+    ? starting
+    : Promise.race([starting, brokenOff(signal, config.SHUTDOWN_LIMIT_MS)]));
+  if (!running) {
+    // Nobody was answered yet. This process ends now; where it does not, since others work in it, the service does once it has started.
+    starting.then(({ close }) => close()).catch(() => undefined);
+    log.info({ signal: String(signal.reason) }, 'stopped during the start');
+    return;
+  }
+  const { server, service, secrets, close } = running;
+  try {
+    const { address, adminAddress: admin } = server;
+    log.info({ address, admin, policy: service.live.policy().digest }, 'listening');
+    if (secrets) await (await import('./cli/demo.ts')).showDemo(terminal, address, secrets);
+    else if (demo) terminal.print(NO_DEMO);
+    log.info({ signal: await whenAborted(signal) }, 'stopping');
+  } finally {
+    await close();
+  }
+  log.info('stopped');
+}
+
+interface Running {
+  readonly server: HttpServer;
+  readonly service: Service;
+  /** Of new demo data. */
+  readonly secrets: DemoSecrets | undefined;
+  readonly close: () => Promise<void>;
+}
+
+/** Imports lazily, so that other verbs start without loading the service and the HTTP server. */
+async function start(config: Config, log: Log, demo: boolean): Promise<Running> {
+  const [{ openDatabase }, { createService }, { listen }] = await Promise.all([
     import('./database.ts'),
     import('./service.ts'),
     import('./http/server.ts'),
-    import('./cli/demo.ts'),
   ]);
-  const config = terminal.config();
-  const log = createLog(config.LOG_LEVEL, terminal.stderr, { service: serviceNameOf(config), version: VERSION });
-  for (const warning of warningsOn(terminal.env)) log.warn(warning);
   const database = await openDatabase(config);
+  const closers = [database.close];
   try {
-    const secrets = demo ? await loadDemo(config, ROOT, database) : undefined;
+    const secrets = demo ? await (await import('./cli/demo.ts')).loadDemo(config, ROOT, database) : undefined;
     const service = await createService(config, log, database);
-    try {
-      const server = await listen(service);
-      const { address, adminAddress: admin } = server;
-      log.info({ address, admin, policy: service.live.policy().digest }, 'listening');
-      if (secrets) await showDemo(terminal, server.address, secrets);
-      else if (demo) terminal.print(NO_DEMO);
-      log.info({ signal: await whenAborted(signal) }, 'stopping');
-      await server.close();
-    } finally {
-      await service.close();
-    }
-  } finally {
-    await database.close();
+    closers.push(service.close);
+    const server = await listen(service);
+    closers.push(server.close);
+    return { server, service, secrets, close: () => closeAll(closers) };
+  } catch (error) {
+    await closeAll(closers);
+    throw error;
   }
-  log.info('stopped');
+}
+
+/** In reverse order, each of them even where one fails. */
+async function closeAll(closers: (() => Promise<void>)[]): Promise<void> {
+  const last = closers.pop();
+  if (!last) return;
+  try {
+    await last();
+  } finally {
+    await closeAll(closers);
+  }
 }
 
 /** Resolves with the name of the signal that stops the run, now or later. */
 async function whenAborted(signal: AbortSignal): Promise<string> {
   if (!signal.aborted) await once(signal, 'abort');
   return String(signal.reason);
+}
+
+/** Resolves when a start has gone on for so many milliseconds after the signal. */
+async function brokenOff(signal: AbortSignal, limitMs: number): Promise<undefined> {
+  await whenAborted(signal);
+  return sleep(limitMs, undefined, { ref: false });
 }
 
 /** The message, and the issues of a refused document. */

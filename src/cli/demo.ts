@@ -13,7 +13,7 @@ import { table } from './terminal/output.ts';
 import type { Terminal } from './terminal/terminal.ts';
 
 /** Kept in DATA_DIR, mode 0600: the database has only their digests. */
-interface DemoSecrets {
+export interface DemoSecrets {
   /** Of a caller with the scope `authorize` only. */
   readonly callerToken: string;
   /** API key id -> the key in clear. */

@@ -1,6 +1,6 @@
 /** What only a process shows of `authz`: exit codes, signals, pipes. The verbs themselves are tested as functions. */
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -32,6 +32,17 @@ describe('the process authz', () => {
       child.kill(signal);
       expect(await once(child, 'close')).to.deep.equal([null, signal]);
     });
+
+  it('is ended by SIGTERM as process 1 of a namespace, where no signal has a default action', async function () {
+    const namespace = ['--pid', '--fork', ...(process.getuid?.() === 0 ? [] : ['--map-root-user'])];
+    if (spawnSync('unshare', [...namespace, 'true']).status !== 0) this.skip();
+    const args = [...namespace, process.execPath, MAIN, 'policy', 'explain', '--facts', '-'];
+    const child = spawn('unshare', args, { stdio: ['pipe', 'inherit', 'inherit'] });
+    await new Promise((resolve) => child.stdin.write(Buffer.alloc(1 << 20, ' '), resolve));
+    const first = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8');
+    process.kill(Number.parseInt(first, 10), 'SIGTERM');
+    expect(await once(child, 'close')).to.deep.equal([128 + 15, null]);
+  });
 
   it('is killed by a signal while it computes, and prints nothing more', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'authz-busy-'));

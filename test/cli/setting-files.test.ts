@@ -110,6 +110,8 @@ describe('a secret in a file', () => {
     await writeFile(open, URL);
     await chmod(open, 0o644);
     expect(warningsOn({ DATABASE_URL_FILE: closed, REDIS_URL: 'redis://h' })).to.deep.equal([]);
+    expect(warningsOn({ AUDIT_SIGNING_KEY: PEM })).to.deep.equal([]);
+    expect(warningsOn({ AUDIT_SIGNING_KEY: open })).to.have.length(1);
     const [warning, ...others] = warningsOn({ DATABASE_URL_FILE: open });
     expect(warning)
       .to.include('DATABASE_URL_FILE')

@@ -1,7 +1,10 @@
 /** Graceful shutdown: accepted requests are answered, others refused, and SHUTDOWN_LIMIT_MS bounds it. */
 
+import { once } from 'node:events';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import { connect } from '../../src/db/connect.ts';
+import { outputWith, startAuthz } from '../support/cli.ts';
 import { untilLockWaits } from '../support/lock-waits.ts';
 import { metricsOf } from '../support/metrics.ts';
 import { newDatabase } from '../support/postgres.ts';
@@ -127,6 +130,26 @@ describe('a process that is told to stop', () => {
     child.kill('SIGINT');
     expect(await exit).to.equal(3);
     expect(await wire?.replies()).to.deep.equal([]);
+  });
+
+  it('ends, with 0, after SHUTDOWN_LIMIT_MS of a start that waits for its database', async () => {
+    const empty = await newDatabase(undefined, 'template1');
+    const db = connect({ url: empty, poolSize: 2 });
+    try {
+      lock = await db.transaction();
+      // As another process that migrates it, for as long as it likes.
+      await lock.raw('select pg_advisory_xact_lock(7236542190417)');
+      const child = startAuthz(['serve'], settings({ DATABASE_URL: empty, PORT: '0', SHUTDOWN_LIMIT_MS: '100' }));
+      const said = outputWith(child, 'stopped during the start');
+      await untilLockWaits(db, 'advisory');
+      child.kill('SIGTERM');
+      expect(await said).to.include('"signal":"SIGTERM"');
+      expect(await once(child, 'close')).to.deep.equal([0, null]);
+    } finally {
+      await lock?.rollback();
+      lock = undefined;
+      await db.destroy();
+    }
   });
 
   it('says during DRAIN_DELAY_MS that it is not ready, and goes on deciding', async () => {

@@ -1,8 +1,8 @@
 /** Ed25519 keys: the one that signs checkpoints, and those that they are verified with. No message here quotes a key. */
 
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { Refusal } from '../../errors.ts';
+import { readSettingFile } from '../../setting-file.ts';
 
 export interface Signer {
   /** SPKI, DER, base64. */
@@ -19,7 +19,7 @@ export const makeSigningKey = (): string =>
 
 /** From a PEM text (line ends may be written `\n`), or from the file that `setting` names. @throws Refusal */
 export async function loadSigner(setting: string): Promise<Signer> {
-  const pem = setting.includes('-----BEGIN') ? setting.replaceAll('\\n', '\n') : await readSigningKey(setting);
+  const pem = setting.includes('-----BEGIN') ? setting.replaceAll('\\n', '\n') : readSigningKey(setting);
   let key: KeyObject;
   try {
     key = createPrivateKey(pem);
@@ -34,13 +34,14 @@ export async function loadSigner(setting: string): Promise<Signer> {
   };
 }
 
-async function readSigningKey(file: string): Promise<string> {
+function readSigningKey(file: string): string {
   try {
-    return await readFile(file, 'utf8');
+    return readSettingFile(file);
   } catch (error) {
-    // The path is left out as well: it may be a key that lost its first line.
-    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
-    throw new Refusal(`AUDIT_SIGNING_KEY is neither a PEM text nor a file that can be read (${code}); ${HOW}`);
+    // Without the path, too: it may be a key that lost its first line.
+    throw error instanceof Refusal
+      ? new Refusal(`AUDIT_SIGNING_KEY is no PEM text, and ${error.message}; ${HOW}`)
+      : error;
   }
 }
 

@@ -330,7 +330,11 @@ describe('checkpoints', () => {
       [{ AUDIT_CHECKPOINTS: file }, 'AUDIT_SIGNING_KEY must be too'],
       [{ AUDIT_SIGNING_KEY: pem }, 'AUDIT_CHECKPOINTS must be too'],
       [{ AUDIT_SIGNING_KEY: pem, AUDIT_CHECKPOINTS: '/nowhere/at/all.jsonl' }, 'cannot be written'],
-      [{ AUDIT_SIGNING_KEY: secret, AUDIT_CHECKPOINTS: file }, 'neither a PEM text nor a file'],
+      [
+        { AUDIT_SIGNING_KEY: secret, AUDIT_CHECKPOINTS: file },
+        'is no PEM text, and names no file that can be read (ENOENT)',
+      ],
+      [{ AUDIT_SIGNING_KEY: '/dev/zero', AUDIT_CHECKPOINTS: file }, 'is no PEM text, and names no regular file'],
       [{ AUDIT_SIGNING_KEY: pem.replace(secret, secret.slice(9)), AUDIT_CHECKPOINTS: file }, 'no private key'],
     ] as const) {
       const error = await rejection(serve(settings));
