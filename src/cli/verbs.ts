@@ -80,6 +80,11 @@ const GROUPS: readonly Group[] = [
     load: async () => (await import('./directory/import.ts')).addImportVerb,
   },
   {
+    name: 'restore',
+    description: 'after a backup was restored: what is lost, and what must end again',
+    load: async () => (await import('./restore.ts')).addRestoreVerbs,
+  },
+  {
     name: 'health',
     description: 'ask the running service whether it is up, or ready: for probes',
     load: async () => (await import('./health.ts')).addHealthVerb,

@@ -139,6 +139,24 @@ export function revokeCaller(db: Knex, actor: Actor, id: string): Promise<Caller
   });
 }
 
+/** Lets a caller expire at `at` (RFC 3339), or at its own expiry where that is earlier. @throws Failure NOT_FOUND */
+export function endCaller(db: Knex, actor: Actor, id: string, at: string): Promise<CallerRecord> {
+  return mutate(db, actor, async (trx) => {
+    const row = await lock(trx, id);
+    const before = present(row);
+    await trx('callers')
+      .where({ id })
+      .update({ expires_at: trx.raw('least(expires_at, ?::timestamptz)', [at]) });
+    const after = present(await lock(trx, id));
+    if (after.expiresAt === before.expiresAt) return { result: before, events: [], changes: [] };
+    return {
+      result: after,
+      events: [{ action: 'caller.update', kind: 'caller', id, before, after }],
+      changes: [{ kind: 'caller', id, digest: row.digest }],
+    };
+  });
+}
+
 type ChangingRow = CallerRow & { readonly digest: Buffer };
 
 async function lock(trx: Knex.Transaction, id: string): Promise<ChangingRow> {

@@ -67,7 +67,12 @@ export async function makeWorld(postgres: string): Promise<World> {
   await superuser.destroy();
 
   const folder = await mkdtemp(path.join(tmpdir(), 'authz-rights-'));
-  const service = await startService({ DATABASE_URL: urls.service });
+  const signing = {
+    AUDIT_SIGNING_KEY: path.join(folder, 'signing-key.pem'),
+    AUDIT_CHECKPOINTS: path.join(folder, 'checkpoints.jsonl'),
+  };
+  await writeFile(signing.AUDIT_SIGNING_KEY, makeSigningKey(), { mode: 0o600 });
+  const service = await startService({ DATABASE_URL: urls.service, ...signing });
   const client = clientOf(service);
   await client.newUser('ann', 'bakery');
   const { body } = await service.ask('/authorize', {
@@ -121,8 +126,7 @@ export async function makeWorld(postgres: string): Promise<World> {
     fresh,
     peppers: `${pepper.id}:${pepper.secret.toString('base64')}`,
     env: {
-      AUDIT_SIGNING_KEY: await fresh.file(makeSigningKey()),
-      AUDIT_CHECKPOINTS: await fresh.file(''),
+      ...signing,
       PORT: '0',
       LOG_LEVEL: 'silent',
     },

@@ -3,6 +3,9 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
+import type { Knex } from 'knex';
+import { eventHash } from '../../src/audit/format/event-hash.ts';
+import { printEventLine } from '../../src/audit/format/event-line.ts';
 import { authz, type Outcome, ROOT } from '../support/cli.ts';
 import { POSTGRES } from '../support/postgres.ts';
 import { makeWorld, type Role, type World } from './rights-world.ts';
@@ -39,7 +42,12 @@ const VERBS: Readonly<Record<string, Make>> = {
   'audit export': plain('audit', 'export'),
   'audit findings': plain('audit', 'findings'),
   'audit admin': plain('audit', 'admin'),
+  'audit events': async ({ folder, fresh }) => ({ args: ['audit', 'events', '--out', path.join(folder, fresh.id())] }),
   'audit verify': plain('audit', 'verify'),
+  'restore lost': plain('restore', 'lost'),
+  'restore reconcile': async ({ fresh, owner }) => ({
+    args: ['restore', 'reconcile', '--events', await fresh.file(await lostEvent(owner)), '--unattested', '--yes'],
+  }),
   'audit query --key -': async ({ fresh }) => ({
     args: ['audit', 'query', '--key', '-'],
     input: (await fresh.key()).apiKey,
@@ -105,6 +113,30 @@ const VERBS: Readonly<Record<string, Make>> = {
   'migrate, of what this version needs': async ({ emptyOf }, role) => ({ args: ['migrate'], url: await emptyOf(role) }),
 };
 
+let limit = 0;
+/** A line of an event that the database has lost: its user has less than it has here. */
+async function lostEvent(owner: Knex): Promise<string> {
+  const { events, events_hash: previous } = await owner('change_counter').first('events', 'events_hash');
+  const at = '2030-01-01T00:00:00.000Z';
+  const rateLimit = { requests: 1_000_000 - ++limit, windowSeconds: 1 };
+  const state = { disabled: false, disabledReason: null, businessesDisabled: false, rateLimit, attributes: {} };
+  const event = {
+    seq: Number(events) + 1,
+    id: '01901234-0000-7000-8000-000000000000',
+    at,
+    chained_at: at,
+    actor: 'somebody',
+    login: 'somebody',
+    action: 'user.update',
+    subject_kind: 'user',
+    subject_id: 'ann',
+    before: null,
+    after: JSON.stringify(state),
+    request_id: null,
+  };
+  return `${printEventLine({ ...event, hash: eventHash(previous, event).toString('hex') })}\n`;
+}
+
 /** They open no database: each runs with one that is not there. */
 const WITHOUT: Readonly<Record<string, readonly string[]>> = {
   'policy check': [POLICIES],
@@ -120,6 +152,7 @@ const WITHOUT: Readonly<Record<string, readonly string[]>> = {
 /** The event that a verb leaves of what it reads; undefined: it reads no log, or shows nothing of it (verify). */
 function eventOf(verb: string): string | undefined {
   const [area, name = ''] = verb.split(' ');
+  if (verb === 'audit events') return 'audit.admin';
   if (area === 'audit' && !['verify', 'prune', 'erase'].includes(name)) return `audit.${name}`;
   const policy = { explain: 'audit.show', replay: 'audit.replay', shadow: 'audit.shadow', review: 'audit.replay' };
   return area === 'policy' && verb !== 'policy explain --key' ? policy[name as keyof typeof policy] : undefined;

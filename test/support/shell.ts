@@ -13,12 +13,13 @@ import { text } from 'node:stream/consumers';
 import { authz, ENVIRONMENT, type Outcome } from './cli.ts';
 
 /**
- * A call's words go to this process by descriptor 3, and its exit code comes back by 4; what it reads and prints is in files
- * of $CALL. All of standard input is taken before, so `authz` is not for the body of a loop that reads it.
+ * A call's words go to this process by descriptor 3, and its exit code comes back by 4; its environment, and what it reads and prints, is in
+ * files of $CALL. All of standard input is taken before, so `authz` is not for the body of a loop that reads it.
  */
 const FUNCTIONS = `
 authz() {
   cat > "$CALL/stdin"
+  env -0 > "$CALL/environment"
   printf '%s\\0' "$#" "$PWD" "$@" >&3
   read -r AUTHZ_CODE <&4
   cat "$CALL/stdout"
@@ -46,7 +47,7 @@ export async function runShell(
       text(child.stdout as Readable),
       text(child.stderr as Readable),
       once(child, 'close'),
-      answer(requests as Readable, replies as Writable, calls, env),
+      answer(requests as Readable, replies as Writable, calls),
     ]);
     return { code, stdout, stderr };
   } finally {
@@ -55,12 +56,7 @@ export async function runShell(
 }
 
 /** Runs what the shell asks for, call by call, until it has ended. */
-async function answer(
-  requests: Readable,
-  replies: Writable,
-  calls: string,
-  env: Readonly<Record<string, string>>,
-): Promise<void> {
+async function answer(requests: Readable, replies: Writable, calls: string): Promise<void> {
   // A shell that has failed reads no reply.
   replies.on('error', () => undefined);
   let words: string[] = [];
@@ -73,12 +69,22 @@ async function answer(
     if (args.length !== Number(count)) continue;
     words = [];
     const input = await readFile(path.join(calls, 'stdin'), 'utf8');
+    const env = variablesOf(await readFile(path.join(calls, 'environment'), 'utf8'));
     const { code, stdout, stderr } = await inFolder(folder, () => authz(args, env, input));
     await writeFile(path.join(calls, 'stdout'), stdout);
     await writeFile(path.join(calls, 'stderr'), stderr);
     replies.write(`${code}\n`);
   }
 }
+
+/** Of what `env -0` prints. */
+const variablesOf = (printed: string): Record<string, string> =>
+  Object.fromEntries(
+    printed
+      .split('\0')
+      .filter((line) => line !== '')
+      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
 
 let turn: Promise<unknown> = Promise.resolve();
 

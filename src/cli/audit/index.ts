@@ -8,6 +8,7 @@ import { withPresentDatabase } from '../terminal/database.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { addEventsVerb } from './events.ts';
 import { addExportVerb } from './export.ts';
 import { addFindingsVerb } from './findings.ts';
 import { addDecisionVerbs } from './query.ts';
@@ -40,6 +41,7 @@ export function addAuditVerbs(audit: Command, terminal: Terminal): void {
         showPage(terminal, events, ['at', 'actor', 'action', 'kind', 'subject', 'login'], json ? { json } : {});
       }),
     );
+  addEventsVerb(audit, terminal);
   addVerifyVerb(audit, terminal);
   addRetentionVerbs(audit, terminal);
 }

@@ -1,0 +1,204 @@
+/**
+ * `authz restore reconcile` against an oracle: a random history, cut at a random moment; the copy of that moment goes on with a history of its
+ * own, is reconciled with the events of the other, and then permits nothing that those deny.
+ */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { Knex } from 'knex';
+import { type Attested, placeOf } from '../../src/audit/checkpoint/attested.ts';
+import { parseEventLine } from '../../src/audit/format/event-line.ts';
+import { verifyLog } from '../../src/audit/verify/verify.ts';
+import { connect } from '../../src/db/connect.ts';
+import { deleteBusiness, putBusiness, putMember } from '../../src/directory/businesses.ts';
+import { deleteUser, putUser } from '../../src/directory/users.ts';
+import { createKey, getKey, updateKey } from '../../src/keys/keys.ts';
+import type { Grants } from '../../src/keys/resource.ts';
+import { operatorRights } from '../../src/keys/rights.ts';
+import { prepareReconcile, type Reconciliation, runSteps } from '../../src/restore/reconcile.ts';
+import { amount } from '../support/long.ts';
+import { newDatabase } from '../support/postgres.ts';
+import { rejection } from '../support/rejection.ts';
+import { furnish, operations, PEPPER, run } from './operations.ts';
+import { cloneOf, countPermits, expectNoWider, exportOf } from './world.ts';
+
+const ACTOR = { id: 'operator' };
+const NOTHING: Attested = { longest: new Map(), events: new Map(), last: undefined, refused: [] };
+
+const MARK = { number: 1, at: '2030-01-01T00:00:00.000Z' };
+const RIGHTS = operatorRights(undefined);
+const STATE = { disabled: false, disabledReason: null, businessesDisabled: false, rateLimit: null, attributes: {} };
+
+async function refuses(work: Promise<unknown>, says: RegExp): Promise<void> {
+  expect((await rejection(work)).message).to.match(says);
+}
+
+/** Returns its id. */
+async function newKey(db: Knex, user: string, grants: Partial<Grants> = {}): Promise<string> {
+  const { key } = await createKey(db, PEPPER, ACTOR, RIGHTS, user, {
+    friendlyName: 'a key',
+    allowUserManagementApiRequests: false,
+    restrictedBusinessIds: null,
+    environment: 'production',
+    rateLimit: null,
+    attributes: {},
+    ...grants,
+  });
+  return key.id;
+}
+
+const using = async <T>(url: string, work: (db: Knex) => Promise<T>): Promise<T> => {
+  const db = connect({ url, poolSize: 2 });
+  return work(db).finally(() => db.destroy());
+};
+
+describe('authz restore reconcile', function () {
+  this.timeout(300_000);
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'authz-reconcile-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  const reconcile = async (db: Knex, events: string): Promise<Reconciliation> => {
+    const file = path.join(folder, 'events.jsonl');
+    await writeFile(file, events);
+    const options = { files: [file], attested: NOTHING, unattested: true };
+    const found = await prepareReconcile(db, options);
+    await runSteps(db, ACTOR, found, () => undefined);
+    expect((await prepareReconcile(db, options)).steps, 'a second time').to.deep.equal([]);
+    return found;
+  };
+
+  it('leaves a restored database nothing that the whole history denies', async () => {
+    let [permitted, steps] = [0, 0];
+    await fc.assert(
+      fc.asyncProperty(operations(12), operations(16), async (early, late) => {
+        const whole = await newDatabase();
+        await using(whole, async (db) => {
+          await furnish(db);
+          await run(db, early);
+        });
+        const url = await cloneOf(whole);
+        const events = await using(whole, async (db) => {
+          await run(db, late);
+          return exportOf(db);
+        });
+        await using(url, (restored) =>
+          using(whole, async (db) => {
+            const own = await ownHistory(restored);
+            const found = await reconcile(restored, events);
+            await expectNoWider(restored, db, [own]);
+            const alive = await restored('api_keys').where({ id: own }).whereNull('revoked_at').first('id');
+            expect(alive, 'the key that was made since').not.to.equal(undefined);
+            permitted += await countPermits(restored);
+            steps += found.steps.length;
+          }),
+        );
+      }),
+      { numRuns: amount(15, 60, 400) },
+    );
+    expect(permitted).to.be.above(20);
+    expect(steps).to.be.above(20);
+  });
+
+  it('makes the narrower of two states, and leaves alone what was made again', async () => {
+    const whole = await newDatabase();
+    const id = await using(whole, async (db) => {
+      await furnish(db);
+      return newKey(db, 'ann', {
+        restrictedBusinessIds: ['bakery', 'garage'],
+        expiresAt: '2100-01-10T00:00:00.000Z',
+        rateLimit: { requests: 9, windowSeconds: 60 },
+      });
+    });
+    const url = await cloneOf(whole);
+    const events = await using(whole, async (db) => {
+      await updateKey(db, ACTOR, RIGHTS, id, {
+        restrictedBusinessIds: ['garage', 'kiosk'],
+        expiresAt: '2100-01-05T00:00:00.000Z',
+        rateLimit: { requests: 5, windowSeconds: 60 },
+      });
+      await deleteUser(db, ACTOR, 'ben');
+      await deleteBusiness(db, ACTOR, 'kiosk');
+      return exportOf(db);
+    });
+    await using(url, async (db) => {
+      const { steps, lacking } = await reconcile(db, events);
+      expect(steps.map(({ action, id: subject }) => `${action} ${subject}`)).to.deep.equal([
+        `key.update ${id}`,
+        'business.delete kiosk',
+        'user.delete ben',
+      ]);
+      expect(lacking.map(({ what }) => what)).to.deep.equal(['its restrictedBusinessIds, as the event says']);
+      const { restrictedBusinessIds, expiresAt, rateLimit } = await getKey(db, id);
+      expect([restrictedBusinessIds, expiresAt, rateLimit?.requests]).to.deep.equal([
+        ['garage'],
+        '2100-01-05T00:00:00.000Z',
+        5,
+      ]);
+      const made = await db('admin_events').where({ action: 'user.delete' }).first('request_id', 'actor');
+      const lost = events.split('\n').find((line) => line.includes('user.delete')) ?? '{}';
+      expect(made).to.deep.equal({ request_id: `reconcile:${JSON.parse(lost).id}`, actor: 'operator' });
+
+      await putUser(db, ACTOR, 'ben', STATE);
+      await newKey(db, 'ben');
+      expect((await reconcile(db, events)).steps, 'of a user that was made again').to.deep.equal([]);
+      expect((await verifyLog(db, {})).findings).to.deep.equal([]);
+    });
+  });
+
+  it('goes by no event that was altered, is of another database, or is not attested', async () => {
+    const whole = await newDatabase();
+    await using(whole, furnish);
+    const url = await cloneOf(whole);
+    const events = await using(whole, async (db) => {
+      await putUser(db, ACTOR, 'ann', { ...STATE, disabled: true });
+      await putUser(db, ACTOR, 'ben', { ...STATE, disabled: true });
+      return exportOf(db);
+    });
+    const prepare = async (db: Knex, text: string, unattested: boolean, attested = NOTHING) => {
+      const file = path.join(folder, 'given.jsonl');
+      await writeFile(file, text);
+      return prepareReconcile(db, { files: [file], attested, unattested });
+    };
+    const lines = events.trim().split('\n');
+    const [last = '', before = ''] = lines.toReversed();
+    await using(url, async (db) => {
+      const altered = events.replace(before, before.replace('"subject_id":"ann"', '"subject_id":"cleo"'));
+      expect(altered).not.to.equal(events);
+      await refuses(prepare(db, altered, true), /is not what was exported/);
+      // Recomputed by whoever knows how: no checkpoint attests it.
+      expect((await prepare(db, events, false)).steps).to.deep.equal([]);
+      expect((await prepare(db, events, false)).unattested).to.equal(2);
+      const event = parseEventLine(before);
+      const attested = { ...NOTHING, events: new Map([[placeOf(event?.seq ?? 0, event?.hash ?? ''), MARK]]) };
+      const found = await prepare(db, events, false, attested);
+      expect([found.steps.map(({ id }) => id), found.unattested]).to.deep.equal([['ann'], 1]);
+      // A gap: what is behind it counts where it is attested, and the gap is told.
+      const gap = await prepare(db, `${last}\n`, true, {
+        ...NOTHING,
+        events: new Map([[placeOf(lines.length, JSON.parse(last).hash), MARK]]),
+      });
+      expect(gap.exported.gaps).to.deep.equal([{ from: lines.length - 1, to: lines.length - 1 }]);
+      expect(gap.steps.map(({ id }) => id)).to.deep.equal(['ben']);
+      await refuses(prepare(db, `${last}\n`, true), /are of another database, or the events in between are missing/);
+    });
+    const other = await newDatabase();
+    await using(other, async (db) => {
+      await putUser(db, ACTOR, 'ann', STATE);
+      await refuses(prepare(db, lines.slice(1).join('\n').concat('\n'), true), /are of another database/);
+    });
+  });
+
+  /** Events of the restored database's own, under the numbers of the lost ones. Returns the id of a key of a new user. */
+  const ownHistory = async (db: Knex): Promise<string> => {
+    await putUser(db, ACTOR, 'dora', STATE);
+    await putBusiness(db, ACTOR, 'annex', STATE);
+    await putMember(db, ACTOR, { businessId: 'annex', userId: 'dora', role: 'owner' });
+    return newKey(db, 'dora');
+  };
+});
