@@ -65,7 +65,10 @@ export const objectsOf = (text: string): KubeObject[] =>
 export const ALL = {
   settings: { RATE_LIMIT: '600/60', MAX_CONNECTIONS: 1_000_000, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://otel:4318' },
   secrets: Object.fromEntries(
-    ['REDIS_URL', 'AUDIT_SIGNING_KEY', 'BOOTSTRAP_TOKEN'].map((name) => [name, { name: 'other', key: name }]),
+    ['REDIS_URL', 'AUDIT_SIGNING_KEY', 'FINDINGS_WEBHOOK_URL', 'FINDINGS_WEBHOOK_SECRET'].map((name) => [
+      name,
+      { name: 'other', key: name },
+    ]),
   ),
   image: { digest: `sha256:${'a'.repeat(64)}` },
   imagePullSecrets: [{ name: 'registry' }],
@@ -74,7 +77,7 @@ export const ALL = {
   networkPolicy: {
     administrators: [{ podSelector: { matchLabels: { app: 'console' } } }],
     postgresql: { to: [{ ipBlock: { cidr: '10.1.0.0/16' } }] },
-    egress: [{ ports: [{ port: 443, protocol: 'TCP' }] }],
+    egress: [{ ports: [{ port: 8443, protocol: 'TCP' }] }],
   },
   monitoring: {
     serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },

@@ -128,7 +128,7 @@ describeWithTools('the pods of deploy/chart', () => {
     expect(adminPeers).to.include('monitoring').and.not.include('iqra-authz/caller');
     expect(JSON.stringify(rulesOf(all).ingress[1].from)).to.include('console');
     expect(rulesOf(plain).egress.map(ports)).to.deep.equal([[5432], [53, 53]]);
-    expect(rulesOf(all).egress.map(ports)).to.deep.equal([[5432], [6379], [4318], [53, 53], [443]]);
+    expect(rulesOf(all).egress.map(ports)).to.deep.equal([[5432], [6379], [4318], [443], [53, 53], [8443]]);
     expect(rulesOf(all).egress[0].to).to.deep.equal([{ ipBlock: { cidr: '10.1.0.0/16' } }]);
     expect(one(plain, 'NetworkPolicy', 'migration').spec.egress.map(ports)).to.deep.equal([[5432], [53, 53]]);
     expect(render({ networkPolicy: { enabled: false } }).filter(({ kind }) => kind === 'NetworkPolicy')).to.deep.equal(
