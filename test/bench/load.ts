@@ -174,16 +174,20 @@ function requestsOf({ line, headers, bodies, from = 0, count }: Load): readonly 
 
 type Send = (since: number) => void;
 
-/** An open loop: what is due is sent whether or not the server keeps up, and its latency counts from when it was due. */
+/**
+ * An open loop: what is due is sent whether or not the server keeps up, and its latency counts from when it was due; or from the tick after that,
+ * where the tick is in time.
+ */
 function pace(rate: number, goesOn: () => boolean, waiting: number[], free: Send[]): NodeJS.Timeout {
   const start = performance.now();
   let due = 0;
   return setInterval(() => {
     const now = performance.now();
     for (; goesOn() && due < ((now - start) / 1000) * rate; due += 1) {
+      const since = Math.min(now, start + (due / rate) * 1000 + TICK_MS);
       const send = free.pop();
-      if (send) send(now);
-      else waiting.push(now);
+      if (send) send(since);
+      else waiting.push(since);
     }
   }, TICK_MS);
 }
