@@ -228,6 +228,18 @@ const SETTINGS = {
     default: '300',
     help: 'seconds after which findings are looked for again, by one of the replicas; 0: never',
   },
+  FINDINGS_THRESHOLDS: {
+    schema: z
+      .string()
+      .regex(
+        /^\w+=[1-9]\d{0,5}(,\w+=[1-9]\d{0,5})*$/,
+        'must be name=number,.. such as unusedDays=30,burstUses=5000, from 1 to 999999',
+      )
+      .transform(
+        (text) => new Map(text.split(',').map((each) => [each.split('=')[0] ?? '', Number(each.split('=')[1])])),
+      ),
+    help: 'thresholds of findings in place of their defaults, name=number,..: docs/key-hygiene.md',
+  },
   FINDINGS_WEBHOOK_URL: {
     schema: webhookUrl,
     secret: true,

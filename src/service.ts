@@ -26,6 +26,7 @@ import { type Moments, momentsOf } from './facts/moment.ts';
 import { pruneChanges } from './facts/prune-changes.ts';
 import { warmUp } from './facts/warm.ts';
 import { freezeMetrics, holdFreezes, type InForce } from './freezes/in-force.ts';
+import { thresholdsOf } from './key-hygiene/findings.ts';
 import { createUsage } from './keys/usage.ts';
 import { createLimits, limitMetrics } from './limits/limits.ts';
 import type { Log } from './log.ts';
@@ -126,6 +127,7 @@ async function compose(
       'BOOTSTRAP_TOKEN is set: whoever has it may do everything. Make callers with their own scopes, then unset it',
     );
   const webhook = webhookOf(config);
+  const findingThresholds = thresholdsOf(config.FINDINGS_THRESHOLDS);
   const limitMs = config.DECISION_DEADLINE_MS;
   const pool = (options: Partial<Parameters<typeof connect>[0]> & { readonly poolSize: number }): Knex => {
     const db = connect({ url, limitMs: SLOW_LIMIT_MS, ...options });
@@ -174,7 +176,7 @@ async function compose(
 
   const declaration = (): Declaration => live.policy().schema.declaration;
   const intervalSeconds = config.FINDINGS_INTERVAL_SECONDS;
-  const watching = { intervalSeconds, webhook, declaration };
+  const watching = { intervalSeconds, thresholds: findingThresholds, webhook, declaration };
   const watch = intervalSeconds > 0 ? part(await createWatch(backgroundDb, watching, log)) : undefined;
 
   const breaker = createBreaker();

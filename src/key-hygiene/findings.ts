@@ -7,6 +7,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { declaredValues } from '../directory/undeclared.ts';
+import { Refusal } from '../errors.ts';
 import { pageQuery } from '../input/resources.ts';
 import type { Declaration } from '../policy/declared/declaration.ts';
 import { type Declared, type HygieneRow, type Kind, THRESHOLDS, type Thresholds } from './kind.ts';
@@ -34,22 +35,43 @@ export interface HygieneFilter {
 
 export const NAMES = Object.keys(HYGIENE_KINDS) as [HygieneName, ...HygieneName[]];
 
-const threshold = (value: number) =>
-  z
-    .string()
-    .regex(/^[1-9]\d{0,5}$/, 'must be a whole number from 1 to 999999')
-    .default(String(value))
-    .meta({ type: 'integer', minimum: 1, maximum: 999_999, default: value, pattern: undefined })
-    .transform(Number);
+const threshold = z
+  .string()
+  .regex(/^[1-9]\d{0,5}$/, 'must be a whole number from 1 to 999999')
+  .meta({ type: 'integer', minimum: 1, maximum: 999_999, pattern: undefined })
+  .transform(Number)
+  .optional();
 
 /** The query parameters: a page, one kind or all, and every threshold. */
 export const hygieneQuery = z.strictObject({
   ...pageQuery,
   finding: z.enum(NAMES, `must be one of ${NAMES.join(', ')}`).optional(),
-  ...(Object.fromEntries(
-    Object.entries(THRESHOLDS).map(([name, { default: value }]) => [name, threshold(value)]),
-  ) as Record<keyof Thresholds, ReturnType<typeof threshold>>),
+  ...(Object.fromEntries(Object.keys(THRESHOLDS).map((name) => [name, threshold])) as Record<
+    keyof Thresholds,
+    typeof threshold
+  >),
 });
+
+/**
+ * Every threshold: as it was asked for, else as FINDINGS_THRESHOLDS has it, else its default.
+ * @throws Refusal: FINDINGS_THRESHOLDS names one that there is not
+ */
+export function thresholdsOf(
+  configured: ReadonlyMap<string, number> = new Map(),
+  asked: { readonly [Name in keyof Thresholds]?: number | undefined } = {},
+): Thresholds {
+  const unknown = [...configured.keys()].filter((name) => !(name in THRESHOLDS));
+  if (unknown.length > 0)
+    throw new Refusal(
+      `FINDINGS_THRESHOLDS has ${unknown.join(', ')}, which is no threshold; there are ${Object.keys(THRESHOLDS).join(', ')}`,
+    );
+  return Object.fromEntries(
+    Object.entries(THRESHOLDS).map(([name, { default: value }]) => [
+      name,
+      asked[name as keyof Thresholds] ?? configured.get(name) ?? value,
+    ]),
+  ) as Thresholds;
+}
 
 /**
  * A keyset page of the findings of this moment, ordered by kind (as in HYGIENE_KINDS), then by subject.
@@ -115,8 +137,3 @@ export async function findingsOf(
   }));
   return { findings, total: rows[0]?.total ?? 0 };
 }
-
-/** Each threshold as it is where nobody says otherwise. */
-export const DEFAULTS = Object.fromEntries(
-  Object.entries(THRESHOLDS).map(([name, { default: value }]) => [name, value]),
-) as Thresholds;

@@ -1,7 +1,8 @@
 /** Looks for the findings of one kind, in its turn among all replicas, and keeps which stand and which are new. */
 
 import type { Knex } from 'knex';
-import { DEFAULTS, findingsOf, type HygieneFinding } from '../key-hygiene/findings.ts';
+import { findingsOf, type HygieneFinding } from '../key-hygiene/findings.ts';
+import type { Thresholds } from '../key-hygiene/kind.ts';
 import type { HygieneName } from '../key-hygiene/rules.ts';
 import type { Declaration } from '../policy/declared/declaration.ts';
 
@@ -58,6 +59,7 @@ const FORGET_MANY = `
 
 export interface Looking {
   readonly intervalSeconds: number;
+  readonly thresholds: Thresholds;
   readonly declaration: Declaration;
   /** Told of the transaction when it has begun. */
   readonly began: (transaction: Transaction) => void;
@@ -85,27 +87,20 @@ export async function lookFor(db: Knex, kind: HygieneName, looking: Looking): Pr
 async function look(
   trx: Knex.Transaction,
   kind: HygieneName,
-  { intervalSeconds, declaration, began }: Looking,
+  { intervalSeconds, thresholds, declaration, began }: Looking,
   took: () => number,
 ): Promise<'looked' | 'rests' | 'taken'> {
   const transaction = await takeTurn(trx);
   if (transaction === undefined) return 'taken';
   began(transaction);
   // In a statement of its own, that sees what the last turn has committed.
-  const asked = { kind, interval: intervalSeconds };
-  const { rows } = await trx.raw<{ rows: object[] }>(
-    `select from finding_kinds where kind = :kind and ${RESTS}`,
-    asked,
-  );
+  const due = { kind, interval: intervalSeconds };
+  const { rows } = await trx.raw<{ rows: object[] }>(`select from finding_kinds where kind = :kind and ${RESTS}`, due);
   if (rows.length > 0) return 'rests';
   // One core of PostgreSQL at most.
   await trx.raw('set local max_parallel_workers_per_gather = 0');
-  const { findings, total } = await findingsOf(trx, kind, {
-    thresholds: DEFAULTS,
-    declaration,
-    after: '',
-    limit: MOST_KEPT,
-  });
+  const asked = { thresholds, declaration, after: '', limit: MOST_KEPT };
+  const { findings, total } = await findingsOf(trx, kind, asked);
   await trx.raw(KEEP, { kind, found: JSON.stringify(findings.map(kept)) });
   await trx.raw(FORGET_OLD);
   await trx.raw(FORGET_MANY, { kind });

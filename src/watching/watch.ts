@@ -5,6 +5,7 @@
 
 import type { Knex } from 'knex';
 import { NAMES } from '../key-hygiene/findings.ts';
+import type { Thresholds } from '../key-hygiene/kind.ts';
 import type { HygieneName } from '../key-hygiene/rules.ts';
 import type { Log } from '../log.ts';
 import { every } from '../loop.ts';
@@ -33,6 +34,7 @@ interface Readings {
 interface Options {
   /** Seconds between two looks for a kind. */
   readonly intervalSeconds: number;
+  readonly thresholds: Thresholds;
   readonly webhook: Webhook | undefined;
   /** Of the live policy. */
   readonly declaration: () => Declaration;
@@ -48,7 +50,7 @@ const CANCEL_LIMIT_MS = 1000;
 /** The watch of a replica over `db`, of which it takes one connection at a time. It begins a round after its start. */
 export async function createWatch(
   db: Knex,
-  { intervalSeconds, webhook, declaration }: Options,
+  { intervalSeconds, thresholds, webhook, declaration }: Options,
   log: Log,
 ): Promise<Watch> {
   const roundMs = Math.min((intervalSeconds * 1000) / ROUNDS, LONGEST_ROUND_MS);
@@ -74,7 +76,7 @@ export async function createWatch(
         underWay = transaction;
       };
       try {
-        const looking = { intervalSeconds, declaration: declaration(), began, ending };
+        const looking = { intervalSeconds, thresholds, declaration: declaration(), began, ending };
         if ((await lookFor(db, kind, looking)) === 'taken') return;
       } catch (error) {
         if (!ending.aborted)

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/connect.ts';
-import { DEFAULTS, findingsOf } from '../../src/key-hygiene/findings.ts';
+import { findingsOf, thresholdsOf } from '../../src/key-hygiene/findings.ts';
 import { HYGIENE_KINDS } from '../../src/key-hygiene/rules.ts';
 import { NOTHING_DECLARED } from '../../src/policy/declared/declaration.ts';
 import { drawer, insertRecords, makeRecord } from '../audit/records.ts';
@@ -17,7 +17,7 @@ const DAY = 86_400_000;
 const KEYS = ['k0', 'k1', 'k2'];
 /** k0 and k1 are of ann, k2 is of bob. */
 const USER_OF: Readonly<Record<string, string>> = { k0: 'ann', k1: 'ann', k2: 'bob' };
-const THRESHOLDS = { ...DEFAULTS, burstMinutes: 10, burstUses: 8, burstFactor: 3, usualDays: 1 };
+const THRESHOLDS = { ...thresholdsOf(), burstMinutes: 10, burstUses: 8, burstFactor: 3, usualDays: 1 };
 
 /** So many decisions with a key, in the middle of the window that ended `windows` windows ago. */
 interface Batch {

@@ -339,6 +339,26 @@ describe('hygiene findings', () => {
     await service.ask('/audit/findings?unusedDays=0').then(({ status }) => expect(status).to.equal(400));
   }).timeout(60_000);
 
+  it('go by the thresholds of FINDINGS_THRESHOLDS where none is asked for, in the command and over HTTP', async () => {
+    await key('idle', { last_used_at: ago(31 * DAY) });
+    const KEY_PEPPERS = `${service.pepper.id}:${service.pepper.secret.toString('base64')}`;
+    const env = { DATABASE_URL: url, KEY_PEPPERS, FINDINGS_THRESHOLDS: 'unusedDays=30,burstUses=5' };
+    const other = await startService(env);
+    const listed = async (query: string) =>
+      ((await clientOf(other).data('GET', `/audit/findings?finding=key-unused${query}`))['items'] as object[]).length;
+    expect([await listed(''), await listed('&unusedDays=32')]).to.deep.equal([1, 0]);
+    await other.close();
+    expect((await authz(['audit', 'findings', '--finding', 'key-unused'], env)).stdout).to.contain('The key idle');
+    const bad = await authz(['audit', 'findings'], { ...env, FINDINGS_THRESHOLDS: 'unusedDay=30' });
+    expect([bad.code, bad.stderr]).to.satisfy(
+      ([code, error]: [number, string]) =>
+        code === 1 && error.includes('FINDINGS_THRESHOLDS has unusedDay, which is no'),
+    );
+    expect((await authz(['audit', 'findings'], { ...env, FINDINGS_THRESHOLDS: 'unusedDays' })).stderr).to.contain(
+      'name=number',
+    );
+  });
+
   it('have a section each in docs/key-hygiene.md, and the thresholds a row', () => {
     const page = readFileSync(path.join(ROOT, 'docs', 'key-hygiene.md'), 'utf8');
     expect([...page.matchAll(/^## (\S+)$/gm)].map(([, name]) => name)).to.deep.equal(Object.keys(HYGIENE_KINDS));

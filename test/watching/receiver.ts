@@ -11,7 +11,7 @@ export interface Received {
 
 export interface Receiver {
   readonly url: string;
-  readonly received: readonly Received[];
+  readonly received: Received[];
   /** Of the next requests, each as many as are left here; then 204. */
   readonly answers: ((response: ServerResponse, received: Received) => unknown)[];
   readonly close: () => Promise<void>;

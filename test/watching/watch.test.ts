@@ -4,11 +4,15 @@
  */
 
 import type { ServerResponse } from 'node:http';
+import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { NAMES } from '../../src/key-hygiene/findings.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { watchMetrics } from '../../src/watching/watch.ts';
 import { eventually, killProcesses, settingsOf, startProcess } from '../http/process.ts';
-import { metricsOf } from '../support/metrics.ts';
+import { metricsOf, readMetrics } from '../support/metrics.ts';
+import { describeWithPgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import { newDatabase } from '../support/postgres.ts';
 import { loginOf } from '../support/roles.ts';
 import { insertKey, startService, type TestService } from '../support/service.ts';
@@ -25,6 +29,13 @@ describe('the watch', function () {
   let one: TestService;
   let other: TestService;
   let db: Knex;
+  let logged = '';
+  const log = new Writable({
+    write: (chunk, _, done) => {
+      logged += chunk;
+      done();
+    },
+  });
 
   /** Rounds are those that tests ask for. */
   const settings = (): Record<string, string> => ({
@@ -32,17 +43,26 @@ describe('the watch', function () {
     FINDINGS_INTERVAL_SECONDS: '21600',
     FINDINGS_WEBHOOK_URL: receiver.url,
     FINDINGS_WEBHOOK_SECRET: SECRET,
+    LOG_LEVEL: 'debug',
   });
-  beforeEach(async () => {
+  const replica = (more: Record<string, string> = {}): Promise<TestService> => {
+    const KEY_PEPPERS = one && `test:${one.pepper.secret.toString('base64')}`;
+    return startService({ ...settings(), ...(KEY_PEPPERS && { KEY_PEPPERS }), ...more }, log);
+  };
+  before(async () => {
     url = await newDatabase();
     receiver = await startReceiver();
-    one = await startService(settings());
-    const { secret } = one.pepper;
-    other = await startService({ ...settings(), KEY_PEPPERS: `test:${secret.toString('base64')}` });
+    one = await replica();
+    other = await replica();
     ({ db } = one);
-    await db('users').insert({ id: 'ada' });
   });
-  afterEach(async () => {
+  beforeEach(async () => {
+    await db.raw('truncate findings, finding_kinds, finding_messages, users cascade');
+    await db('users').insert({ id: 'ada' });
+    receiver.received.length = 0;
+    receiver.answers.length = 0;
+  });
+  after(async () => {
     killProcesses();
     await one?.close();
     await other?.close();
@@ -112,6 +132,7 @@ describe('the watch', function () {
     await rounds(one);
     await rounds(other);
     expect([await found(one, 'key-unused'), await found(other, 'key-unused')]).to.deep.equal([0, 0]);
+    await db.raw('drop table looks; drop function note_look cascade');
   });
 
   it('tells what is new, once: nothing that still stands or stood within a day, and again what was gone for longer', async () => {
@@ -162,12 +183,16 @@ describe('the watch', function () {
       await dueAgain();
     }
     expect(receiver.received.length).to.equal(4);
+    expect(logged.split('a message of findings was not delivered; it is sent again').length - 1).to.equal(3);
+    expect(logged).to.not.match(/T0PSECRET|127\.0\.0\.1:\d+\/hook|whsec_/);
     const seen = receiver.received.map(({ headers, body }) => `${headers['webhook-id']} ${body}`);
     expect(new Set(seen).size).to.equal(1);
-    const failures = (await Promise.all([one, other].map(({ address }) => metricsOf(address)))).map(
-      ({ samples }) => samples.get('authz_findings_send_failures_total') ?? 0,
+    const failures = await Promise.all([one, other].map(({ address }) => metricsOf(address)));
+    const sum = failures.reduce(
+      (all, { samples }) => all + (samples.get('authz_findings_send_failures_total') ?? 0),
+      0,
     );
-    expect(failures.reduce((sum, each) => sum + each)).to.equal(3);
+    expect(sum).to.equal(3);
   });
 
   it('waits longer after each failure, and gives up after three days', async () => {
@@ -240,26 +265,6 @@ describe('the watch', function () {
     );
   });
 
-  it('ends with the service, in the middle of a look, and another replica then has its turn', async () => {
-    const holder = await db.transaction();
-    await holder.raw('lock table freezes in access exclusive mode');
-    const watched = one.service.watch?.now();
-    await lookWaits();
-    await rounds(other);
-    expect(
-      await db('finding_kinds').where({ kind: 'attribute-undeclared' }),
-      'it is the turn of the first',
-    ).to.deep.equal([]);
-    // Resolves although the lock is still held.
-    await one.service.watch?.close();
-    await watched;
-    await holder.rollback();
-    await rounds(other);
-    expect(Number((await db('finding_kinds').whereNotNull('looked_at').count().first())?.['count'])).to.equal(
-      NAMES.length,
-    );
-  });
-
   it('is taken over from a replica that is killed in the middle of a look, and of a delivery', async () => {
     await unusedKey('idle');
     const environment = { ...settingsOf(one, url), ...settings(), FINDINGS_INTERVAL_SECONDS: '1' };
@@ -294,11 +299,32 @@ describe('the watch', function () {
     });
   });
 
-  it('runs with the rights of authz_service, and leaves auditors nothing to hold it up by', async () => {
+  it('ends with the service, in the middle of a look, and another replica then has its turn', async () => {
+    const holder = await db.transaction();
+    await holder.raw('lock table freezes in access exclusive mode');
+    const third = await replica();
+    const watched = third.service.watch?.now();
+    await lookWaits();
+    await rounds(other);
+    expect(
+      await db('finding_kinds').where({ kind: 'attribute-undeclared' }),
+      'it is the turn of the first',
+    ).to.deep.equal([]);
+    // Resolves although the lock is still held.
+    await third.service.watch?.close();
+    await watched;
+    await holder.rollback();
+    await third.close();
+    await rounds(other);
+    expect(Number((await db('finding_kinds').whereNotNull('looked_at').count().first())?.['count'])).to.equal(
+      NAMES.length,
+    );
+  });
+
+  it('runs with the rights of authz_service', async () => {
     await unusedKey('idle');
     const login = await loginOf(db, url, 'authz_service');
-    const KEY_PEPPERS = `test:${one.pepper.secret.toString('base64')}`;
-    const service = await startService({ ...settings(), DATABASE_URL: login, KEY_PEPPERS });
+    const service = await replica({ DATABASE_URL: login });
     await rounds(service);
     expect(told()).to.deep.equal(['key-unused idle']);
     await rest();
@@ -309,12 +335,42 @@ describe('the watch', function () {
   });
 
   it('is off where its interval is 0', async () => {
-    const KEY_PEPPERS = `test:${one.pepper.secret.toString('base64')}`;
-    const service = await startService({ ...settings(), KEY_PEPPERS, FINDINGS_INTERVAL_SECONDS: '0' });
+    const service = await replica({ FINDINGS_INTERVAL_SECONDS: '0' });
     expect(service.service.watch).to.equal(undefined);
     const { types, samples } = await metricsOf(service.address);
     expect([...types.keys()]).to.include('authz_findings');
     expect([...samples.keys()].filter((name) => name.startsWith('authz_findings'))).to.deep.equal([]);
     await service.close();
+  });
+
+  it('exports no number that may be otherwise by now', async () => {
+    const metrics = createMetrics(
+      watchMetrics({ readings: () => ({ known: undefined, ageOf: () => 7, failedSends: 1 }) }),
+    );
+    const { samples } = readMetrics(await metrics.text());
+    const own = [...samples].filter(([name]) => name.startsWith('authz_findings'));
+    expect(own.slice(NAMES.length)).to.deep.equal([['authz_findings_send_failures_total', 1]]);
+    expect(own[0]).to.deep.equal([`authz_findings_age_seconds{kind="${NAMES[0]}"}`, 7]);
+  });
+});
+
+describeWithPgBouncer('the watch behind a pooler in transaction mode', () => {
+  it('has a turn at a time', async () => {
+    const url = await newDatabase();
+    const pooler = await startPgBouncer(url);
+    const service = await startService({
+      DATABASE_URL: pooler.url,
+      DATABASE_DIRECT_URL: url,
+      FINDINGS_INTERVAL_SECONDS: '21600',
+    });
+    const holder = await service.db.transaction();
+    await holder.raw('select from finding_turn for update');
+    await service.service.watch?.now();
+    expect(await service.db('finding_kinds')).to.deep.equal([]);
+    await holder.rollback();
+    await service.service.watch?.now();
+    expect((await service.db('finding_kinds').whereNotNull('looked_at')).length).to.equal(NAMES.length);
+    await service.close();
+    await pooler.close();
   });
 });

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
 import { validate } from '../../input/scalars.ts';
-import { hygieneQuery, listHygieneFindings } from '../../key-hygiene/findings.ts';
+import { hygieneQuery, listHygieneFindings, thresholdsOf } from '../../key-hygiene/findings.ts';
 import { type Kind, THRESHOLDS } from '../../key-hygiene/kind.ts';
 import { HYGIENE_KINDS } from '../../key-hygiene/rules.ts';
 import { NOTHING_DECLARED } from '../../policy/declared/declaration.ts';
@@ -26,7 +26,7 @@ export function addFindingsVerb(audit: Command, terminal: Terminal): void {
     ),
   ).option('--finding <name>', 'of this kind only');
   for (const [name, { default: value, help }] of Object.entries(THRESHOLDS)) {
-    command.option(`--${dashed(name)} <n>`, help, String(value));
+    command.option(`--${dashed(name)} <n>`, `${help}; default: ${value}, or that of FINDINGS_THRESHOLDS`);
   }
   command.action((options: Options) => findings(terminal, options));
 }
@@ -35,7 +35,8 @@ const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${
 
 const findings = (terminal: Terminal, { json, ...options }: Options): Promise<void> =>
   withPresentDatabase(terminal, async ({ db, actor, cursors }) => {
-    const { limit, cursor, finding, ...thresholds } = validate(hygieneQuery, options);
+    const { limit, cursor, finding, ...asked } = validate(hygieneQuery, options);
+    const thresholds = thresholdsOf(terminal.config().FINDINGS_THRESHOLDS, asked);
     // For no other kind, so that a folder that is being edited is in nobody's way.
     const { needsDeclared }: Partial<Kind> =
       finding === undefined ? { needsDeclared: 'values' } : HYGIENE_KINDS[finding];

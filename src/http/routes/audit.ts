@@ -5,7 +5,7 @@ import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';
 import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
 import { showDecision } from '../../audit/query/explanation.ts';
 import { countDecisions, statsQuery } from '../../audit/query/stats.ts';
-import { hygieneQuery, listHygieneFindings } from '../../key-hygiene/findings.ts';
+import { hygieneQuery, listHygieneFindings, thresholdsOf } from '../../key-hygiene/findings.ts';
 import type { Service } from '../../service.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
@@ -13,7 +13,7 @@ import { idParams, pageOf } from '../shared-shapes.ts';
 import { adminData, decisionPage, hygieneData, shownDecisionData, statsData } from './audit-shapes.ts';
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
-export const auditRoutes = ({ auditDb: db, cursors, declaration }: Service): Route[] => [
+export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Service): Route[] => [
   route({
     method: 'get',
     path: '/audit/decisions',
@@ -78,7 +78,8 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration }: Service): Rou
         data: pageOf(hygieneData),
       },
     },
-    handle: async ({ query: { limit, cursor, finding, ...thresholds }, actor }) => {
+    handle: async ({ query: { limit, cursor, finding, ...asked }, actor }) => {
+      const thresholds = thresholdsOf(config.FINDINGS_THRESHOLDS, asked);
       const page = await listHygieneFindings(
         db,
         { finding, thresholds, declaration: declaration() },
