@@ -37,9 +37,9 @@ const dashboard = JSON.parse(read('deploy', 'grafana-dashboard.json')) as {
 describe('what deploy/ holds', () => {
   let service: TestService;
   let metrics: ReadMetrics;
-  /** Metric -> its labels, as docs/operations.md lists them; another test holds that list and the service together. */
+  /** Metric -> its labels, as docs/monitoring.md lists them; another test holds that list and the service together. */
   const labels = new Map(
-    [...read('docs', 'operations.md').matchAll(/^\| (authz_\w+)(?:\{([\w, ]+)\})? \|/gm)].map(
+    [...read('docs', 'monitoring.md').matchAll(/^\| (authz_\w+)(?:\{([\w, ]+)\})? \|/gm)].map(
       ([, name = '', list = '']) => [name, list.split(', ')] as const,
     ),
   );

@@ -219,13 +219,13 @@ describe('the metrics', () => {
       expect(type === 'counter', name).to.equal(name.endsWith('_total'));
   });
 
-  it('are those that docs/operations.md lists, with their labels, and no others', async () => {
+  it('are those that docs/monitoring.md lists, with their labels, and no others', async () => {
     // So that each label has a value.
     await service.ask('/authorize', good());
     await service.ask('/authorize', {});
     await service.ask('/gateway/nginx', undefined, { 'iqra-caller': `Bearer ${service.token}` });
     const { text, types } = await metricsOf(service.address);
-    const page = readFileSync(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
+    const page = readFileSync(path.join(ROOT, 'docs', 'monitoring.md'), 'utf8');
     const listed = [...page.matchAll(/^\| (authz_\w+)(?:\{([\w, ]+)\})? \|/gm)];
     expect(listed.map(([, name]) => name)).to.have.members(
       [...types.keys()].filter((name) => name.startsWith('authz_')),

@@ -34,7 +34,7 @@ export async function pepperUse(db: Knex, peppers: readonly Pepper[]): Promise<P
 const FAULTS: Readonly<Record<string, (id: string) => string>> = {
   lacking: (id) =>
     `the database has keys under the pepper ${id}, which KEY_PEPPERS does not hold, so they would all be denied as unknown. ` +
-    'Add it (last, if another is current); docs/operations.md says how to retire one.',
+    'Add it (last, if another is current); docs/administration.md says how to retire one.',
   other: (id) =>
     `the pepper ${id} is not the one that the database knows under this id, so its keys would all be denied as unknown. ` +
     'Restore its secret in KEY_PEPPERS, or give the new one an id of its own.',

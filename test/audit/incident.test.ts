@@ -1,5 +1,5 @@
 /**
- * The walk through an incident, from the first question to the last command, on a service that was abused: docs/operations.md with the
+ * The walk through an incident, from the first question to the last command, on a service that was abused: docs/administration.md with the
  * service's role, then docs/audit.md with an auditor's, and without a pepper.
  */
 
@@ -24,7 +24,7 @@ describe('the guides on a leaked key', function () {
 
   it('are what their commands say, in their order', async () => {
     const { client, service, owner, folder } = world;
-    const ending = await commandsOf('operations.md', '## A key has leaked: end it');
+    const ending = await commandsOf('administration.md', '## A key has leaked: end it');
     const script = await commandsOf('audit.md', '## An incident: a leaked key');
     expect(script).to.include(`ADDRESS=${THIEF}`).and.to.include('ID=ada-main');
     await client.newUser('ada', 'bakery', 'garage');

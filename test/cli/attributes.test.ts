@@ -171,8 +171,8 @@ describe('authz --attribute', function () {
     );
   });
 
-  it('does what docs/operations.md shows', async () => {
-    const page = await readFile(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
+  it('does what docs/administration.md shows', async () => {
+    const page = await readFile(path.join(ROOT, 'docs', 'administration.md'), 'utf8');
     const [, block = ''] = /## Attributes and roles.*?```sh\n(.*?)```/s.exec(page) ?? [];
     await done('user put ada');
     await done('business put bakery');

@@ -190,7 +190,7 @@ describeWithRedis('limits whose Redis', () => {
   });
 
   it('grants only the rights that the docs name are counted in Redis', async () => {
-    const page = await readFile(path.join(ROOT, 'docs', 'operations.md'), 'utf8');
+    const page = await readFile(path.join(ROOT, 'docs', 'administration.md'), 'utf8');
     const rights = /`(\+@connection [^`]+)`/.exec(page)?.[1]?.split(/\s+/) ?? [];
     const client = new Redis(redis.url);
     await client.call('ACL', ['SETUSER', 'limits', 'reset', 'on', '>its-password', ...rights]);
