@@ -30,6 +30,20 @@ const rowsOf = (page: string, first: RegExp): string[][] =>
     )
     .filter(([cell = '']) => first.test(cell));
 
+/** The anchors of a page's headings, as GitHub makes them. */
+const anchorsOf = (page: string): string[] =>
+  [
+    ...read(page)
+      .replaceAll(/^```.*?^```/gms, '')
+      .matchAll(/^#+ (.*)$/gm),
+  ].map(([, heading = '']) =>
+    heading
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+
 describe('the documents', () => {
   it('link only to what is there', () => {
     const broken = PAGES.flatMap((page) =>
@@ -39,6 +53,20 @@ describe('the documents', () => {
         .map((target) => `${page} -> ${target}`),
     );
     expect(PAGES.length).to.be.above(8);
+    expect(broken).to.deep.equal([]);
+  });
+
+  it('link only to headings that are there', () => {
+    const broken = PAGES.flatMap((page) =>
+      [...read(page).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)]
+        .map(([, file = '', anchor = '']) => ({
+          anchor,
+          target: path.join(path.dirname(page), file || path.basename(page)),
+        }))
+        .filter(({ anchor, target }) => target.endsWith('.md') && !anchorsOf(target).includes(anchor))
+        .map(({ anchor, target }) => `${page} -> ${target}#${anchor}`),
+    );
+    expect(anchorsOf('docs/operations.md')).to.include('two-listeners');
     expect(broken).to.deep.equal([]);
   });
 

@@ -57,7 +57,7 @@ export async function compareExport(db: Knex, files: readonly string[], attested
     fork = Math.max(fork, common?.seq ?? 0);
   }
   const end = await endOfChain(db);
-  const linked = fork > 0 || (await follows(db, first));
+  const linked = fork > 0 || (await follows(db, first, end));
   const lost = stretches.flatMap((stretch) => {
     const until = stretch.findLast(({ seq, hash }) => attested.events.has(placeOf(seq, hash)))?.seq ?? 0;
     return stretch.filter(({ seq }) => seq > fork).map((line) => ({ line, attested: line.seq <= until }));
@@ -138,9 +138,10 @@ function stretchesOf(lines: readonly EventLine[]): Stretch[] {
   return stretches;
 }
 
-/** Whether the first event of the files stands right behind one of the database's. */
-async function follows(db: Knex, first: EventLine): Promise<boolean> {
-  if (first.seq === 1) return true;
+/** Whether the first event of the files stands right behind one of the database's, which has `end`. */
+async function follows(db: Knex, first: EventLine, end: number): Promise<boolean> {
+  // Where both begin at 1 and differ there, they are two databases, as far as can be told.
+  if (first.seq === 1) return end === 0;
   const before = (await readEventHashes(db, first.seq - 1, first.seq - 1)).get(first.seq - 1);
   return before !== undefined && standsBehind(before, first);
 }
