@@ -20,11 +20,14 @@ import { DROP_LOG_FUNCTIONS, LOG_FUNCTIONS } from './001_initial/log-functions.t
 import { DROP_READS, READS } from './001_initial/reads.ts';
 import { DROP_RECORD_FUNCTIONS, RECORD_FUNCTIONS } from './001_initial/record-functions.ts';
 import { DROP_ROLLOUT, ROLLOUT } from './001_initial/rollout.ts';
+import { DROP_SCHEMA_MARKS, SCHEMA_MARKS } from './001_initial/schema-marks.ts';
+
+export const breaking = null;
 
 export async function up(knex: Knex): Promise<void> {
   const { rows } = await knex.raw<{ rows: { schema: string }[] }>('select quote_ident(current_schema()) as schema');
   const schema = rows[0]?.schema ?? '';
-  const parts = [DIRECTORY, FREEZES, CHANGES, ROLLOUT, DECISION_LOG, FINDINGS];
+  const parts = [SCHEMA_MARKS, DIRECTORY, FREEZES, CHANGES, ROLLOUT, DECISION_LOG, FINDINGS];
   const functions = [LOG_FUNCTIONS, RECORD_FUNCTIONS, CHECKPOINT_FUNCTIONS, ADMIN_CHAIN, READS, AUDITED].map((part) =>
     part(schema),
   );
@@ -40,6 +43,14 @@ export async function down(knex: Knex): Promise<void> {
     DROP_RECORD_FUNCTIONS,
     DROP_LOG_FUNCTIONS,
   ];
-  const parts = [DROP_FINDINGS, DROP_DECISION_LOG, DROP_ROLLOUT, DROP_CHANGES, DROP_FREEZES, DROP_DIRECTORY];
+  const parts = [
+    DROP_FINDINGS,
+    DROP_DECISION_LOG,
+    DROP_ROLLOUT,
+    DROP_CHANGES,
+    DROP_FREEZES,
+    DROP_DIRECTORY,
+    DROP_SCHEMA_MARKS,
+  ];
   for (const sql of [...functions, ...parts]) await knex.schema.raw(sql);
 }

@@ -33,13 +33,14 @@ export interface Database {
  */
 export const openDatabase = (config: Config): Promise<Database> => open(config, peppersOf);
 
-/** As `openDatabase`, for the migrations alone: needs no pepper, and checks none. */
-export const openWithoutPeppers = (config: Config): Promise<Omit<Database, 'peppers'>> =>
-  open(config, async () => undefined);
+/** As `openDatabase`, for the migrations alone: needs no pepper, and checks none. `contract`: also those that break older versions. */
+export const openWithoutPeppers = (config: Config, contract: boolean): Promise<Omit<Database, 'peppers'>> =>
+  open(config, async () => undefined, contract);
 
 async function open<P extends Peppers | undefined>(
   config: Config,
   read: (config: Config) => Promise<P>,
+  contract = false,
 ): Promise<Omit<Database, 'peppers'> & { readonly peppers: P }> {
   if (config.DATABASE_DIRECT_URL !== undefined && config.DATABASE_URL === undefined)
     throw new Refusal(
@@ -56,7 +57,7 @@ async function open<P extends Peppers | undefined>(
   try {
     const peppers = await read(config);
     if (directUrl !== url) await requireSame(db, url);
-    const migrated = await migrate(db);
+    const migrated = await migrate(db, { contract });
     if (peppers) await requirePeppers(db, peppers);
     return { url, directUrl, db, peppers, migrated, close };
   } catch (error) {

@@ -69,6 +69,8 @@ export interface Service extends Pick<Policies, 'live' | 'shadowPolicy' | 'shado
   /** All that keys may be stored under. */
   readonly peppers: Database['peppers'];
   readonly readiness: () => Promise<Readiness>;
+  /** Whether the database was migrated past this version: then no request that needs it may be served. */
+  readonly outdated: Changes['outdated'];
   readonly metrics: Metrics;
   /** Undefined: no traces are made. */
   readonly tracing: Tracing | undefined;
@@ -239,6 +241,7 @@ async function compose(
     searching: { loadNamed, moments, freezes },
     findCaller: callerFinder(callers, peppers, config.BOOTSTRAP_TOKEN),
     readiness: readinessOf({ db, logDb, recorder, freshness, changes, limitMs, log }),
+    outdated: changes.outdated,
     metrics,
     tracing,
     changeFeed: changes,

@@ -64,7 +64,7 @@ describe('docs/operations.md', () => {
       outputs.push((await runGuide(commands, folder, env)).stdout);
       if (ended) expect(await ended).to.deep.equal([0, null]);
     }
-    expect(blocks).to.have.length(7);
+    expect(blocks).to.have.length(8);
     expect(outputs.join('\n')).to.match(
       /applied: 001[\s\S]*iqra_svc_[\s\S]*nothing to do[\s\S]*events? written[\s\S]*clean/,
     );

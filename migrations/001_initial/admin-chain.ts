@@ -56,18 +56,19 @@ const EVENT_HASH = `
 
 /**
  * Adds the events of a change and its entries in the change feed, and says which number of the feed they have; without entries, the last.
- * Time and login of an event are those that the database knows.
+ * Time and login of an event are those that the database knows. A process names the newest migration that it knows; who changes rows by hand need not.
  * INVARIANT: the row of `change_counter` is locked until the commit, and nothing is locked after it: so numbers of the feed and of the chain
  * become visible in their order, and no two transactions wait for each other here. It is to be the last statement of its transaction.
  */
 const RECORD_CHANGE = (path: string): string => `
-  create function authz_record_change(events jsonb, changes jsonb) returns bigint
+  create function authz_record_change(events jsonb, changes jsonb, newest_migration text default null) returns bigint
   language plpgsql security definer set search_path = ${path} as $$
   declare
     counter change_counter;
     event admin_events;
     micros bigint;
   begin
+    if newest_migration is not null then perform authz_require_fit(newest_migration); end if;
     select * into strict counter from change_counter for update;
     for event in select * from jsonb_populate_recordset(null::admin_events, $1) loop
       micros := (extract(epoch from clock_timestamp()) * 1000000)::bigint;

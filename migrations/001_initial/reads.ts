@@ -59,7 +59,7 @@ const RECORD_READ = (path: string): string => `
       or coalesce(jsonb_typeof(asked), 'object') <> 'object' or coalesce(octet_length(asked::text), 0) > ${MOST_BYTES} then
       raise exception 'the event of this read is too long: name less at once' using errcode = 'program_limit_exceeded';
     end if;
-    if not has_function_privilege(session_user, 'authz_record_change(jsonb, jsonb)', 'execute') then
+    if not has_function_privilege(session_user, 'authz_record_change(jsonb, jsonb, text)', 'execute') then
       insert into read_rates (login, minute, events) values (session_user, '-infinity', 0) on conflict do nothing;
       select * into rate from read_rates where login = session_user for update;
       -- Under the lock, so that who waited for it across the turn of a minute does not set the count back.

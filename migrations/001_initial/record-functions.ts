@@ -123,7 +123,7 @@ const ADD_SITUATIONS = `
 /**
  * After each statement that inserts decisions, whoever runs it and by whichever command: its rows must be those of the batch that
  * the transaction has named in the setting \`authz.batch\`: JSON of chain, secret (32 bytes in hex, which only the process of the chain has),
- * heads, and those of their situations that may be new. A statement without a batch is for the owner of the table alone, who restores a backup so.
+ * heads, those of their situations that may be new, and the newest migration that the process knows. A statement without a batch is for the owner of the table alone, who restores a backup so.
  * INVARIANT: the rows are counted as they are in the table (a transition table), so what another trigger swallowed is missed. And they are
  * held against the clock after the inserts, so that it bounds how old a record is when others first see it.
  *
@@ -166,6 +166,7 @@ const RECORD_BATCH = (path: string): string => `
         using errcode = 'check_violation';
     end if;
     -- Assigned: an expression costs a fraction of PERFORM, which runs a statement.
+    checked := authz_require_fit(coalesce(batch->>'newestMigration', ''));
     checked := authz_add_situations(batch->'situations', situations, (latest at time zone 'UTC')::date);
     checked := authz_advance_heads(process, sha256(secret), batch->'heads', inserted);
     -- One statement for a batch; authz_require_recorded looks for it.

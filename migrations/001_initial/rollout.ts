@@ -19,6 +19,8 @@ export const ROLLOUT = `
   create table replicas (
     id text collate "C" primary key,
     version text not null,
+    -- The newest migration that it knows.
+    newest_migration text collate "C" not null default '',
     started_at timestamptz(3) not null default now(),
     seen_at timestamptz not null default now(),
     last_applied bigint,

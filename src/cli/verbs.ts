@@ -106,6 +106,7 @@ export async function addVerbs(program: Command, terminal: Terminal, argv: reado
       '--roles',
       'then give the roles of the service and of auditors their rights, as deploy/roles.sql says; for the owner',
     )
+    .option('--contract', 'also what breaks older versions: once all replicas have been replaced')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://... authz migrate --roles')
     .action((options: MigrateOptions) => migrateVerb(terminal, options));
@@ -120,21 +121,28 @@ export async function addVerbs(program: Command, terminal: Terminal, argv: reado
 
 interface MigrateOptions extends JsonOption {
   readonly roles?: boolean;
+  readonly contract?: boolean;
 }
 
-async function migrateVerb(terminal: Terminal, { json, roles }: MigrateOptions): Promise<void> {
+async function migrateVerb(terminal: Terminal, { json, roles, contract = false }: MigrateOptions): Promise<void> {
   const { openWithoutPeppers } = await import('../database.ts');
   const { orForbidden } = await import('./terminal/database.ts');
-  const { db, migrated, close } = await orForbidden(openWithoutPeppers(terminal.config()));
+  const { waitingMigrations } = await import('../db/migrate.ts');
+  const { db, migrated, close } = await orForbidden(openWithoutPeppers(terminal.config(), contract));
+  let waiting: readonly string[];
   try {
     // After the migrations: a table that they made has no rights yet.
     if (roles) await orForbidden(db.raw(await readFile(ROLES, 'utf8')));
+    waiting = await waitingMigrations(db);
   } finally {
     await close();
   }
-  if (json) terminal.printJson({ migrated });
-  else
-    terminal.print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');
+  if (json) return terminal.printJson({ migrated, waiting });
+  terminal.print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');
+  if (waiting.length > 0)
+    terminal.print(
+      `waiting: ${waiting.join(', ')}, for authz migrate --contract once no replica is of an older version`,
+    );
 }
 
 const IN_FILES = 'Of a secret X, in place of X, X_FILE may name a file that holds it.';

@@ -1,10 +1,13 @@
 /** What to change where PostgreSQL refuses what every service needs of it. */
 
+import { UPGRADE_FIRST } from './schema.ts';
+
 /** By SQLSTATE. */
 const ADVICE: Readonly<Record<string, string>> = {
   '25006':
     'the database takes no writes: DATABASE_URL must name the primary; where it does, default_transaction_read_only is on: ' +
     'reset it (alter database, role or system) once whatever set it, such as a full disk, is over',
+  AU003: `the database was migrated past this version. ${UPGRADE_FIRST}`,
   '3F000': 'search_path names no schema that exists: alter database or role .. set search_path, or reset it',
   '42501': 'the role lacks a right: run deploy/roles.sql again, as the owner of the tables',
   '53100': 'the disk is full: make room, or prune old days of the log',

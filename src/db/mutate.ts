@@ -6,6 +6,7 @@
 import type { Knex } from 'knex';
 import { maskSecrets } from '../mask.ts';
 import { databaseFailure } from './failure.ts';
+import { NEWEST_MIGRATION } from './schema.ts';
 import { despiteRaces } from './write-outcome.ts';
 
 /** Who changes something. */
@@ -73,7 +74,7 @@ export const onCommit = (db: Knex, listener: (commit: Commit | undefined) => voi
   void db.on(COMMIT, listener);
 
 // Its lock is the only order that there is between changes: migrations/001_initial/admin-chain.ts.
-const RECORD_CHANGE = 'select authz_record_change(?::jsonb, ?::jsonb)::text as seq';
+const RECORD_CHANGE = 'select authz_record_change(?::jsonb, ?::jsonb, ?::text)::text as seq';
 
 /**
  * Runs `work` in a transaction, and commits what it did together with its events and changes. When PostgreSQL rolls this
@@ -119,7 +120,7 @@ async function record(
 ): Promise<number> {
   const eventRows = maskSecrets(JSON.stringify(events.map((event) => eventRow(actor, event))));
   const changeRows = JSON.stringify(changes.map(changeRow));
-  const { rows } = await trx.raw<{ rows: [{ seq: string }] }>(RECORD_CHANGE, [eventRows, changeRows]);
+  const { rows } = await trx.raw<{ rows: [{ seq: string }] }>(RECORD_CHANGE, [eventRows, changeRows, NEWEST_MIGRATION]);
   return Number(rows[0].seq);
 }
 

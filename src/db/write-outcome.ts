@@ -19,7 +19,7 @@ const BAD_ROW = ['22', '23', 'P0', '54'];
  * SQLSTATEs, or their classes, that never end a session, so the transaction was rolled back. They decide where `severity`
  * cannot: it is translated into the server's language.
  */
-const ROLLED_BACK = [...BAD_ROW, '0A', '25006', '40', '42', '55', '57014'];
+const ROLLED_BACK = [...BAD_ROW, '0A', '25006', '40', '42', '55', '57014', 'AU'];
 
 /** `sent` is false for a statement that never got a connection. */
 export function writeOutcomeOf(error: unknown, sent: boolean): WriteOutcome {

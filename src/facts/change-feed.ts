@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CLOCK } from '../db/clock.ts';
 import { type ListenConnection, openListenConnection } from '../db/listen-connection.ts';
 import { CHANGES_CHANNEL, type Change } from '../db/mutate.ts';
+import { breaks, NEWEST_MIGRATION, UPGRADE_FIRST } from '../db/schema.ts';
 import type { Log } from '../log.ts';
 import { every } from '../loop.ts';
 import { counter, gauge, type Metric } from '../metric.ts';
@@ -18,6 +19,8 @@ export interface Changes {
    * moment ago then asks `freshness`. All who wait share one poll, and one comes at most every 100 ms, so that nobody can cause many.
    */
   readonly catchUp: () => Promise<void>;
+  /** Whether, as of the last poll, the database was migrated past this version, so that nothing that is read from it can be relied on. */
+  readonly outdated: () => boolean;
   readonly stats: () => ChangesStats;
   readonly close: () => Promise<void>;
 }
@@ -49,6 +52,8 @@ const UNANNOUNCED = 3;
 const CLOCK_SET =
   'the clock of the database was set: decisions and checkpoints go by it from here on; authz audit verify says where it went back';
 
+const OUTDATED = `the database was migrated past this version: nothing is answered from here on but 503. ${UPGRADE_FIRST}`;
+
 /** The server's id and WAL timeline. Where a role may not call these functions, each connection counts as a new history. */
 const IDENTIFY = `
   select (select system_identifier from pg_control_system())::text || '/' ||
@@ -58,6 +63,7 @@ const IDENTIFY = `
 const POLL = `
   select c.last::float8 as last, pg_is_in_recovery() as standby,
     ${CLOCK} as clock,
+    (select max(breaking) from knex_migrations) as breaking,
     (select min(at)::text from changes where seq = $1::bigint) as anchor,
     (select min(at)::text from changes where seq = c.last) as newest,
     (select extract(epoch from clock_timestamp() - min(at))::float8 * 1000 from changes where seq = c.last) as age,
@@ -70,6 +76,8 @@ interface PollRow {
   readonly last: number;
   readonly standby: boolean;
   readonly clock: number;
+  /** The mark of the migrations that breaks most versions; null: none breaks any. */
+  readonly breaking: string | null;
   readonly anchor: string | null;
   readonly newest: string | null;
   readonly age: number | null;
@@ -106,6 +114,7 @@ export function followChanges(
   let links = 0;
   let failing = false;
   let link: Link | undefined;
+  let outdated = false;
 
   const warnOfNotifications = (reason: object): void => {
     if (!warned)
@@ -115,6 +124,15 @@ export function followChanges(
           'polling alone, every 250 ms',
       );
     warned = true;
+  };
+
+  const noteMigrations = (breaking: string | null): void => {
+    const is = breaks(breaking);
+    if (is !== outdated) {
+      if (is) log.error({ needed: breaking, newest: NEWEST_MIGRATION }, OUTDATED);
+      else log.warn('the database is again one that this version can serve');
+    }
+    outdated = is;
   };
 
   const connect = async (): Promise<Link> => {
@@ -153,6 +171,7 @@ export function followChanges(
     }
     // The limit may cut a number's rows in two, and then it would count as complete: pass none, which is a gap.
     const changes = row.changes.length < MAX_CHANGES ? row.changes.map(changeOf) : [];
+    noteMigrations(row.breaking);
     const expected = freshness.clock();
     const flushed = freshness.applyPoll({ ...row, after, sentAt, receivedAt: performance.now(), history, changes });
     if (row.last !== after) counts.lagMs = row.age ?? 0;
@@ -214,6 +233,7 @@ export function followChanges(
       caughtUp ??= sendAhead();
       return caughtUp;
     },
+    outdated: () => outdated,
     stats: () => ({ stalenessMs: freshness.staleness(), applied: freshness.position(), ...counts }),
     close: async () => {
       const ended = loop.close();

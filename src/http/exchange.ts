@@ -69,11 +69,16 @@ export function settle(
   try {
     if (state.fault !== undefined) throw invalid('', state.fault);
     if (phase() === 'refusing') throw new Failure('UNAVAILABLE', 'The service is stopping. Ask another replica.');
+    if (service.outdated() && !WITHOUT_DATABASE.has(state.route)) throw new Failure('UNAVAILABLE', OUTDATED);
     work(end);
   } catch (thrown) {
     end(asFailure(thrown));
   }
 }
+
+/** What is answered of a process whose version the database was migrated past. */
+const WITHOUT_DATABASE: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics', '/openapi.json']);
+const OUTDATED = 'The database is of a newer version than this replica. Ask another replica.';
 
 /** A failure as it is answered at a route. */
 function failureAt(route: string | undefined, failure: Failure): Failure {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { VERSION } from '../config.ts';
 import { orFailure } from '../db/failure.ts';
+import { NEWEST_MIGRATION } from '../db/schema.ts';
 import type { Log } from '../log.ts';
 import { every } from '../loop.ts';
 import type { Policy } from '../policy/decide.ts';
@@ -43,7 +44,7 @@ const REPORT_MS = 5000;
 const ALIVE_WITHIN = "interval '15 seconds'";
 
 const REPORT = `
-  insert into replicas (id, version, last_applied, policy_digest, policy_since, policy_refused_at) values (?, ?, ?, ?, ?, ?)
+  insert into replicas (id, version, newest_migration, last_applied, policy_digest, policy_since, policy_refused_at) values (?, ?, ?, ?, ?, ?, ?)
   on conflict (id) do update set seen_at = now(), last_applied = excluded.last_applied,
     policy_digest = excluded.policy_digest, policy_since = excluded.policy_since,
     policy_refused_at = excluded.policy_refused_at`;
@@ -75,7 +76,8 @@ export function reportReplica(
     db.raw(sql, values as never).on('start', (statement: Knex.Raw) => statement.timeout(limitMs));
   const report = async (): Promise<void> => {
     const { policy: live, since, refused } = policy();
-    await run(REPORT_LIMIT_MS, REPORT, [id, VERSION, position() ?? null, live.digest, since, refused?.at ?? null]);
+    const policyOf = [live.digest, since, refused?.at ?? null];
+    await run(REPORT_LIMIT_MS, REPORT, [id, VERSION, NEWEST_MIGRATION, position() ?? null, ...policyOf]);
     await run(REPORT_LIMIT_MS, FORGET);
   };
   const loop = every(intervalMs, report, {

@@ -37,7 +37,7 @@ describe('migrations', () => {
         const url = await newDatabase(postgres, 'template1');
         const db = connect({ url, poolSize: 2 });
         const pools = [db, ...Array.from({ length: 5 }, () => connect({ url, poolSize: 2 }))];
-        const applied = await Promise.all(pools.map(migrate));
+        const applied = await Promise.all(pools.map((pool) => migrate(pool)));
         expect(applied.flat()).to.deep.equal([...MIGRATIONS.keys()]);
         const { rows } = await db.raw(`select tablename from pg_tables where schemaname = 'public' order by 1`);
         expect(rows.map((row: { tablename: string }) => row.tablename)).to.include.members(TABLES);
@@ -82,10 +82,15 @@ describe('migrations', () => {
         await db.destroy();
       });
 
-      it('refuse a database that is newer than the code', async () => {
+      it('refuse a database that was migrated past the code, and serve any other that is newer', async () => {
         const db = connect({ url: await newDatabase(postgres), poolSize: 2 });
         expect(await migrationsCurrent(db, 5000)).to.equal(true);
-        await db('knex_migrations').insert({ name: '999_from_the_future', batch: 9, migration_time: new Date() });
+        const later = { batch: 9, migration_time: new Date() };
+        await db('knex_migrations').insert({ name: '998_additive', ...later });
+        await db('knex_migrations').insert({ name: '999_breaks_what_knows_less', breaking: '001_initial', ...later });
+        expect(await migrate(db)).to.deep.equal([]);
+        expect(await migrationsCurrent(db, 5000)).to.equal(true);
+        await db('knex_migrations').insert({ name: '999_from_the_future', breaking: '998_additive', ...later });
         const refusal = await rejection(migrate(db));
         expect(refusal).to.be.instanceOf(Refusal);
         expect(refusal.message).to.include('999_from_the_future').and.include('newer than this code');

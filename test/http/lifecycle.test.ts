@@ -121,13 +121,13 @@ describe('health and readiness', () => {
     expect(rows[0].looks).to.be.within(1, most);
   });
 
-  it('tell of a migration that is missing, unknown, or of none', async () => {
+  it('tell of a migration that is missing, or breaks this version, and of no other', async () => {
     const [row] = await service.db('knex_migrations').select().orderBy('id');
     const first = () => service.db('knex_migrations').where({ name: row.name });
     const changes: [() => Promise<unknown>, () => Promise<unknown>][] = [
       [() => first().delete(), () => service.db('knex_migrations').insert(row)],
       [
-        () => service.db('knex_migrations').insert({ name: '999_later', batch: 2 }),
+        () => service.db('knex_migrations').insert({ name: '999_later', batch: 2, breaking: '999_later' }),
         () => service.db('knex_migrations').where({ name: '999_later' }).delete(),
       ],
       [
@@ -143,8 +143,12 @@ describe('health and readiness', () => {
       await change();
       expectUnready(await ready(), { migrations: false });
       await undo();
-      expect((await ready()).status).to.equal(200);
+      await eventually(async () => (await ready()).status === 200);
     }
+    await service.db('knex_migrations').insert({ name: '999_later', batch: 2 });
+    await service.db('knex_migrations').insert({ name: '999_old', batch: 2, breaking: row.name });
+    expect((await ready()).status).to.equal(200);
+    await service.db('knex_migrations').where('name', 'like', '999%').delete();
   });
 });
 

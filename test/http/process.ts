@@ -19,9 +19,9 @@ export interface ServiceProcess {
 
 const started = new Set<ChildProcess>();
 
-/** Starts a service from the build and waits until it listens. */
-export async function startProcess(environment: Record<string, string>): Promise<ServiceProcess> {
-  const child = startAuthz(['serve'], { PORT: '0', ...environment });
+/** Starts a service from the build, or that of another version in `root`, and waits until it listens. */
+export async function startProcess(environment: Record<string, string>, root?: string): Promise<ServiceProcess> {
+  const child = startAuthz(['serve'], { PORT: '0', ...environment }, root);
   started.add(child);
   const exit = once(child, 'close').then(([code, signal]) => {
     started.delete(child);

@@ -39,8 +39,9 @@ export async function authzProcess(
   args: readonly string[],
   env: Record<string, string> = {},
   input = '',
+  root = ROOT,
 ): Promise<Outcome> {
-  const child = startAuthz(args, env);
+  const child = startAuthz(args, env, root);
   child.stdin?.end(input);
   const output = { stdout: '', stderr: '' };
   child.stdout?.on('data', (chunk) => (output.stdout += chunk));
@@ -55,9 +56,9 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** Starts `authz ...args` from the build. It is killed at the latest when this process exits. */
-export function startAuthz(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  const child = spawn(process.execPath, [path.join(ROOT, 'dist', 'src', 'main.js'), ...args], {
+/** Starts `authz ...args` from the build, or that of another version in `root`. It is killed at the latest when this process exits. */
+export function startAuthz(args: readonly string[], env: Record<string, string> = {}, root = ROOT): ChildProcess {
+  const child = spawn(process.execPath, [path.join(root, 'dist', 'src', 'main.js'), ...args], {
     env: { ...ENVIRONMENT, ...env },
     stdio: 'pipe',
   });

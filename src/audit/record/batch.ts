@@ -3,6 +3,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
 import { type CopyIn, copyIn } from '../../db/copy-in.ts';
+import { NEWEST_MIGRATION } from '../../db/schema.ts';
 import { FIRST_OPENING, FORMAT } from '../format/record-hash.ts';
 import { type Entry, millisecondsOf } from './entry.ts';
 import { type ChainName, chainName, endRows, putRow, ROW_COLUMNS, startRows, type Time, timeAt } from './row.ts';
@@ -117,7 +118,7 @@ const REQUIRE_RECORDED = 'select authz_require_recorded()';
 
 function copyOf({ chain: { boot, secret }, rows, heads, added }: Batch): CopyIn {
   const situations = JSON.stringify(added.map(({ content }) => content));
-  const batch = `{"chain":"${boot}","secret":"${secret.toString('hex')}","heads":${heads},"situations":${situations}}`;
+  const batch = `{"chain":"${boot}","secret":"${secret.toString('hex')}","newestMigration":"${NEWEST_MIGRATION}","heads":${heads},"situations":${situations}}`;
   return {
     name: 'record',
     before: { text: NAME_BATCH, values: [batch] },

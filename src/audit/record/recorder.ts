@@ -6,6 +6,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { databaseFailure } from '../../db/failure.ts';
+import { isOutdated } from '../../db/schema.ts';
 import { ATTEMPTS, lacksPartition, lostRace, writeOutcomeOf } from '../../db/write-outcome.ts';
 import type { Deadline } from '../../deadline.ts';
 import { Failure } from '../../errors.ts';
@@ -266,6 +267,8 @@ export function createRecorder(db: Knex, log: Log, send: SendBatch = sendBatch):
         if (lostRace(error) && attempt < ATTEMPTS) continue;
         provedAt = Number.NEGATIVE_INFINITY;
         if (endsElsewhere(error)) return abandon(error);
+        // A row that was committed before would have been a duplicate first, so none was.
+        if (isOutdated(error)) return uncertain ? abandon(error) : { is: 'failed', error };
         if (lacksSituation(error) && sharing.forget()) return uncertain ? abandon(error) : { is: 'again' };
         const outcome = writeOutcomeOf(error, sent);
         if (!uncertain && outcome !== 'unknown') return { is: outcome, error };

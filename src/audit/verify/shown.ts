@@ -4,7 +4,7 @@
  */
 
 import type { Knex } from 'knex';
-import { DECISIONS_VIEW } from '../../db/migrate.ts';
+import { DECISIONS_VIEW } from '../../db/schema.ts';
 import { COLUMN_NAMES } from '../columns.ts';
 
 const MAY_READ = `

@@ -66,7 +66,7 @@ export async function withPresentDatabase<T>(
   const run = async (): Promise<T> => {
     if (!(await orFailure(migrationsCurrent(db, READ_MS)))) {
       throw new Refusal(
-        'the database does not have the tables of this version; use the version that serves it, or authz migrate',
+        'the database does not have the tables of this version, or was migrated past it; use the version that serves it, or authz migrate',
       );
     }
     return work({ db, actor: terminal.operator(), cursors: CURSORS, peppers });
