@@ -150,6 +150,8 @@ describeWithTools('the pods of deploy/chart', () => {
     expect(owner).to.include('"iqra-authz-owner"').and.not.include('key-peppers');
     expect(JSON.stringify(podOf(one(plain, 'Deployment')))).to.not.include('iqra-authz-owner');
     expect(filesOf(volumes[0], hooks)).to.deep.equal(filesOf(podOf(one(plain, 'Deployment')).spec.volumes[0], plain));
+    const contract = podOf(one(render({ migration: { contract: true } }), 'Job')).spec.containers[0];
+    expect(contract.args).to.deep.equal(['migrate', '--roles', '--contract']);
     expect(render({ migration: { enabled: false } }).filter(({ kind }) => kind === 'Job')).to.deep.equal([]);
   });
 
