@@ -2,6 +2,7 @@
 
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { MIGRATIONS } from '../../migrations/index.ts';
 import { connect } from '../../src/db/connect.ts';
@@ -71,7 +72,8 @@ describe('migrations', () => {
              union all select proname from pg_proc where pronamespace = 'public'::regnamespace
              union all select typname from pg_type where typnamespace = 'public'::regnamespace and typtype = 'd' order by 1`,
           );
-          return rows.map(({ name }) => name);
+          // The template was migrated before a midnight that came since, perhaps: the days of its partitions are then others.
+          return rows.map(({ name }) => name.replace(/^decisions_\d{8}/, 'decisions_DAY')).sort();
         };
         const made = await objects();
         const migrations = [...MIGRATIONS.values()];
@@ -133,5 +135,6 @@ async function waitForLock(db: ReturnType<typeof connect>): Promise<void> {
       `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
     );
     if (rows.length > 0) return;
+    await sleep(10);
   }
 }

@@ -8,7 +8,7 @@ import type { Knex } from 'knex';
 import { v7 as uuidv7 } from 'uuid';
 import { newChain, numberBatch, sendBatch } from '../../../src/audit/record/batch.ts';
 import { canonicalFacts, type Entry } from '../../../src/audit/record/entry.ts';
-import { keepPartitions, makePartitions } from '../../../src/audit/record/partitions.ts';
+import { daysFrom, keepPartitions, makePartitions } from '../../../src/audit/record/partitions.ts';
 import { createRecorder, type Recorder } from '../../../src/audit/record/recorder.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { deadlineIn } from '../../../src/deadline.ts';
@@ -153,23 +153,23 @@ for (const postgres of POSTGRES)
     });
 
     it('has its partitions made by any number of processes, while others read and write', async () => {
-      const days = Array.from({ length: 6 }, (_, ahead) =>
-        new Date(Date.now() + (ahead + 4) * DAY_MS).toISOString().slice(0, 10),
-      );
+      const days = daysFrom(Date.now(), 9);
       await db.transaction(async (reading) => {
         await reading.raw('select from decisions');
         await open().record([entry()], deadlineIn(LONG_MS));
         const pools = Array.from({ length: 4 }, () => connect({ url, poolSize: 1, limitMs: 5000 }));
-        await Promise.all(pools.map((pool) => makePartitions(pool, days)));
+        await Promise.all(pools.map((pool) => makePartitions(pool, days.slice(4))));
         const kept = keepPartitions(pools[0] as Knex, LOG);
         await kept.made;
         kept.close();
         for (const pool of pools) await pool.destroy();
       });
-      const { rows } = await db.raw(
-        `select count(*)::int as count from pg_inherits where inhparent = 'decision_records'::regclass`,
+      const { rows } = await db.raw<{ rows: { name: string }[] }>(
+        `select inhrelid::regclass::text as name from pg_inherits where inhparent = 'decision_records'::regclass`,
       );
-      expect(rows[0].count).to.equal(10);
+      // And that of yesterday, where a midnight came since the template was migrated.
+      const made = days.map((day) => `decisions_${day.replaceAll('-', '')}`);
+      expect(rows.map(({ name }) => name)).to.include.members(made);
     });
 
     const BAD: Readonly<Record<string, Partial<Entry>>> = {
