@@ -7,8 +7,10 @@ import type { ServerResponse } from 'node:http';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { NAMES } from '../../src/key-hygiene/findings.ts';
+import { NAMES, thresholdsOf } from '../../src/key-hygiene/findings.ts';
 import { createMetrics } from '../../src/metrics.ts';
+import { NOTHING_DECLARED } from '../../src/policy/declared/declaration.ts';
+import { lookFor } from '../../src/watching/look.ts';
 import { watchMetrics } from '../../src/watching/watch.ts';
 import { eventually, killProcesses, settingsOf, startProcess } from '../http/process.ts';
 import { metricsOf, readMetrics } from '../support/metrics.ts';
@@ -133,6 +135,19 @@ describe('the watch', function () {
     await rounds(other);
     expect([await found(one, 'key-unused'), await found(other, 'key-unused')]).to.deep.equal([0, 0]);
     await db.raw('drop table looks; drop function note_look cascade');
+  });
+
+  it('rests in its turn, too, where another replica has looked since it was found to be due', async () => {
+    const looking = {
+      intervalSeconds: 3600,
+      thresholds: thresholdsOf(),
+      declaration: NOTHING_DECLARED,
+      began: () => undefined,
+      ending: new AbortController().signal,
+    };
+    expect(await lookFor(db, 'key-unused', looking)).to.equal('looked');
+    expect(await lookFor(db, 'key-unused', looking)).to.equal('rests');
+    expect(await lookFor(db, 'key-expiring', looking)).to.equal('looked');
   });
 
   it('tells what is new, once: nothing that still stands or stood within a day, and again what was gone for longer', async () => {
