@@ -98,15 +98,13 @@ describe('spans on their way to the collector', () => {
 
   it('are lost beyond the bound, and wait for nobody, while the collector is silent', async () => {
     collector.answer = () => undefined;
-    const { make, counts, shutdown, log } = queue({ bounds: { most: 20, batch: 10 } });
+    // A shutdown that waited for the collector would last longer than mocha lets a test.
+    const { make, counts, shutdown, log } = queue({ timeoutMs: 600_000, bounds: { most: 20, batch: 10 } });
     make(10);
     await sleep(0);
     make(50);
     expect(counts()).to.deep.equal({ exported: 0, failed: 0, dropped: 30 });
-    const since = performance.now();
     await shutdown();
-    // Ten seconds would be the collector's time, several times over.
-    expect(performance.now() - since).to.be.below(4000);
     expect(counts()).to.deep.equal({ exported: 0, failed: 30, dropped: 30 });
     expect(log().match(/"level":"warn"/g)).to.have.lengthOf(1);
     make(1);
