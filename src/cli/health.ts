@@ -126,6 +126,11 @@ function get(url: URL, limitMs: number): Promise<{ readonly status: number; read
         .on('error', fail)
         .on('close', () => resolve({ status: response.statusCode ?? 0, body }));
     });
+    // Else Node closes the connection, without a response or an error, and the probe would end by nothing being left to do.
+    asking.on('upgrade', (response, socket) => {
+      socket.destroy();
+      resolve({ status: response.statusCode ?? 0, body: '' });
+    });
     asking.on('error', fail).end();
   });
 }

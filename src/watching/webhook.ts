@@ -77,5 +77,10 @@ export const send = ({ url, secrets }: Webhook, id: string, body: string, ending
     request.on('error', ({ name, code }: NodeJS.ErrnoException) =>
       reject(new Error(`the receiver could not be reached, or did not answer in time (${code ?? name})`)),
     );
+    // INVARIANT: this settles whatever comes, else the watch waits for ever. An answer with 101 is none, and no error either: Node closes.
+    request.on('upgrade', (_, socket) => {
+      socket.destroy();
+      reject(new Error('the receiver answered with the status 101'));
+    });
     request.end(body);
   });

@@ -72,6 +72,10 @@ describe('authz health', () => {
       [await stranger(http('<html>')), /200: Something else answers there/],
       [await stranger(http('null')), /200: Something else answers there/],
       [await stranger(http(`${up}${' '.repeat(70_000)}x`)), /200: Something else answers there/],
+      [
+        await stranger('HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+        /101: Something else answers there/,
+      ],
       [await stranger(http(up, '302 Found')), /302: The process is up/],
       [await stranger(http(up.replace('true', 'false'))), /200: The process is up/],
     ];

@@ -81,6 +81,8 @@ describe('the webhook', () => {
       (response) => response.writeHead(307, { location: other.url }).end(),
       (response) => response.writeHead(200, { 'content-length': 10 }).write('half', () => response.destroy()),
       (response) => response.destroy(),
+      (response) =>
+        response.socket?.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
       (response) => {
         response.writeHead(200);
         const more = (): unknown => response.destroyed || response.write('x'.repeat(65_536), more);
@@ -88,12 +90,13 @@ describe('the webhook', () => {
       },
     );
     const failures = [];
-    for (let n = 0; n < 5; n += 1) failures.push(await failureOf(send(webhook(), 'id', '{}', NEVER)));
+    for (let n = 0; n < 6; n += 1) failures.push(await failureOf(send(webhook(), 'id', '{}', NEVER)));
     expect(failures).to.deep.equal([
       'the receiver answered with the status 500',
       'the receiver answered with the status 307',
       'the answer broke off',
       'the receiver could not be reached, or did not answer in time (ECONNRESET)',
+      'the receiver answered with the status 101',
       'delivered',
     ]);
     expect(other.received).to.deep.equal([]);
