@@ -204,6 +204,23 @@ export function putMember(
   });
 }
 
+/** Changes the role of who has the role `from`. Nobody becomes a member by it, and a role that has changed meanwhile is left. */
+export const updateMember = (db: Knex, actor: Actor, wanted: Member, from: string): Promise<void> =>
+  mutate(db, actor, async (trx) => {
+    const { businessId, userId, role } = wanted;
+    await lock(trx, businessId, 'share');
+    const updated = await trx('business_members')
+      .where({ business_id: businessId, user_id: userId, role: from })
+      .update({ role });
+    if (updated === 0) return { result: undefined, events: [], changes: [] };
+    const before = { businessId, userId, role: from };
+    return {
+      result: undefined,
+      events: [{ action: 'member.update', kind: 'member', id: memberId(wanted), before, after: wanted }],
+      changes: [{ kind: 'user', id: userId }],
+    };
+  });
+
 /** @throws Failure NOT_FOUND when there is no such business. */
 export async function listMembers(
   db: Knex,

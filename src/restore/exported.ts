@@ -14,7 +14,7 @@ import { Refusal } from '../errors.ts';
 /** An event that the database lacks. */
 export interface LostEvent {
   readonly line: EventLine;
-  /** Whether a signed checkpoint attests that it happened. */
+  /** Whether a signed checkpoint attests that it happened, and as the line says. */
   readonly attested: boolean;
 }
 
@@ -57,12 +57,25 @@ export async function compareExport(db: Knex, files: readonly string[], attested
     fork = Math.max(fork, common?.seq ?? 0);
   }
   const end = await endOfChain(db);
-  const linked = fork > 0 || (await follows(db, first, end));
+  /** The first events of stretches that stand behind one of the database's: all before them is in common, too. */
+  const linkedFirsts = new Set<EventLine>();
+  for (const [line] of stretches) {
+    if (line === undefined || !(await follows(db, line, end))) continue;
+    linkedFirsts.add(line);
+    fork = Math.max(fork, line.seq - 1);
+  }
+  const linked = fork > 0 || linkedFirsts.has(first);
+  let known = false;
   const lost = stretches.flatMap((stretch) => {
     const until = stretch.findLast(({ seq, hash }) => attested.events.has(placeOf(seq, hash)))?.seq ?? 0;
-    return stretch.filter(({ seq }) => seq > fork).map((line) => ({ line, attested: line.seq <= until }));
+    known ||= until > 0;
+    // INVARIANT: a hash proves an event only together with the one before, so the first behind a gap could say anything under its hash.
+    const isProven = (line: EventLine): boolean => line !== stretch[0] || line.seq === 1 || linkedFirsts.has(line);
+    return stretch
+      .filter(({ seq }) => seq > fork)
+      .map((line) => ({ line, attested: line.seq <= until && isProven(line) }));
   });
-  if (!linked && !lost.some((event) => event.attested)) throw new Refusal(notOfThis(first.seq, end));
+  if (!linked && !known) throw new Refusal(notOfThis(first.seq, end));
   const place = linked ? Math.max(fork, first.seq - 1) : Math.min(end, first.seq - 1);
   return {
     events: lines.length,
@@ -71,7 +84,7 @@ export async function compareExport(db: Knex, files: readonly string[], attested
     fork: place,
     own: Math.max(0, end - place),
     lost,
-    gaps: gapsOf(stretches, linked ? undefined : place),
+    gaps: gapsOf(stretches, linked ? undefined : place, fork),
     beyond: await beyondOf(db, last, attested),
   };
 }
@@ -151,13 +164,18 @@ async function endOfChain(db: Knex): Promise<number> {
   return Number(row?.events ?? 0);
 }
 
-/** `place`: where the database ends, when the files do not begin there. */
-function gapsOf(stretches: readonly Stretch[], place: number | undefined): { from: number; to: number }[] {
+/** `place`: where the database ends, when the files do not begin there. `fork`: up to which it has all. */
+function gapsOf(
+  stretches: readonly Stretch[],
+  place: number | undefined,
+  fork: number,
+): { from: number; to: number }[] {
   const ends = [place, ...stretches.map((stretch) => stretch.at(-1)?.seq)];
   return stretches.flatMap((stretch, index) => {
-    const from = ends[index];
-    const to = stretch[0]?.seq;
-    return from === undefined || to === undefined || to === from + 1 ? [] : [{ from: from + 1, to: to - 1 }];
+    const [end, next] = [ends[index], stretch[0]?.seq];
+    if (end === undefined || next === undefined) return [];
+    const from = Math.max(end, fork) + 1;
+    return from < next ? [{ from, to: next - 1 }] : [];
   });
 }
 

@@ -7,7 +7,7 @@ import type { Knex } from 'knex';
 import type { EventLine } from '../audit/format/event-line.ts';
 import { orFailure } from '../db/failure.ts';
 import type { Actor } from '../db/mutate.ts';
-import { deleteBusiness, deleteMember, getBusiness, putMember, updateBusiness } from '../directory/businesses.ts';
+import { deleteBusiness, deleteMember, getBusiness, updateBusiness, updateMember } from '../directory/businesses.ts';
 import { endCaller, listCallers, revokeCaller } from '../directory/callers.ts';
 import { deleteUser, getUser, updateUser } from '../directory/users.ts';
 import { Failure } from '../errors.ts';
@@ -15,7 +15,7 @@ import { createFreeze, extendFreeze, type FreezeRecord, getFreeze } from '../fre
 import { deleteKey, getKey, revokeKey, updateKey } from '../keys/keys.ts';
 import { operatorRights } from '../keys/rights.ts';
 import type { Duties, Kind, StateOf } from './duties.ts';
-import { narrowerBusiness, narrowerGrants, narrowerRole, narrowerUser } from './narrower.ts';
+import { narrowerBusiness, narrowerGrants, narrowerRole, narrowerUser, type Own } from './narrower.ts';
 
 /** One change that is to be made. */
 export interface Step {
@@ -46,18 +46,22 @@ interface Context {
   readonly duties: Duties;
   /** Whether the subject was made by an event of the database's own, since: then it is not the one that lost events speak of. */
   readonly madeSince: (kind: Kind, id: string) => boolean;
+  /** The fields of the subject that have no order, and that the database has changed itself since. */
+  readonly ownOf: (kind: Kind, id: string) => Own;
   readonly steps: Step[];
   readonly lacking: Lacking[];
 }
 
-/** `fork`: the last event that the database has in common with the lost ones. `onProgress`: how many subjects of how many. */
+/** `lost`: the ids of all lost events. `fork`: the last event that the database has in common with the lost ones. `onProgress`: how many subjects of how many. */
 export async function planReconcile(
   db: Knex,
   duties: Duties,
   fork: number,
+  lost: readonly string[],
   onProgress: (done: number, of: number) => void = () => undefined,
 ): Promise<Plan> {
-  const context: Context = { db, duties, madeSince: await subjectsMadeSince(db, fork), steps: [], lacking: [] };
+  const madeSince = await subjectsMadeSince(db, fork);
+  const context: Context = { db, duties, madeSince, ownOf: await ownChanges(db, fork, lost), steps: [], lacking: [] };
   const { deleted, state, keysRevoked } = duties;
   const works = [
     ...[...state.caller.values()].map((asked) => () => planCaller(context, asked)),
@@ -100,6 +104,25 @@ async function subjectsMadeSince(db: Knex, fork: number): Promise<Context['madeS
   return (kind, id) => subjects.has(`${kind} ${id}`);
 }
 
+/** Not of changes that a run before has made, which are as late as the lost events that they go by. */
+const OWN_CHANGES = `
+  select distinct subject_kind || ' ' || subject_id as subject, field
+  from admin_events, unnest(array['attributes', 'environment', 'rateLimit', 'role']) as field
+  where seq > ? and subject_kind in ('user', 'business', 'member', 'key')
+    and after is not null and before -> field is distinct from after -> field
+    and (request_id is null or request_id <> all (?::text[]))`;
+
+async function ownChanges(db: Knex, fork: number, lost: readonly string[]): Promise<Context['ownOf']> {
+  const asked = [fork, lost.map((id) => requestIdOf({ id }))] as never[];
+  const { rows } = await orFailure(db.raw<{ rows: { subject: string; field: string }[] }>(OWN_CHANGES, asked));
+  const fields = new Map<string, Set<string>>();
+  for (const { subject, field } of rows) fields.set(subject, (fields.get(subject) ?? new Set()).add(field));
+  return (kind, id) => fields.get(`${kind} ${id}`) ?? new Set();
+}
+
+/** The request id of a change that a lost event asks for. */
+export const requestIdOf = ({ id }: Pick<EventLine, 'id'>): string => `reconcile:${id}`;
+
 interface Asked {
   readonly event: EventLine;
   readonly id: string;
@@ -132,7 +155,7 @@ async function planKey(context: Context, { event, id, state }: WithState<'key'>)
     steps.push({ event, action: 'key.revoke', kind: 'key', id, run });
     return;
   }
-  const grants = narrowerGrants(held, state, await businessesOf(db, held.userId));
+  const grants = narrowerGrants(held, state, await businessesOf(db, held.userId), context.ownOf('key', id));
   if (Object.keys(grants).length > 0)
     steps.push({
       event,
@@ -168,14 +191,15 @@ async function planKeysOf(context: Context, { event, id, reason }: Asked & { rea
 async function planUser(context: Context, { event, id, state }: WithState<'user'>): Promise<void> {
   const held = await found(getUser(context.db, id));
   if (held === undefined) return lack(context, event, 'user', id, 'the user; make it again');
-  const wanted = narrowerUser(held, state);
+  const own = context.ownOf('user', id);
+  const wanted = narrowerUser(held, state, own);
   if (changes(held, wanted))
     context.steps.push({
       event,
       action: 'user.update',
       kind: 'user',
       id,
-      run: (db, actor) => updateUser(db, actor, id, (before) => narrowerUser(before, state)),
+      run: (db, actor) => updateUser(db, actor, id, (before) => narrowerUser(before, state, own)),
     });
   lackRest(context, event, 'user', id, wanted, state);
 }
@@ -183,14 +207,15 @@ async function planUser(context: Context, { event, id, state }: WithState<'user'
 async function planBusiness(context: Context, { event, id, state }: WithState<'business'>): Promise<void> {
   const held = await found(getBusiness(context.db, id));
   if (held === undefined) return lack(context, event, 'business', id, 'the business; make it again');
-  const wanted = narrowerBusiness(held, state);
+  const own = context.ownOf('business', id);
+  const wanted = narrowerBusiness(held, state, own);
   if (changes(held, wanted))
     context.steps.push({
       event,
       action: 'business.update',
       kind: 'business',
       id,
-      run: (db, actor) => updateBusiness(db, actor, id, (before) => narrowerBusiness(before, state)),
+      run: (db, actor) => updateBusiness(db, actor, id, (before) => narrowerBusiness(before, state, own)),
     });
   lackRest(context, event, 'business', id, wanted, state);
 }
@@ -214,10 +239,12 @@ async function planMembersEnd(context: Context, { event, id }: Asked): Promise<v
 async function planMember(context: Context, { event, id, state }: WithState<'member'>): Promise<void> {
   const { businessId, userId } = state;
   const held = await roleOf(context.db, businessId, userId);
-  if (held === undefined) return lack(context, event, 'member', id, `the membership as ${state.role}`);
-  const role = narrowerRole(held, state.role);
+  // One that ended and was made anew ends by a step, and is not made anew by another.
+  const ends = context.duties.deleted.member.has(id) && !context.madeSince('member', id);
+  if (held === undefined || ends) return lack(context, event, 'member', id, `the membership as ${state.role}`);
+  const role = narrowerRole(held, state.role, context.ownOf('member', id));
   if (role !== held) {
-    const run: Step['run'] = (db, actor) => putMember(db, actor, { businessId, userId, role });
+    const run: Step['run'] = (db, actor) => updateMember(db, actor, { businessId, userId, role }, held);
     context.steps.push({ event, action: 'member.update', kind: 'member', id, run });
   }
   if (role !== state.role) lack(context, event, 'member', id, `the role ${state.role}`);

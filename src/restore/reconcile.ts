@@ -9,7 +9,7 @@ import { type Actor, mutate } from '../db/mutate.ts';
 import { Failure } from '../errors.ts';
 import { dutiesOf } from './duties.ts';
 import { compareExport, type Exported } from './exported.ts';
-import { type Lacking, type Plan, planReconcile, type Step } from './plan.ts';
+import { type Lacking, type Plan, planReconcile, requestIdOf, type Step } from './plan.ts';
 
 export interface Reconciliation extends Plan {
   readonly exported: Exported;
@@ -32,7 +32,13 @@ export async function prepareReconcile(db: Knex, options: Options): Promise<Reco
   const exported = await compareExport(db, options.files, options.attested);
   const counted = exported.lost.filter((event) => options.unattested || event.attested).map(({ line }) => line);
   const duties = dutiesOf(counted);
-  const { steps, lacking } = await planReconcile(db, duties, exported.fork, options.onProgress);
+  const { steps, lacking } = await planReconcile(
+    db,
+    duties,
+    exported.fork,
+    exported.lost.map(({ line }) => line.id),
+    options.onProgress,
+  );
   return {
     exported,
     steps,
@@ -68,7 +74,7 @@ export async function runSteps(
   let done = 0;
   for (const step of steps) {
     try {
-      await step.run(db, { ...actor, requestId: `reconcile:${step.event.id}` });
+      await step.run(db, { ...actor, requestId: requestIdOf(step.event) });
       done += 1;
     } catch (error) {
       // With a user or business that was deleted meanwhile went what was to be changed.

@@ -13,7 +13,7 @@ import { type Attested, placeOf } from '../../src/audit/checkpoint/attested.ts';
 import { parseEventLine } from '../../src/audit/format/event-line.ts';
 import { verifyLog } from '../../src/audit/verify/verify.ts';
 import { connect } from '../../src/db/connect.ts';
-import { deleteBusiness, putBusiness, putMember } from '../../src/directory/businesses.ts';
+import { deleteBusiness, deleteMember, putBusiness, putMember } from '../../src/directory/businesses.ts';
 import { deleteUser, putUser } from '../../src/directory/users.ts';
 import { createKey, getKey, updateKey } from '../../src/keys/keys.ts';
 import type { Grants } from '../../src/keys/resource.ts';
@@ -178,13 +178,26 @@ describe('authz restore reconcile', function () {
       const attested = { ...NOTHING, events: new Map([[placeOf(event?.seq ?? 0, event?.hash ?? ''), MARK]]) };
       const found = await prepare(db, events, false, attested);
       expect([found.steps.map(({ id }) => id), found.unattested]).to.deep.equal([['ann'], 1]);
-      // A gap: what is behind it counts where it is attested, and the gap is told.
-      const gap = await prepare(db, `${last}\n`, true, {
-        ...NOTHING,
-        events: new Map([[placeOf(lines.length, JSON.parse(last).hash), MARK]]),
-      });
-      expect(gap.exported.gaps).to.deep.equal([{ from: lines.length - 1, to: lines.length - 1 }]);
-      expect(gap.steps.map(({ id }) => id)).to.deep.equal(['ben']);
+      // A gap: it is told, and what stands right behind it counts for no more than its word, even where its hash is attested.
+      const end = { ...NOTHING, events: new Map([[placeOf(lines.length, JSON.parse(last).hash), MARK]]) };
+      for (const kept of [[], lines.slice(0, -2)]) {
+        const file = [...kept, last].join('\n');
+        const gap = await prepare(db, file, true, end);
+        expect(gap.exported.gaps).to.deep.equal([{ from: lines.length - 1, to: lines.length - 1 }]);
+        expect(gap.steps.map(({ id }) => id)).to.deep.equal(['ben']);
+        const forged = file.replace(last, last.replace('"subject_id":"ben"', '"subject_id":"cleo"'));
+        expect(forged).not.to.equal(file);
+        const left = await prepare(db, forged, false, end);
+        expect([left.steps, left.unattested]).to.deep.equal([[], 1]);
+      }
+      // Not so where the database has what the files lack.
+      const own = [...lines.slice(0, 3), ...lines.slice(-2)].join('\n');
+      const { exported, steps } = await prepare(db, own, false, end);
+      expect([exported.gaps, exported.fork, steps.map(({ id }) => id)]).to.deep.equal([
+        [],
+        lines.length - 2,
+        ['ann', 'ben'],
+      ]);
       await refuses(prepare(db, `${last}\n`, true), /are of another database, or the events in between are missing/);
     });
     const other = await newDatabase();
@@ -193,6 +206,71 @@ describe('authz restore reconcile', function () {
       for (const from of [0, 1]) {
         await refuses(prepare(db, `${lines.slice(from).join('\n')}\n`, true), /are of another database/);
       }
+    });
+  });
+
+  it('takes back nothing that the restored database has changed itself since, in a second run or the first', async () => {
+    const whole = await newDatabase();
+    const id = await using(whole, async (db) => {
+      await furnish(db);
+      return newKey(db, 'ann');
+    });
+    const url = await cloneOf(whole);
+    const wide = { attributes: { plan: 'pro' }, rateLimit: { requests: 900, windowSeconds: 60 } };
+    const events = await using(whole, async (db) => {
+      await putUser(db, ACTOR, 'ann', { ...STATE, ...wide });
+      await putBusiness(db, ACTOR, 'bakery', { disabled: false, disabledReason: null, attributes: wide.attributes });
+      await putMember(db, ACTOR, { businessId: 'bakery', userId: 'ann', role: 'member' });
+      await updateKey(db, ACTOR, RIGHTS, id, { environment: 'staging', ...wide });
+      return exportOf(db);
+    });
+    const narrow = { attributes: {}, rateLimit: { requests: 1, windowSeconds: 1 } };
+    const statesOf = async (db: Knex): Promise<unknown> => {
+      const { rows } = await db.raw(
+        `select u.attributes as u, u.rate_limit_requests as ul, b.attributes as b, role, k.environment, k.attributes as k, k.rate_limit_requests as kl
+         from users u, businesses b, business_members m, api_keys k
+         where u.id = 'ann' and b.id = 'bakery' and m.user_id = u.id and m.business_id = b.id and k.id = ?`,
+        [id],
+      );
+      return rows;
+    };
+    await using(url, async (db) => {
+      expect((await reconcile(db, events)).steps).to.have.length(4);
+      const lost = await statesOf(db);
+      await putUser(db, ACTOR, 'ann', { ...STATE, ...narrow });
+      await putBusiness(db, ACTOR, 'bakery', { disabled: false, disabledReason: null, attributes: {} });
+      await putMember(db, ACTOR, { businessId: 'bakery', userId: 'ann', role: 'viewer' });
+      await updateKey(db, ACTOR, RIGHTS, id, { environment: 'production', ...narrow });
+      const own = await statesOf(db);
+      expect(own).not.to.deep.equal(lost);
+      expect((await reconcile(db, events)).steps).to.deep.equal([]);
+      expect(await statesOf(db)).to.deep.equal(own);
+    });
+  });
+
+  it('makes nobody a member whose membership ended, in the lost events or while it is at work', async () => {
+    const whole = await newDatabase();
+    await using(whole, furnish);
+    const url = await cloneOf(whole);
+    const member = { businessId: 'bakery', userId: 'ann', role: 'viewer' };
+    const file = path.join(folder, 'members.jsonl');
+    await using(whole, async (db) => {
+      await putMember(db, ACTOR, member);
+      await putMember(db, ACTOR, { ...member, businessId: 'garage' });
+      await deleteMember(db, ACTOR, 'garage', 'ann');
+      await putMember(db, ACTOR, { ...member, businessId: 'garage' });
+      await writeFile(file, await exportOf(db));
+    });
+    await using(url, async (db) => {
+      const found = await prepareReconcile(db, { files: [file], attested: NOTHING, unattested: true });
+      expect(found.steps.map(({ action, id }) => `${action} ${id}`)).to.have.members([
+        'member.update bakery/ann',
+        'member.delete garage/ann',
+      ]);
+      await deleteMember(db, ACTOR, 'bakery', 'ann');
+      await runSteps(db, ACTOR, found, () => undefined);
+      const left = await db('business_members').where({ user_id: 'ann' }).pluck('business_id');
+      expect(left).to.deep.equal(['kiosk']);
     });
   });
 
