@@ -4,9 +4,9 @@
  */
 
 import { Counter, collectDefaultMetrics, Gauge, type Histogram, Registry } from 'prom-client';
-import { VERSION } from './config.ts';
 import { createTimes } from './histogram.ts';
 import { counter, gauge, type Metric, type Sample } from './metric.ts';
+import { VERSION } from './release.ts';
 
 export interface Metrics {
   /** A decision was recorded and is being answered. */

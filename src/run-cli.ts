@@ -7,11 +7,12 @@ import type { DemoSecrets } from './cli/demo.ts';
 import { escapedLines } from './cli/terminal/output.ts';
 import { createTerminal, type Output, type RunInput, type Terminal } from './cli/terminal/terminal.ts';
 import { addVerbs } from './cli/verbs.ts';
-import { type Config, ROOT, serviceNameOf, VERSION, warningsOn } from './config.ts';
+import { type Config, serviceNameOf, warningsOn } from './config.ts';
 import { Failure, Refusal } from './errors.ts';
 import type { HttpServer } from './http/server.ts';
 import type { Log } from './log.ts';
 import { maskSecrets } from './mask.ts';
+import { ROOT, VERSION } from './release.ts';
 import type { Service } from './service.ts';
 
 const NO_DEMO =

@@ -6,7 +6,8 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { describeConfig, ROOT } from '../config.ts';
+import { describeConfig } from '../config.ts';
+import { ROOT } from '../release.ts';
 import type { JsonOption } from './terminal/options.ts';
 import { table } from './terminal/output.ts';
 import type { Terminal } from './terminal/terminal.ts';

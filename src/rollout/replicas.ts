@@ -5,12 +5,12 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import { VERSION } from '../config.ts';
 import { orFailure } from '../db/failure.ts';
 import { NEWEST_MIGRATION } from '../db/schema.ts';
 import type { Log } from '../log.ts';
 import { every } from '../loop.ts';
 import type { Policy } from '../policy/decide.ts';
+import { VERSION } from '../release.ts';
 import { uuidv7 } from '../uuid.ts';
 import type { LiveState } from './live.ts';
 

@@ -9,11 +9,12 @@ import { type Context, ROOT_CONTEXT, TraceFlags, trace } from '@opentelemetry/ap
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
 import { AlwaysOnSampler, RandomIdGenerator, TracerProvider } from '@opentelemetry/sdk-trace';
 import type { SendBatch } from '../audit/record/recorder.ts';
-import { type Config, serviceNameOf, VERSION } from '../config.ts';
+import { type Config, serviceNameOf } from '../config.ts';
 import type { Deadline } from '../deadline.ts';
 import type { Failure } from '../errors.ts';
 import type { AroundStatement } from '../facts/load.ts';
 import type { Log } from '../log.ts';
+import { VERSION } from '../release.ts';
 import { failed, type RequestSpans, requestSpans } from './request-spans.ts';
 import { samplerOf } from './sampler.ts';
 import { spanSender } from './send-spans.ts';

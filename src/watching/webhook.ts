@@ -3,8 +3,9 @@
 import { createHmac } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
-import { type Config, VERSION } from '../config.ts';
+import type { Config } from '../config.ts';
 import { Refusal } from '../errors.ts';
+import { VERSION } from '../release.ts';
 
 export interface Webhook {
   /** Its path or query may hold a token: it is in no log and no error. */

@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { ROOT } from '../../src/config.ts';
+import { ROOT } from '../../src/release.ts';
 
 /** Apache-2.0. */
 export const CERBOS = { name: '@cerbos/cerbos-linux-x64', version: '0.55.0' };

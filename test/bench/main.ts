@@ -3,7 +3,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { ROOT } from '../../src/config.ts';
+import { ROOT } from '../../src/release.ts';
 import { describeMachine } from './machine.ts';
 import { notHeld, type Results, writePage } from './page.ts';
 import { holds, printFigure, printLoad } from './report.ts';

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
-import { ROOT } from '../../src/config.ts';
+import { ROOT } from '../../src/release.ts';
 import { chart } from './chart.ts';
 import { notHeld, type Results, withResults, writePage } from './page.ts';
 import { type Figure, holds, median, ofRounds } from './report.ts';

@@ -2,10 +2,10 @@
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { VERSION } from '../../src/config.ts';
 import { connect } from '../../src/db/connect.ts';
 import { createLog } from '../../src/log.ts';
 import type { Policy } from '../../src/policy/decide.ts';
+import { VERSION } from '../../src/release.ts';
 import type { LiveState } from '../../src/rollout/live.ts';
 import { listReplicas, reportReplica } from '../../src/rollout/replicas.ts';
 import { eventually } from '../http/process.ts';

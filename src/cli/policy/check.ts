@@ -3,12 +3,12 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Command, Option } from 'commander';
-import { VERSION } from '../../config.ts';
 import { Failure, Refusal } from '../../errors.ts';
 import type { PolicyTexts } from '../../policy/folder/files.ts';
 import { printFinding } from '../../policy/folder/findings.ts';
 import { FINDINGS_PAGE, toSarif } from '../../policy/folder/sarif.ts';
 import { type Built, buildPolicy } from '../../policy/policy.ts';
+import { VERSION } from '../../release.ts';
 import { readPolicyFolder } from '../../rollout/folder.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';

@@ -1,10 +1,10 @@
 /** Who runs a command, as the events that it leaves name them: stated, or as the system has it. */
 
 import { hostname, userInfo } from 'node:os';
-import { OPERATOR } from '../../config.ts';
 import type { Actor } from '../../db/mutate.ts';
 import { Refusal } from '../../errors.ts';
 import { maskSecrets } from '../../mask.ts';
+import { OPERATOR } from '../../setting-forms.ts';
 
 /**
  * `as:` and the name that the operator stated; else `cli:` and the account and machine that run the command, which several people may

@@ -1,6 +1,7 @@
 /** Makes the OpenAPI 3.1 document from the routes and the zod schemas that validate their requests. */
 
-import { type Config, VERSION } from '../../config.ts';
+import type { Config } from '../../config.ts';
+import { VERSION } from '../../release.ts';
 import type { AnswerShape, Route } from '../route.ts';
 import { DENIAL_CODE, examplesOf } from '../shared-shapes.ts';
 import { failureComponents, failureResponses } from './failures.ts';
