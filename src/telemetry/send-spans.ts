@@ -35,6 +35,8 @@ interface Collector {
 }
 
 const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+/** Of an answer, that are read. */
+const MOST_BYTES = 65_536;
 /** Most that is heeded of Retry-After. */
 const LONGEST_WAIT_MS = 30_000;
 const zip = promisify(gzip);
@@ -58,7 +60,7 @@ export function spanSender({ url, headers, protocol, compression, timeoutMs }: C
         signal: limit,
         redirect: 'manual',
       });
-      answer = new Uint8Array(await response.arrayBuffer());
+      answer = await beginningOf(response);
     } catch (cause) {
       throw new NotSent('the collector did not answer', { mayRetry: true, cause });
     }
@@ -70,6 +72,19 @@ export function spanSender({ url, headers, protocol, compression, timeoutMs }: C
     }
     return refusedIn(serializer, answer, spans.length);
   };
+}
+
+/** The body, decompressed, without what is beyond `MOST_BYTES`: it comes from elsewhere, and may have no end. */
+async function beginningOf({ body }: Response): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of (body ?? []) as AsyncIterable<Uint8Array>) {
+    parts.push(part);
+    length += part.length;
+    // Leaving the loop cancels the body, and with it the connection.
+    if (length > MOST_BYTES) break;
+  }
+  return Buffer.concat(parts).subarray(0, MOST_BYTES);
 }
 
 /** A message that was taken may have an answer of any form: what cannot be read refuses nothing. */

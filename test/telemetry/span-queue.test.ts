@@ -137,6 +137,21 @@ describe('spans on their way to the collector', () => {
     expect(counts()).to.deep.equal({ exported: 18, failed: 2, dropped: 0 });
   });
 
+  it('are sent to a collector whose answers have no end, of which little is read', async () => {
+    const { make, counts } = queue({ bounds: { batch: 5 }, timeoutMs: 60_000 });
+    let closed = 0;
+    collector.answer = (response) => {
+      response.on('close', () => {
+        closed += 1;
+      });
+      response.writeHead(200);
+      const more = (): unknown => response.destroyed || response.write('x'.repeat(65_536), () => setImmediate(more));
+      more();
+    };
+    make(5);
+    await until(() => counts().exported === 5 && closed === 1);
+  });
+
   it('are sent nowhere else, and a collector that is down is named by what happened', async () => {
     const { make, counts, log } = queue();
     const elsewhere = await startCollector();
