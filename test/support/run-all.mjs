@@ -23,10 +23,12 @@ const failed = ['0', '1'].filter((alone) => {
   const [program = '', ...args] = [...(alone === '0' && measured ? ['c8'] : []), 'mocha'].map((name) =>
     path.join(BIN, name),
   );
-  const { status } = spawnSync(program, args, {
+  const { status, signal } = spawnSync(program, args, {
     stdio: 'inherit',
     env: { ...process.env, ALONE: alone, TEST_REPORT: report },
   });
+  // It was told to end, and so is the run.
+  if (signal) process.exit(1);
   console.log(`${alone === '1' ? 'Alone' : 'In parallel'}: ${((performance.now() - since) / 1000).toFixed(0)} s`);
   return status !== 0;
 });
