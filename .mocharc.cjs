@@ -21,7 +21,9 @@ if (process.env.TMPDIR === undefined && isRoomy(MEMORY)) process.env.TMPDIR = ME
 
 const alone = process.env.ALONE === '1';
 const named = process.argv.slice(2).some((word) => word.endsWith('.test.ts'));
-const all = alone ? { spec: ['test/**/*.alone.test.ts'] } : { spec: ['test/**/*.test.ts'], ignore: ['test/**/*.alone.test.ts'] };
+/** In their order: the roll of replicas takes longer than any other file, and would be left alone at the end. */
+const PARALLEL = ['test/upgrade/**/*.test.ts', 'test/!(upgrade)/**/*.test.ts', 'test/*.test.ts'];
+const all = alone ? { spec: ['test/**/*.alone.test.ts'] } : { spec: PARALLEL, ignore: ['test/**/*.alone.test.ts'] };
 
 module.exports = {
   // ES modules alone: with `tsx`, mocha would load tests as CommonJS, and what they `import()` a second time as ES modules.

@@ -185,6 +185,13 @@ export async function startImage(image: Image, setup: Setup): Promise<Container>
       const [code] = await closed;
       return code;
     },
-    kill: () => child.kill('SIGKILL'),
+    // The process itself, not unshare: a change of the user takes away that it dies with its parent.
+    kill: () => {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended already.
+      }
+    },
   };
 }
