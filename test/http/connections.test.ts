@@ -35,6 +35,7 @@ describe('a connection', () => {
       config: loadConfig({ PORT: '0', ...settings }),
       log: createLog('warn', log),
       metrics: metricsOfNothing(),
+      outdated: () => false,
       findCaller: Object.assign(() => found.then(() => ({ id: 'x', scopes: new Set(['authorize']) })), {
         known: () => undefined,
       }),

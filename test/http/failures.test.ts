@@ -73,6 +73,7 @@ describe('the failure', () => {
         config: loadConfig({ PORT: '0' }),
         log: createLog('silent'),
         metrics: metricsOfNothing(),
+        outdated: () => false,
         findCaller: { known: () => ({ id: 'x', scopes: new Set(['authorize']) }) },
         authorizeThen: () => {
           throw Object.assign(new Error('a defect near the secret'), {
