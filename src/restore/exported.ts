@@ -3,11 +3,10 @@
  * a restored database gives the numbers of the lost events to events of its own.
  */
 
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { Knex } from 'knex';
 import { type Attested, type Mark, placeOf } from '../audit/checkpoint/attested.ts';
 import { BEFORE_FIRST, type EventLine, parseEventLine, standsBehind } from '../audit/format/event-line.ts';
+import { linesOf } from '../audit/format/file-lines.ts';
 import { readEventHashes } from '../audit/query/chained-events.ts';
 import { Refusal } from '../errors.ts';
 
@@ -97,14 +96,11 @@ const notOfThis = (first: number, end: number): string =>
 async function readLines(files: readonly string[]): Promise<EventLine[]> {
   const lines = new Map<number, EventLine>();
   for (const file of files) {
-    let number = 0;
+    let last = 0;
     const torn: number[] = [];
     try {
-      for await (const text of createInterface({
-        input: createReadStream(file),
-        crlfDelay: Number.POSITIVE_INFINITY,
-      })) {
-        number += 1;
+      for await (const { text, number } of linesOf(file)) {
+        last = number;
         if (text === '') continue;
         const line = parseEventLine(text);
         if (line === undefined) torn.push(number);
@@ -115,7 +111,7 @@ async function readLines(files: readonly string[]): Promise<EventLine[]> {
       throw new Refusal(`the exported events cannot be read: ${(error as Error).message}`);
     }
     // A crash leaves the last line unfinished, and no other.
-    if (torn.some((at) => at < number))
+    if (torn.some((at) => at < last))
       throw new Refusal(
         `${file}:${torn[0]} is no event as authz audit events writes them; it was altered, or is another file`,
       );

@@ -9,7 +9,8 @@ import { type Actor, mutate } from '../db/mutate.ts';
 import { Failure } from '../errors.ts';
 import { dutiesOf } from './duties.ts';
 import { compareExport, type Exported } from './exported.ts';
-import { type Lacking, type Plan, planReconcile, requestIdOf, type Step } from './plan.ts';
+import { type Plan, planReconcile, requestIdOf } from './plan.ts';
+import type { Lacking, Step } from './subjects.ts';
 
 export interface Reconciliation extends Plan {
   readonly exported: Exported;

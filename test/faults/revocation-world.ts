@@ -9,14 +9,14 @@ import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { createToken, digestOf, hintOf } from '../../src/credentials/token.ts';
+import { createToken, digestOf } from '../../src/credentials/token.ts';
 import { connect } from '../../src/db/connect.ts';
 import { mutate } from '../../src/db/mutate.ts';
 import { revokeCaller } from '../../src/directory/callers.ts';
 import { killProcesses, type ServiceProcess, settingsOf, startProcess } from '../http/process.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { declaringFolder, GRANTED } from '../support/declaring.ts';
-import type { TestService } from '../support/service.ts';
+import { keyColumns, type TestService } from '../support/service.ts';
 
 /** Ways to lose access: the request to one of the processes. A caller is revoked from outside, as the CLI does it. */
 const WAYS: readonly ((n: string) => readonly [method: string, path: string, body?: object] | undefined)[] = [
@@ -230,13 +230,7 @@ async function insert(db: Knex, pepper: { id: string; secret: Buffer }, subjects
     subjects.map(({ n, apiKey }) => ({
       id: `k-${n}`,
       user_id: `u-${n}`,
-      friendly_name: 'a key',
-      digest: digestOf(pepper, apiKey),
-      pepper_id: pepper.id,
-      hint: hintOf(apiKey),
-      allow_user_management: false,
-      restricted: false,
-      environment: 'production',
+      ...keyColumns(pepper, apiKey),
       attributes: GRANTED.key,
     })),
   );

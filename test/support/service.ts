@@ -99,6 +99,17 @@ interface KeyRow {
   readonly [column: string]: unknown;
 }
 
+/** What a key has in its table, but for its id and its user. */
+export const keyColumns = (pepper: Pepper, apiKey: string) => ({
+  friendly_name: 'a key',
+  digest: digestOf(pepper, apiKey),
+  pepper_id: pepper.id,
+  hint: hintOf(apiKey),
+  allow_user_management: false,
+  restricted: false,
+  environment: 'production',
+});
+
 /** Inserts an API key into the table, restricted to `businesses` if given, and returns it in clear. */
 export async function insertKey(
   { db, pepper }: Pick<TestService, 'db' | 'pepper'>,
@@ -109,13 +120,8 @@ export async function insertKey(
   const id = String(row['id'] ?? randomBytes(8).toString('hex'));
   await db('api_keys').insert({
     id,
-    friendly_name: 'a key',
-    digest: digestOf(pepper, apiKey),
-    pepper_id: pepper.id,
-    hint: hintOf(apiKey),
-    allow_user_management: false,
+    ...keyColumns(pepper, apiKey),
     restricted: businesses !== undefined,
-    environment: 'production',
     ...row,
   });
   for (const business of businesses ?? []) await db('api_key_businesses').insert({ key_id: id, business_id: business });

@@ -3,8 +3,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { createToken, digestOf, hintOf, type Pepper } from '../../src/credentials/token.ts';
+import { createToken, type Pepper } from '../../src/credentials/token.ts';
 import { eventually } from '../http/process.ts';
+import { keyColumns } from '../support/service.ts';
 import type { Fleet, Replica } from './fleet.ts';
 
 /** Milliseconds between two questions, and between two changes. */
@@ -138,13 +139,7 @@ async function insert(db: Knex, pepper: Pepper): Promise<readonly Subject[]> {
   const keys = subjects.map(({ n, apiKey }) => ({
     id: `k-${n}`,
     user_id: `u-${n}`,
-    friendly_name: 'a key',
-    digest: digestOf(pepper, apiKey),
-    pepper_id: pepper.id,
-    hint: hintOf(apiKey),
-    allow_user_management: false,
-    restricted: false,
-    environment: 'production',
+    ...keyColumns(pepper, apiKey),
   }));
   await db.batchInsert('api_keys', keys);
   return subjects;

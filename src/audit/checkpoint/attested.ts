@@ -3,10 +3,9 @@
  * there were. After a restore the database knows less than they do, or has taken their numbers for others.
  */
 
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { Refusal } from '../../errors.ts';
 import { type Checkpoint, parseLine, signedBytes } from '../format/checkpoint-line.ts';
+import { linesOf } from '../format/file-lines.ts';
 import { ADMINISTRATION, chainOf, createHeads, type Head, type Heads } from '../format/heads.ts';
 import { signatureChecker } from '../format/signatures.ts';
 
@@ -75,13 +74,8 @@ export async function readAttested(
   };
 
   for (const file of files) {
-    let number = 0;
     try {
-      for await (const text of createInterface({
-        input: createReadStream(file),
-        crlfDelay: Number.POSITIVE_INFINITY,
-      })) {
-        number += 1;
+      for await (const { text, number } of linesOf(file)) {
         if (text === '') continue;
         const line = parseLine(text);
         const checkpoint = line.type === 'checkpoint' ? line : undefined;
