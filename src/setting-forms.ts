@@ -105,8 +105,7 @@ export const lifetimeMs = (text: string): number => {
   return Number(count) * (UNIT_MS[unit] ?? Number.NaN);
 };
 
-/** A URL that reads the same whoever parses it. */
-/** The path becomes that of a route, whose router gives other signs a meaning of its own. */
+/** A URL that reads the same whoever parses it. The path becomes that of a route, whose router gives other signs a meaning of its own. */
 export const isBaseUrl = (text: string): boolean => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   return (

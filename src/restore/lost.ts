@@ -1,7 +1,7 @@
 /** Which decisions a database has lost: what the checkpoints outside attest of each chain, and what the database has of it. */
 
 import type { Knex } from 'knex';
-import type { Attested, Mark } from '../audit/checkpoint/attested.ts';
+import { type Attested, type Mark, placeOf } from '../audit/checkpoint/attested.ts';
 import { ADMINISTRATION, ALL_HEADS, chainOf, HEAD_COLUMNS, type Head } from '../audit/format/heads.ts';
 import { orFailure } from '../db/failure.ts';
 
@@ -60,7 +60,7 @@ async function lostEvents(db: Knex, head: Head, by: Mark, events: Attested['even
       [places.map(([seq]) => seq)],
     ),
   );
-  const held = rows.filter(({ seq, hash }) => events.has(`${seq} ${hash}`)).map(({ seq }) => seq);
+  const held = rows.filter(({ seq, hash }) => events.has(placeOf(seq, hash))).map(({ seq }) => seq);
   const common = Math.max(0, ...held);
   return held.includes(head.records) ? undefined : rangeOf(head, common, by);
 }

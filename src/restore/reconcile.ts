@@ -10,7 +10,7 @@ import { Failure } from '../errors.ts';
 import { dutiesOf } from './duties.ts';
 import { compareExport, type Exported } from './exported.ts';
 import { type Plan, planReconcile, requestIdOf } from './plan.ts';
-import type { Lacking, Step } from './subjects.ts';
+import type { Step } from './subjects.ts';
 
 export interface Reconciliation extends Plan {
   readonly exported: Exported;
@@ -100,5 +100,3 @@ const recordRun = (db: Knex, actor: Actor, { fork, lost, last }: Exported, done:
     ],
     changes: [],
   }));
-
-export type { Lacking, Step };
