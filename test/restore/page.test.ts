@@ -27,11 +27,12 @@ const BIN = (existsSync(INSTALLED) ? readdirSync(INSTALLED) : [])
   .map((version) => path.join(INSTALLED, version, 'bin'))
   .filter((bin) => ['postgres', 'pg_ctl', 'pg_basebackup', 'pg_dump'].every((name) => existsSync(path.join(bin, name))))
   .at(-1);
-/** The page is for the account of the server; as root, these programs take it. Descriptors 3 and 4 are those of the shell's `authz`. */
-const ACCOUNT =
-  process.getuid?.() === 0
-    ? 'for name in pg_ctl pg_basebackup cp touch; do eval "$name() { runuser -u postgres -- $(command -v $name) \\"\\$@\\" 3>&- 4<&-; }"; done\n'
-    : '';
+/**
+ * The page is for the account of the server; as root, these programs take it. Descriptors 3 and 4 are those of the shell's `authz`: a
+ * server that pg_ctl starts outlives the shell, which does not end while somebody has them.
+ */
+const TAKE = process.getuid?.() === 0 ? 'runuser -u postgres --' : 'command';
+const ACCOUNT = `for name in pg_ctl pg_basebackup cp touch; do eval "$name() { ${TAKE} $(command -v $name) \\"\\$@\\" 3>&- 4<&-; }"; done\n`;
 
 describe('docs/restore.md', function () {
   this.timeout(300_000);
