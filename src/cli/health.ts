@@ -18,6 +18,9 @@ interface Options extends JsonOption {
   readonly timeoutMs: string;
 }
 
+/** Milliseconds. A timer of Node takes 25 days at most, and no probe waits for so long. */
+const LONGEST = 600_000;
+
 /** Characters, more than an answer of the service has. */
 const MOST = 65_536;
 
@@ -48,10 +51,17 @@ interface Health {
 
 async function healthVerb(terminal: Terminal, { ready = false, url, timeoutMs, json }: Options): Promise<void> {
   const place = url === undefined ? ours(terminal, ready) : given(url);
-  const health = await ask(new URL(ready ? '/readyz' : '/healthz', place), wholeNumber(timeoutMs));
+  const health = await ask(new URL(ready ? '/readyz' : '/healthz', place), limitOf(timeoutMs));
   if (json) terminal.printJson(health);
   else terminal.print(textOf(health));
   terminal.exitUnless(health.healthy);
+}
+
+/** @throws Refusal */
+function limitOf(text: string): number {
+  const limit = wholeNumber(text);
+  if (limit < 1 || limit > LONGEST) throw new Refusal(`--timeout-ms takes 1 to ${LONGEST}`);
+  return limit;
 }
 
 function textOf({ url, status, message, checks }: Health): string {

@@ -95,6 +95,8 @@ describe('authz health', () => {
       expect(code, url).to.equal(1);
       expect(stderr).to.include('--url takes http://host:port');
     }
+    for (const limit of ['0', '600001', '9999999999'])
+      expect((await authz(['health', '--timeout-ms', limit])).stderr, limit).to.include('--timeout-ms takes 1 to');
     expect((await authz(['health'], { PORT: '0' })).stderr).to.include('say with --url');
     expect((await authz(['health'], { PORT: 'x' })).stderr).to.include('PORT must be');
   });
