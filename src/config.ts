@@ -55,7 +55,9 @@ function readSetting(name: keyof Config, environment: NodeJS.ProcessEnv): unknow
   if (text === undefined) return undefined;
   const parsed = settingOf(name).schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  const fault = parsed.error.issues[0]?.message ?? 'is not valid';
+  const [issue] = parsed.error.issues;
+  // Of a setting that takes a few words, zod's own message starts as no other of ours.
+  const fault = issue?.code === 'invalid_value' ? `must be one of ${issue.values.join(', ')}` : issue?.message;
   throw new Refusal(file === undefined ? `${name} ${fault}` : `${source}: the file's text ${fault}`);
 }
 

@@ -61,7 +61,8 @@ describe('authz config', () => {
     };
     const { code, stderr } = await authz(['config'], bad);
     expect(code).to.equal(1);
-    for (const name of Object.keys(bad)) expect(stderr).to.include(`  ${name} `);
+    for (const name of Object.keys(bad)) expect(stderr).to.include(`  ${name} must be `);
+    expect(stderr).to.include('OTEL_EXPORTER_OTLP_PROTOCOL must be one of http/protobuf, http/json');
     expect(stderr).to.not.include('hidd');
   });
 
