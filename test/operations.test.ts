@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
-import { ENVIRONMENT, outputWith, ROOT } from './support/cli.ts';
+import { authz, ENVIRONMENT, outputWith, ROOT } from './support/cli.ts';
 import { runGuide } from './support/guide.ts';
 import { newDatabase } from './support/postgres.ts';
 
@@ -66,7 +66,11 @@ describe('docs/operations.md', () => {
     }
     expect(blocks).to.have.length(8);
     expect(outputs.join('\n')).to.match(
-      /applied: 001[\s\S]*iqra_svc_[\s\S]*nothing to do[\s\S]*events? written[\s\S]*clean/,
+      /applied: 001.*\n.*rights[\s\S]*iqra_svc_[\s\S]*no migration to apply[\s\S]*events? written[\s\S]*clean/,
+    );
+    const refused = await authz(['migrate', '--roles'], { DATABASE_URL: login.href });
+    expect([refused.code, refused.stderr]).to.satisfy(
+      ([code, says]: [number, string]) => code === 1 && says.includes('set DATABASE_URL'),
     );
   });
 });

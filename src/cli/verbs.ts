@@ -120,6 +120,9 @@ export async function addVerbs(program: Command, terminal: Terminal, argv: reado
     .action((options: JsonOption) => configVerb(terminal, options));
 }
 
+const AS_OWNER =
+  'authz migrate is for the login of who owns the tables, and with --roles may create roles: set DATABASE_URL to that';
+
 interface MigrateOptions extends JsonOption {
   readonly roles?: boolean;
   readonly contract?: boolean;
@@ -129,17 +132,20 @@ async function migrateVerb(terminal: Terminal, { json, roles, contract = false }
   const { openWithoutPeppers } = await import('../database.ts');
   const { orForbidden } = await import('./terminal/database.ts');
   const { waitingMigrations } = await import('../db/migrate.ts');
-  const { db, migrated, close } = await orForbidden(openWithoutPeppers(terminal.config(), contract));
+  const { db, migrated, close } = await orForbidden(openWithoutPeppers(terminal.config(), contract), AS_OWNER);
   let waiting: readonly string[];
   try {
     // After the migrations: a table that they made has no rights yet.
-    if (roles) await orForbidden(db.raw(await readFile(ROLES, 'utf8')));
+    if (roles) await orForbidden(db.raw(await readFile(ROLES, 'utf8')), AS_OWNER);
     waiting = await waitingMigrations(db);
   } finally {
     await close();
   }
   if (json) return terminal.printJson({ migrated, waiting });
-  terminal.print(migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'nothing to do: the database is current');
+  terminal.print(
+    migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'no migration to apply: the database is current',
+  );
+  if (roles) terminal.print('the roles have their rights, as deploy/roles.sql says');
   if (waiting.length > 0)
     terminal.print(
       `waiting: ${waiting.join(', ')}, for authz migrate --contract once no replica is of an older version`,

@@ -85,17 +85,17 @@ const NO_PEPPER =
 /** SQLSTATE insufficient_privilege. */
 const FORBIDDEN = '42501';
 
+const ASK_OWNER =
+  'docs/audit.md, "Who may do what", lists the verbs of each role; where this one should be among them, the owner of the tables runs ' +
+  'deploy/roles.sql again';
+
 /** @throws Refusal where the login lacks a right: no retry would help, as the message of a Failure says that it may */
-export async function orForbidden<T>(work: Promise<T>): Promise<T> {
+export async function orForbidden<T>(work: Promise<T>, advice = ASK_OWNER): Promise<T> {
   try {
     return await work;
   } catch (error) {
     const forbidden = sqlErrorOf(error, FORBIDDEN);
     if (!forbidden || error instanceof Refusal) throw error;
-    throw new Refusal(
-      `the login of DATABASE_URL may not do this (${forbidden.message}). docs/audit.md, "Who may do what", lists the verbs of each ` +
-        'role; where this one should be among them, the owner of the tables runs deploy/roles.sql again',
-      error,
-    );
+    throw new Refusal(`the login of DATABASE_URL may not do this (${forbidden.message}). ${advice}`, error);
   }
 }
