@@ -248,6 +248,40 @@ describe('authz restore reconcile', function () {
     });
   });
 
+  it('opens nothing that the restored database shuts, though the lost events opened it', async () => {
+    const whole = await newDatabase();
+    const shut = { ...STATE, disabled: true, disabledReason: 'a reason', businessesDisabled: true };
+    const own = { restrictedBusinessIds: ['bakery'], rateLimit: { requests: 5, windowSeconds: 60 } };
+    const id = await using(whole, async (db) => {
+      await furnish(db);
+      const made = await newKey(db, 'ann', { ...own, expiresAt: '2100-01-05T00:00:00.000Z' });
+      await putUser(db, ACTOR, 'ann', { ...shut, rateLimit: own.rateLimit });
+      await putBusiness(db, ACTOR, 'bakery', { disabled: true, disabledReason: 'a reason', attributes: {} });
+      return made;
+    });
+    const url = await cloneOf(whole);
+    const events = await using(whole, async (db) => {
+      await putUser(db, ACTOR, 'ann', { ...STATE, rateLimit: { requests: 9, windowSeconds: 60 } });
+      await putBusiness(db, ACTOR, 'bakery', { disabled: false, disabledReason: null, attributes: {} });
+      await updateKey(db, ACTOR, RIGHTS, id, {
+        allowUserManagementApiRequests: true,
+        restrictedBusinessIds: null,
+        expiresAt: null,
+        rateLimit: { requests: 9, windowSeconds: 60 },
+      });
+      return exportOf(db);
+    });
+    await using(url, async (db) => {
+      const { steps, lacking } = await reconcile(db, events);
+      expect(steps).to.deep.equal([]);
+      expect(lacking.map(({ what }) => what)).to.have.members([
+        'its disabled, businessesDisabled, rateLimit, as the event says',
+        'its disabled, as the event says',
+        'its allowUserManagementApiRequests, restrictedBusinessIds, rateLimit, expiresAt, as the event says',
+      ]);
+    });
+  });
+
   it('makes nobody a member whose membership ended, in the lost events or while it is at work', async () => {
     const whole = await newDatabase();
     await using(whole, furnish);
