@@ -145,7 +145,7 @@ const enter = (image: Image, { env, volumes = '' }: Setup, command: readonly str
   const shell = ['/bin/sh', '-c', ENTER, 'sh', image.root, process.execPath, image.user, volumes];
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child'];
   return spawn('unshare', [...namespaces, ...shell, ...image.entrypoint, ...command], {
-    env: { PATH, ...image.env, ...env },
+    env: { ...BASE_ENV, ...image.env, ...env },
   });
 };
 
@@ -153,7 +153,11 @@ const enter = (image: Image, { env, volumes = '' }: Setup, command: readonly str
 export const runImage = (image: Image, command: readonly string[], setup: Setup = {}): Promise<Outcome> =>
   outcomeOf(enter(image, setup, command));
 
-const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+/**
+ * Set, though empty, NODE_V8_COVERAGE stops Node from handing its own to the child: the read-only root has no folder for it, and what
+ * runs there would say so.
+ */
+const BASE_ENV = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', NODE_V8_COVERAGE: '' };
 
 async function outcomeOf(child: ChildProcess): Promise<Outcome> {
   const textOf = async (stream: Readable | null): Promise<string> => (stream ? text(stream) : '');
@@ -179,7 +183,7 @@ export async function startImage(image: Image, setup: Setup): Promise<Container>
     pid,
     log: () => log,
     exec: (command) =>
-      outcomeOf(spawn('nsenter', [...inside, ...command], { env: { PATH, ...image.env, ...setup.env } })),
+      outcomeOf(spawn('nsenter', [...inside, ...command], { env: { ...BASE_ENV, ...image.env, ...setup.env } })),
     stop: async () => {
       process.kill(pid, 'SIGTERM');
       const [code] = await closed;

@@ -93,7 +93,9 @@ describe('an upgrade', () => {
     }
     const contracted = await bySuccessor(...contract);
     expect(contracted.code, contracted.stderr).to.equal(0);
-    expect(contracted.stdout).to.equal('applied: 003_without_record_change\n');
+    expect(contracted.stdout).to.equal(
+      'applied: 003_without_record_change\nthe roles have their rights, as deploy/roles.sql says\n',
+    );
     await load.honoured(successor.root, successor.root);
     await load.stop();
     expect(load.faults).to.deep.equal([]);
