@@ -158,7 +158,7 @@ describe('a figure', () => {
     expect(holds(figure(1.14, { atLeast: 1.15 }), false)).to.equal(false);
     expect(holds(figure(401, { atMost: 400 }), false)).to.equal(false);
     expect(holds(figure(0.5, { atLeast: 1.15 }), true)).to.equal(true);
-    expect(holds(figure(0.4, { atLeast: 1.15 }), true)).to.equal(false);
+    expect(holds(figure(0.25, { atLeast: 1.15 }), true)).to.equal(false);
     expect(holds(figure(900, { atMost: 400 }), true)).to.equal(true);
     for (const want of [{ atLeast: 0 }, { atMost: 1 }]) expect(holds(figure(Number.NaN, want), true)).to.equal(false);
     expect(holds({ name: '', value: 1, unit: 'x' }, false)).to.equal(undefined);
