@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { z } from 'zod';
 import { type Cursors, type Page, type PageRequest, readPage } from '../db/page.ts';
 import { pageQuery } from '../input/resources.ts';
-import { instantSchema, searchText } from '../input/scalars.ts';
+import { momentSchema, searchText } from '../input/scalars.ts';
 
 export interface AdminRecord {
   readonly id: string;
@@ -26,8 +26,8 @@ const adminFilter = {
   action: searchText(64).optional(),
   kind: searchText(32).optional(),
   subject: searchText(129).optional(),
-  from: instantSchema.optional(),
-  to: instantSchema.optional(),
+  from: momentSchema.optional(),
+  to: momentSchema.optional(),
 };
 export type AdminFilter = Readonly<z.output<z.ZodObject<typeof adminFilter>>>;
 

@@ -78,6 +78,18 @@ export const instantSchema = z.iso
   .transform((text) => new Date(text).toISOString())
   .refine((text) => /^(?:19[7-9]|[2-9]\d\d)\d-/.test(text), 'must lie between 1970 and 9999');
 
+/** As instantSchema, or a date alone, which is its first moment in UTC: of queries, where people write dates. */
+export const momentSchema = z.union(
+  [
+    z.iso
+      .date()
+      .transform((date) => `${date}T00:00:00Z`)
+      .pipe(instantSchema),
+    instantSchema,
+  ],
+  { error: 'must be an RFC 3339 time such as 2030-01-31T12:00:00Z, or a date such as 2030-01-31' },
+);
+
 /** An IP address as it is logged: without a zone (`%eth0`), which names an interface of the caller's machine. */
 const isAddress = (text: string): boolean => isIP(text) !== 0 && !text.includes('%');
 export const ipSchema = z.string().refine(isAddress, 'must be an IPv4 or IPv6 address');

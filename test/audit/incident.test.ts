@@ -71,7 +71,7 @@ describe('the guides on a leaked key', function () {
       /clean: the log is what was recorded/,
       /key\.revoke/,
     ]);
-    expect(stderr).to.equal('5 decisions written to incident.jsonl\n');
+    expect(stderr).to.match(/^5 decisions written to incident\.jsonl, from 2026-01-01T00:00:00\.000Z to now\n$/);
     expect((await stat(path.join(folder, 'incident.jsonl'))).mode & 0o777).to.equal(0o600);
     for (const text of [stdout, ended.stdout, script, await readFile(path.join(folder, 'incident.jsonl'), 'utf8')])
       expect(text).to.not.include(leaked);

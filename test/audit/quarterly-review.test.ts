@@ -63,7 +63,7 @@ describe('docs/quarterly-review.md', function () {
       /This is the policy that decided, and it decides the same again/,
       /recorded as allow OK/,
       /in force +x:y/,
-      /none\nnone\n/,
+      /none\n\nfrom .*\nnone\n/,
       /audit\.query/,
     ]);
     const events = await owner('admin_events').where({ login: world.auditorLogin }).pluck('action');

@@ -129,7 +129,7 @@ describe('authz audit', function () {
       if (command.startsWith('authz audit tail')) continue;
       const { code, stderr } = await runShell(command.replace('DECISION-ID', record.id), folder, env);
       expect(code, command + stderr).to.equal(0);
-      expect(stderr, command).to.match(/^(?:\d+ decisions written to ada\.csv\n)?$/);
+      expect(stderr, command).to.match(/^(?:\d+ decisions written to ada\.csv, from \S+ to now\n)?$/);
     }
     await rm(folder, { recursive: true });
     const verbs = ['query', 'tail', 'show', 'stats', 'export', 'admin'];
@@ -148,6 +148,21 @@ describe('authz audit', function () {
       const { code, stdout, stderr } = await authz(['audit', ...args], env);
       expect([code, stdout], args.join(' ')).to.deep.equal([says === 'Allowed choices' ? 2 : 1, '']);
       expect(stderr).to.include(says);
+    }
+  });
+
+  it('query and admin go on behind a page of a period that was named by how long ago it began', async () => {
+    await insertRecords(db, [recordNow(3000), recordNow(2000), recordNow(1000)]);
+    for (const args of [
+      ['query', '--from', '2h', '--limit', '1'],
+      ['admin', '--from', '2h', '--limit', '1'],
+      ['query', '--on', 'today', '--limit', '1'],
+    ]) {
+      const first = await authz(['audit', ...args], env);
+      const [, more = ''] = /More: add (--cursor .*)/.exec(first.stdout) ?? [];
+      const second = await authz(['audit', ...args, ...more.split(' ')], env);
+      expect([second.code, second.stderr], args.join(' ')).to.deep.equal([0, '']);
+      expect(second.stdout.split('\n')[1]).to.not.equal(first.stdout.split('\n')[1]);
     }
   });
 

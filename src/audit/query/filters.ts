@@ -2,7 +2,7 @@
 
 import type { Knex } from 'knex';
 import { z } from 'zod';
-import { actionSchema, idSchema, instantSchema, ipSchema, searchText } from '../../input/scalars.ts';
+import { actionSchema, idSchema, ipSchema, momentSchema, searchText } from '../../input/scalars.ts';
 import { type FilterField, SHOWN_COLUMNS } from '../columns.ts';
 import type { Credential } from './credential.ts';
 
@@ -35,8 +35,8 @@ export const decisionFilter = {
     .string()
     .regex(/^[0-9a-f]{32}$/, 'must be the id of a trace: 32 hex digits in lower case')
     .optional(),
-  from: instantSchema.optional(),
-  to: instantSchema.optional(),
+  from: momentSchema.optional(),
+  to: momentSchema.optional(),
 } satisfies Readonly<Record<FilterField | 'action' | 'policy' | 'from' | 'to', z.ZodType>>;
 
 /** A filter that has passed its schema. */

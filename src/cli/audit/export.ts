@@ -11,6 +11,7 @@ import { decisionRange, rangeOf, type TimeRange } from '../../audit/query/filter
 import { Refusal } from '../../errors.ts';
 import { validate } from '../../input/scalars.ts';
 import { withPresentDatabase } from '../terminal/database.ts';
+import { periodText, readPeriod } from '../terminal/moment.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Output, Terminal } from '../terminal/terminal.ts';
@@ -22,7 +23,7 @@ A line of jsonl is what "audit show --json" prints, without the explanation. In 
 ${FILTER_HELP}
 
 Example:
-  authz audit export --format csv --user ada --from 2030-01-01T00:00:00Z --out ada.csv`;
+  authz audit export --format csv --user ada --on yesterday --out ada.csv`;
 
 export function addExportVerb(audit: Command, terminal: Terminal): void {
   filterOptions(
@@ -46,13 +47,17 @@ async function exportVerb(terminal: Terminal, options: Options): Promise<void> {
   const format = options.json ? 'jsonl' : options.format;
   await withPresentDatabase(terminal, async (opened) => {
     const { db, actor } = opened;
-    const filter = await withCredential(terminal, opened, options, validate(decisionRange, namesOf(options)));
+    const period = readPeriod(options, terminal.env);
+    const asked = validate(decisionRange, namesOf(options, period));
+    const filter = await withCredential(terminal, opened, options, asked);
     const range = rangeOf(filter);
     await recordAccess(db, actor, 'export', { ...filter, from: range.from, format });
     const parts = exportDecisions(db, filter, range, format);
     if (options.out !== undefined) {
       const records = await writeFile(terminal, options.out, headingOf(format), parts, range);
-      terminal.stderr.write(`${plural(records, 'decision')} written to ${escaped(options.out)}\n`);
+      terminal.stderr.write(
+        `${plural(records, 'decision')} written to ${escaped(options.out)}, ${periodText(range, period.clock)}\n`,
+      );
       return;
     }
     const show = terminal.stdout.isTTY ? undefined : progressOf(terminal.stderr, range);

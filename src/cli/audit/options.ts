@@ -5,11 +5,13 @@ import { findCredential } from '../../audit/query/credential.ts';
 import { type DecisionFilter, type decisionFilter, FILTER_COLUMNS } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
 import type { PresentDatabase } from '../terminal/database.ts';
+import { type NamedPeriod, type PeriodOptions, periodOptions } from '../terminal/moment.ts';
 import type { JsonOption } from '../terminal/options.ts';
 import { readStdin } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-type FilterName = keyof typeof decisionFilter;
+/** The range of time is an option of more verbs than those of decisions. */
+type FilterName = Exclude<keyof typeof decisionFilter, 'from' | 'to'>;
 
 /** Each filter as an option: its flag, what it takes, and what it does. */
 const OPTIONS = {
@@ -25,8 +27,6 @@ const OPTIONS = {
   ip: ['ip', 'address', "from this client's address"],
   requestId: ['request-id', 'id', 'of this request of the client, or of the caller (X-Request-Id)'],
   traceId: ['trace-id', 'id', 'asked in this trace: 32 hex digits'],
-  from: ['from', 'time', 'RFC 3339, inclusive; default: 24 hours before --to'],
-  to: ['to', 'time', 'RFC 3339, exclusive; default: now'],
 } as const satisfies Readonly<Record<FilterName, readonly [flag: string, takes: string, help: string]>>;
 
 const FILTER_NAMES = Object.keys(OPTIONS) as readonly FilterName[];
@@ -37,11 +37,11 @@ type OptionName<Name extends FilterName> = Camel<(typeof OPTIONS)[Name][0]>;
 const optionName = (name: FilterName): OptionName<FilterName> =>
   OPTIONS[name][0].replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as OptionName<FilterName>;
 
-export type FilterOptions = JsonOption & { readonly [Name in FilterName as OptionName<Name>]?: string };
+export type FilterOptions = JsonOption & PeriodOptions & { readonly [Name in FilterName as OptionName<Name>]?: string };
 
 export function filterOptions(command: Command): Command {
   for (const [flag, takes, help] of Object.values(OPTIONS)) command.option(`--${flag} <${takes}>`, help);
-  return command;
+  return periodOptions(command, '24 hours before --to');
 }
 
 const INDEXED = FILTER_COLUMNS.flatMap(({ field, indexed }) => {
@@ -55,12 +55,18 @@ These have an index: ${INDEXED.join(', ')}. Another filter alone searches all de
 the answer says so: name a range that is no longer than needed.`;
 
 /** The options under the names that the filters have over HTTP. A key that stands on standard input (`-`) is none of them. */
-export const namesOf = (options: FilterOptions): Partial<Record<FilterName, string>> =>
-  Object.fromEntries(
+export const namesOf = (
+  options: FilterOptions,
+  { from, to }: Pick<NamedPeriod, 'from' | 'to'>,
+): Partial<Record<keyof typeof decisionFilter, string | undefined>> => ({
+  ...Object.fromEntries(
     FILTER_NAMES.map((name) => [name, options[optionName(name)]]).filter(
       ([name, value]) => !(name === 'apiKeyId' && value === '-'),
     ),
-  );
+  ),
+  from,
+  to,
+});
 
 /** The filter, once it is valid, with the key that stands in clear on standard input. @throws Refusal: it is empty */
 export async function withCredential(

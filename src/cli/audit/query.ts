@@ -12,6 +12,7 @@ import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { withPresentDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
+import { fixedOptions, periodText, readPeriod } from '../terminal/moment.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { show, showList, showPage } from '../terminal/records.ts';
@@ -24,12 +25,7 @@ const COLUMNS = ['at', 'id', 'code', 'action', 'apiKeyId', 'userId', 'businessId
 export function addDecisionVerbs(audit: Command, terminal: Terminal): void {
   pageOptions(
     filterOptions(
-      verb(
-        audit,
-        'query',
-        'what was decided, newest first',
-        'query --key KEY-ID --effect deny --from 2030-01-31T00:00:00Z',
-      ),
+      verb(audit, 'query', 'what was decided, newest first', 'query --key KEY-ID --effect deny --on tuesday'),
     ),
   )
     .addHelpText('after', FILTER_HELP)
@@ -40,7 +36,7 @@ export function addDecisionVerbs(audit: Command, terminal: Terminal): void {
   verb(audit, 'show <id>', 'one decision, on which facts, and why', 'show 019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e').action(
     (id: string, options: JsonOption) => showVerb(terminal, id, options),
   );
-  filterOptions(verb(audit, 'stats', 'how many decisions, by what', 'stats --by code --from 2030-01-01T00:00:00Z'))
+  filterOptions(verb(audit, 'stats', 'how many decisions, by what', 'stats --by code --from 7d'))
     .addOption(new Option('--by <what>', 'what to count by').choices(BY).default('code'))
     .option('--limit <n>', 'how many groups, 1 to 200, the largest first', '50')
     .addHelpText('after', FILTER_HELP)
@@ -52,13 +48,14 @@ type QueryOptions = FilterOptions & { limit: string; cursor?: string };
 const query = (terminal: Terminal, options: QueryOptions): Promise<void> =>
   withPresentDatabase(terminal, async (opened) => {
     const { db, actor, cursors } = opened;
-    const named = { ...namesOf(options), limit: options.limit, cursor: options.cursor };
+    const period = readPeriod(options, terminal.env);
+    const named = { ...namesOf(options, period), limit: options.limit, cursor: options.cursor };
     const { limit, cursor, ...given } = validate(decisionQuery, named);
     const filter = await withCredential(terminal, opened, options, given);
     const page = await listDecisions(db, filter, { limit, cursor }, cursors);
     await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
-    showPage(terminal, page, COLUMNS, options);
-    if (!options.json) terminal.print(`\nfrom ${page.from} to ${page.to ?? 'now'}`);
+    showPage(terminal, page, COLUMNS, options, fixedOptions(period, options));
+    if (!options.json) terminal.print(`\n${periodText(page, period.clock)}`);
     if (!options.json && page.note) terminal.print(`\n${page.note}`);
   });
 
@@ -67,7 +64,12 @@ type StatsOptions = FilterOptions & { by: string; limit: string };
 const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
   withPresentDatabase(terminal, async (opened) => {
     const { db, actor } = opened;
-    const { by, limit, ...given } = validate(statsQuery, { ...namesOf(options), by: options.by, limit: options.limit });
+    const period = readPeriod(options, terminal.env);
+    const { by, limit, ...given } = validate(statsQuery, {
+      ...namesOf(options, period),
+      by: options.by,
+      limit: options.limit,
+    });
     const filter = await withCredential(terminal, opened, options, given);
     const counted = await countDecisions(db, by, filter, limit);
     await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by });
@@ -80,7 +82,7 @@ const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
       {},
     );
     terminal.print(
-      `\n${plural(counted.total, 'decision')} from ${counted.from} to ${counted.to ?? 'now'}, ${counted.distinct} different`,
+      `\n${plural(counted.total, 'decision')} ${periodText(counted, period.clock)}, ${counted.distinct} different`,
     );
     if (counted.note) terminal.print(counted.note);
   });
@@ -94,12 +96,19 @@ const showVerb = (terminal: Terminal, id: string, { json }: JsonOption): Promise
     if (explanation !== null) terminal.print(`\nWhy, by the policy of its time:\n\n${explanationText(explanation)}`);
   });
 
-const tail = (terminal: Terminal, { from, to, ...options }: FilterOptions): Promise<void> =>
+const NO_PERIOD = { from: undefined, to: undefined };
+
+const tail = (terminal: Terminal, { from, to, on, ...options }: FilterOptions): Promise<void> =>
   withPresentDatabase(terminal, async (opened) => {
-    if (from !== undefined || to !== undefined)
+    if (from !== undefined || to !== undefined || on !== undefined)
       throw new Refusal('tail shows what comes from now on; for a time range there is authz audit query');
     const { db, actor } = opened;
-    const filter = await withCredential(terminal, opened, options, validate(decisionRange, namesOf(options)));
+    const filter = await withCredential(
+      terminal,
+      opened,
+      options,
+      validate(decisionRange, namesOf(options, NO_PERIOD)),
+    );
     await recordAccess(db, actor, 'tail', filter);
     await follow(terminal, filter, db, options);
   });

@@ -1,45 +1,44 @@
 /** `authz audit verify`: verifies the hash chains and checkpoints of the decision log. */
 
 import { existsSync, readFileSync } from 'node:fs';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { embeddedCheckpoints } from '../../audit/checkpoint/open.ts';
 import { parsePublicKeys } from '../../audit/format/signatures.ts';
 import { type VerifyProgress, type VerifyReport, verifyLog } from '../../audit/verify/verify.ts';
-import { instantSchema } from '../../input/scalars.ts';
 import { withPresentDatabase } from '../terminal/database.ts';
+import { type NamedPeriod, type PeriodOptions, periodOptions, readPeriod } from '../terminal/moment.ts';
 import { collect, type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-interface Options extends JsonOption {
-  readonly from?: string;
-  readonly to?: string;
+interface Options extends JsonOption, PeriodOptions {
   readonly checkpoints?: string[];
   readonly publicKey?: string;
 }
 
 export function addVerifyVerb(audit: Command, terminal: Terminal): void {
-  verb(
-    audit,
-    'verify',
-    'name the first record that was altered, removed, reordered, inserted or truncated; exits 1 on any',
-    'verify --checkpoints /var/log/authz/checkpoints.jsonl --public-key audit.pem',
+  periodOptions(
+    verb(
+      audit,
+      'verify',
+      'name the first record that was altered, removed, reordered, inserted or truncated; exits 1 on any',
+      'verify --checkpoints /var/log/authz/checkpoints.jsonl --public-key audit.pem',
+    ),
+    'the first day',
   )
-    .option('--from <day>', 'from this UTC day on, such as 2026-01-31, or the day of an RFC 3339 time', dayOf)
-    .option('--to <day>', 'up to this UTC day, inclusive', dayOf)
     .option('--checkpoints <files>', 'all files of checkpoints that there are; default: AUDIT_CHECKPOINTS', collect)
     .option('--public-key <file>', 'PEM of the keys that may have signed; default: those that the checkpoints name')
     .action((options: Options) => verify(terminal, options));
 }
 
-async function verify(terminal: Terminal, { json, from, to, ...options }: Options): Promise<void> {
-  if (from !== undefined && to !== undefined && from > to) throw new Error('--from lies after --to');
+async function verify(terminal: Terminal, { json, ...options }: Options): Promise<void> {
+  const days = daysOf(terminal, options);
   const publicKeys = options.publicKey === undefined ? undefined : readPublicKeys(options.publicKey);
   const files = options.checkpoints ?? defaultFiles(terminal);
   const { onProgress, clear } = verifyProgress(terminal);
   const report = await withPresentDatabase(terminal, ({ db }) =>
-    verifyLog(db, { from, to, files, publicKeys, onProgress }),
+    verifyLog(db, { ...days, files, publicKeys, onProgress }),
   )
     .catch((cause: Error) => {
       // Exit code 3, also for a Refusal: 1 means that the log was altered.
@@ -51,10 +50,15 @@ async function verify(terminal: Terminal, { json, from, to, ...options }: Option
   terminal.exitUnless(report.clean);
 }
 
-function dayOf(text: string): string {
-  const moment = instantSchema.safeParse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text);
-  if (!moment.success) throw new InvalidArgumentError('It is a UTC day such as 2026-01-31.');
-  return moment.data.slice(0, 10);
+/** The UTC days that the period touches: chains are of whole days. @throws Error, for exit code 3 */
+function daysOf({ env }: Terminal, { from, to, on, zone }: Options): Pick<NamedPeriod, 'from' | 'to'> {
+  try {
+    const period = readPeriod({ from, to, on, zone }, env);
+    const last = period.to === undefined ? undefined : new Date(Date.parse(period.to) - 1).toISOString();
+    return { from: period.from?.slice(0, 10), to: last?.slice(0, 10) };
+  } catch (cause) {
+    throw new Error((cause as Error).message, { cause });
+  }
 }
 
 /** @throws Error, for exit code 3: a key that cannot be read is no fault of the log */

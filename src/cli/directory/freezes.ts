@@ -7,12 +7,13 @@ import { createFreeze, extendFreeze, liftFreeze, listFreezes } from '../../freez
 import { pageQuery } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
+import { MOMENT_HELP, readDuration, readTime } from '../terminal/moment.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
-import { readDuration } from '../terminal/period.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { type ZoneOption, zoneOption } from '../terminal/zone.ts';
 
-interface EndOptions {
+interface EndOptions extends ZoneOption {
   readonly for?: string;
   readonly until?: string;
 }
@@ -47,7 +48,7 @@ export function addFreezeVerbs(freeze: Command, terminal: Terminal): void {
     .action(({ json, ...options }: FreezeOptions) =>
       withDatabase(terminal, async ({ db, actor }) => {
         const { action, key: apiKeyId, user: userId, business: businessId, everything, reason } = options;
-        const asked = { action, apiKeyId, userId, businessId, everything, reason, ...endAsked(options) };
+        const asked = { action, apiKeyId, userId, businessId, everything, reason, ...endAsked(options, terminal.env) };
         const { reason: why, everything: _, until, forSeconds, ...scope } = validate(freezeBody, defined(asked));
         show(terminal, await createFreeze(db, actor, scope, why, endOf({ until, forSeconds })), {
           ...(json && { json }),
@@ -75,7 +76,7 @@ export function addFreezeVerbs(freeze: Command, terminal: Terminal): void {
     verb(freeze, 'extend <id>', 'move the end of a freeze in force, without a gap', 'extend FREEZE-ID --for 2h'),
   ).action((id: string, options: JsonOption & EndOptions) =>
     withDatabase(terminal, async ({ db, actor }) => {
-      const end = endOf(validate(freezeEndBody, defined(endAsked(options))));
+      const end = endOf(validate(freezeEndBody, defined(endAsked(options, terminal.env))));
       show(terminal, await extendFreeze(db, actor, validate(idSchema, id), end), options);
     }),
   );
@@ -88,17 +89,19 @@ export function addFreezeVerbs(freeze: Command, terminal: Terminal): void {
 }
 
 const endOptions = (command: Command): Command =>
-  command
-    .option('--for <length>', 'how long from now: 90m, 2h, 7d')
-    .option('--until <time>', 'its end, such as 2030-01-31T12:00:00Z');
+  zoneOption(
+    command
+      .option('--for <length>', 'how long from now: 90m, 2h, 7d')
+      .option('--until <time>', 'its end, such as 2030-01-31T12:00:00Z or "tomorrow 09:00"'),
+  ).addHelpText('after', MOMENT_HELP);
 
 /** As the body of a request has it. */
-const endAsked = ({
-  for: length,
-  until,
-}: EndOptions): { forSeconds?: number | undefined; until?: string | undefined } => ({
+const endAsked = (
+  { for: length, until, ...zone }: EndOptions,
+  env: NodeJS.ProcessEnv,
+): { forSeconds?: number | undefined; until?: string | undefined } => ({
   forSeconds: length === undefined ? undefined : readDuration(length),
-  until,
+  until: until === undefined ? undefined : readTime(until, zone, env),
 });
 
 const defined = (options: object): object =>

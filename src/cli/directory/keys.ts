@@ -18,6 +18,7 @@ import {
 } from '../../keys/keys.ts';
 import { type KeyRights, operatorRights } from '../../keys/rights.ts';
 import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
+import { MOMENT_HELP, readTime } from '../terminal/moment.ts';
 import {
   collect,
   destructiveVerb,
@@ -31,9 +32,10 @@ import { jsonText } from '../terminal/output.ts';
 import { confirm, readStdin } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { type ZoneOption, zoneOption } from '../terminal/zone.ts';
 import { type AttributeOption, attributeChange, attributeOption, namedAttributes } from './attributes.ts';
 
-interface GrantOptions extends JsonOption, AttributeOption {
+interface GrantOptions extends JsonOption, AttributeOption, ZoneOption {
   readonly name?: string;
   readonly allowUserManagement?: boolean;
   readonly restrict?: string[] | false;
@@ -73,9 +75,11 @@ function addGrantVerbs(key: Command, terminal: Terminal): void {
     .option('--allow-user-management', 'let it use the user-management endpoints', false)
     .option('--restrict <ids>', 'the only businesses that it may reach, separated by commas', collect)
     .option('--environment <name>', 'such as production, staging')
-    .option('--expires-at <time>', 'RFC 3339')
+    .option('--expires-at <time>', 'such as 2030-01-31, or "in 90d"')
     .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60');
-  attributeOption(createVerb).action((options: GrantOptions & { user: string }) => create(terminal, options));
+  attributeOption(zoneOption(createVerb))
+    .addHelpText('after', MOMENT_HELP)
+    .action((options: GrantOptions & { user: string }) => create(terminal, options));
 
   const updateVerb = verb(
     key,
@@ -89,11 +93,13 @@ function addGrantVerbs(key: Command, terminal: Terminal): void {
     .option('--restrict <ids>', 'the only businesses that it may reach, separated by commas', collect)
     .option('--no-restrict', 'let it reach all businesses of its user')
     .option('--environment <name>', 'such as production, staging')
-    .option('--expires-at <time>', 'RFC 3339')
+    .option('--expires-at <time>', 'such as 2030-01-31, or "in 90d"')
     .option('--no-expires-at', 'let it live on')
     .option('--rate-limit <n/s>', 'requests per seconds, such as 100/60')
     .option('--no-rate-limit', "use its user's, or the default");
-  attributeOption(updateVerb).action((id: string, options: GrantOptions) => update(terminal, id, options));
+  attributeOption(zoneOption(updateVerb))
+    .addHelpText('after', MOMENT_HELP)
+    .action((id: string, options: GrantOptions) => update(terminal, id, options));
 }
 
 /** `list` and `show`. */
@@ -176,7 +182,7 @@ const rightsIn = (terminal: Terminal): KeyRights => operatorRights(terminal.conf
 async function create(terminal: Terminal, options: GrantOptions & { user: string }): Promise<void> {
   const { userId, ...grants } = validate(keyBody, {
     allowUserManagementApiRequests: false,
-    ...fields(options),
+    ...fields(options, terminal),
     attributes: (await attributeChange(terminal, 'key', options))({}),
     userId: options.user,
   });
@@ -189,7 +195,7 @@ async function create(terminal: Terminal, options: GrantOptions & { user: string
 async function update(terminal: Terminal, name: string, options: GrantOptions): Promise<void> {
   const id = validate(idSchema, name);
   const named = namedAttributes(options);
-  const given = validate(keyChanges, fields(options));
+  const given = validate(keyChanges, fields(options, terminal));
   if (Object.keys(given).length + named.size === 0)
     throw new Refusal('nothing is named that should change; see authz key update --help');
   await withDatabase(terminal, async ({ db, actor }) => {
@@ -204,7 +210,7 @@ async function update(terminal: Terminal, name: string, options: GrantOptions): 
 }
 
 /** The fields of a body that the options give; `--no-x` is null. */
-function fields(options: GrantOptions): object {
+function fields(options: GrantOptions, { env }: Terminal): object {
   const of = <O, T>(option: O | false | undefined, read: (given: O) => T): T | null | undefined =>
     option === false ? null : option === undefined ? undefined : read(option);
   const all = {
@@ -212,7 +218,7 @@ function fields(options: GrantOptions): object {
     allowUserManagementApiRequests: options.allowUserManagement,
     restrictedBusinessIds: of(options.restrict, (ids) => ids),
     environment: options.environment,
-    expiresAt: of(options.expiresAt, (text) => text),
+    expiresAt: of(options.expiresAt, (text) => readTime(text, options, env)),
     rateLimit: of(options.rateLimit, rateLimitOption),
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));

@@ -7,13 +7,15 @@ import { explainBody } from '../../what-if/question.ts';
 import { valuesText } from '../../what-if/wanted.ts';
 import { withDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
+import { readTime } from '../terminal/moment.ts';
 import type { JsonOption } from '../terminal/options.ts';
 import { escaped } from '../terminal/output.ts';
 import { readStdin } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import type { ZoneOption } from '../terminal/zone.ts';
 import { folderOf, readSource } from './source.ts';
 
-export interface LiveOptions extends JsonOption {
+export interface LiveOptions extends JsonOption, ZoneOption {
   readonly policy?: string;
   readonly key?: string;
   readonly keyStdin?: true;
@@ -34,7 +36,7 @@ export async function explainOnLiveFacts(terminal: Terminal, options: LiveOption
     action: options.action,
     businessId: options.business,
     ...(options.ip !== undefined && { context: { ip: options.ip } }),
-    ...(options.at !== undefined && { at: options.at }),
+    ...(options.at !== undefined && { at: readTime(options.at, options, terminal.env) }),
     set: Object.fromEntries((options.set ?? []).map(readSet)),
   });
   const explained = await withDatabase(terminal, ({ db, peppers, actor }) =>

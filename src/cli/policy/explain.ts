@@ -22,6 +22,7 @@ import { verb } from '../terminal/options.ts';
 import { escaped } from '../terminal/output.ts';
 import { readStdin } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { zoneOption } from '../terminal/zone.ts';
 import { explainOnLiveFacts, LIVE_ONLY, type LiveOptions } from './explain-live.ts';
 import { folderOf, readSource } from './source.ts';
 
@@ -39,11 +40,13 @@ limit is used. Below a denial stand the smallest changes of facts that would mak
 
 /** Adds the verb `explain`. */
 export function addExplainVerb(policy: Command, terminal: Terminal): void {
-  verb(
-    policy,
-    'explain [decision-id]',
-    'say why: the rows that were tried, and what in them was true or false; and what would turn a denial',
-    'explain --key ada-main --action call:create --business bakery',
+  zoneOption(
+    verb(
+      policy,
+      'explain [decision-id]',
+      'say why: the rows that were tried, and what in them was true or false; and what would turn a denial',
+      'explain --key ada-main --action call:create --business bakery',
+    ),
   )
     .option('--facts <file>', 'facts as a decision records them, in JSON or YAML; - reads standard input')
     .option('--policy <dir>', 'the policy folder; default: the policy that decided, or for facts and keys POLICY_DIR')
@@ -52,7 +55,10 @@ export function addExplainVerb(policy: Command, terminal: Terminal): void {
     .option('--action <action>', 'of the key: what it is to do, such as call:create')
     .option('--business <id>', 'on this business')
     .option('--ip <address>', "the client's address")
-    .option('--at <time>', 'for another moment: expiry, freezes and schedules; RFC 3339, such as 2030-01-31T12:00:00Z')
+    .option(
+      '--at <time>',
+      'for another moment: expiry, freezes and schedules; such as 2030-01-31T12:00:00Z or "in 90d"',
+    )
     .option(
       '--set <path=value>',
       'as if a fact were so: r.user.status=disabled; may be repeated',

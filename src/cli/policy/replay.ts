@@ -13,16 +13,19 @@ import {
   shadowShifts,
 } from '../../rollout/replay.ts';
 import { withPresentDatabase } from '../terminal/database.ts';
+import { type PeriodOptions, periodOptions, periodText, readWholePeriod } from '../terminal/moment.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
-import { type PeriodOptions, periodOptions, readPeriod } from '../terminal/period.ts';
+
 import { createProgress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { UTC } from '../terminal/zone.ts';
 import { shiftText } from './shifts.ts';
 
 export function addReplayVerbs(policy: Command, terminal: Terminal): void {
   periodOptions(
     verb(policy, 'replay', 'run recorded decisions through another policy', 'replay --policy policies --from 7d'),
+    '24 hours before --to',
   )
     .option('--policy <dir>', 'the folder of the other policy')
     .option('--self-check', 'run each decision through the policy that made it, which must change nothing')
@@ -34,6 +37,7 @@ export function addReplayVerbs(policy: Command, terminal: Terminal): void {
     });
   periodOptions(
     verb(policy, 'shadow', 'what the shadow policy would have decided otherwise', 'shadow --from 7d'),
+    '24 hours before --to',
   ).action((options: JsonOption & PeriodOptions) => shadowVerb(terminal, options));
 }
 
@@ -47,7 +51,7 @@ async function replayVerb(
   terminal: Terminal,
   { policy: folder, selfCheck: own, failOnChange, json, ...moments }: ReplayOptions,
 ): Promise<void> {
-  const period = readPeriod(moments);
+  const { period, clock } = readWholePeriod(moments, terminal.env);
   const policy = folder === undefined ? undefined : await compileFolder(folder);
   const report = await withPresentDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'replay', { ...period, policy: policy?.digest ?? 'of each decision' });
@@ -56,7 +60,7 @@ async function replayVerb(
     );
   });
   if (json) terminal.printJson(report);
-  else terminal.print(replayText(report));
+  else terminal.print(replayText(report, clock));
   if (failOnChange || own) terminal.exitUnless(report.changed === 0);
   if (own) terminal.exitUnless(report.ruleChanged === 0);
 }
@@ -79,19 +83,11 @@ export async function withProgress<T>(
 }
 
 /** The report for a terminal. */
-export function replayText({
-  from,
-  to,
-  replayed,
-  changed,
-  ruleChanged,
-  shifts,
-  reasons,
-  assumed,
-}: ReplayReport): string {
+export function replayText(report: ReplayReport, clock = UTC): string {
+  const { replayed, changed, ruleChanged, shifts, reasons, assumed } = report;
   const n = (value: number): string => value.toLocaleString('en');
   const head = [
-    `${plural(replayed, 'decision')} from ${from} to ${to}`,
+    `${plural(replayed, 'decision')} ${periodText(report, clock)}`,
     `${n(changed)} would get another code, ${n(ruleChanged)} the same code by another rule`,
   ];
   const why = reasons.map((reason) => `failure: ${escaped(reason)}`);
@@ -107,7 +103,7 @@ export const assumptionText = (assumed: ReplayReport['assumed']): string[] =>
     : [];
 
 async function shadowVerb(terminal: Terminal, { json, ...moments }: JsonOption & PeriodOptions): Promise<void> {
-  const period = readPeriod(moments);
+  const { period, clock } = readWholePeriod(moments, terminal.env);
   const policies = await withPresentDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'shadow', period);
     return shadowShifts(db, period);
@@ -117,7 +113,7 @@ async function shadowVerb(terminal: Terminal, { json, ...moments }: JsonOption &
     const { SHADOW_POLICY_DIR } = terminal.config();
     const hint = SHADOW_POLICY_DIR === undefined ? '; SHADOW_POLICY_DIR names the folder of one' : '';
     return terminal.print(
-      `no disagreement is recorded from ${period.from} to ${period.to}${hint}; GET /policy says how many decisions were ` +
+      `no disagreement is recorded ${periodText(period, clock)}${hint}; GET /policy says how many decisions were ` +
         'compared, and how many skipped or failed',
     );
   }

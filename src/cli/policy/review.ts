@@ -8,11 +8,11 @@ import type { Policy } from '../../policy/decide.ts';
 import { type Finding, printFinding } from '../../policy/folder/findings.ts';
 import { caseChanges, type GuardChanges, invariantChanges } from '../../policy/folder/guard-changes.ts';
 import { buildPolicy, compilePolicy } from '../../policy/policy.ts';
-import { type Period, type ReplayReport, replay } from '../../rollout/replay.ts';
+import { type ReplayReport, replay } from '../../rollout/replay.ts';
 import { withPresentDatabase } from '../terminal/database.ts';
+import { readWholePeriod } from '../terminal/moment.ts';
 import { type JsonOption, verb } from '../terminal/options.ts';
 import { escaped, escapedLines, plural } from '../terminal/output.ts';
-import { readPeriod } from '../terminal/period.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { compare, markdown } from './diff.ts';
 import { assumptionText, withProgress } from './replay.ts';
@@ -33,7 +33,7 @@ export function addReviewVerb(policy: Command, terminal: Terminal): void {
     'review main policies --replay 7d > review.md',
   )
     .option('--policy <dir>', 'the folder whose revisions are meant; default: POLICY_DIR')
-    .option('--replay <since>', 'run recorded decisions through the new policy too: since when, such as 7d')
+    .option('--replay <since>', 'run recorded decisions through the new policy too: since when, such as 7d or tuesday')
     .action((older: string, newer: string, options: Options) => reviewVerb(terminal, older, newer, options));
 }
 
@@ -69,18 +69,20 @@ async function reviewVerb(
     caseChanges: caseChanges(before.texts, texts),
     cases: after ? runCases(after, texts) : null,
     difference: after ? compare(terminal, before, { policy: after, texts }) : null,
-    replay: after && since !== undefined ? await replayed(terminal, after, readPeriod({ from: since })) : null,
+    replay: after && since !== undefined ? await replayed(terminal, after, since) : null,
   };
   if (json) terminal.printJson(review);
   else terminal.print(escapedLines(reportOf(review)));
   terminal.exitUnless(review.findings.length === 0);
 }
 
-const replayed = (terminal: Terminal, policy: Policy, period: Period): Promise<ReplayReport> =>
-  withPresentDatabase(terminal, async ({ db, actor }) => {
+async function replayed(terminal: Terminal, policy: Policy, since: string): Promise<ReplayReport> {
+  const { period } = readWholePeriod({ from: since }, terminal.env);
+  return withPresentDatabase(terminal, async ({ db, actor }) => {
     await recordAccess(db, actor, 'replay', { ...period, policy: policy.digest });
     return withProgress(terminal, db, period, (show) => replay(db, policy, period, show));
   });
+}
 
 const NOT_READ = 'The rows cannot be read; see the findings.';
 

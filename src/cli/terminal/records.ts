@@ -23,17 +23,18 @@ export function showList<T extends object>(
   else print(table(records.map((one) => Object.fromEntries(columns.map((column) => [column, cellOf(one[column])])))));
 }
 
-/** As `showList`, and how to get the next page. */
+/** As `showList`, and how to get the next page; `again` are the options that must be repeated in other words. */
 export function showPage<T extends object>(
   terminal: Terminal,
   page: Page<T>,
   columns: readonly (keyof T & string)[],
   format: JsonOption,
+  again = '',
 ): void {
   if (format.json) terminal.printJson(page);
   else {
     showList(terminal, page.items, columns, format);
-    if (page.nextCursor) terminal.print(`\nMore: add --cursor ${page.nextCursor}`);
+    if (page.nextCursor) terminal.print(`\nMore: add --cursor ${page.nextCursor}${again}`);
   }
 }
 

@@ -204,21 +204,20 @@ describe('authz audit verify', function () {
   });
 
   it('takes days, and refuses what is no day, no file and no key', async () => {
-    const today = new Date().toISOString().slice(0, 10);
-    const part = await authz(['audit', 'verify', '--json', '--from', '2020-01-01', '--to', '2020-01-31'], environment);
+    const part = await authz(['audit', 'verify', '--json', '--from', '2020-01-01', '--to', '2020-02-01'], environment);
     expect(part.code).to.equal(0);
     expect(JSON.parse(part.stdout)).to.deep.include({ records: 0, chains: 0 });
-    expect((await authz(['audit', 'verify', '--from', `${today}T12:00:00Z`], environment)).code).to.equal(0);
+    expect((await authz(['audit', 'verify', '--on', 'today'], environment)).code).to.equal(0);
     for (const [args, says] of [
-      [['--from', 'yesterday'], 'UTC day such as 2026-01-31'],
-      [['--from', '2026-02-02', '--to', '2026-02-01'], '--from lies after --to'],
+      [['--from', 'soon'], '"soon" is no time'],
+      [['--from', '2026-02-02', '--to', '2026-02-01'], 'the period is empty'],
       [['--checkpoints', path.join(folder, 'none')], 'the checkpoints cannot be read'],
       [['--public-key', path.join(folder, 'none')], 'the public key cannot be read'],
       [['--public-key', file], 'holds no Ed25519 public key'],
     ] as const) {
       const { code, stderr } = await authz(['audit', 'verify', ...args], environment);
       // Never 1, which says that the log was altered.
-      expect(code, stderr).to.equal(says.includes('UTC day') ? 2 : 3);
+      expect(code, stderr).to.equal(3);
       expect(stderr).to.include(says);
     }
   });

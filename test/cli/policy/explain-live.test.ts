@@ -126,7 +126,7 @@ describe('authz policy explain --key', function () {
     await refused('--key nobody', 'There is no key nobody');
     await refused(`--key ${id} --set r.limit.exceded=true`, 'did you mean r.limit.exceeded?');
     await refused(`--key ${id} --set exceeded`, 'path=value');
-    await refused(`--key ${id} --at soon`, 'RFC 3339');
+    await refused(`--key ${id} --at soon`, '"soon" is no time');
     for (const args of [
       ['--key', id],
       ['--key', id, '--key-stdin', '--action', 'call:create'],
