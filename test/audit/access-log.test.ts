@@ -78,6 +78,12 @@ describe('/audit', () => {
       'effect=maybe': 'must be allow or deny',
       'policy=sha256:abc': 'its first 8',
       'ip=1.2.3': 'must be an IPv4 or IPv6 address',
+      'ip=203.0.113.0/33': 'or a network such as',
+      'ip=fe80::1%25eth0': 'or a network such as',
+      'not=code': 'must be property=value',
+      'not=cod=OK': 'did you mean code?',
+      'not=ip=1.2.3': 'ip must be an IPv4',
+      'withoutCredential=yes': 'must be true, or left out',
       'from=yesterday': 'RFC 3339',
       'from=2030-01-02T00:00:00Z&to=2030-01-01T00:00:00Z': 'must not be before from',
       'requestId=': 'must have 1-128',
@@ -89,7 +95,8 @@ describe('/audit', () => {
     for (const [query, says] of Object.entries(bad))
       await client.refuses([400, 'INVALID_REQUEST', says], 'GET', `/audit/decisions?${query}`);
     await client.refuses([400, 'INVALID_REQUEST', 'must be code, key'], 'GET', '/audit/stats');
-    await client.refuses([400, 'INVALID_REQUEST', 'must be code, key'], 'GET', '/audit/stats?by=ip');
+    await client.refuses([400, 'INVALID_REQUEST', 'must be code, key'], 'GET', '/audit/stats?by=iq');
+    await client.refuses([400, 'INVALID_REQUEST', 'or two that differ'], 'GET', '/audit/stats?by=ip,ip');
     await client.refuses([404, 'NOT_FOUND', 'no decision'], 'GET', '/audit/decisions/nonsense');
     expect(await events()).to.deep.equal(before);
   });
@@ -105,6 +112,8 @@ describe('/audit', () => {
       groups: { value: string; count: number }[];
     };
     expect(stats.total).to.equal(records.filter(({ effect }) => effect === 'deny').length);
+    const both = (await client.data('GET', '/audit/stats?by=network,code&not=code=OK;ip=::/0')) as typeof stats;
+    expect(both.total).to.equal(records.filter(({ code, ip }) => code !== 'OK' && ip !== '2001:db8::1').length);
     expect(stats.groups.reduce((sum, { count }) => sum + count, 0)).to.equal(stats.total);
   });
 

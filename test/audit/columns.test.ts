@@ -91,6 +91,9 @@ describe('the columns of the decision log', () => {
     const hidden = COLUMN_NAMES.filter((name) => COLUMNS[name].api === null);
     expect(hidden).to.deep.equal(['personal_salt', 'personal_digest']);
     const filtered = SHOWN_COLUMNS.filter(({ filter }) => filter).map(({ api }) => api as string);
-    expect(Object.keys(decisionFilter)).to.have.members([...filtered, 'action', 'policy', 'from', 'to']);
+    expect(Object.keys(decisionFilter)).to.have.members([
+      ...filtered,
+      ...['action', 'policy', 'ip', 'userAgent', 'withoutCredential', 'not', 'from', 'to'],
+    ]);
   });
 });

@@ -1,12 +1,13 @@
 /** Very many records, made by PostgreSQL itself: as wide as real ones, without chains. For what must not grow with the log. */
 
 import type { Knex } from 'knex';
+import { raw } from '../../src/audit/query/conditions.ts';
 import { IN_ORDER, pageStatement } from '../../src/audit/query/decisions.ts';
-import { type DecisionFilter, raw, type TimeRange } from '../../src/audit/query/filters.ts';
+import type { DecisionFilter, TimeRange } from '../../src/audit/query/filters.ts';
 
 const DAY_MS = 86_400_000;
 
-/** Every 4th record is of the key, user and business `hot`, every 4th has the code USER_DISABLED, every 8th is both. */
+/** Every 4th record is of the key, user and business `hot`, every 4th has the code USER_DISABLED, every 8th is both, and another 8th has a fingerprint. */
 const VALUES = `
   select n, ms, hash, case when hot then 'hot' else 'key-' || hash % 5000 end as key,
     case when hot then 'hot' else 'user-' || hash % 1000 end as owner,
@@ -21,13 +22,14 @@ const VALUES = `
 
 const INSERT = (table: string): string => `
   insert into ${table} (id, at, boot, seq, caller_id, api_key_id, user_id, business_id, action, effect, code, rule,
-    situation, ip, user_agent, personal_salt, personal_digest, request_id, duration_us, hash)
+    situation, ip, user_agent, personal_salt, personal_digest, request_id, duration_us, hash, fingerprint)
   select (lpad(to_hex(ms), 12, '0') || '7000800' || lpad(to_hex(n), 13, '0'))::uuid, to_timestamp(ms / 1000.0),
     '00000000-0000-4000-8000-000000000000', n + 1, 'caller-' || hash % 5, key, owner, business, action,
     case when code = 'OK' then 'allow' else 'deny' end, code, 'rule-of-' || code,
     sha256(convert_to(action, 'UTF8')),
     '203.0.113.' || hash % 250, 'Mozilla/5.0 (X11; Linux x86_64) agent/' || hash % 100, '\\x000102030405060708090a0b0c0d0e0f',
-    sha256('x'), to_hex(hash), 300 + hash % 1000, sha256('y')
+    sha256('x'), to_hex(hash), 300 + hash % 1000, sha256('y'),
+    case when n % 8 = 5 then 'f00dfeedf00dfeed' end
   from (${VALUES}) as v`;
 
 /** One for each action. */
@@ -120,5 +122,6 @@ export const FLAT_FILTERS: Readonly<Record<string, DecisionFilter>> = {
   user: { userId: 'hot' },
   business: { businessId: 'hot' },
   code: { code: 'USER_DISABLED' },
+  fingerprint: { fingerprint: 'f00dfeedf00dfeed' },
   'business and code': { businessId: 'hot', code: 'USER_DISABLED' },
 };

@@ -8,19 +8,15 @@ import { Failure } from '../../errors.ts';
 import { pageQuery } from '../../input/resources.ts';
 import { type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../columns.ts';
 import { timeOf } from '../record/entry.ts';
+import { all, alternativesOf, type BoundSql, rangeConditions, raw } from './conditions.ts';
 import {
-  all,
-  alternativesOf,
-  type BoundSql,
   type DecisionFilter,
   decisionFilter,
   indexedParts,
   isInOrder,
   noteOf,
   notInOrder,
-  rangeConditions,
   rangeOf,
-  raw,
   type TimeRange,
 } from './filters.ts';
 

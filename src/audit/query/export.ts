@@ -6,7 +6,8 @@
 import type { Knex } from 'knex';
 import { copyOut, type TextRow } from '../../db/copy-out.ts';
 import { type ColumnType, SHOWN_COLUMNS } from '../columns.ts';
-import { type DecisionFilter, raw, type TimeRange, whereOf } from './filters.ts';
+import { raw, whereOf } from './conditions.ts';
+import type { DecisionFilter, TimeRange } from './filters.ts';
 
 export const FORMATS = ['jsonl', 'csv'] as const;
 export type ExportFormat = (typeof FORMATS)[number];

@@ -1,43 +1,103 @@
-/** Which decisions are asked for: filters and time range as conditions on the columns of the log. */
+/** Which decisions are asked for: the filters and the time range, as they are named over HTTP, on the command line and in events. */
 
-import type { Knex } from 'knex';
+import { isIPv6, SocketAddress } from 'node:net';
 import { z } from 'zod';
 import { actionSchema, idSchema, ipSchema, momentSchema, searchText } from '../../input/scalars.ts';
+import { withNearest } from '../../nearest.ts';
 import { type FilterField, SHOWN_COLUMNS } from '../columns.ts';
 import type { Credential } from './credential.ts';
 
 const ACTIONS = 'must be an action such as call:create, or all of a noun such as call:*';
 const ALL_OF_A_NOUN = /^[a-z][a-z0-9_-]*(?::[a-z][a-z0-9_-]*)*:\*$/;
 
-/**
- * What decisions can be filtered by, as parameters. Those that are given must all hold; each that is the field of a column
- * with `filter` is its equality, and `requestId` is that of either request, the client's or the caller's. Times are RFC 3339, from inclusive, to exclusive; without `from` the range is of 24 hours.
- */
-export const decisionFilter = {
-  apiKeyId: idSchema.optional(),
-  userId: idSchema.optional(),
-  businessId: idSchema.optional(),
-  callerId: idSchema.optional(),
-  action: z.union([actionSchema, z.string().max(128).regex(ALL_OF_A_NOUN)], { error: ACTIONS }).optional(),
-  code: z
-    .string()
-    .regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be a code such as USER_DISABLED')
-    .optional(),
-  effect: z.enum(['allow', 'deny'], 'must be allow or deny').optional(),
-  rule: searchText(128).optional(),
+/** An address or a network in its canonical form, `203.0.113.0/24`; IPv4 that is mapped into IPv6 is meant as IPv4. */
+const networkSchema = z
+  .string()
+  .max(64)
+  .transform((text, context) => {
+    const [, address = '', prefix] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+    const [host, shift] = ipSchema.safeParse(address).success ? unmapped(address) : ['', 0];
+    const bits = prefix === undefined ? undefined : Number(prefix) - shift;
+    if (host !== '' && (bits === undefined || (bits >= 0 && bits <= (isIPv6(host) ? 128 : 32))))
+      return bits === undefined ? host : `${host}/${bits}`;
+    context.addIssue('must be an IPv4 or IPv6 address, or a network such as 203.0.113.0/24');
+    return z.NEVER;
+  });
+
+function unmapped(address: string): [address: string, shift: number] {
+  if (!isIPv6(address)) return [address, 0];
+  const canonical = new SocketAddress({ address, family: 'ipv6' }).address;
+  const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(canonical) ?? [];
+  return mapped === undefined ? [canonical, 0] : [mapped, 96];
+}
+
+/** What a decision has, or with `not` has not: one value each. */
+const properties = {
+  apiKeyId: idSchema,
+  userId: idSchema,
+  businessId: idSchema,
+  callerId: idSchema,
+  action: z.union([actionSchema, z.string().max(128).regex(ALL_OF_A_NOUN)], { error: ACTIONS }),
+  code: z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be a code such as USER_DISABLED'),
+  effect: z.enum(['allow', 'deny'], 'must be allow or deny'),
+  rule: searchText(128),
   policy: z
     .string()
-    .regex(/^(?:sha256:)?[0-9a-f]{8,64}$/, 'must be a policy digest, or its first 8 or more hex digits')
+    .regex(/^(?:sha256:)?[0-9a-f]{8,64}$/, 'must be a policy digest, or its first 8 or more hex digits'),
+  ip: networkSchema,
+  userAgent: searchText(256),
+  requestId: searchText(128),
+  traceId: z.string().regex(/^[0-9a-f]{32}$/, 'must be the id of a trace: 32 hex digits in lower case'),
+  fingerprint: z.string().regex(/^[0-9a-f]{16}$/, 'must be a fingerprint: 16 hex digits in lower case'),
+} satisfies Readonly<Record<FilterField | 'action' | 'policy' | 'ip' | 'userAgent', z.ZodType<string, unknown>>>;
+
+export type Property = keyof typeof properties;
+export const PROPERTIES = Object.keys(properties) as readonly Property[];
+
+export interface Not {
+  readonly property: Property;
+  readonly value: string;
+}
+
+const MOST_NOT = 16;
+const HOW_NOT = `must be property=value, several of them with semicolons between, such as code=OK;ip=10.0.0.0/8; at most ${MOST_NOT}`;
+
+const notSchema = z
+  .string()
+  .max(2048)
+  .transform((text, context): Not[] => {
+    const pairs = text.split(';').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]);
+    if (pairs.length > MOST_NOT) context.addIssue(HOW_NOT);
+    return pairs.map(([name = '', value = '']) => {
+      const property = PROPERTIES.find((known) => known === name);
+      const read = property && properties[property].safeParse(value);
+      for (const { message } of read?.error?.issues ?? []) context.addIssue(`${name} ${message}`);
+      if (!property) context.addIssue(withNearest(HOW_NOT, name, PROPERTIES));
+      return { property: property as Property, value: String(read?.data) };
+    });
+  });
+
+const optional = Object.fromEntries(PROPERTIES.map((name) => [name, properties[name].optional()])) as {
+  readonly [P in Property]: z.ZodOptional<(typeof properties)[P]>;
+};
+
+/**
+ * What decisions can be filtered by, as parameters. Those that are given must all hold; each that is the field of a column
+ * with `filter` is its equality, and `requestId` is that of either request, the client's or the caller's; `userAgent` is a part of it, whatever
+ * the case of its letters A to Z. `not` holds where a property is another or none. Times are RFC 3339, from inclusive, to exclusive;
+ * without `from` the range is of 24 hours.
+ */
+export const decisionFilter = {
+  ...optional,
+  /** Asked with no credential at all. */
+  withoutCredential: z
+    .literal('true', 'must be true, or left out')
+    .transform(() => true as const)
     .optional(),
-  ip: ipSchema.optional(),
-  requestId: searchText(128).optional(),
-  traceId: z
-    .string()
-    .regex(/^[0-9a-f]{32}$/, 'must be the id of a trace: 32 hex digits in lower case')
-    .optional(),
+  not: notSchema.optional(),
   from: momentSchema.optional(),
   to: momentSchema.optional(),
-} satisfies Readonly<Record<FilterField | 'action' | 'policy' | 'from' | 'to', z.ZodType>>;
+};
 
 /** A filter that has passed its schema. */
 export interface DecisionFilter extends Readonly<z.output<z.ZodObject<typeof decisionFilter>>> {
@@ -67,83 +127,12 @@ export function rangeOf({ from, to }: DecisionFilter): TimeRange {
   return { from: from ?? new Date(end - DAY_MS).toISOString(), to: to ?? null };
 }
 
-/** A piece of SQL, or a whole statement, with what is bound to its question marks. */
-export interface BoundSql {
-  readonly sql: string;
-  readonly bindings: readonly (string | readonly string[])[];
-}
-
 /** The columns that decisions can be filtered by, with the index that leads to them. */
 export const FILTER_COLUMNS = SHOWN_COLUMNS.filter(({ filter }) => filter).map(({ api, column, indexed }) => ({
   field: api as FilterField,
   column,
   indexed,
 }));
-
-const equal = (column: string, value: string): BoundSql => ({ sql: `${column} = ?`, bindings: [value] });
-
-/**
- * The filter as alternatives, each of them conditions that must all hold; no decision is in two of them. There is more
- * than one only for a credential, each with an index of its own, which one condition with `or` would not have.
- */
-export function alternativesOf(filter: DecisionFilter): BoundSql[][] {
-  const conditions = FILTER_COLUMNS.flatMap(({ field, column }) => {
-    const value = filter[field];
-    if (value === undefined) return [];
-    return [field === 'requestId' ? requestCondition(value) : equal(column, value)];
-  });
-  if (filter.action !== undefined) conditions.push(actionCondition(filter.action));
-  if (filter.policy !== undefined) conditions.push(policyCondition(filter.policy));
-  if (filter.credential === undefined) return [conditions];
-  const { apiKeyIds, fingerprints } = filter.credential;
-  const ways = [
-    ...apiKeyIds.map((id) => equal('api_key_id', id)),
-    ...fingerprints.map((fingerprint) => ({
-      sql: 'fingerprint = ? and api_key_id is null',
-      bindings: [fingerprint],
-    })),
-  ];
-  return ways.map((way) => [way, ...conditions]);
-}
-
-const requestCondition = (id: string): BoundSql => ({
-  sql: '(request_id = ? or caller_request_id = ?)',
-  bindings: [id, id],
-});
-
-const actionCondition = (action: string): BoundSql =>
-  action.endsWith(':*') ? { sql: 'starts_with(action, ?)', bindings: [action.slice(0, -1)] } : equal('action', action);
-
-const DIGITS = 64;
-function policyCondition(policy: string): BoundSql {
-  const digits = policy.replace('sha256:', '');
-  return digits.length === DIGITS
-    ? equal('policy', `sha256:${digits}`)
-    : { sql: 'starts_with(policy, ?)', bindings: [`sha256:${digits}`] };
-}
-
-export const rangeConditions = ({ from, to }: TimeRange): BoundSql[] => [
-  { sql: 'at >= ?', bindings: [from] },
-  ...(to === null ? [] : [{ sql: 'at < ?', bindings: [to] }]),
-];
-
-/** All of the conditions, for a `where`. */
-export const all = (conditions: readonly BoundSql[]): BoundSql => ({
-  sql: conditions.map(({ sql }) => sql).join(' and '),
-  bindings: conditions.flatMap(({ bindings }) => bindings),
-});
-
-/** The whole filter with its range, for the `where` of what reads all that it finds. */
-export function whereOf(filter: DecisionFilter, range: TimeRange): BoundSql {
-  const alternatives = alternativesOf(filter).map((conditions) => all([...conditions, ...rangeConditions(range)]));
-  return {
-    sql: alternatives.map(({ sql }) => `(${sql})`).join(' or ') || 'false',
-    bindings: alternatives.flatMap(({ bindings }) => bindings),
-  };
-}
-
-export const raw = <T>(db: Knex, { sql, bindings }: BoundSql): Knex.Raw<{ rows: T[] }> =>
-  db.raw(sql, bindings as Knex.RawBinding[]);
 
 /** The names of those of its filters that an index serves. */
 export function indexedParts(filter: DecisionFilter): string[] {

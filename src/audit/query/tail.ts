@@ -10,8 +10,9 @@ import { readClock } from '../../db/clock.ts';
 import { orFailure } from '../../db/failure.ts';
 import type { DecisionRecord } from '../columns.ts';
 import { timeOf } from '../record/entry.ts';
+import { type BoundSql, raw, whereOf } from './conditions.ts';
 import { findByIds } from './decisions.ts';
-import { type BoundSql, type DecisionFilter, raw, whereOf } from './filters.ts';
+import type { DecisionFilter } from './filters.ts';
 
 /**
  * How far back a poll reads. INVARIANT: longer than a record can take from its id to its commit, which is the longest

@@ -2,18 +2,22 @@
 
 import type { Command } from 'commander';
 import { findCredential } from '../../audit/query/credential.ts';
-import { type DecisionFilter, type decisionFilter, FILTER_COLUMNS } from '../../audit/query/filters.ts';
+import {
+  type DecisionFilter,
+  type decisionFilter,
+  FILTER_COLUMNS,
+  PROPERTIES,
+  type Property,
+} from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
+import { withNearest } from '../../nearest.ts';
 import type { PresentDatabase } from '../terminal/database.ts';
 import { type NamedPeriod, type PeriodOptions, periodOptions } from '../terminal/moment.ts';
 import type { JsonOption } from '../terminal/options.ts';
 import { readStdin } from '../terminal/prompt.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-/** The range of time is an option of more verbs than those of decisions. */
-type FilterName = Exclude<keyof typeof decisionFilter, 'from' | 'to'>;
-
-/** Each filter as an option: its flag, what it takes, and what it does. */
+/** Each property as an option: its flag, what it takes, and what it does. */
 const OPTIONS = {
   apiKeyId: ['key', 'id', 'of this API key; - reads a key in clear from standard input, also one that is deleted'],
   userId: ['user', 'id', 'of keys of this user'],
@@ -24,23 +28,34 @@ const OPTIONS = {
   effect: ['effect', 'effect', 'allow or deny'],
   rule: ['rule', 'name', 'decided by this rule'],
   policy: ['policy', 'digest', 'decided by this policy; its first 8 or more hex digits will do'],
-  ip: ['ip', 'address', "from this client's address"],
+  ip: ['ip', 'address', "from this client's address, or a network such as 203.0.113.0/24"],
+  userAgent: ['user-agent', 'text', 'whose user agent has this in it, in capitals or not'],
+  fingerprint: ['fingerprint', 'digits', 'with this credential that was no key: 16 hex digits'],
   requestId: ['request-id', 'id', 'of this request of the client, or of the caller (X-Request-Id)'],
   traceId: ['trace-id', 'id', 'asked in this trace: 32 hex digits'],
-} as const satisfies Readonly<Record<FilterName, readonly [flag: string, takes: string, help: string]>>;
-
-const FILTER_NAMES = Object.keys(OPTIONS) as readonly FilterName[];
+} as const satisfies Readonly<Record<Property, readonly [flag: string, takes: string, help: string]>>;
 
 /** As commander names an option: `--request-id` is `requestId`. */
 type Camel<Flag extends string> = Flag extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Tail>}` : Flag;
-type OptionName<Name extends FilterName> = Camel<(typeof OPTIONS)[Name][0]>;
-const optionName = (name: FilterName): OptionName<FilterName> =>
-  OPTIONS[name][0].replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as OptionName<FilterName>;
+type OptionName<Name extends Property> = Camel<(typeof OPTIONS)[Name][0]>;
+const optionName = (name: Property): OptionName<Property> =>
+  OPTIONS[name][0].replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as OptionName<Property>;
 
-export type FilterOptions = JsonOption & PeriodOptions & { readonly [Name in FilterName as OptionName<Name>]?: string };
+export type FilterOptions = JsonOption &
+  PeriodOptions & { readonly [Name in Property as OptionName<Name>]?: string } & {
+    readonly withoutCredential?: true;
+    readonly not?: readonly string[];
+  };
 
 export function filterOptions(command: Command): Command {
   for (const [flag, takes, help] of Object.values(OPTIONS)) command.option(`--${flag} <${takes}>`, help);
+  command
+    .option('--without-credential', 'asked with no credential at all')
+    .option(
+      '--not <flag=value>',
+      'of another value of an option above, or none: --not code=OK; may be repeated',
+      (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
+    );
   return periodOptions(command, '24 hours before --to');
 }
 
@@ -60,13 +75,27 @@ export const namesOf = (
   { from, to }: Pick<NamedPeriod, 'from' | 'to'>,
 ): Partial<Record<keyof typeof decisionFilter, string | undefined>> => ({
   ...Object.fromEntries(
-    FILTER_NAMES.map((name) => [name, options[optionName(name)]]).filter(
+    PROPERTIES.map((name) => [name, options[optionName(name)]]).filter(
       ([name, value]) => !(name === 'apiKeyId' && value === '-'),
     ),
   ),
+  withoutCredential: options.withoutCredential && 'true',
+  not: options.not?.map(pairOf).join(';'),
   from,
   to,
 });
+
+const PROPERTY_OF = new Map<string, Property>(PROPERTIES.map((name) => [OPTIONS[name][0], name]));
+
+/** `code=OK` under the name that the property has over HTTP. @throws Refusal: it is none */
+function pairOf(pair: string): string {
+  const flag = pair.slice(0, Math.max(pair.indexOf('='), 0)).replace(/^--/, '');
+  const property = PROPERTY_OF.get(flag);
+  const flags = [...PROPERTY_OF.keys()];
+  if (property === undefined)
+    throw new Refusal(withNearest(`--not takes ${flags.join(', ')}, each with =value`, flag || pair, flags));
+  return `${property}${pair.slice(pair.indexOf('='))}`;
+}
 
 /** The filter, once it is valid, with the key that stands in clear on standard input. @throws Refusal: it is empty */
 export async function withCredential(

@@ -1,6 +1,6 @@
 /** `authz audit query`, `tail`, `show`, `stats`: what was decided, for people and for programs. */
 
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
 import type { DecisionRecord } from '../../audit/columns.ts';
 import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
@@ -37,7 +37,7 @@ export function addDecisionVerbs(audit: Command, terminal: Terminal): void {
     (id: string, options: JsonOption) => showVerb(terminal, id, options),
   );
   filterOptions(verb(audit, 'stats', 'how many decisions, by what', 'stats --by code --from 7d'))
-    .addOption(new Option('--by <what>', 'what to count by').choices(BY).default('code'))
+    .option('--by <what>', `one, or two with a comma between, of ${BY.join(', ')}`, 'code')
     .option('--limit <n>', 'how many groups, 1 to 200, the largest first', '50')
     .addHelpText('after', FILTER_HELP)
     .action((options: StatsOptions) => stats(terminal, options));
@@ -72,13 +72,18 @@ const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
     });
     const filter = await withCredential(terminal, opened, options, given);
     const counted = await countDecisions(db, by, filter, limit);
-    await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by });
+    await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by: counted.by });
     if (options.json) return terminal.printJson(counted);
     const share = (count: number) => `${((100 * count) / Math.max(counted.total, 1)).toFixed(1)} %`;
     showList(
       terminal,
-      counted.groups.map(({ value, count }) => ({ [by]: value, decisions: count, share: share(count) })),
-      [by, 'decisions', 'share'] as never[],
+      counted.groups.map(({ value, second, count }) => ({
+        [by[0]]: value,
+        ...(by[1] && { [by[1]]: second }),
+        decisions: count,
+        share: share(count),
+      })),
+      [...by, 'decisions', 'share'] as never[],
       {},
     );
     terminal.print(

@@ -59,12 +59,18 @@ export const decisionPage = shape(
 export const statsData = shape(
   'Stats',
   {
-    by: z.string(),
+    by: z.string().describe('As it was asked for: `code`, or of two `ip,code`'),
     from: instant,
     to: nullableInstant.describe('null: up to now'),
     total: z.int(),
-    distinct: z.int().describe('How many groups there are, without that of null'),
-    groups: z.array(z.object({ value: nullableText.describe('null: those that have none'), count: z.int() })),
+    distinct: z.int().describe('How many groups have decisions, without those of null'),
+    groups: z.array(
+      z.object({
+        value: nullableText.describe('null: those that have none'),
+        second: nullableText.optional().describe('Of the second, where two are counted by'),
+        count: z.int(),
+      }),
+    ),
     note: noted,
   },
   {

@@ -50,7 +50,7 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Servi
     path: '/audit/stats',
     scope: 'audit',
     summary:
-      'How many decisions, by code, key, user, business, caller, action or time; of the last 24 hours by default.',
+      'How many decisions, by one or two of code, key, user, business, caller, action, rule, address and time; of the last 24 hours by default.',
     query: statsQuery,
     answers: {
       200: {
@@ -61,7 +61,7 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Servi
     },
     handle: async ({ query: { by, limit, ...filter }, actor }) => {
       const counted = await countDecisions(db, by, filter, limit);
-      await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by });
+      await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by: counted.by });
       return { reply: success(`Decisions that were counted: ${counted.total}.`, counted) };
     },
   }),

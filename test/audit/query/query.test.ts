@@ -1,6 +1,7 @@
 /** Queries of the decision log: each filter alone and any two of them agree with a plain scan, in pages of any size. */
 
 import { randomBytes } from 'node:crypto';
+import { BlockList, isIPv6 } from 'node:net';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
 import { decisionQuery, getDecision, listDecisions } from '../../../src/audit/query/decisions.ts';
@@ -43,12 +44,55 @@ const FILTERS: Record<
     [POLICIES[0] ?? '', (POLICIES[1] ?? '').slice(0, 15), (POLICIES[0] ?? '').slice(7, 20)],
     (record, value) => record.policy.slice(7).startsWith(value.replace(/^sha256:/, '')),
   ],
-  ip: [['203.0.113.7', '2001:db8::1'], (record, value) => record.ip === value],
+  ip: [
+    [
+      '203.0.113.7',
+      '203.0.113.0/24',
+      '203.0.112.0/22',
+      '198.51.100.0/24',
+      '0.0.0.0/0',
+      '2001:DB8::/32',
+      '::/0',
+      '2001:db8::1',
+    ],
+    ({ ip }, value) => isWithin(ip, value),
+  ],
+  userAgent: [['curl/8.5', 'CURL', 'url/8', 'wget'], ({ user_agent }, value) => hasPart(user_agent, value)],
+  fingerprint: [['00112233445566aa', '00112233445566ff'], (record, value) => record.fingerprint === value],
+  withoutCredential: [['true'], ({ api_key_id, fingerprint }) => api_key_id === null && fingerprint === null],
+  not: [
+    [
+      'code=OK',
+      'apiKeyId=k1',
+      'ip=203.0.113.0/24',
+      'userAgent=curl',
+      'action=call:*',
+      'requestId=r1',
+      'code=OK;effect=deny;apiKeyId=k2',
+    ],
+    (record, value) =>
+      value.split(';').every((pair) => {
+        const [name = '', ...rest] = pair.split('=');
+        return !FILTERS[name]?.[1](record, rest.join('='));
+      }),
+  ],
   requestId: [['r1', 'c1', '%'], (record, value) => record.request_id === value || record.caller_request_id === value],
   traceId: [['0a'.repeat(16), '0b'.repeat(16)], (record, value) => record.trace_id === value],
   from: [[MIDDLE, iso(NOON)], (record, value) => Date.parse(record.at) >= Date.parse(value)],
   to: [[MIDDLE], (record, value) => Date.parse(record.at) < Date.parse(value)],
 };
+
+/** By Node's own table of networks, in which mapped addresses are of IPv4 too. */
+function isWithin(ip: string | null, network: string): boolean {
+  const [address = '', prefix] = network.split('/');
+  const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+  const list = new BlockList();
+  list.addSubnet(address, Number(prefix ?? (family === 'ipv6' ? 128 : 32)), family);
+  return ip !== null && plain(ip).includes(':') === (family === 'ipv6') && list.check(plain(ip), family);
+}
+const plain = (ip: string): string => ip.replace(/^::ffff:(?=\d+\.)/i, '');
+const hasPart = (text: string | null, part: string): boolean =>
+  text?.toLowerCase().includes(part.toLowerCase()) ?? false;
 
 describe('queries of the decision log', function () {
   this.timeout(60_000);
@@ -198,6 +242,10 @@ describe('queries of the decision log', function () {
     for (const filter of [{}, { apiKeyId: 'k1' }, { userId: 'u1' }, { businessId: 'b1' }, { code: 'USER_DISABLED' }])
       expect(await noteOf(filter), JSON.stringify(filter)).to.equal(null);
     expect(await noteOf({ businessId: 'b1', code: 'USER_DISABLED' })).to.equal(null);
+    expect(await noteOf({ fingerprint: '00112233445566aa' })).to.equal(null);
+    expect(await noteOf({ not: [{ property: 'code', value: 'OK' }], withoutCredential: true })).to.include(
+      'No index serves not and withoutCredential',
+    );
     expect(await noteOf({ ip: '203.0.113.7' }))
       .to.include('No index serves ip: all decisions')
       .and.include(EVER.from);
