@@ -9,7 +9,7 @@
 --
 -- authz_service runs `authz serve`, and the verbs that change keys and directory. It adds decisions, events and
 -- checkpoints by functions alone, and can neither change nor remove any, nor the heads of chains; it owns no table and makes none.
--- authz_auditor reads the log, the events of changes, the policies, and views of keys, callers and members without any digest. It
+-- authz_auditor reads the log, the events of changes, the policies, and views of keys, callers, members and ids without any digest. It
 -- writes nothing but the event of each of its reads, through a function; docs/audit.md says what it may see, and which verbs it runs.
 
 begin;
@@ -53,7 +53,7 @@ grant execute on function authz_make_partition to authz_service;
 grant select on decisions, decision_records, situations, chain_heads, checkpoints, pruned_days, admin_events, policies, policy_files, freezes,
     replicas
   to authz_auditor;
-grant select on audited_keys, audited_callers, audited_members, audited_values to authz_service, authz_auditor;
+grant select on audited_keys, audited_callers, audited_members, audited_ids, audited_values to authz_service, authz_auditor;
 -- read_rates is for the function alone.
 grant execute on function authz_by_index, authz_record_read, authz_find_keys, authz_pepper_faults to authz_service, authz_auditor;
 

@@ -18,6 +18,10 @@ export const AUDITED = (schema: string): string => {
   create view audited_callers as
     select id, name, scopes, bound_users, bound_businesses, created_at, expires_at, revoked_at, rotated_from from callers;
   create view audited_members as select business_id, user_id, role from business_members;
+  -- Whether there is one of an id, and which ids are near: of each kind the index of its table serves both.
+  create view audited_ids as
+    select 'key' as kind, id from api_keys union all select 'user', id from users
+    union all select 'business', id from businesses union all select 'caller', id from callers;
   -- Each value of an attribute and each role, once for each that has it, and not who has it. Of a list each member, with the form array.
   create view audited_values as
     ${VALUES_OF('key', 'api_keys')} union all ${VALUES_OF('user', 'users')} union all ${VALUES_OF('business', 'businesses')}
@@ -29,7 +33,7 @@ export const AUDITED = (schema: string): string => {
 
 export const DROP_AUDITED = `
   drop function authz_pepper_faults, authz_find_keys;
-  drop view audited_values, audited_members, audited_callers, audited_keys;`;
+  drop view audited_values, audited_ids, audited_members, audited_callers, audited_keys;`;
 
 /** The ids of the keys with these digests. Nothing is learnt from it without a key in clear and its pepper, which make a digest. */
 const FIND_KEYS = (path: string): string => `

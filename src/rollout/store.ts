@@ -6,6 +6,7 @@ import { Failure, Refusal } from '../errors.ts';
 import type { Policy } from '../policy/decide.ts';
 import { hashOf } from '../policy/folder/digest.ts';
 import { NETWORK_FILE, type PolicyTexts } from '../policy/folder/files.ts';
+import { namesOfRows } from '../policy/folder/rows.ts';
 import { assemblePast } from '../policy/policy.ts';
 import { runInSlices } from '../policy/time-slices.ts';
 
@@ -78,6 +79,30 @@ export async function findPolicy(db: Knex, digest: string): Promise<StoredPolicy
     );
   if (other) throw new Refusal(`more than one policy has a digest that begins with ${digest}; give more of it`);
   return { digest: row.digest, firstSeenAt: row.first_seen_at.toISOString(), texts: await textsOf(db, row) };
+}
+
+const POLICIES_AT_ONCE = 10;
+
+/**
+ * What decisions by the policies that are kept are called: their rules and codes, some policies at a time, the newest first.
+ * @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED
+ */
+export async function* namesOfPolicies(db: Knex): AsyncGenerator<ReturnType<typeof namesOfRows>> {
+  const read = new Set<string>();
+  for (let skipped = 0; ; skipped += POLICIES_AT_ONCE) {
+    const { rows } = await orFailure(
+      db.raw<{ rows: { text: string }[] }>(
+        `select text from (select texts from policies order by first_seen_at desc, digest limit ? offset ?) as kept,
+           jsonb_each_text(texts) as file (name, text) where name like '%.csv'`,
+        [POLICIES_AT_ONCE, skipped],
+      ),
+    );
+    if (rows.length === 0) return;
+    // Most files are those of the policy before.
+    const fresh = rows.map(({ text }) => text).filter((text) => !read.has(text));
+    for (const text of fresh) read.add(text);
+    yield fresh.flatMap(namesOfRows);
+  }
 }
 
 /** The policy of exactly this digest, ready to decide on recorded facts as it did. @throws Failure UNAVAILABLE or DEADLINE_EXCEEDED */

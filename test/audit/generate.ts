@@ -1,7 +1,7 @@
 /** Very many records, made by PostgreSQL itself: as wide as real ones, without chains. For what must not grow with the log. */
 
 import type { Knex } from 'knex';
-import { raw } from '../../src/audit/query/conditions.ts';
+import { type BoundSql, raw } from '../../src/audit/query/conditions.ts';
 import { IN_ORDER, pageStatement } from '../../src/audit/query/decisions.ts';
 import type { DecisionFilter, TimeRange } from '../../src/audit/query/filters.ts';
 
@@ -82,10 +82,12 @@ export const costOfPage = (
   range: TimeRange,
   after: string | undefined,
   limit: number,
-): Promise<PageCost> =>
+): Promise<PageCost> => costInOrder(db, pageStatement(filter, range, after, limit + 1));
+
+/** What a statement costs with the settings of pages. */
+export const costInOrder = (db: Knex, { sql, bindings }: BoundSql): Promise<PageCost> =>
   db.transaction(async (trx) => {
     await trx.raw(IN_ORDER);
-    const { sql, bindings } = pageStatement(filter, range, after, limit + 1);
     const { rows } = await raw<{ 'QUERY PLAN': [{ Plan: Plan }] }>(trx, {
       sql: `explain (analyze, buffers, timing off, format json) ${sql}`,
       bindings,

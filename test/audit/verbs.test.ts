@@ -120,7 +120,7 @@ describe('authz audit', function () {
   it('does what docs/audit-queries.md shows', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'authz-docs-'));
     await writeFile(path.join(folder, 'leaked.txt'), 'iqra_leaked\n');
-    const record = recordNow();
+    const record = recordNow(0, { api_key_id: 'ada-main', user_id: 'ada', business_id: 'bakery' });
     await insertRecords(db, [record]);
     const page = await readFile(path.join(ROOT, 'docs', 'audit-queries.md'), 'utf8');
     const commands = [...page.matchAll(/^authz audit [^#\n]*/gm)].map(([line]) => line.trim());
@@ -129,7 +129,7 @@ describe('authz audit', function () {
       if (command.startsWith('authz audit tail')) continue;
       const { code, stderr } = await runShell(command.replace('DECISION-ID', record.id), folder, env);
       expect(code, command + stderr).to.equal(0);
-      expect(stderr, command).to.match(/^(?:\d+ decisions written to ada\.csv, from \S+ to now\n)?$/);
+      expect(stderr, command).to.match(/^(?:\d+ decisions? written to ada\.csv, from \S+ to now\n)?$/);
     }
     await rm(folder, { recursive: true });
     const verbs = ['query', 'tail', 'show', 'stats', 'export', 'admin'];

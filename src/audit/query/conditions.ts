@@ -62,6 +62,7 @@ export function alternativesOf(filter: DecisionFilter): BoundSql[][] {
     return value === undefined ? [] : [conditionOf(property, value)];
   });
   if (filter.withoutCredential) conditions.push({ sql: 'api_key_id is null and fingerprint is null', bindings: [] });
+  if (filter.callerIds) conditions.push({ sql: 'caller_id = any (?)', bindings: [filter.callerIds] });
   for (const { property, value } of filter.not ?? []) conditions.push(negated(conditionOf(property, value)));
   if (filter.credential === undefined) return [conditions];
   const { apiKeyIds, fingerprints } = filter.credential;

@@ -103,6 +103,8 @@ export const decisionFilter = {
 export interface DecisionFilter extends Readonly<z.output<z.ZodObject<typeof decisionFilter>>> {
   /** What was asked with a credential while it was a key, and while it was none. */
   readonly credential?: Credential | undefined;
+  /** What was asked by any of these: callers that have, or had, one name. */
+  readonly callerIds?: readonly string[] | undefined;
 }
 
 /** For the `refine` of each schema that contains decisionFilter. */

@@ -15,7 +15,8 @@ import { periodText, readPeriod } from '../terminal/moment.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { createProgress } from '../terminal/progress.ts';
 import type { Output, Terminal } from '../terminal/terminal.ts';
-import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
+import { FILTER_HELP, type FilterOptions, filterOptions, namesOf } from './options.ts';
+import { wholeFilter } from './whole-filter.ts';
 
 const HELP = `
 A line of jsonl is what "audit show --json" prints, without the explanation. In csv, a text that begins like a formula
@@ -49,7 +50,7 @@ async function exportVerb(terminal: Terminal, options: Options): Promise<void> {
     const { db, actor } = opened;
     const period = readPeriod(options, terminal.env);
     const asked = validate(decisionRange, namesOf(options, period));
-    const filter = await withCredential(terminal, opened, options, asked);
+    const filter = await wholeFilter(terminal, opened, options, 'export', asked);
     const range = rangeOf(filter);
     await recordAccess(db, actor, 'export', { ...filter, from: range.from, format });
     const parts = exportDecisions(db, filter, range, format);

@@ -1,28 +1,18 @@
-/** What the verbs that read the decision log share: the options that name decisions, and a key in clear. */
+/** What the verbs that read the decision log share: the options that name decisions. */
 
 import type { Command } from 'commander';
-import { findCredential } from '../../audit/query/credential.ts';
-import {
-  type DecisionFilter,
-  type decisionFilter,
-  FILTER_COLUMNS,
-  PROPERTIES,
-  type Property,
-} from '../../audit/query/filters.ts';
+import { type decisionFilter, FILTER_COLUMNS, PROPERTIES, type Property } from '../../audit/query/filters.ts';
 import { Refusal } from '../../errors.ts';
 import { withNearest } from '../../nearest.ts';
-import type { PresentDatabase } from '../terminal/database.ts';
 import { type NamedPeriod, type PeriodOptions, periodOptions } from '../terminal/moment.ts';
 import type { JsonOption } from '../terminal/options.ts';
-import { readStdin } from '../terminal/prompt.ts';
-import type { Terminal } from '../terminal/terminal.ts';
 
 /** Each property as an option: its flag, what it takes, and what it does. */
 const OPTIONS = {
   apiKeyId: ['key', 'id', 'of this API key; - reads a key in clear from standard input, also one that is deleted'],
   userId: ['user', 'id', 'of keys of this user'],
   businessId: ['business', 'id', 'on this business'],
-  callerId: ['caller', 'id', 'asked by this caller'],
+  callerId: ['caller', 'id or name', 'asked by this caller; of a name by all that ever had it'],
   action: ['action', 'action', 'such as call:create, or call:* for all of a noun'],
   code: ['code', 'code', 'such as USER_DISABLED'],
   effect: ['effect', 'effect', 'allow or deny'],
@@ -69,14 +59,14 @@ export const FILTER_HELP = `
 These have an index: ${INDEXED.join(', ')}. Another filter alone searches all decisions of the time range, and
 the answer says so: name a range that is no longer than needed.`;
 
-/** The options under the names that the filters have over HTTP. A key that stands on standard input (`-`) is none of them. */
+/** The options under the names that the filters have over HTTP. A key that stands on standard input (`-`) and a caller come with wholeFilter. */
 export const namesOf = (
   options: FilterOptions,
   { from, to }: Pick<NamedPeriod, 'from' | 'to'>,
 ): Partial<Record<keyof typeof decisionFilter, string | undefined>> => ({
   ...Object.fromEntries(
     PROPERTIES.map((name) => [name, options[optionName(name)]]).filter(
-      ([name, value]) => !(name === 'apiKeyId' && value === '-'),
+      ([name, value]) => !(name === 'apiKeyId' && value === '-') && name !== 'callerId',
     ),
   ),
   withoutCredential: options.withoutCredential && 'true',
@@ -95,17 +85,4 @@ function pairOf(pair: string): string {
   if (property === undefined)
     throw new Refusal(withNearest(`--not takes ${flags.join(', ')}, each with =value`, flag || pair, flags));
   return `${property}${pair.slice(pair.indexOf('='))}`;
-}
-
-/** The filter, once it is valid, with the key that stands in clear on standard input. @throws Refusal: it is empty */
-export async function withCredential(
-  terminal: Terminal,
-  { db, peppers }: PresentDatabase,
-  { key }: FilterOptions,
-  filter: DecisionFilter,
-): Promise<DecisionFilter> {
-  if (key !== '-') return filter;
-  if (terminal.stdin.isTTY)
-    throw new Refusal('--key - reads the key from standard input, so that no history keeps it: --key - < FILE');
-  return { ...filter, credential: await findCredential(db, await peppers(), await readStdin(terminal)) };
 }

@@ -17,7 +17,8 @@ import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
 import { show, showList, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { FILTER_HELP, type FilterOptions, filterOptions, namesOf, withCredential } from './options.ts';
+import { FILTER_HELP, type FilterOptions, filterOptions, namesOf } from './options.ts';
+import { wholeFilter } from './whole-filter.ts';
 
 const COLUMNS = ['at', 'id', 'code', 'action', 'apiKeyId', 'userId', 'businessId', 'callerId', 'rule', 'ip'] as const;
 
@@ -51,7 +52,7 @@ const query = (terminal: Terminal, options: QueryOptions): Promise<void> =>
     const period = readPeriod(options, terminal.env);
     const named = { ...namesOf(options, period), limit: options.limit, cursor: options.cursor };
     const { limit, cursor, ...given } = validate(decisionQuery, named);
-    const filter = await withCredential(terminal, opened, options, given);
+    const filter = await wholeFilter(terminal, opened, options, 'query', given);
     const page = await listDecisions(db, filter, { limit, cursor }, cursors);
     await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
     showPage(terminal, page, COLUMNS, options, fixedOptions(period, options));
@@ -70,7 +71,7 @@ const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
       by: options.by,
       limit: options.limit,
     });
-    const filter = await withCredential(terminal, opened, options, given);
+    const filter = await wholeFilter(terminal, opened, options, 'stats', given);
     const counted = await countDecisions(db, by, filter, limit);
     await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by: counted.by });
     if (options.json) return terminal.printJson(counted);
@@ -108,12 +109,8 @@ const tail = (terminal: Terminal, { from, to, on, ...options }: FilterOptions): 
     if (from !== undefined || to !== undefined || on !== undefined)
       throw new Refusal('tail shows what comes from now on; for a time range there is authz audit query');
     const { db, actor } = opened;
-    const filter = await withCredential(
-      terminal,
-      opened,
-      options,
-      validate(decisionRange, namesOf(options, NO_PERIOD)),
-    );
+    const asked = validate(decisionRange, namesOf(options, NO_PERIOD));
+    const filter = await wholeFilter(terminal, opened, options, 'tail', asked);
     await recordAccess(db, actor, 'tail', filter);
     await follow(terminal, filter, db, options);
   });

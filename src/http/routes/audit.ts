@@ -4,6 +4,7 @@ import { recordAccess } from '../../audit/access-log.ts';
 import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';
 import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
 import { showDecision } from '../../audit/query/explanation.ts';
+import { requireKnown } from '../../audit/query/known-names.ts';
 import { countDecisions, statsQuery } from '../../audit/query/stats.ts';
 import { hygieneQuery, listHygieneFindings, thresholdsOf } from '../../key-hygiene/findings.ts';
 import type { Service } from '../../service.ts';
@@ -28,6 +29,7 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Servi
       },
     },
     handle: async ({ query: { limit, cursor, ...filter }, actor }) => {
+      await requireKnown(db, actor, 'query', filter);
       const page = await listDecisions(db, filter, { limit, cursor }, cursors);
       await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
       return { reply: success('A page of decisions.', page) };
@@ -60,6 +62,7 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Servi
       },
     },
     handle: async ({ query: { by, limit, ...filter }, actor }) => {
+      await requireKnown(db, actor, 'stats', filter);
       const counted = await countDecisions(db, by, filter, limit);
       await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by: counted.by });
       return { reply: success(`Decisions that were counted: ${counted.total}.`, counted) };

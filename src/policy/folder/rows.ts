@@ -64,6 +64,15 @@ function* parseRowFile(
   }
 }
 
+const ID_AND_CODE = /^\s*"?p"?\s*,\s*"?([a-z0-9-]+)"?\s*,.*,\s*"?([A-Z0-9_]+)"?\s*$/;
+
+/** The id and the code of each row of a CSV file. What else stands there is not read: of old policies this version may not know how. */
+export const namesOfRows = (text: string): { readonly rule: string; readonly code: string }[] =>
+  text.split(LINE_END).flatMap((line) => {
+    const [, rule, code] = ID_AND_CODE.exec(line) ?? [];
+    return rule !== undefined && code !== undefined ? [{ rule, code }] : [];
+  });
+
 type ReportInLine = (column: number, rule: ErrorRule, message: string) => void;
 
 function parseRow(

@@ -2,10 +2,13 @@
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
+import type { BoundSql } from '../../../src/audit/query/conditions.ts';
 import type { TimeRange } from '../../../src/audit/query/filters.ts';
+import { requireKnown } from '../../../src/audit/query/known-names.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { newDatabase } from '../../support/postgres.ts';
-import { costOfPage, FLAT_FILTERS, generateDays, placeAfter } from '../generate.ts';
+import { rejection } from '../../support/rejection.ts';
+import { costInOrder, costOfPage, FLAT_FILTERS, generateDays, placeAfter } from '../generate.ts';
 
 const DAYS = 4;
 const PER_DAY = { few: 2500, many: 25_000 };
@@ -41,6 +44,31 @@ describe('a long decision log', function () {
       }
     });
   }
+
+  it('is looked through for a name that it does not have at the cost of a short one', async () => {
+    const unknown = { apiKeyId: 'nobody', userId: 'nobody', businessId: 'nowhere', code: 'NO_CODE' };
+    for (const [property, name] of Object.entries(unknown)) {
+      const costs: number[] = [];
+      for (const db of [dbs.few, dbs.many]) {
+        const row = { digest: 'sha256:any', texts: { '10-a.csv': 'p, door, *, "true", deny, DOOR_SHUT' } };
+        await db('policies').insert(row).onConflict('digest').ignore();
+        const asked: BoundSql[] = [];
+        const note = (query: BoundSql) => void asked.push(query);
+        db.on('query', note);
+        await rejection(requireKnown(db, { id: 'test' }, 'query', { [property]: name }));
+        db.removeListener('query', note);
+        const looks = asked.filter(({ sql }) => sql.includes('decision_records'));
+        expect(looks).to.have.length(1);
+        for (const { sql, bindings } of looks) {
+          const { buffers, nodes } = await costInOrder(db, { sql: sql.replace('$1', '?'), bindings });
+          expect(nodes.filter((node) => /Seq Scan|Bitmap/.test(node))).to.deep.equal([]);
+          costs.push(buffers);
+        }
+      }
+      const [few = 0, many = 0] = costs;
+      expect(many, `${property}: ${few} at first, then ${many}`).to.be.at.most(1.5 * few);
+    }
+  });
 
   it('is not scanned for a value that was frequent only in the past, or for two values that never occur together', async () => {
     const db = dbs.many;
