@@ -32,11 +32,19 @@ const readNow = (options: ZoneOption, env: NodeJS.ProcessEnv): Now => ({
 export const readTime = (text: string, zone: ZoneOption, env: NodeJS.ProcessEnv): string =>
   new Date(readMoment(text, readNow(zone, env))).toISOString();
 
+const END = Date.UTC(10_000, 0);
+
 /** A time of a day without seconds, which RFC 3339 asks for and people leave out. */
 const MINUTE = /T\d\d:\d\d(?=Z|[+-])/;
 
-/** Milliseconds since 1970. @throws Refusal: it cannot be read, or the clocks of the zone show it never or twice */
-export function readMoment(text: string, { now, clock }: Now): number {
+/** Milliseconds since 1970. @throws Refusal: it cannot be read, lies before 1970 or after 9999, or the clocks of the zone show it never or twice */
+export function readMoment(text: string, now: Now): number {
+  const moment = momentOf(text, now);
+  if (moment < 0 || moment >= END) throw new Refusal(`${JSON.stringify(text)} does not lie between 1970 and 9999`);
+  return moment;
+}
+
+function momentOf(text: string, { now, clock }: Now): number {
   const words = text.trim().toLowerCase();
   if (words === 'now') return now;
   const [, ahead, amount, unit = ''] = /^(?:(in )(?!.*ago))?(\d{1,6})([mhd])(?: ago)?$/.exec(words) ?? [];
@@ -48,7 +56,7 @@ export function readMoment(text: string, { now, clock }: Now): number {
       .replace(MINUTE, '$&:00'),
   );
   if (exact.success) return Date.parse(exact.data);
-  const [, day = '', time] = /^(\S+?)(?:[t ](\d\d:\d\d(?::\d\d)?))?$/.exec(words) ?? [];
+  const [, day = '', time] = /^(\S+?)(?:[t ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?$/.exec(words) ?? [];
   const midnight = midnightOf(day, { now, clock });
   if (midnight === undefined) throw new Refusal(`${JSON.stringify(text)} is no time; ${HOW}`);
   if (time === undefined) return startOfDay(midnight, clock);
@@ -110,7 +118,7 @@ export function readPeriod({ from, to, on, ...zone }: PeriodOptions, env: NodeJS
     throw new Refusal(
       `the period is empty: it begins at ${printMoment(begin, now.clock)}, and ends at ${printMoment(end, now.clock)}`,
     );
-  if (begin !== undefined && begin > now.now)
+  if (begin !== undefined && begin >= now.now)
     throw new Refusal(`the period begins at ${printMoment(begin, now.clock)}, which is still to come`);
   return { ...now, from: isoOf(begin), to: isoOf(end) };
 }
