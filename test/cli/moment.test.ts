@@ -3,7 +3,14 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Knex } from 'knex';
-import { periodText, readDuration, readMoment, readPeriod, readWholePeriod } from '../../src/cli/terminal/moment.ts';
+import {
+  periodText,
+  readComing,
+  readDuration,
+  readMoment,
+  readPeriod,
+  readWholePeriod,
+} from '../../src/cli/terminal/moment.ts';
 import { printMoment, readClock, UTC } from '../../src/cli/terminal/zone.ts';
 import { connect } from '../../src/db/connect.ts';
 import { Refusal } from '../../src/errors.ts';
@@ -247,6 +254,11 @@ describe('a period on the command line', () => {
     expect(periodText(period, readClock({ zone: 'Asia/Kathmandu' }, {}))).to.equal(
       'from 2026-07-01T00:00:00.000Z to now (in Asia/Kathmandu: 2026-07-01T05:45:00.000+05:45 to now)',
     );
+  });
+
+  it('that ends with a moment to come is not written as how long ago', () => {
+    expect(() => readComing('90d', {}, {})).to.throw('"90d" is how long ago; write "in 90d"');
+    expect(Date.parse(readComing('in 90d', {}, {}))).to.be.above(Date.now() + 89 * DAY_MS);
   });
 
   it('may be a length alone', () => {

@@ -1,4 +1,4 @@
-/** Refuses names that nothing here has ever had: a mistyped one would be answered with nothing, which looks like innocence. */
+/** Refuses names that nothing here knows: a mistyped one would be answered with nothing, which looks like innocence. */
 
 import type { Knex } from 'knex';
 import { orFailure } from '../../db/failure.ts';
@@ -35,7 +35,7 @@ const LOOKS: Partial<Readonly<Record<Property, Look>>> = {
 /**
  * Looks for each name that a filter has. To refuse one tells of the directory and the log, too: so that leaves the event of the access
  * that it would have been, with the filters at fault as its `unknown`.
- * @throws Failure INVALID_REQUEST: neither the directory nor the log ever had it; UNAVAILABLE or DEADLINE_EXCEEDED
+ * @throws Failure INVALID_REQUEST: neither the directory, nor a policy, nor the log knows it; UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function requireKnown(
   db: Knex,
@@ -80,7 +80,7 @@ interface Kind {
 /** One that was deleted is known by the events of its life; one that only ever was asked about, by the decisions on it. */
 async function lookForSubject(db: Knex, { kind, called, column }: Kind, id: string): Promise<Unknown | undefined> {
   if ((await isInDirectory(db, kind, id)) || (await isInLog(db, column, id))) return undefined;
-  const says = `neither the directory nor the log ever had ${called} of this id`;
+  const says = `neither the directory nor the log knows ${called} of this id`;
   return { says, known: asTheyAre(await idsNear(db, kind, id)) };
 }
 
@@ -91,13 +91,13 @@ async function lookForCaller(db: Knex, id: string, range: TimeRange): Promise<Un
   const callers = await listCallers(db);
   const names = callers.map((caller) => [caller.name, `${caller.name} (${caller.id})`] as const);
   const known = new Map([...names, ...asTheyAre(callers.map((caller) => caller.id))]);
-  return { says: `there never was a caller of this id, and none asked ${textOf(range)}`, known };
+  return { says: `no caller of this id is known, and none asked ${textOf(range)}`, known };
 }
 
 async function lookForCode(db: Knex, code: string): Promise<Unknown | undefined> {
   const others = await othersOfPolicies(db, 'code', code);
   if (others === undefined || (await isInLog(db, 'code', code))) return undefined;
-  return { says: 'no policy that was ever live here has this code, nor has a decision', known: asTheyAre(others) };
+  return { says: 'no policy that was live here has this code, nor has a decision', known: asTheyAre(others) };
 }
 
 /** Known, too, where a policy decided in the time range that is not kept (in a restored database): the rule may have been one of it. */
@@ -111,7 +111,7 @@ async function lookForRule(db: Knex, rule: string, range: TimeRange): Promise<Un
     bindings: [range.from, ...bindings],
   };
   if (await holds(db, elsewhere)) return undefined;
-  const says = `no policy that was ever live here has a rule of this name, and none decided ${textOf(range)}`;
+  const says = `no policy that was live here has a rule of this name, and none decided ${textOf(range)}`;
   return { says, known: asTheyAre(others) };
 }
 
@@ -134,26 +134,27 @@ const isInDirectory = (db: Knex, kind: Kind['kind'], id: string): Promise<boolea
     bindings: [id, id],
   });
 
-/** In all of the log, by the index of the column: it is walked in order, so one record of each day is looked at at most. */
+/** In all of the log, by the index of the column, of whose entries in each day one is looked at at most. */
 const isInLog = (db: Knex, column: string, value: string): Promise<boolean> =>
-  holds(db, { sql: `exists (select from decision_records where ${column} = ?)`, bindings: [value] }, IN_ORDER);
+  orFailure(
+    db.transaction(
+      async (trx) => {
+        await trx.raw(IN_ORDER);
+        return holds(trx, { sql: `exists (select from decision_records where ${column} = ?)`, bindings: [value] });
+      },
+      { readOnly: true },
+    ),
+  );
 
 function inRange(range: TimeRange, condition: string, value: string): BoundSql {
   const { sql, bindings } = all([...rangeConditions(range), { sql: condition, bindings: [value] }]);
   return { sql: `exists (select from decision_records where ${sql})`, bindings };
 }
 
-const holds = (db: Knex, { sql, bindings }: BoundSql, settings = 'select 1'): Promise<boolean> =>
-  orFailure(
-    db.transaction(
-      async (trx) => {
-        await trx.raw(settings);
-        const { rows } = await raw<{ holds: boolean }>(trx, { sql: `select ${sql} as holds`, bindings });
-        return rows[0]?.holds === true;
-      },
-      { readOnly: true },
-    ),
-  );
+async function holds(db: Knex, { sql, bindings }: BoundSql): Promise<boolean> {
+  const { rows } = await orFailure(raw<{ holds: boolean }>(db, { sql: `select ${sql} as holds`, bindings }));
+  return rows[0]?.holds === true;
+}
 
 /** On each side of an id: enough for a slip of the finger, in a directory of any size. */
 const NEAR = 1000;

@@ -7,7 +7,7 @@ import { createFreeze, extendFreeze, liftFreeze, listFreezes } from '../../freez
 import { pageQuery } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
-import { MOMENT_HELP, readDuration, readTime } from '../terminal/moment.ts';
+import { MOMENT_HELP, readComing, readDuration } from '../terminal/moment.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -101,7 +101,7 @@ const endAsked = (
   env: NodeJS.ProcessEnv,
 ): { forSeconds?: number | undefined; until?: string | undefined } => ({
   forSeconds: length === undefined ? undefined : readDuration(length),
-  until: until === undefined ? undefined : readTime(until, zone, env),
+  until: until === undefined ? undefined : readComing(until, zone, env),
 });
 
 const defined = (options: object): object =>

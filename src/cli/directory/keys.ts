@@ -18,7 +18,7 @@ import {
 } from '../../keys/keys.ts';
 import { type KeyRights, operatorRights } from '../../keys/rights.ts';
 import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
-import { MOMENT_HELP, readTime } from '../terminal/moment.ts';
+import { MOMENT_HELP, readComing } from '../terminal/moment.ts';
 import {
   collect,
   destructiveVerb,
@@ -218,7 +218,7 @@ function fields(options: GrantOptions, { env }: Terminal): object {
     allowUserManagementApiRequests: options.allowUserManagement,
     restrictedBusinessIds: of(options.restrict, (ids) => ids),
     environment: options.environment,
-    expiresAt: of(options.expiresAt, (text) => readTime(text, options, env)),
+    expiresAt: of(options.expiresAt, (text) => readComing(text, options, env)),
     rateLimit: of(options.rateLimit, rateLimitOption),
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));

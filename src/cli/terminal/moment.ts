@@ -32,6 +32,13 @@ const readNow = (options: ZoneOption, env: NodeJS.ProcessEnv): Now => ({
 export const readTime = (text: string, zone: ZoneOption, env: NodeJS.ProcessEnv): string =>
   new Date(readMoment(text, readNow(zone, env))).toISOString();
 
+/** As readTime, of what is still to come: there `90d`, which is in the past, was meant otherwise. @throws Refusal, as readMoment */
+export function readComing(text: string, zone: ZoneOption, env: NodeJS.ProcessEnv): string {
+  if (/^\d+[mhd]$/i.test(text.trim()))
+    throw new Refusal(`${JSON.stringify(text)} is how long ago; write "in ${text.trim()}"`);
+  return readTime(text, zone, env);
+}
+
 const END = Date.UTC(10_000, 0);
 
 /** A time of a day without seconds, which RFC 3339 asks for and people leave out. */

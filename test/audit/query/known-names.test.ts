@@ -1,4 +1,4 @@
-/** Names that nothing here has ever had are refused with the nearest, and no others: over HTTP, and on the command line as an auditor. */
+/** Names that nothing here knows are refused with the nearest, and no others: over HTTP, and on the command line as an auditor. */
 
 import { expect } from 'chai';
 import type { Knex } from 'knex';
@@ -61,14 +61,14 @@ describe('a name that is asked about', function () {
     (await db('admin_events').orderBy('id', 'desc').first('id'))?.id;
 
   for (const [filter, option, name, says] of [
-    ['apiKeyId', '--key', 'no-key', /neither the directory nor the log ever had an API key of this id$/],
-    ['userId', '--user', 'anne', /ever had a user of this id; did you mean ann\?$/],
-    ['businessId', '--business', 'bakrey', /ever had a business of this id; did you mean bakery\?$/],
+    ['apiKeyId', '--key', 'no-key', /neither the directory nor the log knows an API key of this id$/],
+    ['userId', '--user', 'anne', /knows a user of this id; did you mean ann\?$/],
+    ['businessId', '--business', 'bakrey', /knows a business of this id; did you mean bakery\?$/],
     [
       'callerId',
       '--caller',
       'c-22',
-      /never was a caller of this id, and none asked from \S+ to now; did you mean c-2\?$/,
+      /no caller of this id is known, and none asked from \S+ to now; did you mean c-2\?$/,
     ],
     ['callerId', '--caller', 'bakery-ap', /did you mean bakery-app \(billing2\)\?$/],
     [
@@ -109,7 +109,7 @@ describe('a name that is asked about', function () {
     const { code, stderr } = await run('query', '--not', 'code=USER_DISABELD');
     expect([code, stderr.trim().split('\n').at(-1)]).to.deep.equal([
       1,
-      '  not.code: no policy that was ever live here has this code, nor has a decision; did you mean USER_DISABLED?',
+      '  not.code: no policy that was live here has this code, nor has a decision; did you mean USER_DISABLED?',
     ]);
   });
 
