@@ -7,6 +7,7 @@ export const READ_KINDS = [
   'stats',
   'export',
   'tail',
+  'timeline',
   'findings',
   'replay',
   'shadow',

@@ -7,7 +7,18 @@ import { despiteRaces } from '../db/write-outcome.ts';
 import { Failure } from '../errors.ts';
 import { maskSecrets } from '../mask.ts';
 
-const ACCESSES = ['query', 'show', 'stats', 'export', 'tail', 'findings', 'replay', 'shadow', 'admin'] as const;
+const ACCESSES = [
+  'query',
+  'show',
+  'stats',
+  'export',
+  'tail',
+  'timeline',
+  'findings',
+  'replay',
+  'shadow',
+  'admin',
+] as const;
 export type Access = (typeof ACCESSES)[number];
 
 /** What the events of reads have as their action. */

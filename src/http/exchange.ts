@@ -1,6 +1,7 @@
 /** What surrounds every route, with Koa and without: admission, the answer of a failure, headers, metrics and the log. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline, type Readable } from 'node:stream';
 import type { Settle } from '../awaitable.ts';
 import { asFailure, Failure } from '../errors.ts';
 import { invalid } from '../input/json.ts';
@@ -23,6 +24,8 @@ export interface Answered {
   readonly json?: string;
   /** A body that is sent as it is; its Content-Type is among the headers. */
   readonly text?: string | Buffer;
+  /** A body that is made while it is sent (stream.ts); its Content-Type is among the headers. */
+  readonly stream?: Readable;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -41,7 +44,10 @@ export function settle(
   const { log, metrics } = service;
   let settled = false;
   const end: Settle<Answered> = (outcome) => {
-    if (settled) return;
+    if (settled) {
+      if (!(outcome instanceof Failure)) outcome.stream?.destroy();
+      return;
+    }
     settled = true;
     const failure = outcome instanceof Failure ? outcome : undefined;
     const answered = failure ? failureAnswer(failure, request, state, log) : (outcome as Answered);
@@ -116,6 +122,7 @@ function failureAnswer(failure: Failure, request: IncomingMessage, state: State,
 }
 
 const FAILED = 'a request failed';
+const CUT = 'an answer was cut, as the rest of it failed';
 
 /** What kind of fault a cause is, from a closed set: its code (of PostgreSQL, of the system), or the name of its class. */
 const kindOf = (cause: unknown): string =>
@@ -141,12 +148,44 @@ export function deliver(
   { echo, requestId }: State,
   answered: Answered,
 ): void {
+  const { stream } = answered;
   try {
-    if (!response.destroyed) send(response, echo ?? requestId, answered);
+    if (response.destroyed) stream?.destroy();
+    else if (stream) sendStream(log, response, echo ?? requestId, { ...answered, stream });
+    else send(response, echo ?? requestId, answered);
   } catch (error) {
+    stream?.destroy();
     log.debug({ error }, 'a reply could not be delivered');
     response.destroy();
   }
+}
+
+const headersOf = (requestId: string, headers: Answered['headers']): string[] =>
+  headers
+    ? Object.entries({ ...HEADERS, 'X-Request-Id': requestId, ...headers }).flat()
+    : HEADER_LIST.concat('X-Request-Id', requestId);
+
+/**
+ * In chunks, as the client takes them. INVARIANT: where a part fails, the connection is cut, and the last chunk is missing: no client can
+ * take for the whole what is not (RFC 9112, section 8).
+ */
+function sendStream(
+  log: Log,
+  response: ServerResponse,
+  requestId: string,
+  { status = 200, headers, stream }: Answered & { readonly stream: Readable },
+): void {
+  response.writeHead(status, headersOf(requestId, headers));
+  if (response.req.method === 'HEAD') {
+    stream.destroy();
+    response.end();
+    return;
+  }
+  pipeline(stream, response, (error) => {
+    // The client has gone, which it may.
+    if (!error || error.code === 'ERR_STREAM_PREMATURE_CLOSE') return;
+    logSampled(log, 'warn', CUT, { requestId, error }, CUT);
+  });
 }
 
 function send(
@@ -155,9 +194,7 @@ function send(
   { status = 200, headers, reply, json = reply && JSON.stringify(reply), text }: Answered,
 ): void {
   const body = json ?? text ?? '';
-  const list = headers
-    ? Object.entries({ ...HEADERS, 'X-Request-Id': requestId, ...headers }).flat()
-    : HEADER_LIST.concat('X-Request-Id', requestId);
+  const list = headersOf(requestId, headers);
   if (json !== undefined) list.push('Content-Type', JSON_TYPE);
   const bytes = Buffer.byteLength(body);
   if (status !== 204 && status !== 304) list.push('Content-Length', String(bytes));

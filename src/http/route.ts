@@ -41,9 +41,16 @@ export interface AnswerShape {
   /** The schema of the whole body, where that has no Success, Code and Message. */
   readonly body?: z.ZodType;
   /** Of a body that is not JSON. */
-  readonly text?: { readonly type: string; readonly example: string };
+  readonly text?: Text;
   /** Name -> description. */
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+interface Text {
+  readonly type: string;
+  readonly example: string;
+  /** The same in another form, of another type. */
+  readonly or?: Text;
 }
 
 interface RouteShape<

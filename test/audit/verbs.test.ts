@@ -170,6 +170,31 @@ describe('authz audit', function () {
     }
   });
 
+  it('timeline tells what administration changed, and goes on behind the cursor of a line', async () => {
+    const made = async (args: string) => JSON.parse((await authz([...args.split(' '), '--json'], env)).stdout);
+    await made('user put tim');
+    const { key } = await made('key create --user tim --name tims');
+    await insertRecords(db, [recordNow(0, { api_key_id: key.id, user_id: 'tim', code: 'OK', effect: 'allow' })]);
+    await made(`key update ${key.id} --allow-user-management`);
+    const { stdout, stderr, code } = await authz(['audit', 'timeline', '--key', key.id], env);
+    expect([code, stderr]).to.deep.equal([0, '']);
+    const order = ['admin     user.create user tim', 'admin     key.create key', 'key.update key'];
+    const places = order.map((text) => stdout.indexOf(text));
+    expect(places, stdout)
+      .to.deep.equal(places.toSorted((a, b) => a - b))
+      .and.not.include(-1);
+    expect(stdout).to.include('allowUserManagementApiRequests false -> true').and.include(`OK `);
+    const lines = (await authz(['audit', 'timeline', '--user', 'tim', '--json'], env)).stdout.trim().split('\n');
+    const { cursor } = JSON.parse(lines[0] ?? '');
+    const rest = await authz(['audit', 'timeline', '--user', 'tim', '--json', '--cursor', cursor], env);
+    expect(rest.stdout.trim().split('\n')).to.deep.equal(lines.slice(1));
+    const none = await authz(['audit', 'timeline'], env);
+    expect([none.code, none.stderr])
+      .to.deep.equal([1, none.stderr])
+      .and.have.nested.property('1')
+      .that.includes('name one whose');
+  });
+
   it('query finds a key in clear by its id and, once it is deleted, by its fingerprint, and keeps it out of the events', async () => {
     const made = async (args: string) => JSON.parse((await authz([...args.split(' '), '--json'], env)).stdout);
     await made('user put ada');

@@ -15,6 +15,7 @@ const plainly = (body: unknown): unknown =>
       .replace(/sha256:[0-9a-f]+/g, 'DIGEST')
       .replace(/iqra_[\w.]+/g, 'KEY')
       .replace(/"hash":"\w+"/g, '"hash":"HASH"')
+      .replace(/"cursor":"[^"]+"/g, '"cursor":"CURSOR"')
       .replace(/"(durationUs|seq|remaining|resetSeconds|count)":\d+/g, '"$1":1'),
   );
 
@@ -31,6 +32,15 @@ function covers(example: unknown, sent: unknown): boolean {
 }
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** JSON lines as what they hold. */
+const parsed = (body: unknown): unknown =>
+  typeof body === 'string' && body.startsWith('{')
+    ? body
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+    : body;
 
 describe('the examples of the OpenAPI document', () => {
   let service: TestService;
@@ -57,7 +67,7 @@ describe('the examples of the OpenAPI document', () => {
       const example = requestBody?.content['application/json'].examples?.['example']?.value;
       const reply = await client.call(method, path ?? template, body ?? example, headers);
       const name = `${route} ${reply.status}`;
-      sent.set(name, [...(sent.get(name) ?? []), plainly(reply.body)]);
+      sent.set(name, [...(sent.get(name) ?? []), plainly(parsed(reply.body))]);
       return reply;
     };
     const twice = async (route: string, path: string, headers?: Record<string, string>) => {
@@ -116,6 +126,9 @@ describe('the examples of the OpenAPI document', () => {
     await ask('GET /.well-known/authzen-configuration');
 
     await ask('GET /audit/decisions', '/audit/decisions?code=USER_DISABLED');
+    await ask('GET /audit/export', '/audit/export?code=USER_DISABLED');
+    await ask('GET /audit/export', '/audit/export?code=USER_DISABLED&format=csv');
+    await ask('GET /audit/timeline', '/audit/timeline?apiKeyId=ada-main');
     await ask('GET /audit/decisions/{id}', `/audit/decisions/${denied.Data?.['decisionId']}`);
     await ask('GET /audit/findings', '/audit/findings?finding=action-unregistered');
     await ask('GET /audit/admin', '/audit/admin?action=member.create&subject=bakery/ada');
@@ -136,7 +149,7 @@ describe('the examples of the OpenAPI document', () => {
         // The document itself; and of a process that is stopping.
         if ('$ref' in response || ['GET /openapi.json 200', 'GET /readyz 503'].includes(name)) continue;
         for (const { examples = {} } of Object.values(response.content ?? {}))
-          for (const example of Object.values(examples).map(({ value }) => plainly(value))) {
+          for (const example of Object.values(examples).map(({ value }) => plainly(parsed(value)))) {
             checked += 1;
             const answers = sent.get(name) ?? [];
             if (!answers.some((one) => covers(example, one)))

@@ -206,6 +206,8 @@ describe('the OpenAPI document', () => {
     await ask('GET /audit/decisions', '/audit/decisions');
     await ask('GET /audit/decisions/{id}', `/audit/decisions/${record.id}`);
     await ask('GET /audit/stats', '/audit/stats?by=code');
+    await ask('GET /audit/export', '/audit/export');
+    await ask('GET /audit/timeline', '/audit/timeline?userId=ada');
     await ask('GET /audit/findings', '/audit/findings');
     await ask('GET /policy', '/policy');
     const explained = 'POST /policy/explain';

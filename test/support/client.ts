@@ -85,7 +85,9 @@ export function clientOf({ address, token, db }: TestService): Client {
       ...(body !== undefined && { body: raw ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
-    const json = response.headers.get('content-type')?.startsWith('text/plain') ? JSON.stringify(text) : text;
+    // A text is handed on as it is.
+    const isText = /^(?:text\/|application\/jsonl)/.test(response.headers.get('content-type') ?? '');
+    const json = isText ? JSON.stringify(text) : text;
     return { status: response.status, headers: response.headers, body: JSON.parse(json || 'null') };
   };
   const data: Client['data'] = async (method, path, body) => {

@@ -29,11 +29,12 @@ const SELECT_AS: Partial<Record<ColumnType, (column: string) => string>> = {
   bytea: (column) => `encode(${column}, 'hex')`,
 };
 
-const SELECTED = SHOWN_COLUMNS.map(
+/** The columns of `decisions` as they are shown: a DecisionRecord. */
+export const SELECTED = SHOWN_COLUMNS.map(
   ({ column, type, api }) => `${SELECT_AS[type]?.(column) ?? column} as "${api}"`,
 ).join(', ');
 
-const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+export const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 /** By its id, in upper or lower case, and the time that is its first 48 bits. @throws Failure NOT_FOUND, UNAVAILABLE or DEADLINE_EXCEEDED */
 export async function getDecision(db: Knex, id: string): Promise<DecisionRecord> {

@@ -14,10 +14,12 @@ import { addExportVerb } from './export.ts';
 import { addFindingsVerb } from './findings.ts';
 import { addDecisionVerbs } from './query.ts';
 import { addRetentionVerbs } from './retention.ts';
+import { addTimelineVerb } from './timeline.ts';
 import { addVerifyVerb } from './verify.ts';
 
 export function addAuditVerbs(audit: Command, terminal: Terminal): void {
   addDecisionVerbs(audit, terminal);
+  addTimelineVerb(audit, terminal);
   addExportVerb(audit, terminal);
   addFindingsVerb(audit, terminal);
   periodOptions(

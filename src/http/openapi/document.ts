@@ -144,15 +144,18 @@ function parametersOf(route: Route, place: 'path' | 'query' | 'header', schemas:
 
 function answerResponse(status: string, answer: AnswerShape, schemas: Schemas): Json {
   const { description, text, headers } = answer;
-  const content = text
-    ? { [text.type]: { schema: { type: 'string' }, examples: { example: { value: text.example } } } }
-    : { [REPLY]: replyContent(status < '300', answer, schemas) };
+  const content = text ? textContent(text) : { [REPLY]: replyContent(status < '300', answer, schemas) };
   return {
     description,
     ...(headers && { headers: headerSchemas(headers) }),
     ...(status !== '204' && status !== '304' && { content }),
   };
 }
+
+const textContent = ({ type, example, or }: NonNullable<AnswerShape['text']>): Json => ({
+  [type]: { schema: { type: 'string' }, examples: { example: { value: example } } },
+  ...(or && textContent(or)),
+});
 
 function replyContent(succeeds: boolean, answer: AnswerShape, schemas: Schemas): Json {
   const { description, message = description, example, data, body } = answer;

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { type Column, type ColumnType, type DecisionRecord, SHOWN_COLUMNS } from '../../audit/columns.ts';
+import { headingOf } from '../../audit/query/export.ts';
 import { instant, nullableInstant, nullableText, shape, smallInt } from '../shared-shapes.ts';
 import { explanationExample, explanationFields, factsShape } from './explanation-shapes.ts';
 
@@ -144,3 +145,13 @@ export const adminData = shape(
     requestId: '7f3a',
   },
 );
+
+export const exportedLines = {
+  type: 'application/jsonl',
+  example: `${JSON.stringify(recordExample)}\n`,
+  or: { type: 'text/csv', example: headingOf('csv') },
+};
+export const timelineLines = {
+  type: 'application/jsonl',
+  example: `${JSON.stringify({ at: recordExample.at, type: 'decision', decision: recordExample, policyBefore: null, cursor: 'aTf3…' })}\n`,
+};

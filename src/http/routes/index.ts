@@ -11,6 +11,7 @@ import { gatewayComponents, gatewayPaths } from '../gateway/document.ts';
 import { type Document, openApi, withDenialCodes, withServers } from '../openapi/document.ts';
 import { type Route, route } from '../route.ts';
 import { auditRoutes } from './audit.ts';
+import { auditStreamRoutes } from './audit-streams.ts';
 import { authorizeRoutes } from './authorize.ts';
 import { businessRoutes } from './businesses.ts';
 import { freezeRoutes } from './freezes.ts';
@@ -53,6 +54,7 @@ export function routesOf(service: Service, isDraining: () => boolean): Routes {
     ...userRoutes(service),
     ...businessRoutes(service),
     ...auditRoutes(service),
+    ...auditStreamRoutes(service),
     ...freezeRoutes(service),
     ...policyRoutes(service),
     ...readinessRoutes(service, isDraining),
