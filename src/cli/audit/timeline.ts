@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
 import { rangeOf } from '../../audit/query/filters.ts';
+import { requireKnown } from '../../audit/query/known-names.ts';
 import {
   type Placed,
   readTimeline,
@@ -57,6 +58,7 @@ const timeline = (terminal: Terminal, options: Options): Promise<void> =>
     const range = rangeOf({ from, to });
     const list = timelineList(subject);
     const after = cursors.read(list, cursor);
+    await requireKnown(db, actor, 'timeline', { ...subject, from, to });
     await recordAccess(db, actor, 'timeline', { ...subject, ...range });
     let told = 0;
     for await (const part of readTimeline(db, subject, range, after)) {

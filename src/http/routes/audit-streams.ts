@@ -3,6 +3,7 @@
 import { recordAccess } from '../../audit/access-log.ts';
 import { exportInPages, exportQuery, headingOf } from '../../audit/query/export.ts';
 import { rangeOf, type TimeRange } from '../../audit/query/filters.ts';
+import { requireKnown } from '../../audit/query/known-names.ts';
 import { readTimeline, timelineList, timelineQuery } from '../../audit/query/timeline.ts';
 import type { Service } from '../../service.ts';
 import { type Route, route } from '../route.ts';
@@ -31,6 +32,7 @@ export function auditStreamRoutes({ auditDb: db, cursors }: Service): Route[] {
       },
       failures: ['TOO_MANY_REQUESTS'],
       handle: async ({ query: { format, cursor, ...filter }, actor }) => {
+        await requireKnown(db, actor, 'export', filter);
         const range = untilNow(rangeOf(filter));
         await recordAccess(db, actor, 'export', { ...filter, ...range, format, cursor });
         async function* texts(): Parts {
@@ -63,6 +65,7 @@ export function auditStreamRoutes({ auditDb: db, cursors }: Service): Route[] {
         const range = untilNow(rangeOf({ from, to }));
         const list = timelineList(subject);
         const after = cursors.read(list, cursor);
+        await requireKnown(db, actor, 'timeline', { ...subject, ...range });
         await recordAccess(db, actor, 'timeline', { ...subject, ...range, cursor });
         async function* texts(): Parts {
           for await (const part of readTimeline(db, subject, range, after))

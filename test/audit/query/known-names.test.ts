@@ -86,20 +86,23 @@ describe('a name that is asked about', function () {
   ] as const)
     it(`is refused, over HTTP and in each verb, as ${filter} ${name}, and that leaves an event`, async () => {
       const before = await lastEvent();
-      for (const path of ['decisions?', 'stats?by=code&']) {
+      const subject = ['apiKeyId', 'userId', 'businessId'].includes(filter) ? ['timeline'] : [];
+      for (const path of ['decisions?', 'stats?by=code&', 'export?', ...subject.map((name) => `${name}?`)]) {
         const { status, body } = await client.call('GET', `/audit/${path}${filter}=${name}`);
         const [issue] = (body.Data?.['issues'] ?? []) as { path: string; message: string }[];
         expect([status, body.Code, issue?.path]).to.deep.equal([400, 'INVALID_REQUEST', filter]);
         expect(issue?.message).to.match(says);
       }
-      for (const verb of ['query', 'stats', 'export', 'tail']) {
+      for (const verb of ['query', 'stats', 'export', 'tail', ...subject]) {
         const { code, stdout, stderr } = await run(verb, option, name);
         expect([code, stdout], stderr).to.deep.equal([1, '']);
         expect(stderr.trimEnd()).to.match(says);
       }
       const events = await eventsSince(before);
       expect(events.map(({ action }) => action)).to.deep.equal(
-        ['query', 'stats', 'query', 'stats', 'export', 'tail'].map((access) => `audit.${access}`),
+        ['query', 'stats', 'export', ...subject, 'query', 'stats', 'export', 'tail', ...subject].map(
+          (access) => `audit.${access}`,
+        ),
       );
       for (const { after } of events) expect(after).to.deep.include({ [filter]: name, unknown: [filter] });
     });
