@@ -64,12 +64,14 @@ describe('the guides on a leaked key', function () {
       /call:create +5 +100\.0 %/,
       /bakery +3 +100\.0 %/,
       /garage +1 +50\.0 %/,
-      new RegExp(`3 "ip":"${THIEF}"`),
-      new RegExp(`2 "ip":"${USER}"`),
+      new RegExp(`${THIEF} +- +3 +60\\.0 %`),
+      new RegExp(`${USER} +- +2 +40\\.0 %`),
       new RegExp(`${other.id} +1 +25\\.0 %`),
       /Why, by the policy of its time:\n\nallow OK by the row /,
+      /allow +OK call:create on bakery from 198\.51\.100\.23 with ada-main of ada/,
+      /admin +key\.revoke key ada-main .*revokedReason null -> /,
+      /deny +INVALID_API_KEY/,
       /clean: the log is what was recorded/,
-      /key\.revoke/,
     ]);
     expect(stderr).to.match(/^5 decisions written to incident\.jsonl, from 2026-01-01T00:00:00\.000Z to now\n$/);
     expect((await stat(path.join(folder, 'incident.jsonl'))).mode & 0o777).to.equal(0o600);
@@ -77,8 +79,8 @@ describe('the guides on a leaked key', function () {
       expect(text).to.not.include(leaked);
     const reads = await owner('admin_events').where({ login: world.auditorLogin }).orderBy('id').pluck('action');
     expect(reads).to.deep.equal([
-      ...Array(4).fill('audit.stats'),
-      ...['audit.export', 'audit.stats', 'audit.query', 'audit.show', 'audit.findings', 'audit.admin'],
+      ...Array(7).fill('audit.stats'),
+      ...['audit.show', 'audit.timeline', 'audit.export', 'audit.findings'],
     ]);
   });
 });

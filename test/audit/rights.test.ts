@@ -39,7 +39,7 @@ const VERBS: Readonly<Record<string, Make>> = {
   'audit tail': plain('audit', 'tail'),
   'audit show': ({ decision }) => ({ args: ['audit', 'show', decision] }),
   'audit stats': plain('audit', 'stats', '--by', 'code'),
-  'audit timeline': plain('audit', 'timeline', '--user', 'ada'),
+  'audit timeline': plain('audit', 'timeline', '--user', 'ann'),
   'audit export': plain('audit', 'export'),
   'audit findings': plain('audit', 'findings'),
   'audit admin': plain('audit', 'admin'),

@@ -14,11 +14,14 @@ export interface WrittenRecord extends LogRecord, Personal {
   readonly hash: string;
 }
 
+/** What differs from `exampleRecord`. */
+export type Row = Partial<WrittenRecord>;
+
 /** The records of one process, and where its chains stand. */
 export interface Writer {
   readonly boot: string;
   /** Appends `count` records of a day (YYYY-MM-DD) in one transaction. */
-  readonly append: (day: string, count: number, row?: Partial<WrittenRecord>) => Promise<WrittenRecord[]>;
+  readonly append: (day: string, count: number, row?: Row | ((index: number) => Row)) => Promise<WrittenRecord[]>;
 }
 
 interface Chain {
@@ -37,7 +40,8 @@ export function createWriter(db: Knex, boot: string = randomUUID()): Writer {
       const records: WrittenRecord[] = [];
       let hash = before.hash;
       for (let seq = before.records + 1; seq <= before.records + count; seq += 1) {
-        const record = { ...exampleRecord(boot, day, seq), ...row };
+        const own = typeof row === 'function' ? row(seq - before.records - 1) : row;
+        const record = { ...exampleRecord(boot, day, seq), ...own };
         hash = recordHash(hash, record);
         records.push({ ...record, hash: hash.toString('hex') });
       }

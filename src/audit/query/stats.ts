@@ -68,6 +68,7 @@ const DIMENSIONS = {
   caller: inIndex('caller_id'),
   action: inIndex('action'),
   rule: ofColumn('rule'),
+  policy: ofColumn('policy'),
   ip: { sql: `host(${ADDRESS})` },
   network: { sql: `network(set_masklen(${ADDRESS}, case family(${ADDRESS}) when 4 then 24 else 48 end))::text` },
   userAgent: ofColumn('user_agent'),

@@ -10,7 +10,7 @@ import { BY, countDecisions, statsQuery } from '../../audit/query/stats.ts';
 import { followDecisions } from '../../audit/query/tail.ts';
 import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
-import { withPresentDatabase } from '../terminal/database.ts';
+import { type PresentDatabase, withPresentDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
 import { fixedOptions, periodText, readPeriod } from '../terminal/moment.ts';
 import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
@@ -34,9 +34,14 @@ export function addDecisionVerbs(audit: Command, terminal: Terminal): void {
   filterOptions(
     verb(audit, 'tail', 'follow what is decided, until it is interrupted', 'tail --effect deny --json | jq .code'),
   ).action((options: FilterOptions) => tail(terminal, options));
-  verb(audit, 'show <id>', 'one decision, on which facts, and why', 'show 019ac3f0-6f4e-7c1a-9d3e-0b6f5a1c2d3e').action(
-    (id: string, options: JsonOption) => showVerb(terminal, id, options),
-  );
+  filterOptions(
+    verb(
+      audit,
+      'show [id]',
+      'one decision, on which facts, and why: by its id, or the last one of a filter',
+      'show --key ada-main --effect deny',
+    ),
+  ).action((id: string | undefined, options: FilterOptions) => showVerb(terminal, id, options));
   filterOptions(verb(audit, 'stats', 'how many decisions, by what', 'stats --by code --from 7d'))
     .option('--by <what>', `one, or two with a comma between, of ${BY.join(', ')}`, 'code')
     .option('--limit <n>', 'how many groups, 1 to 200, the largest first', '50')
@@ -93,14 +98,28 @@ const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
     if (counted.note) terminal.print(counted.note);
   });
 
-const showVerb = (terminal: Terminal, id: string, { json }: JsonOption): Promise<void> =>
-  withPresentDatabase(terminal, async ({ db, actor }) => {
-    const { explanation, note, ...record } = await showDecision(db, actor, validate(idSchema, id));
+const showVerb = (terminal: Terminal, id: string | undefined, options: FilterOptions): Promise<void> =>
+  withPresentDatabase(terminal, async (opened) => {
+    const { db, actor } = opened;
+    const { json } = options;
+    const named = id === undefined ? await lastOf(terminal, opened, options) : validate(idSchema, id);
+    const { explanation, note, ...record } = await showDecision(db, actor, named);
     if (json) return terminal.printJson({ ...record, explanation, note });
     show(terminal, record, {});
     if (note !== null) terminal.print(`\n${escaped(note)}`);
     if (explanation !== null) terminal.print(`\nWhy, by the policy of its time:\n\n${explanationText(explanation)}`);
   });
+
+/** The id of the newest decision of the filter. @throws Refusal: there is none */
+async function lastOf(terminal: Terminal, opened: PresentDatabase, options: FilterOptions): Promise<string> {
+  const period = readPeriod(options, terminal.env);
+  const asked = validate(decisionRange, namesOf(options, period));
+  const filter = await wholeFilter(terminal, opened, options, 'query', asked);
+  const { items, ...range } = await listDecisions(opened.db, filter, { limit: 1 }, opened.cursors);
+  const [last] = items;
+  if (!last) throw new Refusal(`no decision of this filter is in the log ${periodText(range, period.clock)}`);
+  return last.id;
+}
 
 const NO_PERIOD = { from: undefined, to: undefined };
 

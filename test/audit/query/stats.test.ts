@@ -29,6 +29,7 @@ const VALUES: Record<By, (record: TestRecord) => string | null> = {
   hour: ({ at }) => `${at.slice(0, 13)}:00:00Z`,
   day: ({ at }) => `${at.slice(0, 10)}T00:00:00Z`,
   rule: ({ rule }) => rule,
+  policy: ({ policy }) => policy,
   ip: ({ ip }) => ip && plain(ip),
   network: ({ ip }) => ip && (ip.startsWith('2001:') ? '2001:db8::/48' : plain(ip).replace(/\.\d+$/, '.0/24')),
   userAgent: ({ user_agent }) => user_agent,
