@@ -58,7 +58,7 @@ describe('docs/quarterly-review.md', function () {
       /4 decisions from/,
       /0 would get another code/,
       /INVALID_API_KEY +1 +50\.0 %/,
-      new RegExp(`${kept.id} +1`),
+      new RegExp(`${kept.id} \\(Kept\\) +1`),
       /recorded as deny PERMISSION_DENIED/,
       /This is the policy that decided, and it decides the same again/,
       /recorded as allow OK/,

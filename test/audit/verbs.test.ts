@@ -104,7 +104,7 @@ describe('authz audit', function () {
     expect(page.items.map(({ id }: { id: string }) => id)).to.deep.equal([records[0]?.id, records[1]?.id]);
     expect(page.note).to.include('No index serves callerId');
     const { stdout } = await authz(['audit', 'query', '--caller', 'tabled', '--limit', '2'], env);
-    expect(stdout).to.match(/^at +id +code/);
+    expect(stdout).to.match(/^at +code +action.* id\n/);
     expect(stdout).to.include(records[0]?.id).and.include('More: add --cursor').and.include('No index serves callerId');
     const stats = await authz(['audit', 'stats', '--caller', 'tabled'], env);
     expect(stats.stdout).to.match(/^code +decisions +share\nOK +3 +100.0 %\n/);

@@ -231,7 +231,7 @@ describe('a command', function () {
       const output = outputWith(child, 'tail-of-it');
       const rule = `odd${all}tail-of-it`;
       await insertRecords(db, [makeRecord(Date.now(), drawer(5), { rule })]);
-      expect(await output).to.match(/\S {2}odd\\u\{1b\}\[2J.*tail-of-it/);
+      expect(await output).to.match(/^at +code .*\n.*\S +odd\\u\{1b\}\[2J.*tail-of-it/);
       expect(RAW.test(await output)).to.equal(false);
     } finally {
       child.kill('SIGINT');

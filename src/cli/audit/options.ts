@@ -5,7 +5,7 @@ import { type decisionFilter, FILTER_COLUMNS, PROPERTIES, type Property } from '
 import { Refusal } from '../../errors.ts';
 import { withNearest } from '../../nearest.ts';
 import { type NamedPeriod, type PeriodOptions, periodOptions } from '../terminal/moment.ts';
-import type { JsonOption } from '../terminal/options.ts';
+import type { TableOptions } from '../terminal/options.ts';
 
 /** Each property as an option: its flag, what it takes, and what it does. */
 const OPTIONS = {
@@ -31,7 +31,7 @@ type OptionName<Name extends Property> = Camel<(typeof OPTIONS)[Name][0]>;
 const optionName = (name: Property): OptionName<Property> =>
   OPTIONS[name][0].replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as OptionName<Property>;
 
-export type FilterOptions = JsonOption &
+export type FilterOptions = TableOptions &
   PeriodOptions & { readonly [Name in Property as OptionName<Name>]?: string } & {
     readonly withoutCredential?: true;
     readonly not?: readonly string[];

@@ -2,7 +2,6 @@
 
 import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
-import type { DecisionRecord } from '../../audit/columns.ts';
 import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
 import { showDecision } from '../../audit/query/explanation.ts';
 import { type DecisionFilter, decisionRange } from '../../audit/query/filters.ts';
@@ -13,26 +12,29 @@ import { idSchema, validate } from '../../input/scalars.ts';
 import { type PresentDatabase, withPresentDatabase } from '../terminal/database.ts';
 import { explanationText } from '../terminal/explanation.ts';
 import { fixedOptions, periodText, readPeriod } from '../terminal/moment.ts';
-import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
+import { listOptions, type TableOptions, verb, wideOption } from '../terminal/options.ts';
 import { escaped, plural } from '../terminal/output.ts';
-import { show, showList, showPage } from '../terminal/records.ts';
+import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { type Clock, readClock } from '../terminal/zone.ts';
+import { showCounts } from './counts.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf } from './options.ts';
+import { COLUMNS, IMPORTANCE, shownDecisions, tailLine } from './shown-decisions.ts';
 import { wholeFilter } from './whole-filter.ts';
-
-const COLUMNS = ['at', 'id', 'code', 'action', 'apiKeyId', 'userId', 'businessId', 'callerId', 'rule', 'ip'] as const;
 
 /** Adds the verbs to `authz audit`. */
 export function addDecisionVerbs(audit: Command, terminal: Terminal): void {
-  pageOptions(
+  listOptions(
     filterOptions(
       verb(audit, 'query', 'what was decided, newest first', 'query --key KEY-ID --effect deny --on tuesday'),
     ),
   )
     .addHelpText('after', FILTER_HELP)
     .action((options: QueryOptions) => query(terminal, options));
-  filterOptions(
-    verb(audit, 'tail', 'follow what is decided, until it is interrupted', 'tail --effect deny --json | jq .code'),
+  wideOption(
+    filterOptions(
+      verb(audit, 'tail', 'follow what is decided, until it is interrupted', 'tail --effect deny --json | jq .code'),
+    ),
   ).action((options: FilterOptions) => tail(terminal, options));
   filterOptions(
     verb(
@@ -42,7 +44,7 @@ export function addDecisionVerbs(audit: Command, terminal: Terminal): void {
       'show --key ada-main --effect deny',
     ),
   ).action((id: string | undefined, options: FilterOptions) => showVerb(terminal, id, options));
-  filterOptions(verb(audit, 'stats', 'how many decisions, by what', 'stats --by code --from 7d'))
+  wideOption(filterOptions(verb(audit, 'stats', 'how many decisions, by what', 'stats --by code --from 7d')))
     .option('--by <what>', `one, or two with a comma between, of ${BY.join(', ')}`, 'code')
     .option('--limit <n>', 'how many groups, 1 to 200, the largest first', '50')
     .addHelpText('after', FILTER_HELP)
@@ -60,9 +62,11 @@ const query = (terminal: Terminal, options: QueryOptions): Promise<void> =>
     const filter = await wholeFilter(terminal, opened, options, 'query', given);
     const page = await listDecisions(db, filter, { limit, cursor }, cursors);
     await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
-    showPage(terminal, page, COLUMNS, options, fixedOptions(period, options));
-    if (!options.json) terminal.print(`\n${periodText(page, period.clock)}`);
-    if (!options.json && page.note) terminal.print(`\n${page.note}`);
+    if (options.json) return terminal.printJson(page);
+    const shown = { ...page, items: await shownDecisions(db, page.items, period.clock) };
+    showPage(terminal, shown, COLUMNS, options, { again: fixedOptions(period, options), importance: IMPORTANCE });
+    terminal.print(`\n${periodText(page, period.clock)}`);
+    if (page.note) terminal.print(`\n${page.note}`);
   });
 
 type StatsOptions = FilterOptions & { by: string; limit: string };
@@ -80,18 +84,7 @@ const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
     const counted = await countDecisions(db, by, filter, limit);
     await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by: counted.by });
     if (options.json) return terminal.printJson(counted);
-    const share = (count: number) => `${((100 * count) / Math.max(counted.total, 1)).toFixed(1)} %`;
-    showList(
-      terminal,
-      counted.groups.map(({ value, second, count }) => ({
-        [by[0]]: value,
-        ...(by[1] && { [by[1]]: second }),
-        decisions: count,
-        share: share(count),
-      })),
-      [...by, 'decisions', 'share'] as never[],
-      {},
-    );
+    await showCounts(terminal, db, by, counted, options);
     terminal.print(
       `\n${plural(counted.total, 'decision')} ${periodText(counted, period.clock)}, ${counted.distinct} different`,
     );
@@ -131,29 +124,33 @@ const tail = (terminal: Terminal, { from, to, on, ...options }: FilterOptions): 
     const asked = validate(decisionRange, namesOf(options, NO_PERIOD));
     const filter = await wholeFilter(terminal, opened, options, 'tail', asked);
     await recordAccess(db, actor, 'tail', filter);
-    await follow(terminal, filter, db, options);
+    await follow(terminal, filter, db, readClock(options, terminal.env), options);
   });
 
 /** Ends at SIGINT or SIGTERM, and where the output fails: by EPIPE, when the reader closed the pipe. */
 async function follow(
-  { signal, stdout, stderr, print }: Terminal,
+  { signal, stdout, stderr, print, screen }: Terminal,
   filter: DecisionFilter,
   db: Parameters<typeof followDecisions>[0],
-  { json }: JsonOption,
+  clock: Clock,
+  { json, wide }: TableOptions,
 ) {
+  const seen = screen();
   const closed = new AbortController();
   const close = (): void => closed.abort();
   stdout.on('error', close);
   try {
     let announced = false;
     for await (const records of followDecisions(db, filter, AbortSignal.any([signal, closed.signal]))) {
-      if (!announced) stderr.write('following the decision log; interrupt to end\n');
+      if (!announced) {
+        stderr.write('following the decision log; interrupt to end\n');
+        if (!json) print(tailLine(seen, 'headings', wide));
+      }
       announced = true;
-      for (const record of records) print(json ? JSON.stringify(record) : lineOf(record));
+      if (json) for (const record of records) print(JSON.stringify(record));
+      else for (const record of await shownDecisions(db, records, clock)) print(tailLine(seen, record, wide));
     }
   } finally {
     stdout.off('error', close);
   }
 }
-
-const lineOf = (record: DecisionRecord): string => COLUMNS.map((column) => escaped(record[column] ?? '-')).join('  ');

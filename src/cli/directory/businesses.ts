@@ -14,7 +14,7 @@ import {
 import { businessBody, memberBody } from '../../input/resources.ts';
 import { validate } from '../../input/scalars.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { destructiveVerb, type JsonOption, pageOptions, verb } from '../terminal/options.ts';
+import { destructiveVerb, type JsonOption, listOptions, verb } from '../terminal/options.ts';
 import { confirm } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -64,7 +64,7 @@ export function addBusinessVerbs(business: Command, terminal: Terminal): void {
     }),
   );
 
-  pageOptions(verb(business, 'list', 'list businesses', 'list')).action((options: PageOptions) =>
+  listOptions(verb(business, 'list', 'list businesses', 'list')).action((options: PageOptions) =>
     withDatabase(terminal, async ({ db, cursors }) =>
       showPage(
         terminal,
@@ -103,7 +103,7 @@ export function addMemberVerbs(member: Command, terminal: Terminal): void {
       }),
     );
 
-  pageOptions(verb(member, 'list <business>', 'list the members of a business', 'list bakery')).action(
+  listOptions(verb(member, 'list <business>', 'list the members of a business', 'list bakery')).action(
     (business: string, options: PageOptions) =>
       withDatabase(terminal, async ({ db, cursors }) =>
         showPage(

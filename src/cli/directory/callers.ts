@@ -9,7 +9,15 @@ import { Refusal } from '../../errors.ts';
 import { rotateBody } from '../../input/resources.ts';
 import { idSchema, nameSchema, validate } from '../../input/scalars.ts';
 import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
-import { collect, destructiveVerb, type JsonOption, verb, wholeNumber } from '../terminal/options.ts';
+import {
+  collect,
+  destructiveVerb,
+  type JsonOption,
+  type TableOptions,
+  verb,
+  wholeNumber,
+  wideOption,
+} from '../terminal/options.ts';
 
 import { jsonText } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
@@ -71,7 +79,7 @@ export function addCallerVerbs(caller: Command, terminal: Terminal): void {
       });
     });
 
-  verb(caller, 'list', 'list callers', 'list').action((options: JsonOption) =>
+  wideOption(verb(caller, 'list', 'list callers', 'list')).action((options: TableOptions) =>
     withPresentDatabase(terminal, async ({ db }) =>
       showList(terminal, await listCallers(db), [...CALLER_COLUMNS], options),
     ),

@@ -8,7 +8,7 @@ import { pageQuery } from '../../input/resources.ts';
 import { idSchema, validate } from '../../input/scalars.ts';
 import { withDatabase, withPresentDatabase } from '../terminal/database.ts';
 import { MOMENT_HELP, readComing, readDuration } from '../terminal/moment.ts';
-import { type JsonOption, pageOptions, verb } from '../terminal/options.ts';
+import { type JsonOption, listOptions, verb } from '../terminal/options.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { type ZoneOption, zoneOption } from '../terminal/zone.ts';
@@ -56,7 +56,7 @@ export function addFreezeVerbs(freeze: Command, terminal: Terminal): void {
       }),
     );
 
-  pageOptions(verb(freeze, 'list', 'list freezes, the newest first', 'list --in-force'))
+  listOptions(verb(freeze, 'list', 'list freezes, the newest first', 'list --in-force'))
     .option('--in-force', 'only those in force')
     .action(
       ({

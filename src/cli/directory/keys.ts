@@ -23,7 +23,7 @@ import {
   collect,
   destructiveVerb,
   type JsonOption,
-  pageOptions,
+  listOptions,
   rateLimitOption,
   verb,
   wholeNumber,
@@ -104,7 +104,7 @@ function addGrantVerbs(key: Command, terminal: Terminal): void {
 
 /** `list` and `show`. */
 function addReadVerbs(key: Command, terminal: Terminal): void {
-  pageOptions(verb(key, 'list', 'list keys', 'list --user ada'))
+  listOptions(verb(key, 'list', 'list keys', 'list --user ada'))
     .option('--user <id>', 'of this user only')
     .action((options: JsonOption & { user?: string; limit: string; cursor?: string }) =>
       withPresentDatabase(terminal, async ({ db, cursors }) => {

@@ -6,7 +6,7 @@ import { reasonBody, userBody } from '../../input/resources.ts';
 import { validate } from '../../input/scalars.ts';
 import { revokeKeysOf } from '../../keys/keys.ts';
 import { withDatabase } from '../terminal/database.ts';
-import { destructiveVerb, type JsonOption, pageOptions, rateLimitOption, verb } from '../terminal/options.ts';
+import { destructiveVerb, type JsonOption, listOptions, rateLimitOption, verb } from '../terminal/options.ts';
 import { confirm } from '../terminal/prompt.ts';
 import { show, showPage } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -29,7 +29,7 @@ export function addUserVerbs(user: Command, terminal: Terminal): void {
   addUserPut(user, terminal);
   addUserUpdate(user, terminal);
 
-  pageOptions(verb(user, 'list', 'list users', 'list --limit 200')).action((options: PageOptions) =>
+  listOptions(verb(user, 'list', 'list users', 'list --limit 200')).action((options: PageOptions) =>
     withDatabase(terminal, async ({ db, cursors }) =>
       showPage(
         terminal,

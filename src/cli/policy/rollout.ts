@@ -10,18 +10,18 @@ import { readPolicyFolder } from '../../rollout/folder.ts';
 import { listReplicas, type Replica } from '../../rollout/replicas.ts';
 import { findPolicy, listPolicies } from '../../rollout/store.ts';
 import { withPresentDatabase } from '../terminal/database.ts';
-import { destructiveVerb, type JsonOption, verb } from '../terminal/options.ts';
+import { destructiveVerb, type JsonOption, type TableOptions, verb, wideOption } from '../terminal/options.ts';
 import { escaped, escapedLines, plural } from '../terminal/output.ts';
 import { confirm } from '../terminal/prompt.ts';
 import { showList } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export function addRolloutVerbs(policy: Command, terminal: Terminal): void {
-  verb(policy, 'status', 'which replicas run which policy since when; exit 1 where they differ', 'status').action(
-    (options: JsonOption) => status(terminal, options),
-  );
-  verb(policy, 'history', 'every policy that was ever live, the newest first', 'history').action(
-    (options: JsonOption) => history(terminal, options),
+  wideOption(
+    verb(policy, 'status', 'which replicas run which policy since when; exit 1 where they differ', 'status'),
+  ).action((options: TableOptions) => status(terminal, options));
+  wideOption(verb(policy, 'history', 'every policy that was ever live, the newest first', 'history')).action(
+    (options: TableOptions) => history(terminal, options),
   );
   verb(policy, 'show <digest>', 'the files of a policy that was live once', 'show sha256:5ed05654').action(
     (digest: string, options: JsonOption) => showPolicy(terminal, digest, options),
@@ -34,7 +34,7 @@ export function addRolloutVerbs(policy: Command, terminal: Terminal): void {
   ).action((digest: string, dir: string, options: RestoreOptions) => restore(terminal, digest, dir, options));
 }
 
-const status = (terminal: Terminal, format: JsonOption): Promise<void> =>
+const status = (terminal: Terminal, format: TableOptions): Promise<void> =>
   withPresentDatabase(terminal, async ({ db }) => {
     const replicas = await listReplicas(db);
     const disagreement = disagreementOf(replicas.filter(({ alive }) => alive));
@@ -59,7 +59,7 @@ function disagreementOf(alive: readonly Replica[]): string | undefined {
   return undefined;
 }
 
-const history = (terminal: Terminal, format: JsonOption): Promise<void> =>
+const history = (terminal: Terminal, format: TableOptions): Promise<void> =>
   withPresentDatabase(terminal, async ({ db }) =>
     showList(terminal, await listPolicies(db), ['digest', 'firstSeenAt'], format),
   );

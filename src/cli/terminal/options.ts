@@ -8,6 +8,15 @@ export interface JsonOption {
   readonly json?: true;
 }
 
+/** Of those that print tables. */
+export interface TableOptions extends JsonOption {
+  readonly wide?: true | undefined;
+}
+
+/** Adds `--wide`. */
+export const wideOption = (command: Command): Command =>
+  command.option('--wide', 'all columns in full, however narrow the terminal is');
+
 /** Adds a verb with what all of them have: a description, `--json`, an example. */
 export const verb = (parent: Command, usage: string, description: string, example: string): Command =>
   parent
@@ -23,6 +32,9 @@ export const destructiveVerb = (parent: Command, usage: string, description: str
 /** Adds `--limit` and `--cursor`: keyset pages. */
 export const pageOptions = (command: Command): Command =>
   command.option('--limit <n>', 'how many, 1 to 200', '50').option('--cursor <cursor>', 'where the page before ended');
+
+/** As pageOptions, of pages that are tables. */
+export const listOptions = (command: Command): Command => wideOption(pageOptions(command));
 
 /** `100/60`: requests per seconds. @throws Refusal */
 export function rateLimitOption(text: string | undefined): { requests: number; windowSeconds: number } | undefined {

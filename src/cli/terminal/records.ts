@@ -1,8 +1,8 @@
 /** Prints records: a table for a person, with `--json` all of each record for a program. */
 
 import type { Page } from '../../db/page.ts';
-import type { JsonOption } from './options.ts';
-import { table } from './output.ts';
+import type { JsonOption, TableOptions } from './options.ts';
+import { table, tableFor } from './output.ts';
 import type { Terminal } from './terminal.ts';
 
 /** One record, a line for each field. */
@@ -11,16 +11,20 @@ export function show({ print, printJson }: Terminal, record: object, { json }: J
   else print(table(Object.entries(record).map(([field, value]) => ({ field, value: cellOf(value) }))));
 }
 
-/** A line for each record, with the named columns. */
+/** A line for each record, with the named columns; `importance` says which of them stay where the terminal is narrow. */
 export function showList<T extends object>(
-  { print, printJson }: Terminal,
+  { print, printJson, screen }: Terminal,
   records: readonly T[],
   columns: readonly (keyof T & string)[],
-  { json }: JsonOption,
+  { json, wide }: TableOptions,
+  importance?: readonly (keyof T & string)[],
 ): void {
   if (json) printJson(records);
   else if (records.length === 0) print('none');
-  else print(table(records.map((one) => Object.fromEntries(columns.map((column) => [column, cellOf(one[column])])))));
+  else {
+    const rows = records.map((one) => Object.fromEntries(columns.map((column) => [column, cellOf(one[column])])));
+    print(tableFor(screen(), rows, { wide, importance }));
+  }
 }
 
 /** As `showList`, and how to get the next page; `again` are the options that must be repeated in other words. */
@@ -28,12 +32,12 @@ export function showPage<T extends object>(
   terminal: Terminal,
   page: Page<T>,
   columns: readonly (keyof T & string)[],
-  format: JsonOption,
-  again = '',
+  format: TableOptions,
+  { again = '', importance }: { readonly again?: string; readonly importance?: readonly (keyof T & string)[] } = {},
 ): void {
   if (format.json) terminal.printJson(page);
   else {
-    showList(terminal, page.items, columns, format);
+    showList(terminal, page.items, columns, format, importance);
     if (page.nextCursor) terminal.print(`\nMore: add --cursor ${page.nextCursor}${again}`);
   }
 }

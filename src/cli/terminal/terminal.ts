@@ -9,6 +9,7 @@ import type { Actor } from '../../db/mutate.ts';
 import { maskSecrets } from '../../mask.ts';
 import { operatorActor, statedBy } from './operator.ts';
 import { jsonText } from './output.ts';
+import { type Screen, screenOf } from './screen.ts';
 
 export type Input = Readable & { readonly isTTY?: boolean };
 export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -30,6 +31,8 @@ export interface Terminal extends RunInput {
   readonly actAs: (name: string) => void;
   /** Who runs this, by `--as`, else AUTHZ_ACTOR, else the system. @throws Refusal, as loadConfig */
   readonly operator: () => Actor;
+  /** What standard output can show. */
+  readonly screen: () => Screen;
   /**
    * Writes text and a line end: what in it comes from outside has passed `escaped`, `escapedLines` or `table`. Whatever has the
    * form of an API key or caller token is masked.
@@ -67,6 +70,7 @@ export function createTerminal(input: RunInput): Terminal {
     actAs: (name) => {
       stated = statedBy(name);
     },
+    screen: () => screenOf(input),
     operator: () => operatorActor(stated ?? settings().AUTHZ_ACTOR),
     print,
     printSecret,
