@@ -8,6 +8,7 @@ export const READ_KINDS = [
   'export',
   'tail',
   'timeline',
+  'report',
   'findings',
   'replay',
   'shadow',

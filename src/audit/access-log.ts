@@ -14,6 +14,7 @@ const ACCESSES = [
   'export',
   'tail',
   'timeline',
+  'report',
   'findings',
   'replay',
   'shadow',

@@ -39,6 +39,7 @@ const VERBS: Readonly<Record<string, Make>> = {
   'audit tail': plain('audit', 'tail'),
   'audit show': ({ decision }) => ({ args: ['audit', 'show', decision] }),
   'audit stats': plain('audit', 'stats', '--by', 'code'),
+  'audit report': plain('audit', 'report', '--on', 'today', '--json'),
   'audit timeline': plain('audit', 'timeline', '--user', 'ann'),
   'audit export': plain('audit', 'export'),
   'audit findings': plain('audit', 'findings'),

@@ -133,9 +133,20 @@ export interface Stats extends TimeRange {
   readonly note: string | null;
 }
 
+/** One snapshot, so that the sums agree. */
+export const SNAPSHOT = { readOnly: true, isolationLevel: 'repeatable read' } as const;
+
 /** @throws Failure INVALID_REQUEST: too many buckets; UNAVAILABLE or DEADLINE_EXCEEDED */
-export async function countDecisions(
+export const countDecisions = (
   db: Knex,
+  by: readonly [By] | readonly [By, By],
+  filter: DecisionFilter,
+  limit: number,
+): Promise<Stats> => orFailure(db.transaction((trx) => countIn(trx, by, filter, limit), SNAPSHOT));
+
+/** As countDecisions, in a transaction that is a `SNAPSHOT` of its own. */
+export async function countIn(
+  trx: Knex,
   by: readonly [By] | readonly [By, By],
   filter: DecisionFilter,
   limit: number,
@@ -145,7 +156,7 @@ export async function countDecisions(
   const axes = by.map((name) => ({ ...dimensionOf(name), known: dimensionOf(name).values?.(span) }));
   const where = whereOf(filter, range);
   const [first, ...more] = axes;
-  const { sums, rows } = await countGroups(db, axes, where);
+  const { sums, rows } = await countGroups(trx, axes, where);
   const groups = more.length === 0 ? ofOne(rows, first?.known, limit) : ofTwo(rows, axes, limit);
   const cut = sums.groups > MOST_GROUPS && more.length > 0;
   const notes = [
@@ -176,8 +187,8 @@ interface Counted {
   readonly sums: { readonly total: number; readonly groups: number; readonly distinct: number };
 }
 
-/** The largest groups, and sums of all of them. One snapshot, so that the sums agree. */
-async function countGroups(db: Knex, axes: readonly Dimension[], where: BoundSql): Promise<Counted> {
+/** The largest groups, and sums of all of them. */
+async function countGroups(trx: Knex, axes: readonly Dimension[], where: BoundSql): Promise<Counted> {
   const [first, second] = axes;
   if (!first) throw new Error('decisions are counted by something');
   // Those without a value are left out, as they are of the index; the total has them.
@@ -193,19 +204,12 @@ async function countGroups(db: Knex, axes: readonly Dimension[], where: BoundSql
           from (${groups}) as groups`,
     bindings: where.bindings,
   };
-  return orFailure(
-    db.transaction(
-      async (trx) => {
-        const { rows } = await raw<CountedRow>(trx, {
-          sql: `select * from (${counted.sql}) as counted where place <= ${MOST_GROUPS} or value is null order by place`,
-          bindings: counted.bindings,
-        });
-        const all = apart ? Number((await raw<{ total: string }>(trx, totalOf(where))).rows[0]?.total) : undefined;
-        return { rows: withRest(rows, all), sums: sumsOf(rows[0], all) };
-      },
-      { readOnly: true, isolationLevel: 'repeatable read' },
-    ),
-  );
+  const { rows } = await raw<CountedRow>(trx, {
+    sql: `select * from (${counted.sql}) as counted where place <= ${MOST_GROUPS} or value is null order by place`,
+    bindings: counted.bindings,
+  });
+  const all = apart ? Number((await raw<{ total: string }>(trx, totalOf(where))).rows[0]?.total) : undefined;
+  return { rows: withRest(rows, all), sums: sumsOf(rows[0], all) };
 }
 
 interface CountedRow {

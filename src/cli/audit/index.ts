@@ -7,6 +7,7 @@ import { addEventsVerb } from './events.ts';
 import { addExportVerb } from './export.ts';
 import { addFindingsVerb } from './findings.ts';
 import { addDecisionVerbs } from './query.ts';
+import { addReportVerb } from './report.ts';
 import { addRetentionVerbs } from './retention.ts';
 import { addTimelineVerb } from './timeline.ts';
 import { addVerifyVerb } from './verify.ts';
@@ -19,5 +20,6 @@ export function addAuditVerbs(audit: Command, terminal: Terminal): void {
   addAdminVerb(audit, terminal);
   addEventsVerb(audit, terminal);
   addVerifyVerb(audit, terminal);
+  addReportVerb(audit, terminal);
   addRetentionVerbs(audit, terminal);
 }

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
+import { changesOf } from '../../audit/changed-fields.ts';
 import { rangeOf } from '../../audit/query/filters.ts';
 import { requireKnown } from '../../audit/query/known-names.ts';
 import {
@@ -86,18 +87,4 @@ function textOf(item: TimelineItem, clock: Clock): string {
   const line = `${at}  ${effect.padEnd(8)}  ${code} ${action}${where} with ${who}, asked by ${callerId}  ${id}`;
   const other = `${at}  policy    ${policy} decides from here on, before ${item.policyBefore}`;
   return item.policyBefore === null ? escaped(line) : `${escaped(other)}\n${escaped(line)}`;
-}
-
-/** `restrictedBusinessIds ["bakery"] -> null`, of each field that differs; of what is new or gone nothing: its name says that. */
-function changesOf(before: object | null, after: object | null): string {
-  if (before === null || after === null) return '';
-  const [old, now] = [before, after] as Readonly<Record<string, unknown>>[];
-  const fields = [...new Set([...Object.keys(old ?? {}), ...Object.keys(now ?? {})])].filter(
-    (name) => name !== 'version',
-  );
-  return fields
-    .map((name) => [name, JSON.stringify(old?.[name] ?? null), JSON.stringify(now?.[name] ?? null)] as const)
-    .filter(([, a, b]) => a !== b)
-    .map(([name, a, b]) => `${name} ${a} -> ${b}`)
-    .join(', ');
 }
