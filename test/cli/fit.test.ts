@@ -118,8 +118,11 @@ describe('what auditors see on a terminal', function () {
   });
   after(() => db?.destroy());
 
-  async function run(columns: number, ...args: string[]): Promise<string> {
-    const [stdout, stderr] = [terminalOf(columns), new PassThrough()];
+  const run = async (columns: number, ...args: string[]): Promise<string> => (await runBoth(columns, ...args))[0];
+
+  /** Standard output, and standard error. */
+  async function runBoth(columns: number, ...args: string[]): Promise<readonly [string, string]> {
+    const [stdout, stderr] = [terminalOf(columns), terminalOf(columns)];
     const printed = Promise.all([text(stdout), text(stderr)]);
     const { signal } = new AbortController();
     const code = await runCli(args, { env, stdin: Readable.from([]), stdout, stderr, signal });
@@ -127,7 +130,7 @@ describe('what auditors see on a terminal', function () {
     stderr.end();
     const [out, error] = await printed;
     expect(code, error).to.equal(0);
-    return out;
+    return [out, error];
   }
 
   for (const columns of [80, 100])
@@ -151,6 +154,14 @@ describe('what auditors see on a terminal', function () {
     expect(counts[1]).to.match(/\(The phone\) .*█{24}$/);
     const hours = await run(100, 'audit', 'stats', '--by', 'hour', '--from', '3h');
     expect(hours.split('\n').filter((line) => / 0 +0\.0 %/.test(line)).length).to.be.at.least(2);
+  });
+
+  it('is said before what no index serves is searched, and nothing of it where one does', async () => {
+    for (const args of [['query'], ['stats', '--by', 'ip']]) {
+      const [, slow] = await runBoth(100, 'audit', ...args, '--ip', '203.0.113.0/24');
+      expect(slow).to.match(/^No index serves ip: all decisions from \S+ to now are searched/);
+      expect((await runBoth(100, 'audit', ...args, '--key', 'k1'))[1]).to.equal('');
+    }
   });
 
   it('is the same JSON as for a program', async () => {

@@ -68,8 +68,12 @@ export interface DecisionPage extends TimeRange {
   readonly note: string | null;
 }
 
+/** How far a search has come: all that is newer than `at` was searched. */
+export type OnSearched = (at: string, found: number) => void;
+
 /**
- * A page of decisions, newest first. A cursor keeps the range of the first page, also where that was `the last 24 hours`.
+ * A page of decisions, newest first. A cursor keeps the range of the first page, also where that was `the last 24 hours`. With `onSearched`, what no
+ * index serves is searched in slices of time: for whoever waits and would know how far it is.
  * @throws Failure INVALID_REQUEST (the cursor), UNAVAILABLE or DEADLINE_EXCEEDED
  */
 export async function listDecisions(
@@ -77,6 +81,7 @@ export async function listDecisions(
   filter: DecisionFilter,
   request: PageRequest,
   cursors: Cursors,
+  onSearched?: OnSearched,
 ): Promise<DecisionPage> {
   let range = rangeOf(filter);
   const page = await readPage(
@@ -86,12 +91,43 @@ export async function listDecisions(
     (place, limit) => {
       const [from, after] = place === '' ? [range.from] : place.split(' ');
       range = { ...range, from: from ?? range.from };
-      return rowsOf(db, pageStatement(filter, range, after, limit));
+      return onSearched && noteOf(filter, range) !== null
+        ? rowsInSlices(db, filter, range, after, limit, onSearched)
+        : rowsOf(db, pageStatement(filter, range, after, limit));
     },
     ({ id }) => `${range.from} ${id}`,
     (record) => record,
   );
   return { ...page, ...range, note: noteOf(filter, range) };
+}
+
+const HOUR_MS = 3_600_000;
+const SHORT_MS = 500;
+
+/** As one statement would find them, slice after slice of the range, the newest first; each is twice as long as the one before while that took no half second. */
+async function rowsInSlices(
+  db: Knex,
+  filter: DecisionFilter,
+  range: TimeRange,
+  after: string | undefined,
+  limit: number,
+  onSearched: OnSearched,
+): Promise<DecisionRecord[]> {
+  const rows: DecisionRecord[] = [];
+  const begin = Date.parse(range.from);
+  let end = after === undefined ? range.to : timeOf(after);
+  let place = after;
+  for (let window = HOUR_MS; rows.length < limit; ) {
+    const from = new Date(Math.max((end === null ? Date.now() : Date.parse(end)) - window, begin)).toISOString();
+    const since = performance.now();
+    rows.push(...(await rowsOf(db, pageStatement(filter, { from, to: end }, place, limit - rows.length))));
+    onSearched(from, rows.length);
+    if (Date.parse(from) <= begin) break;
+    end = from;
+    place = undefined;
+    window = performance.now() - since < SHORT_MS ? 2 * window : Math.max(window / 2, HOUR_MS / 60);
+  }
+  return rows;
 }
 
 /** The statement for at most `limit` decisions that are older than the one with the id `after`, newest first. */

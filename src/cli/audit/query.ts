@@ -19,6 +19,7 @@ import type { Terminal } from '../terminal/terminal.ts';
 import { type Clock, readClock } from '../terminal/zone.ts';
 import { showCounts } from './counts.ts';
 import { FILTER_HELP, type FilterOptions, filterOptions, namesOf } from './options.ts';
+import { searchProgress } from './search-progress.ts';
 import { COLUMNS, IMPORTANCE, shownDecisions, tailLine } from './shown-decisions.ts';
 import { wholeFilter } from './whole-filter.ts';
 
@@ -60,7 +61,8 @@ const query = (terminal: Terminal, options: QueryOptions): Promise<void> =>
     const named = { ...namesOf(options, period), limit: options.limit, cursor: options.cursor };
     const { limit, cursor, ...given } = validate(decisionQuery, named);
     const filter = await wholeFilter(terminal, opened, options, 'query', given);
-    const page = await listDecisions(db, filter, { limit, cursor }, cursors);
+    const search = searchProgress(terminal, filter);
+    const page = await listDecisions(db, filter, { limit, cursor }, cursors, search.onSearched).finally(search.end);
     await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
     if (options.json) return terminal.printJson(page);
     const shown = { ...page, items: await shownDecisions(db, page.items, period.clock) };
@@ -81,7 +83,7 @@ const stats = (terminal: Terminal, options: StatsOptions): Promise<void> =>
       limit: options.limit,
     });
     const filter = await wholeFilter(terminal, opened, options, 'stats', given);
-    const counted = await countDecisions(db, by, filter, limit);
+    const counted = await countDecisions(db, by, filter, limit).finally(searchProgress(terminal, filter).end);
     await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by: counted.by });
     if (options.json) return terminal.printJson(counted);
     await showCounts(terminal, db, by, counted, options);

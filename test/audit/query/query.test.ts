@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { BlockList, isIPv6 } from 'node:net';
 import { expect } from 'chai';
 import type { Knex } from 'knex';
-import { decisionQuery, getDecision, listDecisions } from '../../../src/audit/query/decisions.ts';
+import { decisionQuery, getDecision, listDecisions, type OnSearched } from '../../../src/audit/query/decisions.ts';
 import type { DecisionFilter } from '../../../src/audit/query/filters.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { createCursors } from '../../../src/db/page.ts';
@@ -111,10 +111,10 @@ describe('queries of the decision log', function () {
   });
   after(() => db?.destroy());
 
-  async function walk(filter: DecisionFilter, limit: number): Promise<string[]> {
+  async function walk(filter: DecisionFilter, limit: number, onSearched?: OnSearched): Promise<string[]> {
     const found: string[] = [];
     for (let cursor: string | undefined; ; ) {
-      const page = await listDecisions(db, filter, { limit, cursor }, cursors);
+      const page = await listDecisions(db, filter, { limit, cursor }, cursors, onSearched);
       expect(page.items.length).to.be.at.most(limit);
       found.push(...page.items.map(({ id }) => id));
       if (page.nextCursor === null) return found;
@@ -158,6 +158,32 @@ describe('queries of the decision log', function () {
       }
     });
   }
+
+  it('find the same in slices of time, the newest first, and say how far they are', async () => {
+    const unindexed = {
+      ip: '203.0.113.0/24',
+      rule: 'rule-ok',
+      userAgent: 'curl',
+      not: 'code=OK',
+      effect: 'deny',
+      callerId: 'billing',
+    };
+    for (const [name, value] of Object.entries(unindexed)) {
+      const wanted = { [name]: value };
+      for (const limit of [7, 200])
+        expect(await walk(filterOf(wanted), limit, () => undefined), name).to.deep.equal(scan(wanted));
+    }
+    const places: string[] = [];
+    expect(await walk(filterOf({ requestId: 'never' }), 7, (at) => places.push(at))).to.deep.equal([]);
+    expect(places.length).to.be.above(2);
+    expect(places).to.deep.equal(places.toSorted().reverse());
+    expect(places.at(-1)).to.equal(EVER.from);
+    let searched = 0;
+    await walk(filterOf({ apiKeyId: 'k1' }), 200, () => {
+      searched += 1;
+    });
+    expect(searched, 'of what an index serves').to.equal(0);
+  });
 
   it('find a credential by the ids and the fingerprints that it has had', async () => {
     const credential = { apiKeyIds: ['k1', 'k3'], fingerprints: ['00112233445566aa'] };
