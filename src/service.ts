@@ -141,8 +141,8 @@ async function compose(
   const db = pool({ poolSize: config.DATABASE_POOL, limitMs, keep: 1 });
   const logDb = pool({ poolSize: 1, limitMs, url: directUrl, keep: 1 });
   const adminDb = pool({ poolSize: ADMIN_POOL });
-  const auditDb = pool({ poolSize: AUDIT_POOL });
-  const backgroundDb = pool({ poolSize: BACKGROUND_POOL });
+  const auditDb = pool({ poolSize: AUDIT_POOL, oneCore: true });
+  const backgroundDb = pool({ poolSize: BACKGROUND_POOL, oneCore: true });
   const part = <T extends { readonly close: () => unknown }>(made: T): T => {
     atEnd(made.close);
     return made;

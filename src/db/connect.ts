@@ -12,6 +12,8 @@ interface Options {
   readonly limitMs?: number;
   /** Connections that stay while others are needed elsewhere: those that no decision can do without. */
   readonly keep?: number;
+  /** A statement has one process of the server, however large it is: so many cannot take the cores from those that are waited for. */
+  readonly oneCore?: boolean;
 }
 
 const UNLIMITED_ACQUIRE_MS = 30_000;
@@ -43,7 +45,8 @@ export const connectionTo = (url: string) => ({
 });
 
 /** A pool of connections. Nothing connects before it is needed. */
-export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
+export function connect({ url, poolSize, limitMs, keep = 0, oneCore = false }: Options): Knex {
+  const own = oneCore ? { max_parallel_workers_per_gather: '0' } : {};
   const db = knex({
     client: 'pg',
     connection: connectionTo(url),
@@ -74,7 +77,7 @@ export function connect({ url, poolSize, limitMs, keep = 0 }: Options): Knex {
     }
   });
   db.client.acquireRawConnection = async (): Promise<Connection> => {
-    const client = await share.open<Connection>(() => openSession(connectionTo(url), limitMs ?? 0));
+    const client = await share.open<Connection>(() => openSession(connectionTo(url), limitMs ?? 0, own));
     if (limitMs !== undefined) limits.set(client, limitMs + LOST_MS);
     client.on('error', (error) => {
       client.__knex__disposed = error;

@@ -60,8 +60,12 @@ export const statementName = (name: string): string => `authz-${PROCESS}-${name}
 export const isLostStatement = (error: unknown): boolean =>
   ['26000', '42P05'].includes(String((error as { code?: unknown } | null)?.code));
 
-/** Connects, and sets up what `query` of the client sends from then on. Milliseconds; 0: no limit. @throws what connecting throws */
-export async function openSession(config: pg.ClientConfig, statementLimitMs: number): Promise<Internals> {
+/** Connects, and sets up what `query` of the client sends from then on; `own` are settings besides ours. Milliseconds; 0: no limit. @throws what connecting throws */
+export async function openSession(
+  config: pg.ClientConfig,
+  statementLimitMs: number,
+  own: Settings = {},
+): Promise<Internals> {
   const client = new pg.Client(config) as Internals;
   for (const [answer, form] of ASKED_FOR) {
     const give = client[answer].bind(client);
@@ -72,7 +76,7 @@ export async function openSession(config: pg.ClientConfig, statementLimitMs: num
   client.on('error', () => undefined);
   try {
     await client.connect();
-    await setUp(client, { ...SETTINGS, statement_timeout: String(statementLimitMs) });
+    await setUp(client, { ...SETTINGS, ...own, statement_timeout: String(statementLimitMs) });
   } catch (error) {
     client.connection.stream.destroy();
     throw error;

@@ -2,6 +2,7 @@
 
 import { Readable } from 'node:stream';
 import { Failure } from '../errors.ts';
+import type { InTurn } from '../turns.ts';
 
 /** The parts of an answer. Whoever has one reads it to its end, or ends it by `return`. */
 export type Parts = AsyncGenerator<string, void>;
@@ -11,8 +12,8 @@ export type OpenStream = (parts: Parts) => Promise<Readable>;
 
 const RETRY_SECONDS = 10;
 
-/** For answers of which at most `most` are under way. `open` @throws Failure TOO_MANY_REQUESTS, and what the first part throws */
-export function streams(most: number): OpenStream {
+/** For answers of which at most `most` are under way, each part of which is made in its turn. `open` @throws Failure TOO_MANY_REQUESTS, and what the first part throws */
+export function streams(most: number, inTurn: InTurn): OpenStream {
   let open = 0;
   return async (parts) => {
     if (open >= most)
@@ -25,13 +26,12 @@ export function streams(most: number): OpenStream {
     const close = (): void => {
       open -= 1;
     };
-    const first = await parts.next().catch((error: unknown) => {
+    const first = await inTurn(() => parts.next()).catch((error: unknown) => {
       close();
       throw error;
     });
     async function* all(): Parts {
-      if (!first.done) yield first.value;
-      yield* parts;
+      for (let part = first; !part.done; part = await inTurn(() => parts.next())) yield part.value;
     }
     const readable = Readable.from(all(), { objectMode: false });
     // It closes at its end, where it fails, and where it is destroyed because the client has gone; also when nobody has read of it.

@@ -1,6 +1,7 @@
 /** What `make bench` measures: its sections, in the order in which they run. To add one is a line here. */
 
 import { auditBench } from './audit.ts';
+import { benchAuditors } from './auditors.ts';
 import { benchCerbos } from './cerbos.ts';
 import { benchChanges } from './changes.ts';
 import { benchClient } from './client.ts';
@@ -44,6 +45,7 @@ export const SECTIONS: Readonly<Record<string, Section>> = {
   gateways: inTable('nginx that asks about each request, against nginx alone', benchGateways),
   changes: inTable('what the chain of events costs a change, alone and of twenty at once', benchChanges),
   audit: alone('pages, statistics and exports of a log of ten million decisions', auditBench),
+  auditors: alone('revocations while auditors do their worst', benchAuditors),
   replay: alone('recorded decisions under another policy', benchReplay),
   rollout: alone('pauses while a large policy is loaded', benchRollout),
   policy: alone('checks of policies, and single decisions', benchPolicy),

@@ -6,16 +6,17 @@ import { rangeOf, type TimeRange } from '../../audit/query/filters.ts';
 import { requireKnown } from '../../audit/query/known-names.ts';
 import { readTimeline, timelineList, timelineQuery } from '../../audit/query/timeline.ts';
 import type { Service } from '../../service.ts';
+import type { InTurn } from '../../turns.ts';
 import { type Route, route } from '../route.ts';
 import { type Parts, streams } from '../stream.ts';
 import { exportedLines, timelineLines } from './audit-shapes.ts';
 
-/** Each takes a connection of the auditors' pool for a page at a time: so one of its three is left for those who ask in pages. */
+/** Each makes one part after the other, in turn with all else that reads much: many would be slow, and none of them whole. */
 const MOST_AT_ONCE = 2;
 const TYPES = { jsonl: 'application/jsonl; charset=utf-8', csv: 'text/csv; charset=utf-8' };
 
-export function auditStreamRoutes({ auditDb: db, cursors }: Service): Route[] {
-  const open = streams(MOST_AT_ONCE);
+export function auditStreamRoutes({ auditDb: db, cursors }: Service, inTurn: InTurn): Route[] {
+  const open = streams(MOST_AT_ONCE, inTurn);
   return [
     route({
       method: 'get',

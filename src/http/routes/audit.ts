@@ -4,17 +4,19 @@ import { recordAccess } from '../../audit/access-log.ts';
 import { adminQuery, listAdminEvents } from '../../audit/admin-events.ts';
 import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
 import { showDecision } from '../../audit/query/explanation.ts';
+import { noteOf, rangeOf } from '../../audit/query/filters.ts';
 import { requireKnown } from '../../audit/query/known-names.ts';
 import { countDecisions, statsQuery } from '../../audit/query/stats.ts';
 import { hygieneQuery, listHygieneFindings, thresholdsOf } from '../../key-hygiene/findings.ts';
 import type { Service } from '../../service.ts';
+import type { InTurn } from '../../turns.ts';
 import { success } from '../replies.ts';
 import { type Route, route } from '../route.ts';
 import { idParams, pageOf } from '../shared-shapes.ts';
 import { adminData, decisionPage, hygieneData, shownDecisionData, statsData } from './audit-shapes.ts';
 
 /** A list, and so over a screen: each route is one value, and none depends on another. */
-export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Service): Route[] => [
+export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Service, inTurn: InTurn): Route[] => [
   route({
     method: 'get',
     path: '/audit/decisions',
@@ -30,7 +32,8 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Servi
     },
     handle: async ({ query: { limit, cursor, ...filter }, actor }) => {
       await requireKnown(db, actor, 'query', filter);
-      const page = await listDecisions(db, filter, { limit, cursor }, cursors);
+      const list = () => listDecisions(db, filter, { limit, cursor }, cursors);
+      const page = await (noteOf(filter, rangeOf(filter)) === null ? list() : inTurn(list));
       await recordAccess(db, actor, 'query', { ...filter, from: page.from, limit, cursor });
       return { reply: success('A page of decisions.', page) };
     },
@@ -63,7 +66,7 @@ export const auditRoutes = ({ auditDb: db, cursors, declaration, config }: Servi
     },
     handle: async ({ query: { by, limit, ...filter }, actor }) => {
       await requireKnown(db, actor, 'stats', filter);
-      const counted = await countDecisions(db, by, filter, limit);
+      const counted = await inTurn(() => countDecisions(db, by, filter, limit));
       await recordAccess(db, actor, 'stats', { ...filter, from: counted.from, by: counted.by });
       return { reply: success(`Decisions that were counted: ${counted.total}.`, counted) };
     },

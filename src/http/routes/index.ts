@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Policy } from '../../policy/decide.ts';
 import type { Service } from '../../service.ts';
+import { turns } from '../../turns.ts';
 import { discoveryRoutes } from '../access/discovery.ts';
 import { evaluationRoutes } from '../access/evaluation.ts';
 import { searchRoutes } from '../access/search.ts';
@@ -30,6 +31,10 @@ const ifNoneMatchHeaders = z.object({
     .optional(),
 });
 
+const AUDIT_WAIT_MS = 30_000;
+const BUSY =
+  'Other searches of the log are under way in this replica. Ask again after Retry-After, name a shorter range, or ask another replica.';
+
 /** All routes, by the listener that has them where ADMIN_PORT makes two. */
 export interface Routes {
   /** What services and gateways ask: of the main listener alone. */
@@ -42,6 +47,8 @@ export interface Routes {
 
 export function routesOf(service: Service, isDraining: () => boolean): Routes {
   const { config, live } = service;
+  // What reads much of the log, of all auditors together: it would take the cores of the database from revocations.
+  const inTurn = turns(1, AUDIT_WAIT_MS, BUSY);
   const questions = [
     ...authorizeRoutes(service),
     ...evaluationRoutes(service),
@@ -53,8 +60,8 @@ export function routesOf(service: Service, isDraining: () => boolean): Routes {
     ...keyRoutes(service),
     ...userRoutes(service),
     ...businessRoutes(service),
-    ...auditRoutes(service),
-    ...auditStreamRoutes(service),
+    ...auditRoutes(service, inTurn),
+    ...auditStreamRoutes(service, inTurn),
     ...freezeRoutes(service),
     ...policyRoutes(service),
     ...readinessRoutes(service, isDraining),
