@@ -147,6 +147,8 @@ describe('authz audit', function () {
       [['query', '--ip', '203.0.113.0/33'], 'or a network such as'],
       [['tail', '--from', '2030-01-01T00:00:00Z'], 'authz audit query'],
       [['show', 'nonsense'], 'There is no decision'],
+      [['show', 'nonsense', '--code', 'OK'], 'not by both'],
+      [['show', '--code', 'OK', '--on', '2020-01-01'], 'no decision of this filter'],
       [['query', '--key', '-'], 'standard input is empty'],
     ] as const) {
       const { code, stdout, stderr } = await authz(['audit', ...args], env);

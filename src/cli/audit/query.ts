@@ -97,6 +97,8 @@ const showVerb = (terminal: Terminal, id: string | undefined, options: FilterOpt
   withPresentDatabase(terminal, async (opened) => {
     const { db, actor } = opened;
     const { json } = options;
+    const isFiltered = Object.values(namesOf(options, NO_PERIOD)).some((value) => value !== undefined);
+    if (id !== undefined && isFiltered) throw new Refusal('name a decision by its id, or by a filter, not by both');
     const named = id === undefined ? await lastOf(terminal, opened, options) : validate(idSchema, id);
     const { explanation, note, ...record } = await showDecision(db, actor, named);
     if (json) return terminal.printJson({ ...record, explanation, note });
