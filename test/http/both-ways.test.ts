@@ -147,6 +147,7 @@ const withoutVariables = (text: string): string =>
     .replace(/iqra_[0-9A-Za-z]+(?:\.{3}[0-9A-Za-z]+)?/g, '<key>')
     .replace(/"[0-9a-f]{64}"/g, '<hash>')
     .replace(/"nextCursor":"[^"]+"/, '"nextCursor":<cursor>')
+    .replace(/"cursor":"[^"]+"/g, '"cursor":<cursor>')
     .replace(/"(durationUs|resetSeconds)":\d+/g, '"$1":<number>')
     .replace(/^(Date|Content-Length): .*/, '$1: <varies>')
     .replace(/^\w+(?:\{.*\})? \S+$/gm, '<sample>')
@@ -208,6 +209,8 @@ describe('both ways of a request', function () {
     'get /audit/decisions': ['/audit/decisions', 200],
     'get /audit/decisions/{id}': ['/audit/decisions/<decision>', 200],
     'get /audit/stats': ['/audit/stats?by=code', 200],
+    'get /audit/export': ['/audit/export', 200],
+    'get /audit/timeline': ['/audit/timeline?userId=ada', 200],
     'get /audit/findings': ['/audit/findings', 200],
     'get /audit/admin': ['/audit/admin', 200],
     'post /freezes': ['/freezes', 201],
@@ -253,7 +256,7 @@ describe('both ways of a request', function () {
       const route = routes.find((each) => nameOf(each) === name);
       const answer = await askBoth(sound(route as Route));
       expect(answer.status, `${name}: ${answer.body}`).to.equal(status);
-      if (status < 204 && !/metrics|openapi|access|authzen/.test(name))
+      if (status < 204 && !/metrics|openapi|access|authzen|export|timeline/.test(name))
         expect(answer.body).to.match(/^\{"Success":true,"Code":"OK",/);
       const caching = `Cache-Control: ${name.includes('authzen') ? 'public, max-age=3600' : 'no-store'}`;
       expect(answer.headers, name).to.include.members([caching, 'X-Content-Type-Options: nosniff']);
@@ -402,7 +405,9 @@ describe('both ways of a request', function () {
       const expected = routes.some((each) => each.path === route.path && each.method === 'get') ? [200, 404] : [405];
       expect(expected, nameOf(route)).to.include(status);
       expect(body).to.equal('');
-      expect(headers).to.include('Content-Length: <varies>');
+      // Nobody knows how long what is made while it is sent will be.
+      const isStream = status === 200 && /export|timeline/.test(route.path);
+      if (!isStream) expect(headers).to.include('Content-Length: <varies>');
     }
   });
 

@@ -1,6 +1,6 @@
 /** What the terminal of standard output can show: how wide it is, whether in colour, and with which characters. */
 
-import type { RunInput } from './terminal.ts';
+import type { Writable } from 'node:stream';
 
 export interface Screen {
   /** undefined: it is no terminal, and lines are as long as they are: for programs, files and pages. */
@@ -12,6 +12,12 @@ export interface Screen {
   readonly bar: (eighths: number) => string;
 }
 
+/** Of a run. */
+interface ScreenInput {
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly env: NodeJS.ProcessEnv;
+}
+
 export type Colour = 'red' | 'green' | 'dim';
 
 /** Codes of ECMA-48 (SGR): begin and end. */
@@ -19,7 +25,7 @@ const CODES: Readonly<Record<Colour, readonly [number, number]>> = { red: [31, 3
 const BLOCKS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 /** By NO_COLOR (no-color.org) and FORCE_COLOR, and by the locale whether there is more than ASCII. */
-export function screenOf({ stdout, env }: Pick<RunInput, 'stdout' | 'env'>): Screen {
+export function screenOf({ stdout, env }: ScreenInput): Screen {
   const { NO_COLOR = '', FORCE_COLOR = '', TERM } = env;
   const wanted = FORCE_COLOR !== '' ? FORCE_COLOR !== '0' : stdout.isTTY === true && TERM !== 'dumb';
   const coloured = wanted && NO_COLOR === '';
