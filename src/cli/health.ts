@@ -92,6 +92,8 @@ function ours({ env }: Terminal, ready: boolean): URL {
   return new URL(`http://${host.includes(':') ? `[${host}]` : host}:${port}`);
 }
 
+const NOBODY = 'ECONNREFUSED: nothing listens there. Is the service up? --url names another place.';
+
 async function ask(url: URL, limitMs: number): Promise<Health> {
   const asked = { url: url.href, healthy: false, status: null, checks: null } as const;
   try {
@@ -102,7 +104,8 @@ async function ask(url: URL, limitMs: number): Promise<Health> {
     return { ...asked, healthy: status === 200 && Success, status, message: Message, checks: Data ?? null };
   } catch (error) {
     const { name, code, message } = error as NodeJS.ErrnoException;
-    return { ...asked, message: name === 'TimeoutError' ? `nothing within ${limitMs} ms` : (code ?? message) };
+    if (name === 'TimeoutError') return { ...asked, message: `nothing within ${limitMs} ms` };
+    return { ...asked, message: code === 'ECONNREFUSED' ? NOBODY : (code ?? message) };
   }
 }
 

@@ -143,7 +143,9 @@ async function migrateVerb(terminal: Terminal, { json, roles, contract = false }
   }
   if (json) return terminal.printJson({ migrated, waiting });
   terminal.print(
-    migrated.length > 0 ? `applied: ${migrated.join(', ')}` : 'no migration to apply: the database is current',
+    migrated.length > 0
+      ? `applied: ${migrated.join(', ')}`
+      : `no migration to apply${waiting.length > 0 ? ' now' : ': the database is current'}`,
   );
   if (roles) terminal.print('the roles have their rights, as deploy/roles.sql says');
   if (waiting.length > 0)

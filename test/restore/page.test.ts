@@ -63,7 +63,7 @@ describe('docs/restore.md', function () {
       PATH: `${BIN}:${process.env['PATH']}`,
       // Where a command that lacks its DATABASE_URL ends up.
       DATA_DIR: place('none'),
-      OWNER_URL: server.url,
+      SUPERUSER_URL: server.url,
       SECOND_URL: Object.assign(new URL(url), { pathname: 'second' }).href,
       RESTORED_URL: server.url.replace(url.host, `${encodeURIComponent(place('restored'))}:5432`),
       BACKUPS: place('backups'),

@@ -9,6 +9,7 @@ import type { DecisionFilter } from '../../../src/audit/query/filters.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { createCursors } from '../../../src/db/page.ts';
 import { Failure } from '../../../src/errors.ts';
+import { amount } from '../../support/long.ts';
 import { newDatabase } from '../../support/postgres.ts';
 import { drawer, insertRecords, makeRecord, newestFirst, POLICIES, shown, type TestRecord } from '../records.ts';
 
@@ -82,6 +83,9 @@ const FILTERS: Record<
   to: [[MIDDLE], (record, value) => Date.parse(record.at) < Date.parse(value)],
 };
 
+/** Of each filter so many values are tried with those of each other: all of them are a thousand queries. */
+const PAIRED = amount(2, 3, 9);
+
 /** By Node's own table of networks, in which mapped addresses are of IPv4 too. */
 function isWithin(ip: string | null, network: string): boolean {
   const [address = '', prefix] = network.split('/');
@@ -148,8 +152,8 @@ describe('queries of the decision log', function () {
     it(`agree with a plain scan by ${name} and any other`, async () => {
       for (const [other, [others]] of Object.entries(FILTERS)) {
         if (other <= name) continue;
-        for (const value of values) {
-          for (const second of others) {
+        for (const value of values.slice(0, PAIRED)) {
+          for (const second of others.slice(0, PAIRED)) {
             const wanted = { [name]: value, [other]: second };
             if (!decisionQuery.safeParse(wanted).success) continue;
             expect(await walk(filterOf(wanted), 200), JSON.stringify(wanted)).to.deep.equal(scan(wanted));
