@@ -68,7 +68,7 @@ describe('the guides on a leaked key', function () {
       new RegExp(`${USER} +- +2 +40\\.0 %`),
       new RegExp(`${other.id} \\(a key\\) +1 +25\\.0 %`),
       /Why, by the policy of its time:\n\nallow OK by the row /,
-      /allow +OK call:create on bakery from 198\.51\.100\.23 with ada-main of ada/,
+      /allow +OK call:create on bakery from 198\.51\.100\.23 with ada-main \(a key\) of ada/,
       /admin +key\.revoke key ada-main .*revokedReason null -> /,
       /deny +INVALID_API_KEY/,
       /clean: the log is what was recorded/,

@@ -164,6 +164,13 @@ describe('what auditors see on a terminal', function () {
     }
   });
 
+  it('cuts the lines of a timeline', async () => {
+    const lines = (await run(80, 'audit', 'timeline', '--user', 'u1')).split('\n\n')[0]?.split('\n') ?? [];
+    expect(lines.length).to.be.above(20);
+    for (const line of lines) expect(stringWidth(line), line).to.be.at.most(80);
+    expect(await run(80, 'audit', 'timeline', '--user', 'u1', '--wide')).to.include('(The phone) of u1, asked by');
+  });
+
   it('is the same JSON as for a program', async () => {
     for (const args of [['query'], ['stats', '--by', 'key'], ['admin']]) {
       const narrow = JSON.parse(await run(40, 'audit', ...args, '--json', '--to', 'now'));
