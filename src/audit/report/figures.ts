@@ -4,8 +4,9 @@ import type { Knex } from 'knex';
 import { orFailure } from '../../db/failure.ts';
 import type { AdminRecord } from '../admin-events.ts';
 import { raw } from '../query/conditions.ts';
+import type { By } from '../query/dimensions.ts';
 import { type Labels, labelsOf } from '../query/labels.ts';
-import { type By, countIn, type Group, SNAPSHOT } from '../query/stats.ts';
+import { countIn, type Group, SNAPSHOT } from '../query/stats.ts';
 
 /** RFC 3339 in UTC; the end exclusive. */
 export interface Span {

@@ -1,8 +1,9 @@
 /** Counts as people see them: a line for each, with names beside ids, and on a terminal a bar. */
 
 import type { Knex } from 'knex';
+import type { By } from '../../audit/query/dimensions.ts';
 import { labelsOf } from '../../audit/query/labels.ts';
-import type { By, Group, Stats } from '../../audit/query/stats.ts';
+import type { Group, Stats } from '../../audit/query/stats.ts';
 import type { TableOptions } from '../terminal/options.ts';
 import { showList } from '../terminal/records.ts';
 import type { Terminal } from '../terminal/terminal.ts';

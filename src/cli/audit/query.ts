@@ -3,9 +3,10 @@
 import type { Command } from 'commander';
 import { recordAccess } from '../../audit/access-log.ts';
 import { decisionQuery, listDecisions } from '../../audit/query/decisions.ts';
+import { BY } from '../../audit/query/dimensions.ts';
 import { showDecision } from '../../audit/query/explanation.ts';
 import { type DecisionFilter, decisionRange } from '../../audit/query/filters.ts';
-import { BY, countDecisions, statsQuery } from '../../audit/query/stats.ts';
+import { countDecisions, statsQuery } from '../../audit/query/stats.ts';
 import { followDecisions } from '../../audit/query/tail.ts';
 import { Refusal } from '../../errors.ts';
 import { idSchema, validate } from '../../input/scalars.ts';

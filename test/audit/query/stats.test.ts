@@ -3,8 +3,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Knex } from 'knex';
+import type { By } from '../../../src/audit/query/dimensions.ts';
 import type { DecisionFilter } from '../../../src/audit/query/filters.ts';
-import { type By, countDecisions } from '../../../src/audit/query/stats.ts';
+import { countDecisions } from '../../../src/audit/query/stats.ts';
 import { connect } from '../../../src/db/connect.ts';
 import { SEED } from '../../policy/texts.ts';
 import { amount } from '../../support/long.ts';
